@@ -1,0 +1,1 @@
+"""Thin adapters between Hydra and `phalanx`; nothing here trains, searches or decides."""

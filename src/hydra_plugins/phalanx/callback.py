@@ -1,0 +1,51 @@
+"""Tells `phalanx.sweeps` when a sweep starts, when each of its jobs ends, and when it is over."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+BASIC = "BasicSweeper"
+
+
+class SweepCallback(Callback):
+    """One object for a whole sweep in the launching process; job hooks also run where jobs run."""
+
+    def __init__(self) -> None:
+        self.sweep: Any = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from phalanx.sweeps import SweepLog
+
+        sweeper = config.hydra.sweeper
+        search = not str(sweeper.get("_target_", "")).endswith(BASIC)  # what is no plain grid may choose by results
+        self.sweep = SweepLog(
+            Path(config.hydra.sweep.dir), config, search=search, n_trials=_n_trials(config) if not search else None
+        )
+        if search and "n_trials" in sweeper:
+            self.sweep.n_trials = int(sweeper.n_trials)
+        self.sweep.start()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if self.sweep is not None and config.hydra.mode == RunMode.MULTIRUN:
+            self.sweep.trial_ended(int(config.hydra.job.num), list(config.hydra.overrides.task))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.sweep is not None:
+            self.sweep.finish()
+
+
+def _n_trials(config: DictConfig) -> int | None:
+    """How many jobs a plain grid has."""
+    fixed = config.hydra.sweeper.get("params") or {}
+    arguments = [f"{key}={value}" for key, value in fixed.items()] + list(config.hydra.overrides.task)
+    last = {o.get_key_element(): o for o in OverridesParser.create().parse_overrides(arguments)}
+    sizes = [len(list(o.sweep_string_iterator())) for o in last.values() if o.is_discrete_sweep()]
+    return math.prod(sizes)

@@ -1,0 +1,88 @@
+"""The way into and out of Hydra: exit statuses, signals and messages without tracebacks.
+
+0 done; 1 the run or the sweep failed; 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from phalanx.errors import PhalanxError, RequestError
+
+WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
+
+def run_job(cfg: DictConfig) -> float:
+    """The body of `train.py`: one job of a run or of a sweep."""
+    from phalanx.app import Sweep, run
+
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN:
+        return run(cfg, folder, Sweep.of(folder, int(hydra.job.num)))
+    try:
+        return run(cfg, folder)
+    except (PhalanxError, OSError) as error:
+        # Left by SystemExit, which Hydra lets pass; an Exception it would report once more in its own words.
+        leave(error)
+
+
+def main(app: Callable[[], Any]) -> NoReturn:
+    """Runs a `@hydra.main` function and exits with the right status and one clear message."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("interrupted: everything finished so far is kept", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if wants_traceback:
+            traceback.print_exc()
+        leave(error)
+    sys.exit(0)
+
+
+def leave(error: Exception) -> NoReturn:
+    """Prints `error` for people and exits with its status."""
+    status, text = verdict(error)
+    print(text, file=sys.stderr)
+    sys.exit(status)
+
+
+def verdict(error: Exception) -> tuple[int, str]:
+    """Exit status and message of an error; only one that nobody foresaw shows its traceback."""
+    if isinstance(error, OSError) and not isinstance(error, (RequestError, HydraException)):
+        return _of_system(error)
+    if isinstance(error, (RequestError, HydraException, OmegaConfBaseException)):
+        cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        return 2, f"{error}{cause}"
+    if isinstance(error, PhalanxError):
+        return 1, str(error)
+    return 1, "".join(traceback.format_exception(error))
+
+
+def _of_system(error: OSError) -> tuple[int, str]:
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return 1, f"the disk is full:{where}; free some space and run the same command again, what is written is whole"
+    if error.errno in WRONG_PLACE:
+        return 2, (
+            f"cannot write{where}: {error.strerror}; the outputs folder must be writable, "
+            "try hydra.run.dir=<another folder> or, for a sweep, hydra.sweep.dir=<another folder>"
+        )
+    return 1, f"{type(error).__name__}: {error}"

@@ -1,0 +1,135 @@
+"""`hydra/sweeper=optuna`: hands Hydra's search space and launcher to `phalanx.study`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")  # what a sampler option may instantiate
+
+
+class StudySweeper(Sweeper):
+    """Hydra's side of a study. Options: conf/hydra/sweeper/optuna.yaml."""
+
+    def __init__(
+        self, *, sampler: Any, direction: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
+        max_failure_rate: float, custom_search_space: str | None, params: DictConfig | None,
+    ) -> None:  # fmt: skip
+        self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
+        self.n_trials, self.n_jobs, self.max_failure_rate = n_trials, n_jobs, max_failure_rate
+        self.custom_search_space, self.params = custom_search_space, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the study to its total and writes `optimization_results.yaml`, also when it is stopped early."""
+        from hydra_plugins.phalanx import grammar
+        from phalanx.config import to_yaml
+        from phalanx.paths import SweepPaths, write_text
+        from phalanx.study import open_study, run_study, summary
+
+        self.paths = SweepPaths(Path(self.config.hydra.sweep.dir))
+        self.paths.root.mkdir(parents=True, exist_ok=True)
+        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        self.space = grammar.parse([f"{key}={value}" for key, value in self.params.items()] + list(arguments))
+        sampler, n_trials = self._sampler()
+        storage = self.storage or f"sqlite:///{self.paths.storage.resolve()}"
+        study = open_study(self.study_name or self.paths.root.name, storage, self._directions(), sampler)
+        try:
+            run_study(
+                study, self._suggest(), self._evaluate, n_trials=n_trials, batch_size=self.n_jobs,
+                recorded=self._recorded, max_failure_rate=self.max_failure_rate,
+            )  # fmt: skip
+        finally:
+            write_text(self.paths.optimization_results, to_yaml(summary(study)))
+
+    def _sampler(self) -> tuple[Any, int]:
+        """The sampler, and the number of trials, which a grid limits to its points."""
+        from hydra.utils import instantiate
+        from hydra_plugins.phalanx import grammar
+
+        sampler = instantiate(self.sampler, _execution_whitelist_=SAMPLERS)
+        if not isinstance(sampler, functools.partial):
+            return sampler, self.n_trials
+        points = grammar.grid(self.space)
+        size = functools.reduce(lambda total, values: total * len(values), points.values(), 1)
+        return sampler(points), min(self.n_trials, size)
+
+    def _directions(self) -> list[str]:
+        from phalanx.errors import Fault, SpecError
+        from phalanx.spec import OBJECTIVES
+
+        given = self.direction if self.direction is not None else OBJECTIVES.get(self.config.get("objective"), "")
+        names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
+        names = [getattr(name, "name", name) for name in names]
+        if not set(names) <= {"minimize", "maximize"}:
+            allowed = "minimize or maximize, or null where `objective` is one of " + ", ".join(OBJECTIVES)
+            raise SpecError([Fault("hydra.sweeper.direction", self.direction, allowed, "hydra.sweeper.direction=null")])
+        return names
+
+    def _suggest(self) -> Any:
+        from hydra.utils import get_method
+        from phalanx.study import uniform_suggest
+
+        draw = uniform_suggest(self.space.distributions)
+        if not self.custom_search_space:
+            return draw
+        extend = get_method(self.custom_search_space)
+
+        def suggest(trial: Any) -> None:
+            draw(trial)
+            extend(self.config, trial)
+
+        return suggest
+
+    def _evaluate(self, proposals: Sequence[Any]) -> list[Any]:
+        """Launches runs of consecutive numbers together, since Hydra numbers jobs from one start on."""
+        outcomes: list[Any] = []
+        start = 0
+        for stop in range(1, len(proposals) + 1):
+            if stop == len(proposals) or proposals[stop].number != proposals[stop - 1].number + 1:
+                chunk = proposals[start:stop]
+                overrides = [self.space.overrides(dict(p.params)) for p in chunk]
+                returns = self.launcher.launch(overrides, initial_job_idx=chunk[0].number)
+                outcomes.extend(_outcome(returned) for returned in returns)
+                start = stop
+        return outcomes
+
+    def _recorded(self, number: int) -> Any:
+        """What an interrupted trial had written before it could be told; None if it has to be trained again."""
+        from phalanx.paths import read_json
+        from phalanx.study import Outcome
+
+        file = self.paths.trial(number).result
+        if not file.is_file():
+            return None
+        stored = read_json(file)
+        value = stored["objective"]["value"]
+        if stored["status"] == "failed":
+            return None
+        return Outcome(None if value is None else (float(value),), stored["error"])
+
+
+def _outcome(returned: JobReturn) -> Any:
+    from phalanx.study import Outcome
+
+    if returned.status is not JobStatus.COMPLETED:
+        return Outcome(None, repr(returned._return_value))
+    value = returned.return_value
+    try:
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        return Outcome(tuple(float(v) for v in values))
+    except (TypeError, ValueError):
+        return Outcome(None, f"the job must return a number for each objective, got {value!r}")

@@ -1,0 +1,45 @@
+"""Phalanx: experiment sweeps for neural-network classifiers whose trials train together.
+
+    from phalanx import TrialSpec, load_dataset, train_trial, train_cohort
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Imported when first used: `import phalanx` alone must not pay seconds for torch.
+_HOME = {
+    "TrialSpec": "spec",
+    "TrainerSpec": "spec",
+    "DeviceSpec": "device",
+    "MLP": "models.mlp",
+    "DATASETS": "data",
+    "LOSSES": "losses",
+    "MODELS": "models",
+    "OPTIMIZERS": "optimizers",
+    "SCHEDULES": "schedules",
+    "load_dataset": "data",
+    "partition": "cohort",
+    "train_cohort": "training",
+    "train_trial": "training",
+    "Observer": "observer",
+    "Status": "result",
+    "TrialResult": "result",
+    "PhalanxError": "errors",
+    "RequestError": "errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'phalanx' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"phalanx.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

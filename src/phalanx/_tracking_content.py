@@ -1,0 +1,214 @@
+"""What is logged about a run, in the form that MLflow accepts: plain functions for `tracking.py`, without MLflow."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import math
+import posixpath
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
+
+from phalanx._tracking_guard import Unusable
+from phalanx.paths import RunPaths, SweepPaths
+from phalanx.result import EpochMetrics
+
+if TYPE_CHECKING:
+    from phalanx.tracking import RunRecord
+
+T = TypeVar("T")
+Point = tuple[str, float, int, int]  # metric, value, time in ms since the epoch, step
+
+# MLflow's limits, in characters, and in entries of one `log_batch`.
+KEY, PARAM, TAG = 250, 6000, 8000
+PER_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+BATCH_ENTRIES = 1000
+BATCH_BYTES = 700_000  # a request may have 1e6; the rest is for JSON's own marks
+TEXT = (".json", ".yaml", ".csv", ".log", ".html")
+POINTS = 500  # of one curve; MLflow's page draws fewer, and metrics.csv has them all
+
+_USERINFO = re.compile(r'://(?:[^:/\s@"]*:[^\s"]*|[^/?#\s"]*)@')  # a password may hold / and @
+_PASSWORD = re.compile(r"://[^:/\s@]*:(\S*)@")
+_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)[^&\s'\"]+")
+
+
+def redact(text: str, uri: str = "") -> str:
+    """`text` without user names and passwords in URLs. What stands for the password in `uri` is masked wherever it
+    stands, in pieces too: a library that reads a badly quoted URL in its own way complains about a piece."""
+    text = _QUERY.sub(r"\1***", _USERINFO.sub("://***@", text))
+    for password in _PASSWORD.findall(uri):
+        pieces = [password, unquote(password), *re.split(r"[/@:?#]", password)]
+        for piece in sorted((p for p in pieces if len(p) > 3), key=len, reverse=True):
+            text = text.replace(piece, "***")
+    return text
+
+
+def cause(error: BaseException, uri: str) -> str:
+    """One line of at most 300 characters that says what went wrong, with nothing secret in it."""
+    line = " ".join(str(error).split())
+    if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
+        line = "the tracking URI has an unknown scheme; known are sqlite:///file.db, http://, https://, postgresql://"
+    elif not isinstance(error, Unusable):
+        line = f"{type(error).__name__}: {line}"
+    return cut(redact(line, uri), 300).rstrip(".")
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, all of which every database can store."""
+    text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shown(value: Any) -> str:
+    """A value as a person types it on the command line."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(shown, value)) + "]"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def legal_name(name: str) -> str:
+    """`name` with what MLflow refuses in names replaced by underscores. It also refuses what is no tidy path."""
+    name = re.sub(r"[^/\w.\- ]", "_", cut(name, KEY))
+    if name == "" or posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
+        name = ("_" + name.replace("/", "_"))[:KEY]
+    return name
+
+
+def named(entries: Mapping[str, T]) -> dict[str, T]:
+    """The entries under legal and distinct names."""
+    found: dict[str, T] = {}
+    for key, value in entries.items():
+        name, count = legal_name(key), 1
+        while name in found:
+            count += 1
+            name = f"{legal_name(key)[: KEY - 5]}_{count}"
+        found[name] = value
+    return found
+
+
+def legal(entries: Mapping[str, Any], limit: int) -> dict[str, str]:
+    """Params or tags as MLflow takes them: values of at most `limit` characters with no secret in URLs."""
+    return {name: cut(redact(shown(value)), limit) for name, value in named(entries).items()}
+
+
+def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that a chart can show. MLflow stores infinity as 1.8e308, which flattens every axis, and NaN says
+    no more than the status `diverged`."""
+    return named({key: float(value) for key, value in metrics.items() if value is not None and math.isfinite(value)})
+
+
+def curves(history: Sequence[EpochMetrics], start_ms: int) -> list[Point]:
+    """The points of all curves, named `epoch/val_loss` and so on; of a long history, `POINTS` epochs."""
+    points, clock = [], start_ms / 1000
+    kept = set(spread(len(history)))
+    for index, row in enumerate(history):
+        values = asdict(row)
+        clock += row.seconds
+        if index in kept:
+            step = values.pop("epoch")
+            points += [(f"epoch/{key}", value, int(clock * 1000), step) for key, value in finite(values).items()]
+    return points
+
+
+def spread(count: int) -> list[int]:
+    """At most `POINTS` of the positions 0 … count-1, evenly spaced, with the first and the last."""
+    return list(range(count)) if count <= POINTS else [round(i * (count - 1) / (POINTS - 1)) for i in range(POINTS)]
+
+
+def batches(metrics: Iterable[Any], params: Iterable[Any], tags: Iterable[Any]) -> Iterator[dict[str, list[Any]]]:
+    """Keyword arguments for `log_batch`, each inside MLflow's limits of entries and bytes."""
+    batch: dict[str, list[Any]] = {kind: [] for kind in PER_BATCH}
+    size = count = 0
+    for kind, entries in (("params", params), ("tags", tags), ("metrics", metrics)):
+        for entry in entries:
+            more = 150 + len(entry.key) if kind == "metrics" else len(json.dumps([entry.key, entry.value]))
+            if count == BATCH_ENTRIES or len(batch[kind]) == PER_BATCH[kind] or size + more > BATCH_BYTES:
+                yield batch
+                batch, size, count = {kind: [] for kind in PER_BATCH}, 0, 0
+            batch[kind].append(entry)
+            size, count = size + more, count + 1
+    if count:
+        yield batch
+
+
+def relative(path: Path) -> str:
+    """The path as seen from the working folder, where it lies inside."""
+    path = path.absolute()
+    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
+
+
+def run_files(paths: RunPaths) -> list[tuple[Path, str | None]]:
+    """The files of a run with the artifact folder that each goes to; those that exist."""
+    plain = [paths.result, paths.metrics, paths.model, paths.log, paths.root / "config.yaml"]
+    found: list[tuple[Path, str | None]] = [(path, None) for path in plain if path.is_file()]
+    found += [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
+    return found + [(path, "hydra") for path in sorted(paths.config.parent.glob("*.yaml"))]
+
+
+def sweep_files(paths: SweepPaths) -> list[tuple[Path, str | None]]:
+    """The files of a sweep that exist; its trials have their own runs."""
+    plain = [paths.trials, paths.best_config, paths.optimization_results, paths.root / "report.html"]
+    return [(path, None) for path in plain if path.is_file()]
+
+
+def harmless(path: Path, scratch: Path) -> Path:
+    """The file itself, or if it is a text with a password in a URL, a copy in the folder `scratch` without it."""
+    if path.suffix not in TEXT:
+        return path
+    text = path.read_text(encoding="utf-8", errors="replace")
+    safe = redact(text)
+    if safe == text:
+        return path
+    copy = scratch / path.name
+    copy.write_text(safe, encoding="utf-8")
+    return copy
+
+
+def origin() -> dict[str, str]:
+    """The tags from which MLflow's page fills its columns User and Source."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"  # a container without an account for its user id
+    return {"mlflow.user": user, "mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
+
+
+def run_note(record: RunRecord, run_id: str) -> str:
+    """Markdown shown on top of a run's page: how it ended, the numbers, how to load the model."""
+    folder = relative(record.folder)
+    epochs = f" after {record.history[-1].epoch} epochs" if record.history else ""
+    lines = [f"**{record.ending}**{epochs}", "", *_table("metric", finite(record.metrics)), f"Folder: `{folder}`", ""]
+    if not RunPaths(record.folder).model.is_file():
+        return redact("\n".join([*lines, "This run kept no weights."]))
+    lines += [
+        "```python",
+        "from phalanx.model_file import load_model",
+        "",
+        f"model = load_model({folder!r})",
+        "probabilities = model.predict(rows)",
+        "```",
+        "",
+        "From another machine, fetch the file first and load that: "
+        f"`mlflow artifacts download --run-id {run_id} --artifact-path model.safetensors --dst-path .`",
+    ]
+    return redact("\n".join(lines))
+
+
+def sweep_note(status: str, metrics: Mapping[str, Any], params: Mapping[str, Any], folder: Path) -> str:
+    """Markdown shown on top of a sweep's page."""
+    path = relative(folder)
+    lines = [f"**{status}**", "", *_table("best trial", finite(metrics)), *_table("with", params)]
+    return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `phalanx report {path}`"]))
+
+
+def _table(title: str, entries: Mapping[str, Any]) -> list[str]:
+    if not entries:
+        return []
+    rows = [f"| {key} | {value:.6g} |" if isinstance(value, float) else f"| {key} | {shown(value)} |"
+            for key, value in entries.items()]  # fmt: skip
+    return [f"| {title} | value |", "| --- | --- |", *rows, ""]

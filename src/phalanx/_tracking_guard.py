@@ -1,0 +1,128 @@
+"""How long a tracking store may take, and how little it may say: plain functions for `tracking.py`, without MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from http.client import HTTPException
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+THREAD = "phalanx-tracking"
+GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish, so that no run is left open
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+class Unusable(Exception):
+    """The tracking store cannot be used; the message says why in plain words."""
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What `call` returns or raises; `Unusable` if it takes longer, and then it is left behind in its thread."""
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, name=THREAD, daemon=True).start()
+    try:
+        finished = wait([done], seconds).done
+    except KeyboardInterrupt:
+        wait([done], GRACE_S)
+        raise
+    if not finished:
+        raise Unusable(f"no answer within {seconds:g} seconds")
+    return done.result()
+
+
+class _Hush(logging.Filter):
+    """Drops what MLflow says in our threads: its progress, and errors that it logs with a traceback and then raises
+    (they end in our one warning). Other threads, so a person's own use of MLflow, are not touched."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raised_anyway = record.levelno < logging.ERROR or record.name == "mlflow.store.db.utils"
+        return not (record.threadName == THREAD and raised_anyway)
+
+
+_HUSH = _Hush()
+
+
+def hush() -> None:
+    """Makes MLflow quiet in our threads. Call it after importing MLflow, which sets up the handlers."""
+    for name in ("mlflow", "alembic"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(_HUSH)
+    logging.getLogger("urllib3.connectionpool").addFilter(_HUSH)
+
+
+def refuse_dead(uri: str, seconds: float) -> None:
+    """Raises `Unusable` if nothing answers at `uri` within about `seconds`. Without this a dead host costs minutes:
+    MLflow tries a database ten times, and the operating system waits long for a silent address."""
+    scheme = uri.split(":", 1)[0].lower()
+    kind = scheme.split("+")[0]
+    if scheme in ("http", "https"):
+        within(seconds + 1, lambda: _ask_http(uri, seconds))
+    elif kind in PORTS:
+        from sqlalchemy.engine import make_url
+
+        url = make_url(uri)
+        if url.host:
+            within(seconds + 1, lambda: _knock(str(url.host), url.port or PORTS[kind], seconds))
+
+
+def _ask_http(uri: str, seconds: float) -> None:
+    parts = urlsplit(uri)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    lenient = ssl.create_default_context()  # no credentials are sent; whether to trust the server is MLflow's part
+    lenient.check_hostname, lenient.verify_mode = False, ssl.CERT_NONE
+    try:
+        urllib.request.urlopen(f"{place}{parts.path.rstrip('/')}/health", timeout=seconds, context=lenient).close()
+    except urllib.error.HTTPError:
+        pass  # an answer, whatever it says
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return  # someone is there; MLflow knows the certificates
+        raise Unusable(f"no MLflow server answers at {place}: {reason}") from error
+
+
+def _knock(host: str, port: int, seconds: float) -> None:
+    try:
+        socket.create_connection((host, port), seconds).close()
+    except OSError as error:
+        raise Unusable(f"no database answers at {host}:{port}: {error}") from error
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite URI; None for other stores and for a database in memory."""
+    if not uri.startswith("sqlite"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    name = make_url(uri).database
+    return Path(name).absolute() if name and name != ":memory:" else None
+
+
+def one_at_a_time(uri: str, seconds: float) -> contextlib.AbstractContextManager[object]:
+    """Lets one process at a time open an SQLite store: MLflow's creation of the tables breaks when two do it at
+    once. Raises `filelock.Timeout` after `seconds`. Other stores need no lock."""
+    file = sqlite_file(uri)
+    if file is None:
+        return contextlib.nullcontext()
+    from filelock import FileLock
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{file}.lock", timeout=seconds)

@@ -1,0 +1,182 @@
+"""The command `phalanx`: what is done with finished runs. `train.py` does the training.
+
+A subcommand is one function that adds its parser and names what runs it; it stands in `COMMANDS`. Exit status:
+0 done, 1 it failed (a full disk), 2 the request was wrong, 130 interrupted. Heavy imports happen inside the commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phalanx import __version__
+from phalanx.errors import RequestError
+from phalanx.paths import write_text
+
+if TYPE_CHECKING:
+    from phalanx.predict import Predictions
+
+_SCREEN_ROWS = 50  # on a terminal; --format and --output give all
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status. Wrong options end in argparse's `SystemExit(2)`."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a class name must not fail on a terminal that lacks it
+    try:
+        if arguments.run is None:
+            parser.print_help()
+        else:
+            arguments.run(arguments)
+        sys.stdout.flush()
+    except RequestError as error:
+        return _complain(error, 2)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        _drop_output()
+    except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was stdout that failed
+            _drop_output()
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    return 0
+
+
+def _complain(message: Any, status: int) -> int:
+    print(f"phalanx: {message}", file=sys.stderr)
+    return status
+
+
+def _drop_output() -> None:
+    """Points stdout at nothing: Python flushes it once more at exit, which would fail again with a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="phalanx",
+        description="What to do with finished runs. Training is: python train.py --help",
+        epilog="See phalanx COMMAND --help for the options of a command and examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+_PREDICT_HELP = """\
+Predict the classes of new samples with a trained run.
+
+RUN is a run's folder or its model.safetensors. INPUT is one of
+  .csv .tsv   a table with a header. Models of table data (data=csv) find their columns by name and ignore others;
+              other models take all columns in order, except those named label, target or class
+  .npy .npz   an array (N, features) or (N, height, width); in .npz the one named x, or the only one
+  .png .jpg   one grey-scale image of the size of the training images, black and white as there
+  a folder    all such images in it, sorted by name
+"""
+_PREDICT_EXAMPLES = """\
+examples:
+  phalanx predict outputs/runs/2026-01-31_12-00-00-a1b2 new_samples.csv
+  phalanx predict outputs/sweeps/my_study/17 digits.npy --top 3
+  phalanx predict model.safetensors scans/ --output predictions.csv
+  phalanx predict model.safetensors seven.png --format json
+
+Rows are counted from 1. A terminal gets a table, a pipe gets CSV. Exit status 2: the request was wrong.
+"""
+
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="predict the classes of new samples with a trained run",
+        description=_PREDICT_HELP,
+        epilog=_PREDICT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
+    parser.add_argument("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write CSV (or --format) to FILE instead of stdout")
+    parser.add_argument("--format", choices=("table", "csv", "json"), help="default: table on a terminal, else csv")
+    parser.add_argument("--top", metavar="K", type=_positive, help="only the K most probable classes of each row")
+    parser.set_defaults(run=_predict)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    if arguments.output is not None and arguments.output.is_dir():
+        raise RequestError(f"--output {arguments.output} is a folder; give the name of a file")
+    from phalanx.predict import predict_file
+
+    predictions = predict_file(arguments.model, arguments.source)
+    forms: dict[str, Callable[[int | None], str]] = {
+        "table": predictions.to_text,
+        "csv": predictions.to_csv,
+        "json": predictions.to_json,
+    }
+    if arguments.output is not None:
+        write_text(arguments.output, forms[arguments.format or "csv"](arguments.top))
+        print(f"wrote {_counted(len(predictions.names))} to {arguments.output}")
+    elif sys.stdout.isatty() and arguments.format in (None, "table"):
+        limit = _SCREEN_ROWS if arguments.format is None else None
+        _show_table(predictions, arguments.top, limit)
+    else:
+        sys.stdout.write(forms[arguments.format or "csv"](arguments.top))
+
+
+def _counted(n_rows: int) -> str:
+    return "1 prediction" if n_rows == 1 else f"{n_rows:,} predictions"
+
+
+def _show_table(predictions: Predictions, top: int | None, limit: int | None) -> None:
+    """A table that fits the terminal: where the columns of all classes do not, the best three are shown."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from phalanx.predict import printable
+
+    n_rows, n_classes, notes = len(predictions.names), len(predictions.classes), []
+    if top is None and _width(predictions) > shutil.get_terminal_size().columns:
+        top = 3
+        notes.append(f"the best {min(top, n_classes)} of {n_classes} classes")
+    if limit is not None and n_rows > limit:
+        notes.append(f"the first {limit} of {n_rows:,} rows")
+    table = Table(box=box.SIMPLE_HEAD)
+    for place, title in enumerate(predictions.header(top)):
+        table.add_column(Text(printable(title)), style="bold" if place == 1 else "", overflow="fold")
+    for _, row in zip(range(limit or n_rows), predictions.cells(top, ".4f"), strict=False):
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console()
+    console.print(table)
+    if notes:
+        console.print(f"Shown: {' and '.join(notes)}. All: --format csv", style="dim", highlight=False)
+
+
+def _width(predictions: Predictions) -> int:
+    """Columns of text that the table of all classes needs, with two of space around each cell."""
+    names = max(map(len, predictions.names)) + max(map(len, predictions.classes))
+    return names + len("probability") + sum(max(len(title), 6) + 2 for title in predictions.header()[3:]) + 8
+
+
+COMMANDS = (_add_predict,)

@@ -1,0 +1,34 @@
+"""scikit-learn's embedded digits: 1,797 images of 8 × 8 pixels with 17 grey levels, 10 classes. No network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from phalanx.data.base import DataSpec, Raw
+from phalanx.data.features import ArrayFeatures
+from phalanx.fields import static
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(DataSpec):
+    """The default data: enough to tell a good learning rate from a bad one in a second."""
+
+    name: ClassVar[str] = "digits"
+    n_val: int | None = static(288, low=1)
+    n_test: int | None = static(360, low=1)
+    normalize: str = static("global", choices=("global", "feature", "none"))
+
+    def read(self) -> Raw:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        return Raw(
+            x=bunch.data.astype("uint8"),
+            y=bunch.target.astype("int64"),
+            classes=tuple(str(c) for c in range(10)),
+            image_shape=(8, 8),
+        )
+
+    def features(self) -> ArrayFeatures:
+        return ArrayFeatures(normalize=self.normalize, scale=16.0)

@@ -1,0 +1,139 @@
+"""Images in the IDX files of MNIST and its relatives, in torchvision's folder layout.
+
+The reader is our own: torchvision's says neither which file is broken nor what to do about it, and importing it
+costs 2.5 s. torchvision is used to download, and only when a file is absent.
+
+A file: two zero bytes, the type (8: unsigned bytes), the number of axes, each axis length as a big-endian 32-bit
+number, then the values. N images, D = 784 pixels.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import os
+import shutil
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from phalanx.data.base import DataSpec, Raw
+from phalanx.data.features import ArrayFeatures
+from phalanx.errors import DataError
+from phalanx.fields import static
+
+_SHAPE = (28, 28)
+_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdxImages(DataSpec):
+    """What the sources in this format share. A source gives `name`, `twin` and `labels`."""
+
+    twin: ClassVar[str]  # torchvision's name of the data set, and of its folder below `root`
+    labels: ClassVar[tuple[str, ...]]  # the name of each class
+    root: str = static("~/.cache/phalanx", determines_numbers=False)
+    normalize: str = static("global", choices=("global", "feature", "none"))
+    scale: float = static(255.0, low=0, low_open=True)
+    n_val: int | None = static(5000, low=1)
+
+    def read(self) -> Raw:
+        """60,000 and 10,000 images, uint8 of shape (N, 784), downloaded first where a file is absent."""
+        folder = Path(os.path.expanduser(self.root)) / self.twin / "raw"
+        if any(_find(folder, name) is None for name in _FILES):
+            self._download(folder)
+        x, y = self._read_part(folder, "train")
+        test_x, test_y = self._read_part(folder, "t10k")
+        return Raw(x=x, y=y, classes=self.labels, test_x=test_x, test_y=test_y, image_shape=_SHAPE)
+
+    def features(self) -> ArrayFeatures:
+        return ArrayFeatures(normalize=self.normalize, scale=self.scale)
+
+    def _read_part(self, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images (N, 784) uint8 and labels (N,) int64 of one split."""
+        images_path, labels_path = (_find(folder, name) for name in _FILES if name.startswith(part))
+        images, labels = read_idx(images_path, n_axes=3), read_idx(labels_path, n_axes=1)
+        if images.shape[1:] != _SHAPE:
+            raise _broken(images_path, "images of 28 x 28 pixels", "{} x {}".format(*images.shape[1:]))
+        if len(images) != len(labels):
+            expected = f"{len(images)} labels, one for each image in {images_path.name}"
+            raise _broken(labels_path, expected, str(len(labels)))
+        if labels.max() >= len(self.labels):
+            row = int(np.argmax(labels >= len(self.labels)))
+            raise _broken(labels_path, f"labels from 0 to {len(self.labels) - 1}", f"{labels[row]} at position {row}")
+        return images.reshape(len(images), -1), labels.astype(np.int64)
+
+    def _download(self, folder: Path) -> None:
+        """Download beside `folder` and move what is whole, so that a failure leaves nothing behind."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.mkdtemp(prefix=".download-", dir=folder.parent)
+            try:
+                _log.info("downloading %s to %s", self.twin, folder)
+                import torchvision.datasets
+
+                getattr(torchvision.datasets, self.twin)(scratch, download=True)
+                for name in _FILES:
+                    if _find(folder, name) is None:
+                        os.replace(Path(scratch) / self.twin / "raw" / name, folder / name)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        except Exception as error:  # whatever torchvision, the network or the disk may raise: the remedy is the same
+            raise DataError(self._not_there(folder, error)) from error
+
+    def _not_there(self, folder: Path, error: Exception) -> str:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        missing = [name for name in _FILES if _find(folder, name) is None]
+        return (
+            f"data={self.name}: {len(missing)} of the four files of {self.twin} are not in {folder} "
+            f"and could not be downloaded ({cause}).\n"
+            f"Put these files there, as they are or with .gz: {', '.join(missing)}; "
+            f"or say where they are: data.root=FOLDER reads FOLDER/{self.twin}/raw. data=digits needs no network."
+        )
+
+
+def read_idx(path: Path, n_axes: int) -> np.ndarray:
+    """The values of an IDX file of unsigned bytes, uint8 with `n_axes` axes, read-only. `DataError` where broken."""
+    content = _content(path)
+    if not content:
+        raise _broken(path, "an IDX file", "an empty file")
+    n_header, magic = 4 + 4 * n_axes, bytes((0, 0, 8, n_axes))
+    if content[:4] != magic:
+        raise _broken(path, f"the first bytes {magic.hex()} of an IDX file with {n_axes} axes", content[:4].hex())
+    if len(content) < n_header:
+        raise _broken(path, f"a header of {n_header} bytes", f"{len(content)} bytes")
+    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", n_axes, offset=4))
+    n_values = math.prod(shape)
+    if n_values == 0:
+        raise _broken(path, "at least one value", f"the shape {shape}")
+    if len(content) != n_header + n_values:
+        raise _broken(path, f"{n_header + n_values} bytes for the shape {shape}", f"{len(content)} bytes")
+    return np.frombuffer(content, np.uint8, offset=n_header).reshape(shape)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file, else the file with .gz, else None."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.exists(path)), None)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _broken(path, "a whole gzip file", f"a broken one ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; make it readable, or give data.root") from error
+
+
+def _broken(path: Path, expected: str, found: str) -> DataError:
+    return DataError(
+        f"{path} is broken: expected {expected}, found {found}; "
+        "delete it so that it is downloaded again, or give another folder with data.root"
+    )

@@ -1,0 +1,29 @@
+"""scikit-learn's embedded wine data: 178 wines, 13 chemical measurements, 3 cultivars. No network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from phalanx.data.base import DataSpec, Raw
+from phalanx.data.features import ArrayFeatures
+from phalanx.fields import static
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wine(DataSpec):
+    """A small table whose features differ in scale by a factor of a thousand."""
+
+    name: ClassVar[str] = "wine"
+    n_val: int | None = static(28, low=1)
+    n_test: int | None = static(36, low=1)
+    normalize: str = static("feature", choices=("global", "feature", "none"))
+
+    def read(self) -> Raw:
+        from sklearn.datasets import load_wine
+
+        bunch = load_wine()
+        return Raw(x=bunch.data, y=bunch.target.astype("int64"), classes=tuple(map(str, bunch.target_names)))
+
+    def features(self) -> ArrayFeatures:
+        return ArrayFeatures(normalize=self.normalize)

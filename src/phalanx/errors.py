@@ -1,0 +1,62 @@
+"""Everything that Phalanx raises on purpose. A `RequestError` is the user's to mend (exit status 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a request: which key, what it held, what is allowed, what to type."""
+
+    key: str
+    value: Any
+    allowed: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        tail = f"; try {self.advice}" if self.advice else ""
+        return f"{self.key} must be {self.allowed}, got {self.value!r}{tail}"
+
+
+class PhalanxError(Exception):
+    """Base of all errors that Phalanx raises on purpose."""
+
+
+class RequestError(PhalanxError, ValueError):
+    """The request was wrong: nothing was trained, and the same command would fail again."""
+
+
+class SpecError(RequestError):
+    """One or more values of a configuration are wrong; `faults` lists them all."""
+
+    def __init__(self, faults: Sequence[Fault | str]) -> None:
+        self.faults = tuple(faults)
+        lines = [f"  - {fault}" for fault in self.faults]
+        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+        super().__init__("\n".join([f"The configuration has {count}:", *lines]))
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Fault | str, ...]]]:
+        return type(self), (self.faults,)
+
+
+class DataError(RequestError):
+    """The data cannot be read, found or split as asked."""
+
+
+class DeviceError(RequestError):
+    """The device that was asked for is not there."""
+
+
+class RunFolderError(RequestError):
+    """A folder that should hold a finished run does not."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM; `results` holds what each trial had reached."""
+
+    def __init__(self, results: Sequence[Any]) -> None:
+        self.results = list(results)
+        super().__init__("training was interrupted")

@@ -1,0 +1,27 @@
+"""Mean squared error against the one-hot target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from phalanx.fields import static
+from phalanx.losses.base import OUTPUTS, LossSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSE(LossSpec):
+    """Mean over classes of (output - one-hot)², as `torch.nn.MSELoss` takes it."""
+
+    name: ClassVar[str] = "mse"
+    outputs: ClassVar[tuple[str, ...]] = ("softmax", "logits")
+    why_not: ClassVar[str] = "a log-probability is never positive, so it cannot reach a one-hot target"
+    output: str = static("softmax", choices=tuple(OUTPUTS))
+
+    def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
+        if target_TBC is None:
+            target_TBC = F.one_hot(y_TB, output_TBC.shape[-1]).to(output_TBC.dtype)
+        return (output_TBC - target_TBC).square().mean(-1)

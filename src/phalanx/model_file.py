@@ -1,0 +1,137 @@
+"""`model.safetensors`: the weights, and all that is needed to rebuild the network and to predict.
+
+Safetensors holds tensors and text and nothing that runs, so a model from a stranger is safe to load.
+Axes: N rows, D features, C classes, P parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.data.base import Dataset
+from phalanx.data.features import Features, features_from_json
+from phalanx.errors import RunFolderError
+from phalanx.evaluation import logits
+from phalanx.models import MODELS, ModelSpec
+from phalanx.paths import RunPaths, replacing
+from phalanx.result import TrialResult
+from phalanx.spec import TrialSpec
+
+FORMAT = 1
+_CHUNK_ROWS = 4096  # rows whose activations are held at once
+KEY = "phalanx"  # the metadata entry that holds everything but the tensors
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained network with its encoder. `predict` takes rows as the data source has them."""
+
+    model: ModelSpec
+    features: Features
+    classes: tuple[str, ...]
+    weights: dict[str, torch.Tensor]
+    n_features: int
+    data: str
+    image_shape: tuple[int, int] | None
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Class probabilities, float32 (N, C), for an array (N, D) or a table with the training columns."""
+        x_ND = torch.from_numpy(self.features.transform(rows))
+        return torch.softmax(saved_logits(self.model, self.weights, x_ND, len(self.classes)), -1).numpy()
+
+
+def saved_logits(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
+) -> torch.Tensor:
+    """Logits (N, C) of one network from its saved tensors, on the CPU, for features that are already encoded."""
+    layout = model.layout(x_ND.shape[1], n_classes)
+    parts = [weights[name].T if weights[name].dim() == 2 else weights[name] for name in layout.names]
+    params_1P = torch.cat([part.reshape(-1) for part in parts])[None]
+    chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in x_ND.split(_CHUNK_ROWS)]
+    return torch.cat(chunks)
+
+
+def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
+    """Writes the kept weights of `result` to `path`, whole or not at all. Without weights nothing is written."""
+    from safetensors.torch import save_file
+
+    if result.weights is None:
+        return
+    about = {
+        "format": FORMAT,
+        "model": {"name": spec.model.name, **{f.name: getattr(spec.model, f.name) for f in fields(spec.model)}},
+        "output": spec.loss.output,
+        "classes": dataset.classes,
+        "features": dataset.features.to_json(),
+        "n_features": dataset.n_features,
+        "image_shape": dataset.image_shape,
+        "data": dataset.name,
+        "config_digest": result.config_digest,
+        "data_digest": result.data_digest,
+    }
+    with replacing(path) as temporary:
+        save_file(result.weights, temporary, metadata={KEY: json.dumps(about)})
+
+
+def load_model(path: Path | str) -> SavedModel:
+    """The model in a run folder or a `.safetensors` file. Raises `RunFolderError` if there is none or it is damaged."""
+    path = Path(path)
+    file = RunPaths(path).check().model if path.is_dir() or path.suffix != ".safetensors" else path
+    if not file.is_file():
+        why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
+        raise RunFolderError(f"{file} does not exist: {why}")
+    about, weights = _read(file)
+    if about.get("format") != FORMAT:
+        raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
+    try:
+        return _rebuild(about, weights)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{file} describes a network that this version cannot build: {reason}") from error
+
+
+def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedModel:
+    """Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` where the parts are not there or do not fit."""
+    options = dict(about["model"])
+    saved = SavedModel(
+        model=MODELS[options.pop("name")](**options),
+        features=features_from_json(about["features"]),
+        classes=tuple(about["classes"]),
+        weights=weights,
+        n_features=about["n_features"],
+        data=about["data"],
+        image_shape=tuple(about["image_shape"]) if about["image_shape"] else None,
+    )
+    layout = saved.model.layout(saved.n_features, len(saved.classes))
+    expected = dict(zip(layout.names, (shape[::-1] for shape in layout.shapes), strict=True))
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != found:
+        raise ValueError(f"its tensors must have the shapes {expected}, they have {found}")
+    if saved.features.n_features != saved.n_features:
+        raise ValueError(
+            f"its encoder gives {saved.features.n_features} features, the network takes {saved.n_features}"
+        )
+    return saved
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a model file alone. Raises `RunFolderError` if it is damaged."""
+    return _read(file)[1]
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as stored:
+            about = dict(json.loads((stored.metadata() or {})[KEY]))
+            return about, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{file} is not a model written by Phalanx, or is damaged: {error}") from error

@@ -1,0 +1,78 @@
+"""What a model family is: shapes, initial weights and a forward pass, all with a leading trial axis.
+
+Axes: T trials, B batch, D inputs, H hidden or output units, C classes, P all parameters of one trial, flattened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from phalanx.fields import Spec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of one trial lies in its flat row of P numbers."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters of one trial."""
+        return sum(_count(shape) for shape in self.shapes)
+
+    def views(self, flat_TP: Tensor) -> list[Tensor]:
+        """Each named tensor as a view (T, *shape) into the flat rows: writing to one writes to the other."""
+        views, start = [], 0
+        for shape in self.shapes:
+            stop = start + _count(shape)
+            views.append(flat_TP[:, start:stop].unflatten(1, shape))
+            start = stop
+        return views
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Spec):
+    """A family of networks. Adding one is one file with one subclass, and one YAML."""
+
+    group: ClassVar[str] = "model"
+
+    def layout(self, n_features: int, n_classes: int) -> Layout:
+        """Names and shapes of one trial's parameters."""
+        raise NotImplementedError
+
+    def init(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
+        """Initial parameters of one trial a seed, shape (T, P), float32 on the CPU."""
+        raise NotImplementedError
+
+    def forward(self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """Logits (T, B, C) from the views of `Layout.views`; `dropout` only while training."""
+        raise NotImplementedError
+
+
+class Dropout:
+    """The masks of one training step, made layer by layer when the model asks."""
+
+    def __init__(self, rate_T: Tensor, keys: Sequence[Tensor]) -> None:
+        self.rate_T11 = rate_T[:, None, None]
+        self.keys = keys  # one (T,) key tensor a layer
+        self.step = 0
+
+    def __call__(self, layer: int, x_TBH: Tensor) -> Tensor:
+        """`x_TBH` with units dropped at each trial's own rate and the rest scaled up by 1 / (1 - rate)."""
+        from phalanx.seeding import dropout_uniforms
+
+        uniform_TBH = dropout_uniforms(self.keys[layer], self.step, x_TBH.shape[1], x_TBH.shape[2])
+        return x_TBH * ((uniform_TBH >= self.rate_T11) / (1.0 - self.rate_T11))

@@ -1,0 +1,143 @@
+"""Every file that a run or a sweep leaves, named once, and written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phalanx.errors import RunFolderError
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The folder of one run. `root` is what Hydra calls the output directory."""
+
+    root: Path
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.csv"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def config(self) -> Path:
+        return self.root / ".hydra" / "config.yaml"
+
+    @property
+    def config_resolved(self) -> Path:
+        """The whole configuration with no interpolation left: what a stranger needs to repeat the run."""
+        return self.root / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        return self.root / ".hydra" / "overrides.yaml"
+
+    @property
+    def hydra(self) -> Path:
+        return self.root / ".hydra" / "hydra.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "train.log"
+
+    def check(self) -> RunPaths:
+        """Itself, if this is the folder of a run that ended; else `RunFolderError` saying what is missing."""
+        if not self.root.is_dir():
+            raise RunFolderError(f"{self.root} is not a folder; give a run's folder such as outputs/runs/<time>-<id>")
+        if not self.result.is_file():
+            raise RunFolderError(
+                f"{self.root} is not the folder of a finished run: it has no {self.result.name}; "
+                "runs are listed by: ls outputs/runs outputs/sweeps/*"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """The folder of one sweep; trial number n has its run folder in `trial(n)`."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """What the jobs of a sweep have to know about it: its kind and its tracking parent."""
+        return self.root / "sweep.json"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials.csv"
+
+    @property
+    def best_config(self) -> Path:
+        return self.root / "best_config.yaml"
+
+    @property
+    def optimization_results(self) -> Path:
+        return self.root / "optimization_results.yaml"
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "study.db"
+
+    def trial(self, number: int) -> RunPaths:
+        return RunPaths(self.root / str(number))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` in one piece."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON in one piece. NaN and infinity, which JSON does not have, become null."""
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """JSON from `path`; `RunFolderError` if it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from error
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if content - content == 0 else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return content

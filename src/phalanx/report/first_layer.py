@@ -1,0 +1,138 @@
+"""`first_layer.png`: what the units of the first hidden layer look for. Axes: U units shown, D features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from phalanx.data import Dataset
+from phalanx.report.style import LABEL, TICK, label_axes, new_figure, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+MAX_UNITS = 64
+_NAMED_FEATURES = 60
+
+
+@dataclass(frozen=True)
+class FirstLayerInfo:
+    """Weights of the units with the largest norm, in the order of their numbers."""
+
+    weights_UD: np.ndarray
+    units_U: np.ndarray  # numbers of the units shown, from 0
+    n_units: int  # in the layer
+    limit: float  # colours run from -limit to limit
+    feature_names: tuple[str, ...] | None
+    image_shape: tuple[int, int] | None
+
+
+def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLayerInfo | None:
+    """The first layer that reads the features; None if the network has no such matrix."""
+    found = (w for w in weights.values() if w.dim() == 2 and w.shape[1] == dataset.n_features)
+    weight = next(found, None)
+    if weight is None:
+        return None
+    weight_HD = weight.detach().cpu().double().numpy()
+    norms_H = np.linalg.norm(np.nan_to_num(weight_HD), axis=1)
+    units_U = np.sort(np.argsort(-norms_H, kind="stable")[:MAX_UNITS])
+    names = getattr(dataset.features, "column_names", None)
+    shown_UD = weight_HD[units_U]
+    sizes = np.abs(shown_UD[np.isfinite(shown_UD)])
+    return FirstLayerInfo(
+        weights_UD=shown_UD,
+        units_U=units_U,
+        n_units=len(weight_HD),
+        # Not the maximum: one extreme weight would make all others pale.
+        limit=float(np.quantile(sizes, 0.995)) or 1.0 if len(sizes) else 1.0,
+        feature_names=tuple(names) if names and len(names) <= _NAMED_FEATURES else None,
+        image_shape=dataset.image_shape,
+    )
+
+
+def draw_first_layer(info: FirstLayerInfo) -> Figure:
+    """An image a unit for image data, else a heat map of units and features."""
+    return _draw_images(info) if info.image_shape else _draw_map(info)
+
+
+def _title(info: FirstLayerInfo) -> str:
+    shown = len(info.units_U)
+    if shown == info.n_units:
+        return "first layer: weights of " + (f"all {shown} units" if shown > 1 else "its only unit")
+    return f"first layer: weights of the {shown} largest of {info.n_units:,} units (by norm)"
+
+
+def _draw_images(info: FirstLayerInfo) -> Figure:
+    """One mosaic instead of an axes a unit, which takes ten times as long to lay out."""
+    n_columns = min(8, len(info.units_U))
+    mosaic, places = _mosaic(info, n_columns)
+    height, width = mosaic.shape
+    figure_width = 1.15 * n_columns
+    figure_height = min(max(figure_width * height / width, 1.5), 16.0)
+    figure = new_figure(max(figure_width, 4.5) + 1.2, figure_height + 0.6, layout="compressed")
+    axes = figure.subplots()
+    image = axes.imshow(mosaic, cmap=_colours(), vmin=-info.limit, vmax=info.limit)
+    axes.set_axis_off()
+    label_axes(axes, _title(info))
+    for unit, (x, y) in zip(info.units_U, places, strict=True):
+        axes.text(x, y, str(unit), ha="center", va="bottom", fontsize=7.5)
+    _colour_bar(figure, axes, image)
+    return figure
+
+
+def _mosaic(info: FirstLayerInfo, n_columns: int) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """All units in one picture, NaN between them, and where above each one its number stands (x, y)."""
+    height, width = info.image_shape or (1, 1)
+    n_rows = -(-len(info.units_U) // n_columns)
+    gap_x, gap_y = max(1, round(0.08 * width)), max(1, round(0.22 * width))
+    mosaic = np.full((n_rows * (height + gap_y), n_columns * (width + gap_x) - gap_x), np.nan)
+    places = []
+    for i, weight_D in enumerate(info.weights_UD):
+        row, column = divmod(i, n_columns)
+        y, x = row * (height + gap_y) + gap_y, column * (width + gap_x)
+        mosaic[y : y + height, x : x + width] = weight_D.reshape(height, width)
+        places.append((x + (width - 1) / 2, y - 0.5))
+    return mosaic, places
+
+
+def _colours() -> Colormap:
+    """Red against blue, which differ for colour-blind eyes too; white is zero."""
+    from matplotlib import colormaps
+
+    return colormaps["RdBu_r"].with_extremes(bad="white")
+
+
+def _colour_bar(figure: Figure, axes: Axes, image: AxesImage) -> None:
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, extend="both", aspect=30)
+    bar.set_label("weight", fontsize=LABEL)
+    bar.ax.tick_params(labelsize=TICK)
+
+
+def _draw_map(info: FirstLayerInfo) -> Figure:
+    n_units, n_features = info.weights_UD.shape
+    figure = new_figure(min(max(0.32 * n_features, 4.0), 14) + 2.2, min(max(0.22 * n_units, 2.5), 8) + 1.4)
+    axes = figure.subplots()
+    image = axes.imshow(info.weights_UD, cmap=_colours(), vmin=-info.limit, vmax=info.limit, aspect="auto")
+    label_axes(axes, _title(info), "feature", "unit")
+    step = -(-n_units // 32)
+    axes.set_yticks(range(0, n_units, step), [str(unit) for unit in info.units_U[::step]])
+    _name_features(axes, info, n_features)
+    _colour_bar(figure, axes, image)
+    return figure
+
+
+def _name_features(axes: Axes, info: FirstLayerInfo, n_features: int) -> None:
+    if info.feature_names is None:
+        step = -(-n_features // 30)
+        axes.set_xticks(range(0, n_features, step))
+        return
+    names = [shorten(name, 24) for name in info.feature_names]
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(n_features), names, parse_math=False, fontsize=TICK, **turned)

@@ -1,0 +1,87 @@
+"""What a trial leaves: frozen results, and their form in `result.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Status(StrEnum):
+    """How a trial ended. Only a completed or pruned one has an objective value."""
+
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One row of `metrics.csv`. Training numbers are means over the epoch's batches, taken while the weights move;
+    validation numbers are taken after the epoch. Likelihood is the geometric mean of p(true class)."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float
+    train_likelihood: float
+    val_loss: float
+    val_accuracy: float
+    val_likelihood: float
+    lr: float  # at the epoch's last step
+    seconds: float  # wall time of the epoch, shared equally among the trials of the cohort
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Numbers at the weights that are saved, each over its whole split; None where it was not computed."""
+
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    train_likelihood: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_likelihood: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    test_likelihood: float | None = None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the trial was asked to be good at, and how good it was; `value` is None if it never got that far."""
+
+    name: str
+    value: float | None
+    direction: str
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """Everything about one trained trial. `weights` are the saved ones, in the layout of `torch.nn.Linear`."""
+
+    status: Status
+    objective: Objective
+    metrics: Metrics
+    history: tuple[EpochMetrics, ...]
+    best_epoch: int | None
+    epochs: int  # epochs that were trained
+    train_seconds: float  # this trial's share of the cohort's wall time
+    samples_per_second: float
+    device: str
+    seed: int
+    config_digest: str
+    data_digest: str
+    n_parameters: int
+    error: str | None = None
+    weights: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of `result.json` that training knows; plain types only."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("history", "weights")}
+        plain["status"] = str(self.status)
+        plain["objective"], plain["metrics"] = asdict(self.objective), asdict(self.metrics)
+        return plain

@@ -1,0 +1,120 @@
+"""A run folder, written and read back. `metrics.csv` and `result.json` are always whole.
+
+What is written: result.json, metrics.csv, model.safetensors, config.yaml (resolved); plots are drawn elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+import subprocess
+from dataclasses import asdict, fields
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from phalanx.data import Dataset
+from phalanx.errors import RunFolderError
+from phalanx.model_file import read_weights, save_model
+from phalanx.paths import RunPaths, read_json, write_json, write_text
+from phalanx.result import EpochMetrics, Metrics, Objective, Status, TrialResult
+from phalanx.spec import TrialSpec
+
+PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
+
+
+def write_run(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> dict[str, Any]:
+    """Writes everything that `result` holds, `result.json` last; returns what it says."""
+    write_text(paths.metrics, metrics_csv(result.history))
+    save_model(paths.model, spec, dataset, result)
+    content = {**result.to_json(), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
+    write_json(paths.result, content)
+    return content
+
+
+def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
+    """`result.json` of a run that never got a result: status `failed`, all other keys there, unknown ones null."""
+    empty: dict[str, Any] = {f.name: None for f in fields(TrialResult) if f.name not in ("history", "weights")}
+    content = {
+        **empty,
+        "status": str(Status.FAILED),
+        "objective": {"name": None, "value": None, "direction": None},
+        "metrics": asdict(Metrics()),
+        "epochs": 0,
+        "train_seconds": 0.0,
+        "samples_per_second": 0.0,
+        **known,
+        "error": error,
+        "versions": versions(),
+        "git": git_state(),
+        "mlflow_run_id": None,
+    }
+    write_json(paths.result, content)
+
+
+def read_run(paths: RunPaths) -> TrialResult:
+    """The result in a run folder, with history, and with weights where they were kept."""
+    stored = read_json(paths.check().result)
+    known = {f.name for f in fields(TrialResult)}
+    try:
+        return TrialResult(
+            **{
+                **{key: value for key, value in stored.items() if key in known},
+                "status": Status(stored["status"]),
+                "objective": Objective(**stored["objective"]),
+                "metrics": Metrics(**stored["metrics"]),
+                "history": read_metrics(paths),
+                "weights": read_weights(paths.model) if paths.model.is_file() else None,
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {error}") from error
+
+
+def metrics_csv(history: tuple[EpochMetrics, ...]) -> str:
+    """One row an epoch, with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(EpochMetrics)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    return text.getvalue()
+
+
+def read_metrics(paths: RunPaths) -> tuple[EpochMetrics, ...]:
+    """The rows of `metrics.csv`; none if the run has no such file."""
+    if not paths.metrics.is_file():
+        return ()
+    with open(paths.metrics, newline="", encoding="utf-8") as file:
+        return tuple(
+            EpochMetrics(**{key: int(value) if key == "epoch" else float(value) for key, value in row.items()})
+            for row in csv.DictReader(file)
+        )
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that the numbers depend on; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """The commit of the working folder and whether it has uncommitted changes; None outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain") if commit is not None else None
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

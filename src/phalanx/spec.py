@@ -1,0 +1,97 @@
+"""The whole description of a trial, and what follows from it: cohort key, stacked values, digest.
+
+This module sits above the option families because a `TrialSpec` is made of their specs; the field vocabulary that
+they share is in `fields.py` (see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from phalanx.data.base import DataSpec
+from phalanx.data.digits import Digits
+from phalanx.device import DeviceSpec
+from phalanx.errors import Fault
+from phalanx.fields import Spec, stacked, static, walk
+from phalanx.losses.base import LossSpec
+from phalanx.losses.cross_entropy import CrossEntropy
+from phalanx.models.base import ModelSpec
+from phalanx.models.mlp import MLP
+from phalanx.optimizers.adam import Adam
+from phalanx.optimizers.base import OptimizerSpec
+from phalanx.schedules.base import ScheduleSpec
+from phalanx.schedules.constant import Constant
+
+OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "val_likelihood": "maximize"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec(Spec):
+    """How long and in which pieces a trial trains."""
+
+    group: ClassVar[str] = "trainer"
+    epochs: int = stacked(20, low=1)
+    batch_size: int | None = static(32, low=1)  # null: the whole training split
+    drop_last: bool = static(False)  # leave out a last batch that is not full
+    patience: int | None = stacked(None, low=1)  # epochs without a better objective before a trial stops
+    keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
+    clip_norm: float | None = stacked(None, low=0, low_open=True)  # limit of the gradient's L2 norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec(Spec):
+    """One trial: everything that determines its numbers, each group a frozen spec of its own."""
+
+    data: DataSpec = field(default_factory=Digits)
+    model: ModelSpec = field(default_factory=MLP)
+    loss: LossSpec = field(default_factory=CrossEntropy)
+    optimizer: OptimizerSpec = field(default_factory=Adam)
+    schedule: ScheduleSpec = field(default_factory=Constant)
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    device: DeviceSpec = field(default_factory=DeviceSpec)
+    objective: str = static("val_accuracy")
+    seed: int = stacked(0, low=0)
+
+    def conflicts(self) -> list[Fault | str]:
+        if self.objective in OBJECTIVES:
+            return []
+        allowed = "one of " + ", ".join(OBJECTIVES)
+        if self.objective.startswith("test"):
+            allowed += " (the test split is for the final report and never chooses anything)"
+        return [Fault("objective", self.objective, allowed, "objective=val_accuracy")]
+
+    @property
+    def direction(self) -> str:
+        """`maximize` or `minimize`, which follows from the objective's name."""
+        return OBJECTIVES[self.objective]
+
+
+def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
+    """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
+    return tuple((key, value) for key, law, value in walk(spec) if not law.stacked)
+
+
+def stack(specs: Sequence[Spec]) -> dict[str, Tensor]:
+    """The stacked numeric fields of one group across trials: float64 tensors (T,); null becomes infinity."""
+    names = [key.rsplit(".", 1)[-1] for key, law, _ in walk(specs[0]) if law.stacked]
+    return {
+        name: torch.tensor(
+            [float("inf") if getattr(s, name) is None else float(getattr(s, name)) for s in specs],
+            dtype=torch.float64,
+        )
+        for name in names
+    }
+
+
+def config_digest(spec: TrialSpec) -> str:
+    """A digest of everything that determines the numbers, except the seed. Device and paths are left out: they
+    decide where a number is computed, and the content of the data has a digest of its own."""
+    content = {key: value for key, law, value in walk(spec) if law.determines_numbers and key != "seed"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

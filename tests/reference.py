@@ -1,0 +1,157 @@
+"""The oracle: one trial trained with `nn.Sequential`, `torch.optim` and torch's own losses and schedules.
+
+It shares no code with `phalanx`. What has to agree by contract and not by torch — seeds, data order, dropout
+masks — is written a second time here, from the description in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+M32 = np.uint64(0xFFFFFFFF)
+ACTIVATION = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}
+
+
+def seed_for(seed, *purpose):
+    digest = hashlib.sha256("/".join([str(seed), *map(str, purpose)]).encode()).digest()
+    return int.from_bytes(digest[:8], "little") // 2
+
+
+def stream(seed, *purpose):
+    gen = torch.Generator()
+    gen.manual_seed(seed_for(seed, *purpose))
+    return gen
+
+
+def lowbias32(x):
+    x = x ^ (x >> np.uint64(16))
+    x = (x * np.uint64(0x7FEB352D)) & M32
+    x = x ^ (x >> np.uint64(15))
+    x = (x * np.uint64(0x846CA68B)) & M32
+    return x ^ (x >> np.uint64(16))
+
+
+class HashDropout(nn.Module):
+    """Inverted dropout whose mask is a hash of (seed, layer, step, row, unit)."""
+
+    def __init__(self, rate, seed, layer, clock):
+        super().__init__()
+        self.rate, self.clock = rate, clock
+        self.key = seed_for(seed, "dropout", layer) % 2**32
+
+    def forward(self, x):
+        if not self.training or self.rate == 0:
+            return x
+        rows, units = (np.arange(n, dtype=np.uint64) for n in x.shape)
+        key = lowbias32(np.uint64((self.key + self.clock["step"] * 0xC2B2AE3D) % 2**32))
+        counter = (rows[:, None] * np.uint64(0x9E3779B1) + units[None] * np.uint64(0x85EBCA77)) & M32
+        uniform = (lowbias32(counter ^ key) >> np.uint64(8)).astype(np.float64) / 2**24
+        keep = torch.from_numpy((uniform >= np.float32(self.rate)).astype(np.float32))
+        return x * keep / (1 - self.rate)
+
+
+def network(widths, activation, dropout, dropout_at, seed, clock):
+    gen, layers = stream(seed, "init"), []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        linear = nn.Linear(n_in, n_out)
+        with torch.no_grad():
+            nn.init.uniform_(linear.weight, -1 / math.sqrt(n_in), 1 / math.sqrt(n_in), generator=gen)
+            nn.init.uniform_(linear.bias, -1 / math.sqrt(n_in), 1 / math.sqrt(n_in), generator=gen)
+        layers.append(linear)
+        if i < len(widths) - 2:
+            layers.append(ACTIVATION[activation]())
+            if dropout_at == "all" or i == len(widths) - 3:
+                layers.append(HashDropout(dropout, seed, i, clock))
+    return nn.Sequential(*layers)
+
+
+def criterion(loss, output, smoothing):
+    """A function (logits, y) -> mean loss, from torch.nn's losses wherever torch has one."""
+    out = {"logits": nn.Identity(), "softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}[output]
+    if loss == "cross_entropy":
+        inner = nn.CrossEntropyLoss(label_smoothing=smoothing)
+        return lambda z, y: inner(out(z), y)
+
+    def target(z, y):
+        return (1 - smoothing) * torch.eye(z.shape[-1])[y] + smoothing / z.shape[-1]
+
+    if loss == "mse":
+        return lambda z, y: nn.MSELoss()(out(z), target(z, y))
+    if output == "softmax":
+        return lambda z, y: -(target(z, y) * torch.log(out(z) + 1e-7)).sum(-1).mean()
+    if smoothing:
+        return lambda z, y: -(target(z, y) * out(z)).sum(-1).mean()
+    return lambda z, y: nn.NLLLoss()(out(z), y)
+
+
+def optimizer_for(name, parameters, options):
+    options = dict(options)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, **options)
+    options["betas"] = (options.pop("beta1", 0.9), options.pop("beta2", 0.999))
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](parameters, **options)
+
+
+def scheduler_for(name, optimizer, options, steps_per_epoch, total):
+    """torch's own scheduler, stepped after each minibatch."""
+    sched = torch.optim.lr_scheduler
+    lr = optimizer.param_groups[0]["lr"]
+    if name == "cosine":
+        return sched.CosineAnnealingLR(optimizer, T_max=total, eta_min=lr * options.get("min_factor", 0.0))
+    if name == "step":
+        return sched.StepLR(optimizer, options["every_epochs"] * steps_per_epoch, options["gamma"])
+    if name == "one_cycle":
+        return sched.OneCycleLR(
+            optimizer, max_lr=lr, total_steps=total, pct_start=options.get("rise", 0.3), cycle_momentum=False,
+            div_factor=options.get("start_divisor", 25.0), final_div_factor=options.get("final_divisor", 1e4),
+        )  # fmt: skip
+    return sched.ConstantLR(optimizer, factor=1.0)
+
+
+@torch.no_grad()
+def measure(net, compute_loss, x, y):
+    net.eval()
+    logits = net(x)
+    return compute_loss(logits, y).item(), (logits.argmax(-1) == y).double().mean().item()
+
+
+def train(
+    train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
+    optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
+    dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, seed=0,
+):  # fmt: skip
+    """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network."""
+    (x, y), clock = train_split, {"step": 0}
+    net = network(widths, activation, dropout, dropout_at, seed, clock)
+    compute_loss = criterion(loss, output, smoothing)
+    opt = optimizer_for(optimizer, net.parameters(), optimizer_options or {})
+    batch_size = min(batch_size or len(y), len(y))
+    per_epoch = len(y) // batch_size if drop_last else -(-len(y) // batch_size)
+    sched = scheduler_for(schedule, opt, schedule_options or {}, per_epoch, per_epoch * epochs)
+    rows = []
+    for epoch in range(1, epochs + 1):
+        order = torch.randperm(len(y), generator=stream(seed, "order", epoch))
+        loss_sum = hits = seen = 0.0
+        net.train()
+        for i in range(per_epoch):
+            index = order[i * batch_size : (i + 1) * batch_size]
+            opt.zero_grad()
+            logits = net(x[index])
+            value = compute_loss(logits, y[index])
+            value.backward()
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
+            lr = opt.param_groups[0]["lr"]
+            opt.step()
+            sched.step()
+            clock["step"] += 1
+            loss_sum += value.item() * len(index)
+            hits += (logits.argmax(-1) == y[index]).sum().item()
+            seen += len(index)
+        rows.append((loss_sum / seen, hits / seen, *measure(net, compute_loss, *val_split), lr))
+    return rows, net

@@ -1,0 +1,23 @@
+"""Trains one configuration, or sweeps over many: `python train.py --help`, README.md."""
+
+import hydra
+from hydra_plugins.phalanx.entry import main as guarded
+from hydra_plugins.phalanx.entry import run_job
+from omegaconf import DictConfig
+
+from phalanx.config import register_resolvers
+
+register_resolvers()
+
+
+# What a config may call. A config is data here: a `_target_` outside this list is refused.
+MAY_CALL = ("hydra_plugins.*", "hydra._internal.core_plugins.*", "optuna.samplers.*", "logging.*")
+
+
+@hydra.main(config_path="conf", config_name="config", execution_whitelist=MAY_CALL)
+def main(cfg: DictConfig) -> float:
+    return run_job(cfg)
+
+
+if __name__ == "__main__":
+    guarded(main)
