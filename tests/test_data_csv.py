@@ -84,6 +84,13 @@ def test_decimal_commas_do_not_hide_the_delimiter(make: Make) -> None:
     assert list(make(text).read().x.columns) == ["size", "note"]
 
 
+def test_other_delimiters_in_the_header_do_not_hide_the_one_between_columns(make: Make) -> None:
+    text = '"size, in mm";"a|b";kind\n' + "\n".join(f"{i};{i}.5;{'ab'[i % 2]}" for i in range(9))
+    assert list(make(text).read().x.columns) == ["size, in mm", "a|b"]
+    with pytest.raises(DataError, match="no samples"):  # nothing to decide by: a comma
+        make("x,y;kind\n").read()
+
+
 @pytest.mark.parametrize("typed", ["\t", "tab", "\\t"])
 def test_a_tab_can_be_typed(typed: str, make: Make) -> None:
     text = "x\tnote\tkind\n" + "\n".join(f"{i}\ta,b;c\t{'ab'[i % 2]}" for i in range(9))
@@ -202,7 +209,9 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "workbook": (b"PK\x03\x04rest", {}, ["Excel workbook", "CSV"]),
     "zero bytes": (b"a,kind\n\x00,a\n", {}, ["not a text file", "zero bytes"]),
     "two equal names": ("size,x,size,kind\n1,2,3,a\n", {}, ["more than once: size", "rename"]),
-    "nameless column": ("," + OK.replace("\n", "\n0,")[:-2], {}, ["1 column(s)", "\"data.drop=['Unnamed: 0']\""]),
+    "nameless column": (
+        "," + OK.replace("\n", "\n0,")[:-2], {"drop": ["size"]}, ["1 column(s)", "data.drop=['size','Unnamed: 0']"],
+    ),
     "longer rows": (HEAD + "1,2,3,4\n" * 4, {}, ["header in line 1 has 3 columns", "below 4"]),
     "longer row": (OK + "1,2,3,4\n", {}, ["separated by ','", "line 6, saw 4"]),
     "open quote": (OK + '1,"red,a\n', {}, ["not a table", "EOF inside string"]),
@@ -218,9 +227,9 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["column 'colour' must hold numbers, got text ('two\\nlines'), line 3"],
     ),
     "text after a two-line cell": (
-        "\n" + HEAD + '1,"5",a\n\n2,5,b\n"3",six,a\n4,7,b\n',
-        {"numeric": ["colour"]},
-        ["got text ('six'), line 6"],
+        '\nnote,x,kind\n"two\nlines",5,a\n\nnone,5,b\n"""so""",six,a\nx,7,b\n',
+        {"numeric": ["x"]},
+        ["got text ('six'), line 7"],
     ),
     "inf": (OK + "inf,red,a\n", {}, ["column 'size' must hold numbers, got an infinite", "('inf'), line 6"]),
     "too large": (OK + "1e39,red,a\n", {}, ["column 'size'", "too large number ('1e+39'), line 6"]),
@@ -287,6 +296,11 @@ def test_an_absent_file_names_its_full_path_and_a_close_match(make: Make, tmp_pa
         Csv(path="/nowhere/at/all.csv", target="kind").read()
 
 
+def test_a_fault_beside_a_cell_that_is_too_long_for_line_numbers_is_still_reported(make: Make) -> None:
+    with pytest.raises(DataError, match=r"got text \('six'\), line 4"):
+        make(f"x,note,kind\n0,short,b\n1,{'long' * 40_000},a\nsix,short,b\n", numeric=["x"]).read()
+
+
 def test_a_folder_lists_the_tables_in_it(make: Make, tmp_path: Path) -> None:
     make(OK, test=OK)
     with pytest.raises(
@@ -308,6 +322,7 @@ def test_a_file_that_may_not_be_read_says_so(monkeypatch: pytest.MonkeyPatch) ->
     ("options", "message"),
     [
         ({"delimiter": ";;"}, "data.delimiter must be one character, tab or null, got ';;'"),
+        ({"delimiter": '"'}, "data.delimiter must be one character, tab or null"),
         ({"drop": ["kind"]}, "data.drop names 'kind', which is data.target"),
         ({"numeric": ["kind"]}, "data.numeric names 'kind', which is data.target"),
         ({"drop": ["a"], "numeric": ["a"]}, "'a' is in data.drop and in data.numeric"),

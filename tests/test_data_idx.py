@@ -138,7 +138,8 @@ BROKEN = {
     "label too high": (LABELS, idx(np.r_[np.zeros(18), 10, 200]), ["from 0 to 9", "10 at position 18"]),
     "not gzip": (f"{IMAGES}.gz", b"nonsense", ["gzip"]),
     "gzip truncated": (f"{IMAGES}.gz", gzip.compress(GOOD[IMAGES])[:-100], ["gzip"]),
-    "gzip damaged": (f"{LABELS}.gz", gzip.compress(GOOD[LABELS])[:-6] + b"\0" * 6, ["gzip"]),
+    "gzip damaged": (f"{IMAGES}.gz", gzip.compress(GOOD[IMAGES])[:10] + b"\xff" * 1000, ["gzip"]),
+    "gzip checksum": (f"{LABELS}.gz", gzip.compress(GOOD[LABELS])[:-6] + b"\0" * 6, ["gzip"]),
     "gzip empty": (f"{LABELS}.gz", b"", ["an empty file"]),
 }
 

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import phalanx
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+import phalanx
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.digits import Digits
 from phalanx.models import MODELS
@@ -212,7 +213,9 @@ def test_mistakes_of_other_data_are_bars(tmp_path: Path) -> None:
 
 def test_no_mistake_is_said(tmp_path: Path) -> None:
     figure = draw_mistakes(mistakes_info(predicted([0, 1], [[1, 0], [0, 1]], ("a", "b"))))
-    assert [text.get_text() for text in figure.texts] == ["none of the 2 samples of the test split is misclassified"]
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        "none of the 2 samples of the test split is misclassified"
+    ]
     assert_drawn(save_figure(figure, tmp_path / "mistakes.png"))
 
 
@@ -325,11 +328,11 @@ def test_run_without_weights_leaves_its_curves_only(run: Any, tmp_path: Path) ->
 
 def test_threads_draw_the_same_pictures(run: Any, tmp_path: Path) -> None:
     draw_run(tmp_path / "alone", *run)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda i: draw_run(tmp_path / str(i), *run), range(4)))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda i: draw_run(tmp_path / str(i), *run), range(2)))
     for name in ALL:
         alone = pixels(tmp_path / "alone" / name)
-        for i in range(4):
+        for i in range(2):
             np.testing.assert_array_equal(pixels(tmp_path / str(i) / name), alone, err_msg=name)
 
 

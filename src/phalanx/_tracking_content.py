@@ -9,17 +9,14 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from phalanx._tracking_guard import Unusable
 from phalanx.paths import RunPaths, SweepPaths
-from phalanx.result import EpochMetrics
-
-if TYPE_CHECKING:
-    from phalanx.tracking import RunRecord
+from phalanx.result import EpochMetrics, Status
 
 T = TypeVar("T")
 Point = tuple[str, float, int, int]  # metric, value, time in ms since the epoch, step
@@ -32,9 +29,40 @@ BATCH_BYTES = 700_000  # a request may have 1e6; the rest is for JSON's own mark
 TEXT = (".json", ".yaml", ".csv", ".log", ".html")
 POINTS = 500  # of one curve; MLflow's page draws fewer, and metrics.csv has them all
 
+NO_WEIGHTS = "This run kept no weights."
+
 _USERINFO = re.compile(r'://(?:[^:/\s@"]*:[^\s"]*|[^/?#\s"]*)@')  # a password may hold / and @
 _PASSWORD = re.compile(r"://[^:/\s@]*:(\S*)@")
 _QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)[^&\s'\"]+")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished trial, ready to be logged."""
+
+    name: str
+    params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1
+    metrics: Mapping[str, float | None]  # at the saved weights; None is left out
+    history: Sequence[EpochMetrics]
+    tags: Mapping[str, str]
+    status: Status
+    folder: Path  # the run folder, whose files are logged as artifacts
+    parent: str | None = None  # run id of the sweep
+    interrupted: bool = False
+    start_ms: int | None = None  # since the epoch
+    end_ms: int | None = None
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in one word."""
+        return "interrupted" if self.interrupted else str(self.status)
+
+    @property
+    def state(self) -> str:
+        """MLflow's word for how it ended; a pruned trial did what it was asked to."""
+        if self.interrupted:
+            return "KILLED"
+        return "FINISHED" if self.status in (Status.COMPLETED, Status.PRUNED) else "FAILED"
 
 
 def redact(text: str, uri: str = "") -> str:
@@ -142,9 +170,9 @@ def relative(path: Path) -> str:
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
-def run_files(paths: RunPaths) -> list[tuple[Path, str | None]]:
+def run_files(paths: RunPaths, weights: bool = True) -> list[tuple[Path, str | None]]:
     """The files of a run with the artifact folder that each goes to; those that exist."""
-    plain = [paths.result, paths.metrics, paths.model, paths.log, paths.root / "config.yaml"]
+    plain = [paths.result, paths.metrics, paths.log, paths.config_resolved, *([paths.model] if weights else [])]
     found: list[tuple[Path, str | None]] = [(path, None) for path in plain if path.is_file()]
     found += [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
     return found + [(path, "hydra") for path in sorted(paths.config.parent.glob("*.yaml"))]
@@ -180,12 +208,19 @@ def origin() -> dict[str, str]:
 
 def run_note(record: RunRecord, run_id: str) -> str:
     """Markdown shown on top of a run's page: how it ended, the numbers, how to load the model."""
-    folder = relative(record.folder)
     epochs = f" after {record.history[-1].epoch} epochs" if record.history else ""
-    lines = [f"**{record.ending}**{epochs}", "", *_table("metric", finite(record.metrics)), f"Folder: `{folder}`", ""]
-    if not RunPaths(record.folder).model.is_file():
-        return redact("\n".join([*lines, "This run kept no weights."]))
-    lines += [
+    table = _table("metric", finite(record.metrics))
+    lines = [f"**{record.ending}**{epochs}", "", *table, f"Folder: `{relative(record.folder)}`", "", NO_WEIGHTS]
+    note = redact("\n".join(lines))
+    return note if record.parent is not None else note_with_weights(note, RunPaths(record.folder), run_id)
+
+
+def note_with_weights(note: str, paths: RunPaths, run_id: str) -> str:
+    """The note of a run, saying how to load its weights, if the folder has them."""
+    if not paths.model.is_file():
+        return note
+    folder = relative(paths.root)
+    lines = [
         "```python",
         "from phalanx.model_file import load_model",
         "",
@@ -196,7 +231,7 @@ def run_note(record: RunRecord, run_id: str) -> str:
         "From another machine, fetch the file first and load that: "
         f"`mlflow artifacts download --run-id {run_id} --artifact-path model.safetensors --dst-path .`",
     ]
-    return redact("\n".join(lines))
+    return note.replace(NO_WEIGHTS, redact("\n".join(lines)))
 
 
 def sweep_note(status: str, metrics: Mapping[str, Any], params: Mapping[str, Any], folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -18,13 +19,35 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
+PROBE_S = 3.0  # how long a silent server or database host is waited for before the first call
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds; MLflow by itself waits for 120, up to eight times
+DEFAULTS = {
+    TIMEOUT: "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 THREAD = "phalanx-tracking"
 GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish, so that no run is left open
+MISREAD = "the tracking URI cannot be read; in a user name or password write @ as %40, / as %2F and : as %3A"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 class Unusable(Exception):
     """The tracking store cannot be used; the message says why in plain words."""
+
+
+def set_defaults() -> None:
+    """Makes MLflow brief and quiet through its own variables, where the user has not set them. Call it before MLflow
+    is imported, which is when it decides about telemetry."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def users_timeout() -> float | None:
+    """Seconds that the user is ready to wait for one answer; None if that was left to us."""
+    text = os.environ.get(TIMEOUT) or DEFAULTS[TIMEOUT]
+    return None if text == DEFAULTS[TIMEOUT] else float(text)
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -79,12 +102,18 @@ def refuse_dead(uri: str, seconds: float) -> None:
         from sqlalchemy.engine import make_url
 
         url = make_url(uri)
+        if "@" in (url.host or ""):
+            raise Unusable(MISREAD)
         if url.host:
             within(seconds + 1, lambda: _knock(str(url.host), url.port or PORTS[kind], seconds))
 
 
 def _ask_http(uri: str, seconds: float) -> None:
     parts = urlsplit(uri)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise Unusable(MISREAD) from None
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     lenient = ssl.create_default_context()  # no credentials are sent; whether to trust the server is MLflow's part
     lenient.check_hostname, lenient.verify_mode = False, ssl.CERT_NONE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="phalanx",
         description="What to do with finished runs. Training is: python train.py --help",
         epilog="See phalanx COMMAND --help for the options of a command and examples.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     parser.set_defaults(run=None)
@@ -107,6 +109,7 @@ def _add_predict(commands: Any) -> None:
         description=_PREDICT_HELP,
         epilog=_PREDICT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
     parser.add_argument("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")
@@ -148,35 +151,45 @@ def _counted(n_rows: int) -> str:
 
 
 def _show_table(predictions: Predictions, top: int | None, limit: int | None) -> None:
-    """A table that fits the terminal: where the columns of all classes do not, the best three are shown."""
+    """A table that fits the terminal: where the columns of all classes do not, the best three or fewer are shown."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from phalanx.predict import printable
-
     n_rows, n_classes, notes = len(predictions.names), len(predictions.classes), []
-    if top is None and _width(predictions) > shutil.get_terminal_size().columns:
-        top = 3
-        notes.append(f"the best {min(top, n_classes)} of {n_classes} classes")
+    for choice in (None, 3, 2, 1) if top is None else (top,):
+        texts = _texts(predictions, choice, limit or n_rows)
+        if _width(texts) <= shutil.get_terminal_size().columns:
+            break
+    if choice is not None and choice != top:
+        notes.append(f"the best {min(choice, n_classes)} of {n_classes} classes")
     if limit is not None and n_rows > limit:
         notes.append(f"the first {limit} of {n_rows:,} rows")
     table = Table(box=box.SIMPLE_HEAD)
-    for place, title in enumerate(predictions.header(top)):
-        table.add_column(Text(printable(title)), style="bold" if place == 1 else "", overflow="fold")
-    for _, row in zip(range(limit or n_rows), predictions.cells(top, ".4f"), strict=False):
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for place, title in enumerate(texts[0]):
+        table.add_column(Text(title), style="bold" if place == 1 else "", overflow="fold")
+    for row in texts[1:]:
+        table.add_row(*map(Text, row))
     console = Console()
     console.print(table)
     if notes:
         console.print(f"Shown: {' and '.join(notes)}. All: --format csv", style="dim", highlight=False)
 
 
-def _width(predictions: Predictions) -> int:
-    """Columns of text that the table of all classes needs, with two of space around each cell."""
-    names = max(map(len, predictions.names)) + max(map(len, predictions.classes))
-    return names + len("probability") + sum(max(len(title), 6) + 2 for title in predictions.header()[3:]) + 8
+def _texts(predictions: Predictions, top: int | None, limit: int) -> list[list[str]]:
+    """The header and at most `limit` rows."""
+    from phalanx.predict import printable
+
+    rows = itertools.islice(predictions.cells(top, ".4f"), limit)
+    return [[printable(text) for text in row] for row in (predictions.header(top), *rows)]
+
+
+def _width(texts: list[list[str]]) -> int:
+    """Terminal columns that rich needs: each column of the table has three of space around it."""
+    from rich.cells import cell_len
+
+    return 1 + sum(3 + max(map(cell_len, column)) for column in zip(*texts, strict=True))
 
 
 COMMANDS = (_add_predict,)

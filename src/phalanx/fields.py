@@ -59,13 +59,13 @@ class Spec:
             if "law" in field.metadata:
                 value = conform(self, field, faults)
                 object.__setattr__(self, field.name, value)
-        if not faults:
-            faults.extend(self.conflicts())
+        known = {fault.key for fault in faults if isinstance(fault, Fault)}
+        faults.extend(f for f in self.conflicts() if not isinstance(f, Fault) or f.key not in known)
         if faults:
             raise SpecError(faults)
 
     def conflicts(self) -> list[Fault | str]:
-        """Faults between fields that are each right on their own."""
+        """Faults between fields. Called in any case, so it has to bear values that are wrong by themselves."""
         return []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -60,7 +60,7 @@ def saved_logits(
 
 def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
     """Writes the kept weights of `result` to `path`, whole or not at all. Without weights nothing is written."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if result.weights is None:
         return
@@ -77,7 +77,8 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         "data_digest": result.data_digest,
     }
     with replacing(path) as temporary:
-        save_file(result.weights, temporary, metadata={KEY: json.dumps(about)})
+        # Not `save_file`, which hides a full disk behind an exception of its own.
+        temporary.write_bytes(save(result.weights, metadata={KEY: json.dumps(about)}))
 
 
 def load_model(path: Path | str) -> SavedModel:
@@ -112,8 +113,9 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     layout = saved.model.layout(saved.n_features, len(saved.classes))
     expected = dict(zip(layout.names, (shape[::-1] for shape in layout.shapes), strict=True))
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
-        raise ValueError(f"its tensors must have the shapes {expected}, they have {found}")
+    odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
+    if odd:
+        raise ValueError("; ".join(f"{n} must have the shape {expected.get(n)}, got {found.get(n)}" for n in odd))
     if saved.features.n_features != saved.n_features:
         raise ValueError(
             f"its encoder gives {saved.features.n_features} features, the network takes {saved.n_features}"

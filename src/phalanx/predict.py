@@ -210,7 +210,10 @@ def _load_numpy(path: Path) -> np.ndarray:
                 return loaded[name]
             found = ", ".join(loaded.files) or "none"
     except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not an array file without Python objects, or is damaged: {error}") from error
+        if "pickle" in str(error):  # numpy's own words advise to load it all the same
+            advice = "save plain numbers with numpy.save"
+            raise DataError(f"{path} holds pickled Python objects, which could run code; {advice}") from error
+        raise DataError(f"{path} is not an array file of numpy, or is damaged: {error}") from error
     raise DataError(f"{path} must hold one array, or one named x; its arrays are: {found}")
 
 

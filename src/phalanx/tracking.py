@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,23 +21,21 @@ from typing import Any, ClassVar, TypeVar
 
 from phalanx import _tracking_content as content
 from phalanx import _tracking_guard as guard
+from phalanx._tracking_content import RunRecord
 from phalanx.errors import Fault
 from phalanx.fields import Law, Spec, static
 from phalanx.paths import RunPaths, SweepPaths
-from phalanx.result import EpochMetrics, Status
+
+__all__ = ["MlflowTracker", "RunRecord", "Tracker", "TrackingSpec", "tracker"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PROBE_S = 3.0  # how long a silent server or database host is waited for before the first call
 CALL_S = 60.0  # how long one call may take, uploads included
-TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds; MLflow waits 120, seven times
-HTTP_DEFAULTS = {TIMEOUT: "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-QUIET_DEFAULTS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # else MLflow's page asks what kind it is
-    "mlflow.note.content": "Runs and sweeps of Phalanx. `val_accuracy` and the like are taken at the saved weights; "
-    "their curves are under `epoch/`. A sweep is a parent run with its trials as children.",
+    "mlflow.note.content": "Runs and sweeps of Phalanx: choose **Model training** at the top left to see them. A sweep "
+    "is a parent run with its trials as children. `val_accuracy` and the like are taken at the saved weights; their "
+    "curves are under `epoch/`."
 }
 SWEEP_STATES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
@@ -58,35 +56,6 @@ class TrackingSpec(Spec):
         return [] if named else ["tracking.experiment must be a name of 1 to 500 characters"]
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """One finished trial, ready to be logged."""
-
-    name: str
-    params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1
-    metrics: Mapping[str, float | None]  # at the saved weights; None is left out
-    history: Sequence[EpochMetrics]
-    tags: Mapping[str, str]
-    status: Status
-    folder: Path  # the run folder, whose files are logged as artifacts
-    parent: str | None = None  # run id of the sweep
-    interrupted: bool = False
-    start_ms: int | None = None  # since the epoch
-    end_ms: int | None = None
-
-    @property
-    def ending(self) -> str:
-        """How it ended, in one word."""
-        return "interrupted" if self.interrupted else str(self.status)
-
-    @property
-    def state(self) -> str:
-        """MLflow's word for how it ended; a pruned trial did what it was asked to."""
-        if self.interrupted:
-            return "KILLED"
-        return "FINISHED" if self.status in (Status.COMPLETED, Status.PRUNED) else "FAILED"
-
-
 def _ignore(run_id: str) -> None:
     pass
 
@@ -103,11 +72,12 @@ class Tracker:
         return None
 
     def log_run(self, record: RunRecord, on_started: Callable[[str], None] = _ignore) -> str | None:
-        """Logs a finished trial. `on_started(run id)` is called once the run exists, before files are uploaded."""
+        """Logs a finished trial. `on_started(run id)` is called once the run exists, before files are uploaded. The
+        weights of a sweep's trial (one with a parent) wait for `attach`, as only the best are kept."""
         return None
 
     def attach(self, run_id: str | None, folder: Path) -> None:
-        """Uploads the files of a run folder again, with what joined them since the run was logged."""
+        """Uploads the files of one of a sweep's best trials again, now with its plots and weights."""
 
     def end_sweep(
         self, run_id: str | None, status: str, metrics: Mapping[str, float | None], folder: Path,
@@ -156,8 +126,16 @@ class MlflowTracker(Tracker):
         return run_id
 
     def attach(self, run_id: str | None, folder: Path) -> None:
-        if run_id is not None:
-            self._guarded(lambda client: _upload(client, run_id, content.run_files(RunPaths(folder))))
+        if run_id is None:
+            return
+        paths = RunPaths(folder)
+
+        def call(client: Any) -> None:
+            _upload(client, run_id, content.run_files(paths))
+            note = client.get_run(run_id).data.tags.get("mlflow.note.content", "")
+            _log(client, run_id, [], {}, {"mlflow.note.content": content.note_with_weights(note, paths, run_id)})
+
+        self._guarded(call)
 
     def end_sweep(
         self, run_id: str | None, status: str, metrics: Mapping[str, float | None], folder: Path,
@@ -183,7 +161,7 @@ class MlflowTracker(Tracker):
         if self._off:
             return None
         try:
-            return guard.within(max(CALL_S, 2 * (_users_timeout() or 0)), lambda: call(self._opened()))
+            return guard.within(max(CALL_S, 2 * (guard.users_timeout() or 0)), lambda: call(self._opened()))
         except Exception as error:
             self._give_up(error)
             return None
@@ -192,8 +170,8 @@ class MlflowTracker(Tracker):
         if self._off:
             return
         self._off = True
-        log.warning("MLflow is not used any more: %s. Results are in the run folders, not in MLflow.",
-                    content.cause(error, self._uri))  # fmt: skip
+        why = content.cause(error, self._uri)
+        log.warning("MLflow is not used any more: %s. Results are in the run folders, not in MLflow.", why)
         log.debug("%s", content.redact("".join(traceback.format_exception(error)), self._uri))
 
     def _opened(self) -> Any:
@@ -204,14 +182,12 @@ class MlflowTracker(Tracker):
 
     def _open(self) -> Any:
         """A client for the store, which is created first if it is a new SQLite file."""
-        probe = _users_timeout() or PROBE_S
-        for name, value in {**HTTP_DEFAULTS, **QUIET_DEFAULTS}.items():
-            os.environ.setdefault(name, value)
+        guard.set_defaults()
         from mlflow import MlflowClient, get_tracking_uri
 
         guard.hush()
         self._uri = self._spec.uri or get_tracking_uri()
-        guard.refuse_dead(self._uri, probe)
+        guard.refuse_dead(self._uri, guard.users_timeout() or guard.PROBE_S)
         with guard.one_at_a_time(self._uri, CALL_S):
             client = MlflowClient(self._uri)
             self._experiment = _experiment_id(client, self._spec.experiment)
@@ -252,13 +228,7 @@ class MlflowTracker(Tracker):
             points = [(key, value, end_ms, 0) for key, value in content.finite(record.metrics).items()]
             note = {"mlflow.note.content": content.run_note(record, run_id)}
             _log(client, run_id, points + content.curves(record.history, start_ms), record.params, note)
-            _upload(client, run_id, content.run_files(RunPaths(record.folder)))
-
-
-def _users_timeout() -> float | None:
-    """Seconds that the user is ready to wait for one answer; None if that was left to us."""
-    text = os.environ.get(TIMEOUT) or HTTP_DEFAULTS[TIMEOUT]
-    return None if text == HTTP_DEFAULTS[TIMEOUT] else float(text)
+            _upload(client, run_id, content.run_files(RunPaths(record.folder), weights=record.parent is None))
 
 
 def _experiment_id(client: Any, name: str) -> str:

@@ -13,7 +13,8 @@ class ExperimentsSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for entry in list(search_path.get_path()):
-            if entry.provider == "main" and entry.path and entry.path.startswith("file://"):
-                experiments = Path(entry.path.removeprefix("file://")).parent / "experiments"
+            conf = Path((entry.path or "").removeprefix("file://"))
+            if entry.provider == "main" and conf.is_dir():
+                experiments = conf.resolve().parent / "experiments"
                 for folder in sorted(experiments.glob("*/experiment")):
                     search_path.append("phalanx-experiments", folder.parent.as_uri())

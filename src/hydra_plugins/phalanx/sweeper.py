@@ -35,7 +35,7 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study to its total and writes `optimization_results.yaml`, also when it is stopped early."""
-        from hydra_plugins.phalanx import grammar
+        from hydra_plugins.phalanx import _grammar as grammar
         from phalanx.config import to_yaml
         from phalanx.paths import SweepPaths, write_text
         from phalanx.study import open_study, run_study, summary
@@ -58,7 +58,7 @@ class StudySweeper(Sweeper):
     def _sampler(self) -> tuple[Any, int]:
         """The sampler, and the number of trials, which a grid limits to its points."""
         from hydra.utils import instantiate
-        from hydra_plugins.phalanx import grammar
+        from hydra_plugins.phalanx import _grammar as grammar
 
         sampler = instantiate(self.sampler, _execution_whitelist_=SAMPLERS)
         if not isinstance(sampler, functools.partial):

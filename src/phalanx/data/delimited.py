@@ -38,10 +38,9 @@ class Csv(DataSpec):
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
-        if self.delimiter is not None and self.delimiter not in _TABS and len(self.delimiter) != 1:
-            faults.append(
-                Fault("data.delimiter", self.delimiter, "one character, tab or null", "\"data.delimiter=';'\"")
-            )
+        given = self.delimiter
+        if given is not None and given not in _TABS and (len(given) != 1 or given in '"\r\n'):
+            faults.append(Fault("data.delimiter", given, "one character, tab or null", "\"data.delimiter=';'\""))
         for option in ("drop", "numeric"):
             if self.target in getattr(self, option):
                 faults.append(f"data.{option} names {self.target!r}, which is data.target; name it in one of them only")

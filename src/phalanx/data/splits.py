@@ -10,7 +10,7 @@ from phalanx.seeding import generator
 
 
 def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of a stratified random sample of `n_take` rows and of the rest, each in shuffled order.
+    """Row numbers of a stratified random sample of `n_take` rows and of the rest, in a seeded order.
 
     Every class gives its share, rounded by largest remainder, so counts differ from exact shares by less than one.
     """

@@ -38,7 +38,11 @@ class TableFile:
     def line(self, row: int) -> int:
         """The line of the file, from 1, on which row `row` (from 0) of `frame` begins."""
         records = enumerate(_records(self.text, self.delimiter), start=-1)  # the header is record -1
-        return next(number for i, (number, _) in records if i == row)
+        one_line_a_row = row + 2
+        try:
+            return next((number for i, (number, _) in records if i == row), one_line_a_row)
+        except csv.Error:  # a cell longer than the csv module takes
+            return one_line_a_row
 
     def refuse(self, faults: list[str]) -> None:
         """Raise one `DataError` with all `faults`, if there are any."""

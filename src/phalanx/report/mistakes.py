@@ -62,11 +62,17 @@ def mistakes_info(predicted: Predicted, max_shown: int = MAX_SHOWN) -> MistakesI
 def draw_mistakes(info: MistakesInfo) -> Figure:
     """Images titled `true → predicted (p)`; bars for other data; a sentence where there is no mistake."""
     if not info.shown:
-        figure = new_figure(7, 1.8)
-        text = f"none of the {info.n_samples:,} samples of the {info.split} split is misclassified"
-        figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=LABEL)
-        return figure
+        return _draw_none(info)
     return _draw_images(info) if info.image_shape else _draw_bars(info)
+
+
+def _draw_none(info: MistakesInfo) -> Figure:
+    figure = new_figure(7, 1.8)
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[])
+    text = f"none of the {info.n_samples:,} samples of the {info.split} split is misclassified"
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=LABEL)
+    return figure
 
 
 def _title(info: MistakesInfo) -> str:

@@ -25,8 +25,13 @@ from phalanx.errors import PhalanxError, RequestError
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
+_begun = False  # whether Hydra got as far as a first job
+
+
 def run_job(cfg: DictConfig) -> float:
     """The body of `train.py`: one job of a run or of a sweep."""
+    global _begun
+    _begun = True
     from phalanx.app import Sweep, run
 
     hydra = HydraConfig.get()
@@ -73,6 +78,8 @@ def verdict(error: Exception) -> tuple[int, str]:
         return 2, f"{error}{cause}"
     if isinstance(error, PhalanxError):
         return 1, str(error)
+    if isinstance(error, ValueError) and not _begun:  # Hydra's word for an override that it cannot read
+        return 2, str(error)
     return 1, "".join(traceback.format_exception(error))
 
 

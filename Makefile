@@ -1,0 +1,29 @@
+# Development shortcuts. `make help` lists them.
+PYTHON ?= .venv/bin/python
+
+.PHONY: help test quick lint bench tables constraints clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+test: ## the whole suite, as CI runs it
+	$(PYTHON) -m pytest -n auto
+
+quick: ## without the slow tests
+	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
+
+lint: ## style and formatting
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+bench: ## one run against a plain torch loop (needs a quiet machine)
+	$(PYTHON) benchmarks/single_run.py
+
+tables: ## the result tables of README.md, from real runs
+	$(PYTHON) benchmarks/result_tables.py --write
+
+constraints: ## constraints.txt from what is installed
+	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt
+
+clean: ## caches and build products, never outputs
+	rm -rf .pytest_cache .hypothesis .ruff_cache build src/*.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

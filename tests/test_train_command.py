@@ -1,0 +1,248 @@
+"""`python train.py` as a person runs it: real processes, exit statuses, and what is left behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from safetensors.torch import load_file
+
+from phalanx.result import TrialResult
+
+TRAIN = str(ROOT / "train.py")
+QUICK = ["debug=limit"]
+RESULT_KEYS = {
+    "status", "objective", "metrics", "best_epoch", "epochs", "train_seconds", "samples_per_second", "device", "seed",
+    "config_digest", "data_digest", "versions", "git", "mlflow_run_id", "error",
+}  # fmt: skip
+
+
+def environment(**extra):
+    clean = {k: v for k, v in os.environ.items() if k not in ("HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI")}
+    return {**clean, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **extra}
+
+
+def train(*args, cwd, check=None, **extra):
+    done = subprocess.run(
+        [sys.executable, TRAIN, *args], cwd=cwd, capture_output=True, text=True, timeout=300, env=environment(**extra)
+    )
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def only(folder: Path) -> Path:
+    (found,) = folder.iterdir()
+    return found
+
+
+def result_of(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_a_run_leaves_everything_it_should(tmp_path):
+    done = train("trainer.epochs=3", "loss=mse", "optimizer=sgd", cwd=tmp_path, check=0)
+    run = only(tmp_path / "outputs" / "runs")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-[0-9a-f]{6}", run.name)
+    for name in ("result.json", "metrics.csv", "model.safetensors", "config.yaml", "train.log", ".hydra/config.yaml"):
+        assert (run / name).stat().st_size > 0, name
+    assert {p.name for p in (run / "plots").iterdir()} == {
+        "curves.png", "confusion.png", "first_layer.png", "mistakes.png",
+    }  # fmt: skip
+    result = result_of(run)
+    assert set(result) >= RESULT_KEYS
+    assert result["status"] == "completed"
+    assert result["objective"]["value"] == result["metrics"]["val_accuracy"] > 0.5
+    assert all(value is not None for value in result["metrics"].values())
+    assert re.fullmatch(r"[0-9a-f]{32}", result["mlflow_run_id"])
+    assert (tmp_path / "mlflow.db").is_file()
+    rows = list(csv.DictReader(open(run / "metrics.csv")))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    for word in ("epoch 3/3", "test", "accuracy", f"files: outputs/runs/{run.name}"):
+        assert word in done.stdout
+    assert done.stderr == ""
+    assert not list(run.glob(".*.tmp"))
+    assert not [p for p in run.rglob("*") if re.search(r"\.[0-9a-f]{8}\.", p.name)]
+
+
+WRONG = [
+    (["optimizer=adma"], "Could not find 'optimizer/adma'", "adam\n"),
+    (["nonsense=1"], "nonsense", ""),
+    (["optimizer.lrr=1"], "optimizer.lrr", ""),
+    (["optimizer=3"], "must be a string or a list", ""),
+    (["optimizer.lr=-1", "model.hidden=[]"], "2 faults", "try model.hidden=[64,64]"),
+    (["data=csv", "data.path=no.csv", "data.target=y"], "no.csv", ""),
+    (["device=cuda"], "device=cuda cannot be used", "device=cpu"),
+    (["data.n_val=100000"], "data.n_val must be at most", "try data.n_val="),
+    (["hydra.run.dir=a_file/run"], "cannot write", "hydra.run.dir="),
+    (["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=../x"], "plain folder name", "study_name=first"),
+    (["-m", "loss=nll,adma"], "Could not find 'loss/adma'", "mse"),
+]
+
+
+@pytest.mark.parametrize(("args", "message", "advice"), WRONG, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_a_wrong_request_exits_with_2_and_says_what_to_type(args, message, advice, tmp_path):
+    if "device=cuda" in args:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a CUDA GPU here, so device=cuda is right")
+    (tmp_path / "a_file").write_text("in the way")
+    done = train(*args, "tracking=none", cwd=tmp_path, check=2)
+    assert message in done.stderr
+    assert advice in done.stderr
+    for result in tmp_path.rglob("result.json"):  # what was begun says how it ended
+        stored = json.loads(result.read_text())
+        assert set(stored) >= RESULT_KEYS
+        assert stored["status"] == "failed"
+        assert stored["error"]
+
+
+def test_a_run_that_diverges_exits_with_1_and_says_why(tmp_path):
+    done = train(*QUICK, "optimizer.lr=1e30", cwd=tmp_path, check=1)
+    assert "diverged" in done.stderr
+    assert "try a lower optimizer.lr" in done.stderr
+    result = result_of(only(tmp_path / "outputs" / "runs"))
+    assert result["status"] == "diverged"
+    assert result["objective"]["value"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_ends_cleanly_and_keeps_what_is_done(number, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, TRAIN, "trainer.epochs=100000", "tracking=none"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"),
+    )  # fmt: skip
+    assert any("epoch 1/" in line for line in process.stdout)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    run = only(tmp_path / "outputs" / "runs")
+    result = result_of(run)
+    assert result["status"] == "failed"
+    assert "interrupted after epoch" in result["error"]
+    assert result["epochs"] == len((run / "metrics.csv").read_text().splitlines()) - 1 > 0
+    assert load_file(run / "model.safetensors")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_ends_with_a_clear_message_and_nothing_half_written(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True).returncode:
+        pytest.skip("mount is not permitted here")
+    try:
+        done = train(*QUICK, "model.hidden=[500]", f"hydra.run.dir={disk}/run", cwd=tmp_path, check=1)
+        assert "the disk is full" in done.stderr
+        assert not (disk / "run" / "model.safetensors").exists()
+        for path in (disk / "run").rglob("*.json"):
+            json.loads(path.read_text())
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_grid_goes_on_past_failures_and_sums_up(tmp_path):
+    done = train("-m", *QUICK, "loss=nll,mse", "optimizer.lr=0.01,1e30", cwd=tmp_path, check=0)
+    sweep = only(tmp_path / "outputs" / "sweeps")
+    rows = list(csv.DictReader(open(sweep / "trials.csv")))
+    assert [row["number"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["status"] for row in rows] == ["completed", "diverged", "completed", "diverged"]
+    assert [row["loss"] for row in rows] == ["nll", "nll", "mse", "mse"]
+    assert "became NaN" in rows[1]["error"] or "infinite" in rows[1]["error"]
+    assert rows[0]["test_accuracy"]  # a plain grid reports the test split
+    assert "4/4 trials, 2 failed" in done.stdout
+    assert (sweep / "0" / "plots" / "curves.png").is_file()
+
+
+def test_only_the_best_trials_keep_weights_and_plots(tmp_path):
+    train("-m", *QUICK, "seed=0,1,2,3", "tracking.keep=1", cwd=tmp_path, check=0)
+    sweep = only(tmp_path / "outputs" / "sweeps")
+    kept = [n for n in "0123" if (sweep / n / "model.safetensors").is_file()]
+    drawn = [n for n in "0123" if (sweep / n / "plots").is_dir()]
+    values = {n: result_of(sweep / n)["objective"]["value"] for n in "0123"}
+    assert kept == drawn == [max(values, key=lambda n: (values[n], -int(n)))]
+    assert all((sweep / n / "metrics.csv").is_file() for n in "0123")
+
+
+def test_the_best_config_repeats_the_trial_to_the_last_bit(tmp_path):
+    train("-m", *QUICK, "seed=3,4", "optimizer=sgd,adam", "model.dropout=0.2", cwd=tmp_path, check=0)
+    sweep = only(tmp_path / "outputs" / "sweeps")
+    best = next(iter(sorted(sweep.glob("*/plots"), key=lambda p: -result_of(p.parent)["objective"]["value"]))).parent
+    train("--config-path", str(sweep), "--config-name", "best_config", cwd=tmp_path, check=0, OMP_NUM_THREADS="1")
+    again = only(tmp_path / "outputs" / "runs")
+    one, two = result_of(again), result_of(sweep / _best_number(sweep))
+    assert best.is_dir()
+    assert one["metrics"] == two["metrics"]
+    assert one["config_digest"] == two["config_digest"]
+    first, second = (load_file(p / "model.safetensors") for p in (again, sweep / _best_number(sweep)))
+    assert all(first[k].equal(second[k]) for k in first)
+
+
+def _best_number(sweep: Path) -> str:
+    rows = [row for row in csv.DictReader(open(sweep / "trials.csv")) if row["objective"]]
+    return max(rows, key=lambda row: (float(row["objective"]), -int(row["number"])))["number"]
+
+
+SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", "hydra.sweeper.sampler.seed=1", *QUICK]
+
+
+def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):
+    train(*SEARCH, "hydra.sweeper.n_trials=3", cwd=tmp_path, check=0)
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    before = {n: (sweep / n / "result.json").read_bytes() for n in "012"}
+    done = train(*SEARCH, "hydra.sweeper.n_trials=5", cwd=tmp_path, check=0)
+    assert "3 finished before" in done.stdout
+    assert {f.name for f in sweep.iterdir() if f.is_dir()} == set("01234")
+    assert {n: (sweep / n / "result.json").read_bytes() for n in "012"} == before
+    assert all(result_of(sweep / n)["metrics"]["test_loss"] is None for n in "01234")
+    train(*SEARCH, "hydra.sweeper.n_trials=5", cwd=tmp_path, check=0)
+    assert len(list(csv.DictReader(open(sweep / "trials.csv")))) == 5
+    from phalanx.config import read_yaml
+
+    found = read_yaml(sweep / "optimization_results.yaml")
+    rows = {row["number"]: row for row in csv.DictReader(open(sweep / "trials.csv"))}
+    best = rows[str(found["best_trial"])]
+    assert found["name"] == "optuna"
+    assert float(best["objective"]) == found["best_value"] == max(float(r["objective"]) for r in rows.values() if r["objective"])
+    assert best["optimizer"] == found["best_params"]["optimizer"]
+
+
+@pytest.mark.slow
+def test_a_killed_search_loses_nothing_and_repeats_nothing(tmp_path):
+    command = [sys.executable, TRAIN, *SEARCH, "hydra.sweeper.n_trials=6"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment(PYTHONUNBUFFERED="1"))
+    assert any(line.startswith("trial 1 ") for line in process.stdout)
+    process.kill()
+    process.communicate()
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    before = {p.parent.name: p.read_bytes() for p in sweep.glob("*/result.json")}
+    assert len(before) >= 2
+    train(*SEARCH, "hydra.sweeper.n_trials=6", cwd=tmp_path, check=0)
+    assert {n: (sweep / n / "result.json").read_bytes() for n in before} == before
+    assert len(list(csv.DictReader(open(sweep / "trials.csv")))) == 6
+
+
+def test_help_and_config_inspection_cost_no_training(tmp_path):
+    assert "optimizer: adam, adamw, sgd" in train("--help", cwd=tmp_path, check=0).stdout
+    assert "name: adam" in train("--cfg", "job", cwd=tmp_path, check=0).stdout
+    assert "model" in train("--info", "defaults", cwd=tmp_path, check=0).stdout
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_result_json_has_a_key_for_every_field_of_a_result():
+    assert set(TrialResult.__dataclass_fields__) - {"history", "weights"} >= RESULT_KEYS - {
+        "versions", "git", "mlflow_run_id",
+    }  # fmt: skip
