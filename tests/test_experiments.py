@@ -24,7 +24,7 @@ def test_the_study_has_a_page_with_its_command(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_study_runs_small(name, tmp_path):
-    train(f"experiment={name}", "debug=limit", cwd=tmp_path, check=0)
+    train("-m", f"experiment={name}", "debug=limit", cwd=tmp_path, check=0)
     rows = list(csv.DictReader(open(only(tmp_path / "outputs" / "sweeps") / "trials.csv")))
     assert rows
     assert all(row["status"] == "completed" for row in rows)

@@ -170,11 +170,12 @@ def test_class_names_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_short_names_are_short_and_on_one_line(name: str, limit: int) -> None:
     short = shorten(name, limit)
     assert len(short) <= limit
-    assert "\n" not in short
+    assert short.isprintable()
     assert shorten(short, limit) == short
 
 
 def test_a_shortened_name_keeps_its_end() -> None:
+    assert shorten("tab\tand bell\x07", 13) == "tab and bell"
     assert shorten("a rather long name 17", 13) == "a rath…ame 17"
 
 

@@ -454,7 +454,7 @@ BAD_RUNS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "a later format": (lambda run, tmp: _changed(run, tmp, _same, format=2), "has format 2"),
     "unknown network": (lambda run, tmp: _changed(run, tmp, _same, model={"name": "rnn"}), "cannot build"),
     "no encoder": (lambda run, tmp: _changed(run, tmp, _same, features="absent"), "cannot build"),
-    "another width": (lambda run, tmp: _changed(run, tmp, _same, n_features=19), "must have the shape (7, 19), got (7, 20)"),
+    "another width": (lambda run, tmp: _changed(run, tmp, _same, n_features=19), "the shape (7, 19), got (7, 20)"),
     "a missing tensor": (lambda run, tmp: _changed(run, tmp, _without), "must have the shape (6,), got None"),
     "overflowing weights": (lambda run, tmp: _changed(run, tmp, _overflowing), "overflows on 11 rows, first row 1"),
 }  # fmt: skip

@@ -103,6 +103,11 @@ class Stack:
         )
         self._place(self.params_TP.detach()[there])
 
+    @property
+    def flops_per_step(self) -> float:
+        """Arithmetic of one step: two operations a weight and sample forward, four backward."""
+        return 6.0 * len(self.rows) * self.layout.size * self.batch_size
+
     def epoch_tables(self) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Learning rates (S, T) of the coming epoch and the optimizer's rows for each of its steps."""
         step_S = torch.arange(self.steps_done, self.steps_done + self.steps_per_epoch, dtype=torch.float64)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from phalanx.cohort import Stack, check_static
 from phalanx.data import Dataset
-from phalanx.device import label, resolve
+from phalanx.device import label, resolve, threads
 from phalanx.errors import TrainingInterrupted
 from phalanx.evaluation import Sums, evaluate
 from phalanx.observer import Observer
@@ -43,7 +43,8 @@ def train_cohort(
     check_static(specs)
     device = resolve(specs[0].device)
     run = _CohortRun(specs, dataset.to(device), device, observer or Observer(), test)
-    return run.train()
+    with threads(specs[0].device, run.stack.flops_per_step):
+        return run.train()
 
 
 class _Trace:
