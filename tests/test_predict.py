@@ -37,7 +37,12 @@ SHAPE, CLASSES = (4, 5), ("cat", "dog, big", "über")
 N_FEATURES = SHAPE[0] * SHAPE[1]
 MEAN, STD = 100.0 / 255, 50.0 / 255
 SPEC = TrialSpec(model=MODELS["mlp"](hidden=(7, 6), activation="tanh"), trainer=TrainerSpec(epochs=1))
-SOURCE = str(Path(phalanx.__file__).parents[1])
+# Without PYTHONUNBUFFERED, under which a broken pipe or a full disk shows itself in another way.
+ENVIRONMENT = {
+    **{key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+    "PYTHONPATH": str(Path(phalanx.__file__).parents[1]),
+    "PYTHONUTF8": "1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +106,9 @@ def write_png(path: Path, image: np.ndarray, mode: str = "L") -> Path:
 
 def phalanx_command(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     command = [sys.executable, "-m", "phalanx", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
+    return subprocess.run(command, text=True, env=ENVIRONMENT, check=False, **options)
 
 
 # --- right answers
@@ -164,9 +169,11 @@ def test_images_for_digits_are_scaled_to_its_grey_levels(tmp_path: Path) -> None
     np.testing.assert_allclose(found.p_NC, oracle(run, np.ones((1, N_FEATURES), np.float32)), rtol=1e-5)
 
 
-def test_header_of_row_numbers_is_a_header(run: Path, images: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [0, 1])
+def test_header_of_row_numbers_is_a_header(start: int, run: Path, images: np.ndarray, tmp_path: Path) -> None:
     """pandas writes `0,1,2,…` for a table made of an array."""
-    text = "\n".join(",".join(map(str, row)) for row in [range(N_FEATURES), *images.reshape(len(images), -1).tolist()])
+    names = range(start, N_FEATURES + start)
+    text = "\n".join(",".join(map(str, row)) for row in [names, *images.reshape(len(images), -1).tolist()])
     (tmp_path / "pandas.csv").write_text(text)
     assert len(predict_file(run, tmp_path / "pandas.csv").names) == len(images)
 
@@ -513,29 +520,20 @@ def test_failure_to_write_is_status_1(run: Path, images: np.ndarray, tmp_path: P
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
 def test_full_output_is_status_1_without_traceback(run: Path, images: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", images)
-    command = [sys.executable, "-m", "phalanx", "predict", str(run), str(tmp_path / "x.npy")]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": SOURCE},
-            check=False,
-        )
+        done = phalanx_command("predict", run, tmp_path / "x.npy", stdout=full)
     assert done.returncode == 1
     assert done.stderr == "phalanx: [Errno 28] No space left on device\n"
 
 
-def test_closed_pipe_is_tolerated(run: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((20_000, N_FEATURES)))
+@pytest.mark.parametrize("n_rows", [1, 20_000])
+def test_closed_pipe_is_tolerated(n_rows: int, run: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((n_rows, N_FEATURES)))
     command = [sys.executable, "-m", "phalanx", "predict", str(run), str(tmp_path / "x.npy")]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": SOURCE}
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith(b"row,predicted")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=ENVIRONMENT, **pipes) as process:
+        if n_rows > 1:
+            assert process.stdout.readline().startswith(b"row,predicted")
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
@@ -554,13 +552,8 @@ def test_help_is_quick_and_has_examples() -> None:
         "except SystemExit as stop: assert stop.code == 0\n"
         "print([name for name in ('torch', 'numpy', 'pandas', 'rich', 'matplotlib') if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": SOURCE},
-        check=True,
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert done.stdout.endswith("[]\n")
     assert "examples:" in done.stdout
     assert "--top 3" in done.stdout

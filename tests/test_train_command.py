@@ -235,6 +235,33 @@ def test_a_killed_search_loses_nothing_and_repeats_nothing(tmp_path):
     assert len(list(csv.DictReader(open(sweep / "trials.csv")))) == 6
 
 
+def test_an_interrupted_grid_sums_up_what_is_done(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, TRAIN, "-m", *QUICK, "trainer.epochs=2,3,100000"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"),
+    )  # fmt: skip
+    assert any(line.startswith("trial 1 ") for line in process.stdout)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    rows = list(csv.DictReader(open(only(tmp_path / "outputs" / "sweeps") / "trials.csv")))
+    assert [row["status"] for row in rows] == ["completed", "completed", "failed"]
+    assert "interrupted after epoch" in rows[2]["error"]
+
+
+def test_a_table_of_ones_own_from_training_to_prediction(tmp_path):
+    rows = [(f"{i / 10}", "red" if i % 3 else "blue", "yes" if i % 3 and i > 40 else "no") for i in range(120)]
+    (tmp_path / "fruit.csv").write_text("size;colour;ripe\n" + "\n".join(map(";".join, rows)) + "\n")
+    train("data=csv", "data.path=fruit.csv", "data.target=ripe", "tracking=none", "trainer.epochs=40", cwd=tmp_path, check=0)
+    run = only(tmp_path / "outputs" / "runs")
+    command = [sys.executable, "-m", "phalanx", "predict", str(run), "fruit.csv", "--format", "csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True)
+    predicted = [row["predicted"] for row in csv.DictReader(done.stdout.splitlines())]
+    assert sum(a == b for a, (_, _, b) in zip(predicted, rows, strict=True)) > 110
+
+
 def test_help_and_config_inspection_cost_no_training(tmp_path):
     assert "optimizer: adam, adamw, sgd" in train("--help", cwd=tmp_path, check=0).stdout
     assert "name: adam" in train("--cfg", "job", cwd=tmp_path, check=0).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,10 @@ class SweepCallback(Callback):
 
         sweeper = config.hydra.sweeper
         search = not str(sweeper.get("_target_", "")).endswith(BASIC)  # what is no plain grid may choose by results
-        self.sweep = SweepLog(
-            Path(config.hydra.sweep.dir), config, search=search, n_trials=_n_trials(config) if not search else None
-        )
-        if search and "n_trials" in sweeper:
-            self.sweep.n_trials = int(sweeper.n_trials)
-        self.sweep.start()
+        n_trials = sweeper.get("n_trials") if search else _n_trials(config)
+        sweep = SweepLog(Path(config.hydra.sweep.dir), config, search=search, n_trials=n_trials)
+        sweep.start()
+        self.sweep = sweep
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if self.sweep is not None and config.hydra.mode == RunMode.MULTIRUN:
@@ -39,7 +38,8 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.sweep is not None:
-            self.sweep.finish()
+            # Hydra calls this while an exception passes, and says nothing of it.
+            self.sweep.finish(interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
 
 
 def _n_trials(config: DictConfig) -> int | None:

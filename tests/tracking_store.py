@@ -1,0 +1,47 @@
+"""Fixtures that the tests of tracking share; they name this module in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+
+import pytest
+from tracking_records import VARIABLES
+
+from phalanx import tracking
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with MLflow's tables, made once: creating them takes seconds."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder, with no tracking variable set now and none left behind."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    tracking._tracker.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def store(folder, empty_store):
+    """A working folder with MLflow's default store; its client."""
+    from mlflow import MlflowClient
+
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+@pytest.fixture
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
