@@ -1,10 +1,10 @@
 """Trains one configuration, or sweeps over many: `python train.py --help`, README.md."""
 
 import hydra
-from hydra_plugins.phalanx._entry import main as guarded
-from hydra_plugins.phalanx._entry import run_job
 from omegaconf import DictConfig
 
+from hydra_plugins.phalanx._entry import main as guarded
+from hydra_plugins.phalanx._entry import run_job
 from phalanx.config import register_resolvers
 
 register_resolvers()

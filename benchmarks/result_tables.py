@@ -52,9 +52,9 @@ def table(data: DataSpec, width: int, trainer: TrainerSpec, n_seeds: int) -> str
             print(lines[-1], flush=True)
     seconds = time.perf_counter() - start
     head = (
-        f"**{dataset.name}** ({len(dataset.train):,} train, {len(dataset.val):,} val, {len(dataset.test):,} test), hidden "
-        f"width {width}, batch {trainer.batch_size}, {trainer.epochs} epochs: test accuracy in percent, mean ± standard "
-        f"deviation of {n_seeds} seeds. {18 * n_seeds} trainings in {seconds:.0f} s."
+        f"**{dataset.name}** ({len(dataset.train):,} train, {len(dataset.val):,} val, {len(dataset.test):,} test), "
+        f"hidden width {width}, batch {trainer.batch_size}, {trainer.epochs} epochs: test accuracy in percent, mean ± "
+        f"standard deviation of {n_seeds} seeds. {18 * n_seeds} trainings in {seconds:.0f} s."
     )
     return head + "\n\n" + "\n".join(lines)
 

@@ -10,6 +10,7 @@ step, and a validation pass. The two alternate, so that a machine that slows dow
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def plain_loop(dataset, hidden, batch_size, optimizer, epochs, lr):
     """Seconds for `epochs` epochs of an ordinary loop."""
     widths = (dataset.n_features, *hidden, dataset.n_classes)
     layers = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     net = nn.Sequential(*layers[:-1])
     opt = torch.optim.Adam(net.parameters(), lr) if optimizer == "adam" else torch.optim.SGD(net.parameters(), lr, 0.9)

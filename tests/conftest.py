@@ -8,11 +8,11 @@ from pathlib import Path
 # Tests run beside each other: with a thread each they do not wait for one another. Set before torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
-from phalanx.data import Dataset, Split  # noqa: E402
-from phalanx.data.features import ArrayFeatures  # noqa: E402
+from phalanx.data import Dataset, Split
+from phalanx.data.features import ArrayFeatures
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST_ROOT = ROOT.parent / "shared" / "data"

@@ -7,6 +7,7 @@ masks — is written a second time here, from the description in docs/architectu
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -57,7 +58,7 @@ class HashDropout(nn.Module):
 
 def network(widths, activation, dropout, dropout_at, seed, clock):
     gen, layers = stream(seed, "init"), []
-    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         linear = nn.Linear(n_in, n_out)
         with torch.no_grad():
             nn.init.uniform_(linear.weight, -1 / math.sqrt(n_in), 1 / math.sqrt(n_in), generator=gen)

@@ -39,7 +39,7 @@ LAZY = {"mlflow", "torchvision", "sklearn", "matplotlib", "pandas", "PIL", "scip
 
 def room_of(path: Path) -> str:
     name = path.relative_to(SOURCE).parts[0].removesuffix(".py").lstrip("_")
-    return "tracking" if name.startswith("tracking") or name.startswith("mlflow") else name
+    return "tracking" if name.startswith(("tracking", "mlflow")) else name
 
 
 def modules() -> list[Path]:
@@ -87,7 +87,9 @@ def test_heavy_libraries_are_imported_when_first_needed(path):
 
 @pytest.mark.parametrize("statement", ["import phalanx", "import phalanx.config", "import phalanx.cli", "import train"])
 def test_starting_up_does_not_load_torch(statement):
-    code = f"import sys; {statement}; print([m for m in ('torch', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules])"
+    code = (
+        f"import sys; {statement}; print([m for m in ('torch', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
 

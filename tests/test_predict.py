@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 import phalanx
 from phalanx.cli import main
-from phalanx.data import load_dataset
+from phalanx.data import DATASETS, load_dataset
 from phalanx.data.base import Dataset, Split
 from phalanx.data.delimited import Csv
 from phalanx.data.features import ArrayFeatures
@@ -63,7 +64,8 @@ def save_run(folder: Path, name: str = "shapes", shape: Any = SHAPE, **features:
     )
     dataset = Dataset(name, empty, empty, empty, CLASSES, encoder, "", shape)
     result: Any = SimpleNamespace(weights=weights, config_digest="", data_digest="")
-    save_model(folder / "model.safetensors", SPEC, dataset, result)
+    spec = replace(SPEC, data=DATASETS["digits" if name == "digits" else "mnist"]())  # which says how bright white is
+    save_model(folder / "model.safetensors", spec, dataset, result)
     (folder / "result.json").write_text("{}")
     return folder
 

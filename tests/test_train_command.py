@@ -216,14 +216,20 @@ def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):
     rows = {row["number"]: row for row in csv.DictReader(open(sweep / "trials.csv"))}
     best = rows[str(found["best_trial"])]
     assert found["name"] == "optuna"
-    assert float(best["objective"]) == found["best_value"] == max(float(r["objective"]) for r in rows.values() if r["objective"])
+    assert (
+        float(best["objective"])
+        == found["best_value"]
+        == max(float(r["objective"]) for r in rows.values() if r["objective"])
+    )
     assert best["optimizer"] == found["best_params"]["optimizer"]
 
 
 @pytest.mark.slow
 def test_a_killed_search_loses_nothing_and_repeats_nothing(tmp_path):
     command = [sys.executable, TRAIN, *SEARCH, "hydra.sweeper.n_trials=6"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment(PYTHONUNBUFFERED="1"))
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment(PYTHONUNBUFFERED="1")
+    )
     assert any(line.startswith("trial 1 ") for line in process.stdout)
     process.kill()
     process.communicate()
@@ -254,7 +260,15 @@ def test_an_interrupted_grid_sums_up_what_is_done(tmp_path):
 def test_a_table_of_ones_own_from_training_to_prediction(tmp_path):
     rows = [(f"{i / 10}", "red" if i % 3 else "blue", "yes" if i % 3 and i > 40 else "no") for i in range(120)]
     (tmp_path / "fruit.csv").write_text("size;colour;ripe\n" + "\n".join(map(";".join, rows)) + "\n")
-    train("data=csv", "data.path=fruit.csv", "data.target=ripe", "tracking=none", "trainer.epochs=40", cwd=tmp_path, check=0)
+    train(
+        "data=csv",
+        "data.path=fruit.csv",
+        "data.target=ripe",
+        "tracking=none",
+        "trainer.epochs=40",
+        cwd=tmp_path,
+        check=0,
+    )
     run = only(tmp_path / "outputs" / "runs")
     command = [sys.executable, "-m", "phalanx", "predict", str(run), "fruit.csv", "--format", "csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True)

@@ -147,7 +147,12 @@ def mixed_specs(n=6, **trainer):
 
 
 def assert_equal_results(one, other):
-    assert (one.status, one.epochs, one.best_epoch, one.seed) == (other.status, other.epochs, other.best_epoch, other.seed)
+    assert (one.status, one.epochs, one.best_epoch, one.seed) == (
+        other.status,
+        other.epochs,
+        other.best_epoch,
+        other.seed,
+    )
     for a, b in zip(one.history, other.history, strict=True):
         assert (a.train_loss, a.val_loss) == pytest.approx((b.train_loss, b.val_loss), rel=1e-5)
         assert a.val_accuracy == pytest.approx(b.val_accuracy, abs=1e-12)

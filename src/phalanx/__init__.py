@@ -1,6 +1,6 @@
 """Phalanx: experiment sweeps for neural-network classifiers whose trials train together.
 
-    from phalanx import TrialSpec, load_dataset, train_trial, train_cohort
+from phalanx import TrialSpec, load_dataset, train_trial, train_cohort
 """
 
 from __future__ import annotations

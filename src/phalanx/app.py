@@ -124,9 +124,7 @@ def _leave(
         write_json(paths.result, content)
 
     follow = tracker(asked.tracking)
-    follow.log_run(
-        record(paths, asked.trial, result, sweep, started, interrupted, content["git"]), on_started
-    )
+    follow.log_run(record(paths, asked.trial, result, sweep, started, interrupted, content["git"]), on_started)
 
 
 def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:

@@ -1,7 +1,7 @@
 """The command `phalanx`: what is done with finished runs. `train.py` does the training.
 
 A subcommand is one function that adds its parser and names what runs it; it stands in `COMMANDS`. Exit status:
-0 done, 1 it failed (a full disk), 2 the request was wrong, 130 interrupted. Heavy imports happen inside the commands.
+0 done, 1 it failed (a full disk) or was interrupted, 2 the request was wrong. Heavy imports happen inside the commands.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             _drop_output()
         return _complain(error, 1)
     except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return _complain("interrupted", 1)
     return 0
 
 

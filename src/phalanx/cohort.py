@@ -36,7 +36,8 @@ def check_static(specs: Sequence[TrialSpec]) -> None:
         if differ:
             lines = [f"{k}: {first.get(k)!r} and {other.get(k)!r}" for k in sorted(differ)]
             raise RequestError(
-                "these trials cannot share a cohort, they differ in static fields: " + "; ".join(lines)
+                "these trials cannot share a cohort, they differ in static fields: "
+                + "; ".join(lines)
                 + "; split them with phalanx.partition(specs) first"
             )
 

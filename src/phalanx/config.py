@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from phalanx.errors import Fault, RequestError, SpecError
 from phalanx.fields import Spec, build
+
 if TYPE_CHECKING:
     from phalanx.spec import TrialSpec
     from phalanx.tracking import TrackingSpec
@@ -114,7 +115,9 @@ def _trial(values: dict[str, Any], faults: list[Fault | str]) -> TrialSpec | Non
     for group, cls in {"trainer": TrainerSpec, "device": DeviceSpec}.items():
         parts[group] = build(cls, _group(group, values.pop(group, {}), faults), faults)
     top = {key: values.pop(key) for key in TOP_LEVEL if key in values}
-    faults.extend(f"{key} is not a key of the configuration; known: {', '.join([*parts, *TOP_LEVEL])}" for key in values)
+    faults.extend(
+        f"{key} is not a key of the configuration; known: {', '.join([*parts, *TOP_LEVEL])}" for key in values
+    )
     try:
         trial = TrialSpec(**top)
     except SpecError as error:

@@ -12,7 +12,6 @@ import torch
 from phalanx.errors import DeviceError
 from phalanx.fields import Spec, static
 
-
 ONE_THREAD_FLOPS = 3e7  # arithmetic a step below which one CPU thread is at least as fast
 
 

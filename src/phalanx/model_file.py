@@ -40,6 +40,7 @@ class SavedModel:
     n_features: int
     data: str
     image_shape: tuple[int, int] | None
+    white: float = 255.0  # the grey level of white in rows of images
 
     def predict(self, rows: Any) -> np.ndarray:
         """Class probabilities, float32 (N, C), for an array (N, D) or a table with the training columns."""
@@ -73,6 +74,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         "n_features": dataset.n_features,
         "image_shape": dataset.image_shape,
         "data": dataset.name,
+        "white": spec.data.white,
         "config_digest": result.config_digest,
         "data_digest": result.data_digest,
     }
@@ -109,6 +111,7 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
         n_features=about["n_features"],
         data=about["data"],
         image_shape=tuple(about["image_shape"]) if about["image_shape"] else None,
+        white=about["white"],
     )
     layout = saved.model.layout(saved.n_features, len(saved.classes))
     expected = dict(zip(layout.names, (shape[::-1] for shape in layout.shapes), strict=True))

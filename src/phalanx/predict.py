@@ -25,8 +25,6 @@ from phalanx.model_file import SavedModel, load_model
 TABLES, ARRAYS, IMAGES = (".csv", ".tsv"), (".npy", ".npz"), (".png", ".jpg", ".jpeg")
 TARGETS = ("label", "target", "class")  # columns that are left out of a table for a model trained on plain arrays
 
-# The grey level of white in the rows of a source; other image sources have the 8-bit levels of an image file.
-_WHITE = {"digits": 16.0}
 _LARGEST = float(np.finfo(np.float32).max)
 _MAX_FAULTS = 5  # faults listed in one message
 
@@ -229,7 +227,7 @@ def _read_image(path: Path, model: SavedModel) -> np.ndarray:
             if image.size != (width, height):
                 found = "{} × {}".format(*image.size)
                 raise DataError(f"{path} must be {width} × {height} pixels (width × height), got {found}; resize it")
-            return _grey(path, image).reshape(-1) * np.float32(_WHITE.get(model.data, 255.0) / 255.0)
+            return _grey(path, image).reshape(-1) * np.float32(model.white / 255.0)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
 

@@ -155,7 +155,9 @@ def summary(console: Console, result: TrialResult, folder: str) -> None:
         for name in ("loss", "accuracy", "likelihood"):
             table.add_column(name, justify="right")
         for split in ("train", "val", "test"):
-            table.add_row(split, *(_number(_metric(result, split, name)) for name in ("loss", "accuracy", "likelihood")))
+            table.add_row(
+                split, *(_number(_metric(result, split, name)) for name in ("loss", "accuracy", "likelihood"))
+            )
         console.print(table)
     else:
         for split in ("train", "val", "test"):

@@ -134,7 +134,7 @@ def _trial(paths: RunPaths) -> dict[str, Any] | None:
         log.warning("left out of the summary: %s", error)
         return None
     pairs = (override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
-    return {**stored, "number": int(paths.root.name), "overrides": {key: value for key, value in pairs}}
+    return {**stored, "number": int(paths.root.name), "overrides": dict(pairs)}
 
 
 def _thin(paths: SweepPaths, others: Sequence[dict[str, Any]]) -> None:

@@ -175,9 +175,7 @@ class _CohortRun:
         valued = trace.status in (Status.COMPLETED, Status.PRUNED)
         result = TrialResult(
             status=trace.status,
-            objective=Objective(
-                spec.objective, getattr(metrics, spec.objective) if valued else None, spec.direction
-            ),
+            objective=Objective(spec.objective, getattr(metrics, spec.objective) if valued else None, spec.direction),
             metrics=metrics,
             history=tuple(trace.history),
             best_epoch=chosen.epoch if chosen else None,

@@ -58,6 +58,7 @@ class StudySweeper(Sweeper):
     def _sampler(self) -> tuple[Any, int]:
         """The sampler, and the number of trials, which a grid limits to its points."""
         from hydra.utils import instantiate
+
         from hydra_plugins.phalanx import _grammar as grammar
 
         sampler = instantiate(self.sampler, _execution_whitelist_=SAMPLERS)
@@ -81,6 +82,7 @@ class StudySweeper(Sweeper):
 
     def _suggest(self) -> Any:
         from hydra.utils import get_method
+
         from phalanx.study import uniform_suggest
 
         draw = uniform_suggest(self.space.distributions)

@@ -45,7 +45,9 @@ class Adam(OptimizerSpec):
             "root_correction2": correction2_ST.sqrt()[..., None],
         }
 
-    def update(self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns) -> None:
+    def update(
+        self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
+    ) -> None:
         self.decay(params_TP, grads_TP, at, columns)
         mean_TP, square_TP = state["mean_TP"], state["square_TP"]
         mean_TP.lerp_(grads_TP, columns["one_minus_beta1"])

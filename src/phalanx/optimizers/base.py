@@ -41,7 +41,9 @@ class OptimizerSpec(Spec):
         """
         return {"lr": lr_ST[..., None]}
 
-    def update(self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns) -> None:
+    def update(
+        self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
+    ) -> None:
         """One step in place. `at` holds the rows (T, 1) of `tables` for this step; `grads_TP` may be overwritten."""
         raise NotImplementedError
 

@@ -33,7 +33,9 @@ class SGD(OptimizerSpec):
             return {}
         return {"momentum_TP": torch.zeros_like(params_TP)}
 
-    def update(self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns) -> None:
+    def update(
+        self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
+    ) -> None:
         add_decay(grads_TP, params_TP, columns["weight_decay"])
         step_TP = grads_TP
         if "momentum_TP" in state:
