@@ -9,7 +9,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tracking_records import SECRET, fill, history, record, uploaded, warnings_of
 
@@ -70,13 +70,18 @@ def test_any_name_becomes_legal_and_stays_distinct(entries):
         assert len(value) <= 10
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2500), st.lists(st.integers(0, 6000), max_size=150), st.lists(st.integers(0, 8000), max_size=150))
-def test_batches_hold_everything_within_the_limits(n_metrics, params, tags):
-    def entries(sizes):
-        return [SimpleNamespace(key=f"k{i}", value="ü" * size) for i, size in enumerate(sizes)]
+many = st.integers(0, 250)
 
-    given_entries = {"metrics": entries([1] * n_metrics), "params": entries(params), "tags": entries(tags)}
+
+@settings(max_examples=60, deadline=None)
+@given(n_metrics=st.integers(0, 2500), n_params=many, n_tags=many, length=st.integers(0, 6000))
+@example(n_metrics=2500, n_params=250, n_tags=250, length=1)
+@example(n_metrics=0, n_params=250, n_tags=250, length=6000)
+def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, length):
+    def entries(count):
+        return [SimpleNamespace(key=f"k{i}", value="ü" * length) for i in range(count)]
+
+    given_entries = {"metrics": entries(n_metrics), "params": entries(n_params), "tags": entries(n_tags)}
     found = list(content.batches(**given_entries))
     for kind, limit in (("metrics", 1000), ("params", 100), ("tags", 100)):
         assert [e for batch in found for e in batch[kind]] == given_entries[kind]
@@ -102,6 +107,11 @@ def test_redact(text):
     assert "s3cret" not in safe
     assert "***" in safe
     assert "host" in safe
+
+
+def test_redact_masks_a_password_in_pieces():
+    safe = content.redact("nonnumeric port: 's3cret'", f"http://me:{SECRET}@host")
+    assert safe == "nonnumeric port: '***'"
 
 
 @pytest.mark.parametrize("text", ["sqlite:///mlflow.db", "http://host:5000/a", "me@host.org", "a: b@c", "key=1"])

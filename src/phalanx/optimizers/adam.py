@@ -21,7 +21,7 @@ class Adam(OptimizerSpec):
     """m ← β1·m + (1-β1)·g;  v ← β2·v + (1-β2)·g²;  p ← p - lr·m̂ / (√v̂ + ε), with decay added to g."""
 
     name: ClassVar[str] = "adam"
-    lr: float = stacked(0.003, low=0, low_open=True)
+    lr: float = stacked(0.0015, low=0, low_open=True)
     beta1: float = stacked(0.9, low=0, high=1, high_open=True)
     beta2: float = stacked(0.999, low=0, high=1, high_open=True)
     eps: float = stacked(1e-8, low=0, low_open=True, advice="1e-8")
