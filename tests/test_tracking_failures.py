@@ -224,6 +224,7 @@ def test_only_the_trackers_own_threads_are_hushed(folder, capfd):
     logger = logging.getLogger("mlflow.store.db.utils")
     logger.info("said by the user's thread")
     guard.within(5, lambda: logger.info("said by the tracker's thread"))
+    guard.within(5, lambda: logger.error("an error that is said by the tracker's one warning"))
     guard.within(5, lambda: logging.getLogger("mlflow.other").error("an error in the tracker's thread"))
     said = capfd.readouterr().err
     assert "user's thread" in said

@@ -165,6 +165,13 @@ def test_a_grid_goes_on_past_failures_and_sums_up(tmp_path):
     assert rows[0]["test_accuracy"]  # a plain grid reports the test split
     assert "4/4 trials, 2 failed" in done.stdout
     assert (sweep / "0" / "plots" / "curves.png").is_file()
+    page = (sweep / "report.html").read_text()
+    assert "4 trials, 2 failed or diverged" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert "http" not in page  # opens offline
+    assert {f.name for f in sweep.iterdir() if f.is_file()} == {
+        "multirun.yaml", "sweep.json", "trials.csv", "best_config.yaml", "report.html",
+    }  # fmt: skip
 
 
 def test_only_the_best_trials_keep_weights_and_plots(tmp_path):

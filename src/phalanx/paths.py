@@ -89,6 +89,10 @@ class SweepPaths:
         return self.root / "best_config.yaml"
 
     @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
     def optimization_results(self) -> Path:
         return self.root / "optimization_results.yaml"
 

@@ -67,11 +67,21 @@ class SweepLog:
         if best:
             write_text(self.paths.best_config, best_config(self.paths.trial(best[0]["number"])))
             self._draw(best[: self.tracking.keep])
+        self._report(trials, best)
         status = "interrupted" if interrupted else "completed" if best else "failed"
         metrics = {**(best[0]["metrics"] if best else {}), "n_trials": len(trials), "n_failed": len(trials) - len(best)}
         params = best[0]["overrides"] if best else {}
         self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
         self.progress.summary(best, str(self.paths.root))
+
+    def _report(self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]]) -> None:
+        """`report.html`; a report that fails is logged and costs nothing else."""
+        from phalanx.report.sweep import report_html
+
+        try:
+            write_text(self.paths.report, report_html(self.paths.root.name, trials, best, self.direction))
+        except Exception:
+            log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 
     def _draw(self, best: Sequence[dict[str, Any]]) -> None:
         """Plots of the best trials, which also join their runs in the tracker."""
