@@ -42,7 +42,7 @@ def threads(spec: DeviceSpec, flops_per_step: float) -> Iterator[None]:
     """Sets torch's CPU threads for training and puts them back afterwards.
 
     By default a step of little work takes one thread. A second one saves nothing there, and on a busy machine the two
-    wait for each other: 20 to 80 times as long was measured with a digits-size network (docs/performance.md).
+    wait for each other: 20 to 80 times as long was measured with a digits-size network (benchmarks/README.md).
     """
     before = torch.get_num_threads()
     small = flops_per_step < ONE_THREAD_FLOPS
