@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import optuna
 import pytest
+from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState
 
+from phalanx.errors import RequestError
 from phalanx.study import (
     FINISHED,
+    Budget,
     Outcome,
     TooManyFailures,
+    agree,
     n_finished,
     open_study,
     run_study,
@@ -39,13 +43,13 @@ def study_at(tmp_path, seed=0):
 
 def test_the_number_of_trials_is_a_total(tmp_path):
     for total, batch in ((4, 1), (4, 3), (7, 3)):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), evaluate, n_trials=total, batch_size=batch)
+        run_study(study_at(tmp_path), uniform_suggest(SPACE), evaluate, budget=Budget(total), batch_size=batch)
         assert n_finished(study_at(tmp_path)) == total
 
 
 def test_values_and_the_best_are_as_evaluated(tmp_path):
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), evaluate, n_trials=9)
+    run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(9))
     assert all(t.value == value(t.params) for t in study.trials)
     found = summary(study)
     assert found["best_value"] == min(t.value for t in study.trials)
@@ -66,10 +70,10 @@ def test_an_interrupted_trial_is_evaluated_again_under_its_number(tmp_path):
         return evaluate(proposals)
 
     with pytest.raises(Killed):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, n_trials=5)
+        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, budget=Budget(5))
     again = []
     study = study_at(tmp_path, seed=9)
-    run_study(study, uniform_suggest(SPACE), lambda ps: again.extend(ps) or evaluate(ps), n_trials=5)
+    run_study(study, uniform_suggest(SPACE), lambda ps: again.extend(ps) or evaluate(ps), budget=Budget(5))
     assert again[0] == seen[2]
     assert [p.number for p in again] == [2, 3, 4]
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 5
@@ -80,10 +84,10 @@ def test_a_result_that_was_written_but_not_told_is_not_trained_again(tmp_path):
         raise Killed
 
     with pytest.raises(Killed):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, n_trials=2)
+        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, budget=Budget(2))
     study, trained = study_at(tmp_path), []
     run_study(
-        study, uniform_suggest(SPACE), lambda ps: trained.extend(ps) or evaluate(ps), n_trials=2,
+        study, uniform_suggest(SPACE), lambda ps: trained.extend(ps) or evaluate(ps), budget=Budget(2),
         recorded=lambda number: Outcome((0.125,)) if number == 0 else None,
     )  # fmt: skip
     assert [p.number for p in trained] == [1]
@@ -93,7 +97,7 @@ def test_a_result_that_was_written_but_not_told_is_not_trained_again(tmp_path):
 def test_a_trial_killed_while_it_was_being_drawn_does_not_stay_running(tmp_path):
     study_at(tmp_path).ask()
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), evaluate, n_trials=3)
+    run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(3))
     assert all(t.state in FINISHED for t in study.trials)
 
 
@@ -102,7 +106,7 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(bad, tmp_path):
     study = study_at(tmp_path)
     run_study(
         study, uniform_suggest(SPACE),
-        lambda ps: [Outcome(bad) if p.number == 1 else Outcome((1.0,)) for p in ps], n_trials=3,
+        lambda ps: [Outcome(bad) if p.number == 1 else Outcome((1.0,)) for p in ps], budget=Budget(3),
     )  # fmt: skip
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
 
@@ -110,20 +114,82 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(bad, tmp_path):
 def test_too_many_failures_stop_the_study(tmp_path):
     with pytest.raises(TooManyFailures, match="3 of 3"):
         run_study(
-            study_at(tmp_path), uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], n_trials=9,
+            study_at(tmp_path), uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(9),
             batch_size=3, max_failure_rate=0.5,
         )  # fmt: skip
 
 
 def test_a_study_without_any_success_has_a_summary(tmp_path):
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], n_trials=2)
+    run_study(study, uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(2))
     assert summary(study)["best_value"] is None
 
 
 def test_several_objectives_give_a_front():
     study = open_study("m", None, ["minimize", "maximize"], optuna.samplers.RandomSampler(seed=0))
     run_study(
-        study, uniform_suggest(SPACE), lambda ps: [Outcome((p.params["x"], p.params["x"])) for p in ps], n_trials=4
+        study,
+        uniform_suggest(SPACE),
+        lambda ps: [Outcome((p.params["x"], p.params["x"])) for p in ps],
+        budget=Budget(4),
     )
     assert len(summary(study)["solutions"]) == 4
+
+
+def valued(*values):
+    left = iter(values)
+    return lambda ps: [Outcome(None if (v := next(left)) is None else (v,)) for _ in ps]
+
+
+@pytest.mark.parametrize(
+    ("budget", "values", "n_trials", "reason"),
+    [
+        (Budget(3), [5, 4, 3], 3, "n_trials=3 reached"),
+        (Budget(9, target=2.0), [5, 4, 2, 1], 3, "target=2 reached with 2"),
+        (Budget(9, patience=2), [5, 4, 4, 6, 1], 4, "patience=2: no better value than 4 in 2 trials"),
+        (Budget(9, patience=2), [None, None, None, 3, 3, 3, 3], 6, "patience=2: no better value than 3 in 2 trials"),
+        (Budget(9, timeout_s=0.0), [], 0, "timeout_s=0 reached"),
+    ],
+)
+def test_a_study_ends_at_the_first_budget_and_says_which(budget, values, n_trials, reason, tmp_path):
+    study = study_at(tmp_path)
+    ending = run_study(study, uniform_suggest(SPACE), valued(*values), budget=budget)
+    assert n_finished(study) == n_trials
+    assert ending.startswith(reason)
+
+
+def test_a_target_is_reached_upwards_when_maximising():
+    study = open_study("m", None, ["maximize"], optuna.samplers.RandomSampler(seed=0))
+    assert "target=0.9" in run_study(study, uniform_suggest(SPACE), valued(0.1, 0.95), budget=Budget(5, target=0.9))
+
+
+def test_the_time_of_earlier_starts_counts(tmp_path):
+    run_study(study_at(tmp_path), uniform_suggest(SPACE), evaluate, budget=Budget(2))
+    study = study_at(tmp_path)
+    spent = study.user_attrs["phalanx.seconds"]
+    assert spent > 0
+    assert "timeout_s" in run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(9, timeout_s=spent / 2))
+    assert n_finished(study) == 2
+
+
+FIRST = {"space x": distribution_to_json(SPACE["x"]), "trainer.epochs": 20}
+
+
+@pytest.mark.parametrize(
+    ("later", "directions", "named"),
+    [
+        ({**FIRST, "trainer.epochs": 30}, ["minimize"], ["trainer.epochs: 20 then, 30 now"]),
+        ({**FIRST, "space x": "other", "new": 1}, ["minimize"], ["space x: ", "new: None then, 1 now"]),
+        ({"trainer.epochs": 20}, ["minimize"], ["space x: "]),
+        (FIRST, ["maximize"], ["directions: ['minimize'] then, ['maximize'] now"]),
+        (FIRST, ["minimize", "minimize"], ["directions: "]),
+    ],
+)
+def test_a_study_that_was_started_otherwise_is_refused_by_name(later, directions, named, tmp_path):
+    agree(study_at(tmp_path), FIRST, ["minimize"])
+    agree(study_at(tmp_path), FIRST, ["minimize"])  # the same again goes on
+    with pytest.raises(RequestError) as caught:
+        agree(study_at(tmp_path), later, directions)
+    for text in (*named, "hydra.sweeper.study_name"):
+        assert text in str(caught.value)
+    agree(study_at(tmp_path), FIRST, ["minimize"])  # the refusal changed nothing

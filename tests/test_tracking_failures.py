@@ -158,7 +158,7 @@ def test_store_of_another_version_is_explained(folder, empty_store, caplog, capf
         ("gopher://host/x", "unknown scheme"),
         ("./mlruns", "mlflow migrate-filestore"),
         ("sqlite:///no_database.txt", "DatabaseError"),
-        ("sqlite:////proc/none/mlflow.db", "/proc/none"),
+        ("sqlite:///no_database.txt/mlflow.db", "no_database.txt"),
         (f"http://me:{SECRET}@127.0.0.1:9", "/ as %2F"),
         (f"postgresql://me:{SECRET}@127.0.0.1:9/db", "@ as %40"),
     ],

@@ -215,7 +215,12 @@ def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):
     assert {f.name for f in sweep.iterdir() if f.is_dir()} == set("01234")
     assert {n: (sweep / n / "result.json").read_bytes() for n in "012"} == before
     assert all(result_of(sweep / n)["metrics"]["test_loss"] is None for n in "01234")
-    train(*SEARCH, "hydra.sweeper.n_trials=5", cwd=tmp_path, check=0)
+    refused = train(*SEARCH, "hydra.sweeper.n_trials=9", "trainer.epochs=3", cwd=tmp_path, check=2)
+    assert "trainer.epochs: 2 then, 3 now" in refused.stderr
+    patient = train(*SEARCH, "hydra.sweeper.n_trials=9", "hydra.sweeper.patience=1", cwd=tmp_path, check=0)
+    assert "(patience=1: no better value than" in patient.stdout or "(n_trials=9 reached)" in patient.stdout
+    ended = train(*SEARCH, "hydra.sweeper.n_trials=5", cwd=tmp_path, check=0)
+    assert "(n_trials=5 reached)" in ended.stdout
     assert len(list(csv.DictReader(open(sweep / "trials.csv")))) == 5
     from phalanx.config import read_yaml
 

@@ -108,7 +108,9 @@ class SweepProgress:
         if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
             self.console.print(_trial_line(trial, overrides), highlight=False, soft_wrap=True, markup=False)
 
-    def summary(self, best: Sequence[Mapping[str, Any]], folder: str) -> None:
+    def summary(
+        self, best: Sequence[Mapping[str, Any]], folder: str, ending: str | None = None, *, stopped: bool = False
+    ) -> None:
         """The best trials, told apart by the overrides in which they differ, and where the sweep's files are."""
         shared = set.intersection(*(set(trial["overrides"].items()) for trial in best)) if len(best) > 1 else set()
         table = Table(show_edge=False, pad_edge=False)
@@ -125,7 +127,8 @@ class SweepProgress:
                 self.console.print("best  " + "  ".join(row), highlight=False, soft_wrap=True, markup=False)
         if best and self.console.is_terminal:
             self.console.print(table)
-        self.console.print(f"done: {self._note()}", highlight=False, soft_wrap=True)
+        why = f" ({ending})" if ending else ""
+        self.console.print(f"{'stopped' if stopped else 'done'}: {self._note()}{why}", highlight=False, soft_wrap=True)
         self.console.print(f"files: {folder}", highlight=False, soft_wrap=True)
 
     def _note(self) -> str:

@@ -1,13 +1,14 @@
 """The search loop: asks Optuna for points, has them evaluated, tells what came out. Plain Python, no Hydra.
 
-A study's `n_trials` is its total. A trial that was interrupted is evaluated again under its number and with its
-parameters; what it had written before it could be told is told first.
+A study's `n_trials` is its total, as are its other budgets. A trial that was interrupted is evaluated again under its
+number and with its parameters; what it had written before it could be told is told first.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,14 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
-from phalanx.errors import PhalanxError
+from phalanx.errors import PhalanxError, RequestError
 
 log = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 DRAWN = "phalanx.drawn"  # set on a trial when all its parameters are drawn
+FINGERPRINT = "phalanx.fingerprint"  # set on a study: what every start of it has to agree on
+SECONDS = "phalanx.seconds"  # set on a study: wall time of all its starts so far
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,35 @@ Evaluate = Callable[[Sequence[Proposal]], Sequence[Outcome]]
 Suggest = Callable[[optuna.Trial], None]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """When a study ends: at the first of these that is reached. None sets no limit."""
+
+    n_trials: int
+    timeout_s: float | None = None  # wall time of all starts together
+    target: float | None = None  # an objective value that is good enough
+    patience: int | None = None  # finished trials in a row without a better value
+
+    def spent(self, study: optuna.Study) -> str | None:
+        """Which budget is used up, in words; None while the study goes on."""
+        trials = study.get_trials(deepcopy=False, states=FINISHED)
+        if len(trials) >= self.n_trials:
+            return f"n_trials={self.n_trials} reached"
+        seconds = study.user_attrs.get(SECONDS, 0.0)
+        if self.timeout_s is not None and seconds >= self.timeout_s:
+            return f"timeout_s={self.timeout_s:g} reached after {seconds:.1f} s"
+        if len(study.directions) > 1:
+            return None
+        sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+        values = [math.inf if trial.value is None else sign * trial.value for trial in trials]
+        best = min(values, default=math.inf)
+        if self.target is not None and best <= sign * self.target:
+            return f"target={self.target:g} reached with {sign * best:g}"
+        if self.patience is not None and best < math.inf and len(values) - 1 - values.index(best) >= self.patience:
+            return f"patience={self.patience}: no better value than {sign * best:g} in {self.patience} trials"
+        return None
+
+
 class TooManyFailures(PhalanxError):
     """More trials failed than `max_failure_rate` allows; everything finished is kept."""
 
@@ -56,28 +88,53 @@ def open_study(name: str, storage: str | None, directions: Sequence[str], sample
     )
 
 
+def agree(study: optuna.Study, fingerprint: Mapping[str, Any], directions: Sequence[str]) -> None:
+    """Marks a new study with what determines it, and refuses to go on with one that was started otherwise.
+
+    Optuna itself takes another direction, range or configuration in silence. Raises `RequestError` naming every
+    difference.
+    """
+    own = {**fingerprint, "directions": [d.name.lower() for d in study.directions]}
+    now = {**fingerprint, "directions": list(directions)}
+    then = study.user_attrs.get(FINGERPRINT)
+    if then is None:
+        study.set_user_attr(FINGERPRINT, own)
+        then = own
+    differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    if differ:
+        lines = [f"  - {key}: {then.get(key)!r} then, {now.get(key)!r} now" for key in differ]
+        raise RequestError(
+            f"the study {study.study_name!r} exists and was started otherwise:\n" + "\n".join(lines) + "\n"
+            "type the same again to go on with it, or take another hydra.sweeper.study_name for a new one"
+        )
+
+
 def run_study(
     study: optuna.Study,
     suggest: Suggest,
     evaluate: Evaluate,
     *,
-    n_trials: int,
+    budget: Budget,
     batch_size: int = 1,
     recorded: Callable[[int], Outcome | None] = lambda number: None,
     max_failure_rate: float = 1.0,
-) -> None:
-    """Evaluates until the study holds `n_trials` finished trials, those of earlier calls included.
+) -> str:
+    """Evaluates until a budget is spent, trials of earlier calls included, and returns which one, in words.
 
     `suggest` draws the parameters of a fresh trial; `recorded(number)` gives the outcome that an interrupted trial
     had already written, or None. Raises `TooManyFailures`.
     """
     again = _interrupted(study, recorded)
-    while (missing := n_trials - n_finished(study)) > 0:
+    while (ending := budget.spent(study)) is None:
+        started = time.monotonic()
+        missing = budget.n_trials - n_finished(study)
         batch = again[:batch_size] or [_ask(study, suggest) for _ in range(min(batch_size, missing))]
         again = again[len(batch) :]
         for proposal, outcome in zip(batch, evaluate(batch), strict=True):
             _tell(study, proposal.number, outcome)
+        study.set_user_attr(SECONDS, study.user_attrs.get(SECONDS, 0.0) + time.monotonic() - started)
         _check_failures(study, max_failure_rate)
+    return ending
 
 
 def n_finished(study: optuna.Study) -> int:

@@ -58,8 +58,8 @@ class SweepLog:
             self.progress.add(trial, overrides)
             _thin(self.paths, ranked(collect(self.paths), self.direction)[self.tracking.keep :])
 
-    def finish(self, interrupted: bool = False) -> None:
-        """Writes the summary files, draws the plots of the best, closes the tracking parent."""
+    def finish(self, error: BaseException | None = None) -> None:
+        """Writes the summary files, draws the plots of the best, closes the tracking parent. `error` ended the sweep."""
         trials = collect(self.paths)
         best = ranked(trials, self.direction)
         write_text(self.paths.trials, trials_csv(trials))
@@ -68,11 +68,13 @@ class SweepLog:
             write_text(self.paths.best_config, best_config(self.paths.trial(best[0]["number"])))
             self._draw(best[: self.tracking.keep])
         self._report(trials, best)
+        interrupted = isinstance(error, KeyboardInterrupt)
         status = "interrupted" if interrupted else "completed" if best else "failed"
         metrics = {**(best[0]["metrics"] if best else {}), "n_trials": len(trials), "n_failed": len(trials) - len(best)}
         params = best[0]["overrides"] if best else {}
         self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
-        self.progress.summary(best, str(self.paths.root))
+        ending = read_json(self.paths.manifest).get("ending")
+        self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
 
     def _report(self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]]) -> None:
         """`report.html`; a report that fails is logged and costs nothing else."""

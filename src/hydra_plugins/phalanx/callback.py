@@ -39,7 +39,7 @@ class SweepCallback(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.sweep is not None:
             # Hydra calls this while an exception passes, and says nothing of it.
-            self.sweep.finish(interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
+            self.sweep.finish(sys.exc_info()[1])
 
 
 def _n_trials(config: DictConfig) -> int | None:

@@ -22,10 +22,12 @@ class StudySweeper(Sweeper):
     def __init__(
         self, *, sampler: Any, direction: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
         max_failure_rate: float, custom_search_space: str | None, params: DictConfig | None,
+        timeout_s: float | None = None, target: float | None = None, patience: int | None = None,
     ) -> None:  # fmt: skip
         self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
         self.n_trials, self.n_jobs, self.max_failure_rate = n_trials, n_jobs, max_failure_rate
         self.custom_search_space, self.params = custom_search_space, params or {}
+        self.timeout_s, self.target, self.patience = timeout_s, target, patience
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -37,21 +39,26 @@ class StudySweeper(Sweeper):
         """Runs the study to its total and writes `optimization_results.yaml`, also when it is stopped early."""
         from hydra_plugins.phalanx import _grammar as grammar
         from phalanx.config import to_yaml
-        from phalanx.paths import SweepPaths, write_text
-        from phalanx.study import open_study, run_study, summary
+        from phalanx.paths import SweepPaths, read_json, write_json, write_text
+        from phalanx.study import Budget, agree, open_study, run_study, summary
 
         self.paths = SweepPaths(Path(self.config.hydra.sweep.dir))
         self.paths.root.mkdir(parents=True, exist_ok=True)
-        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         self.space = grammar.parse([f"{key}={value}" for key, value in self.params.items()] + list(arguments))
         sampler, n_trials = self._sampler()
+        budget = Budget(n_trials, self.timeout_s, self.target, self.patience)
         storage = self.storage or f"sqlite:///{self.paths.storage.resolve()}"
-        study = open_study(self.study_name or self.paths.root.name, storage, self._directions(), sampler)
+        directions = self._directions()
+        study = open_study(self.study_name or self.paths.root.name, storage, directions, sampler)
+        agree(study, self._fingerprint(), directions)
+        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         try:
-            run_study(
-                study, self._suggest(), self._evaluate, n_trials=n_trials, batch_size=self.n_jobs,
+            ending = run_study(
+                study, self._suggest(), self._evaluate, budget=budget, batch_size=self.n_jobs,
                 recorded=self._recorded, max_failure_rate=self.max_failure_rate,
             )  # fmt: skip
+            manifest = self.paths.manifest
+            write_json(manifest, {**(read_json(manifest) if manifest.is_file() else {}), "ending": ending})
         finally:
             write_text(self.paths.optimization_results, to_yaml(summary(study)))
 
@@ -79,6 +86,21 @@ class StudySweeper(Sweeper):
             allowed = "minimize or maximize, or null where `objective` is one of " + ", ".join(OBJECTIVES)
             raise SpecError([Fault("hydra.sweeper.direction", self.direction, allowed, "hydra.sweeper.direction=null")])
         return names
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What every start of a study has to agree on: the space, and all that determines a trial's numbers."""
+        from optuna.distributions import distribution_to_json
+
+        from phalanx.config import trial_spec
+        from phalanx.fields import walk
+
+        found = {f"space {key}": distribution_to_json(d) for key, d in self.space.distributions.items()}
+        if self.custom_search_space:
+            found["custom_search_space"] = self.custom_search_space
+        if "optimizer" in self.config:  # an application of somebody else has a config of its own
+            fixed = walk(trial_spec(OmegaConf.masked_copy(self.config, [k for k in self.config if k != "hydra"])))
+            found |= {key: _jsonable(value) for key, law, value in fixed if law.determines_numbers}
+        return found
 
     def _suggest(self) -> Any:
         from hydra.utils import get_method
@@ -122,6 +144,10 @@ class StudySweeper(Sweeper):
         if stored["status"] == "failed":
             return None
         return Outcome(None if value is None else (float(value),), stored["error"])
+
+
+def _jsonable(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _outcome(returned: JobReturn) -> Any:
