@@ -237,6 +237,31 @@ def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_search_that_goes_on_stays_one_parent_in_mlflow(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    for total in (2, 3):
+        train(*SEARCH, "tracking=mlflow", "tracking.keep=1", f"hydra.sweeper.n_trials={total}", cwd=tmp_path, check=0)
+    monkeypatch.chdir(tmp_path)
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    client = MlflowClient("sqlite:///mlflow.db")
+    experiment = client.get_experiment_by_name("phalanx").experiment_id
+    runs = client.search_runs([experiment])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    assert len(runs) == 4
+    assert parents[0].info.status == "FINISHED"
+    parent = parents[0].info.run_id
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs if run not in parents} == {parent}
+    for n in "012":
+        run = client.get_run(result_of(sweep / n)["mlflow_run_id"])
+        assert run.data.metrics["val_accuracy"] == result_of(sweep / n)["objective"]["value"]
+        assert run.data.params["optimizer.name"] in ("sgd", "adam")
+        assert "test_accuracy" not in run.data.metrics
+    assert "trials.csv" in {f.path for f in client.list_artifacts(parent)}
+
+
+@pytest.mark.slow
 def test_a_killed_search_loses_nothing_and_repeats_nothing(tmp_path):
     command = [sys.executable, TRAIN, *SEARCH, "hydra.sweeper.n_trials=6"]
     process = subprocess.Popen(

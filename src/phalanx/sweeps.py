@@ -42,9 +42,8 @@ class SweepLog:
         self.paths.root.mkdir(parents=True, exist_ok=True)
         known = read_json(self.paths.manifest) if self.paths.manifest.is_file() else {}
         self.tracker.prepare()
-        self.parent = self.tracker.start_sweep(
-            self.paths.root.name, {"phalanx.study": self.paths.root.name}, known.get("parent")
-        )
+        tags = {"phalanx.study": self.paths.root.name, "phalanx.folder": self.paths.root.as_posix()}
+        self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
         write_json(self.paths.manifest, {"search": self.search, "parent": self.parent or known.get("parent")})
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
         for trial in collect(self.paths):
@@ -59,7 +58,10 @@ class SweepLog:
             _thin(self.paths, ranked(collect(self.paths), self.direction)[self.tracking.keep :])
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Writes the summary files, draws the plots of the best, closes the tracking parent. `error` ended the sweep."""
+        """Writes the summary files, draws the plots of the best, closes the tracking parent.
+
+        `error` is what ended the sweep before its time, if anything did.
+        """
         trials = collect(self.paths)
         best = ranked(trials, self.direction)
         write_text(self.paths.trials, trials_csv(trials))
