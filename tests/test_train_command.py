@@ -241,7 +241,7 @@ def test_a_search_that_goes_on_stays_one_parent_in_mlflow(tmp_path, monkeypatch)
     from mlflow import MlflowClient
 
     for total in (2, 3):
-        train(*SEARCH, "tracking=mlflow", "tracking.keep=1", f"hydra.sweeper.n_trials={total}", cwd=tmp_path, check=0)
+        train(*SEARCH, "tracking.kind=mlflow", "tracking.keep=1", f"hydra.sweeper.n_trials={total}", cwd=tmp_path, check=0)
     monkeypatch.chdir(tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     client = MlflowClient("sqlite:///mlflow.db")
