@@ -8,10 +8,12 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState
 
 from phalanx.errors import RequestError
+from phalanx.result import EpochMetrics
 from phalanx.study import (
     FINISHED,
     Budget,
     Outcome,
+    Pruning,
     TooManyFailures,
     agree,
     n_finished,
@@ -193,3 +195,66 @@ def test_a_study_that_was_started_otherwise_is_refused_by_name(later, directions
     for text in (*named, "hydra.sweeper.study_name"):
         assert text in str(caught.value)
     agree(study_at(tmp_path), FIRST, ["minimize"])  # the refusal changed nothing
+
+
+def epoch(number, accuracy):
+    return EpochMetrics(number, 1.0, 0.5, 0.5, 1.0, accuracy, 0.5, 0.1, 0.0)
+
+
+def training(curves):
+    """An `evaluate` that walks through a curve of validation accuracies as the trainer would, and may be pruned."""
+
+    def evaluate(proposals):
+        outcomes = []
+        for proposal in proposals:
+            watcher, seen = Pruning(proposal.number, "val_accuracy"), []
+            for step, value in enumerate(curves[proposal.number], start=1):
+                seen.append(value)
+                if watcher.on_epoch(0, epoch(step, value)):
+                    break
+            pruned = len(seen) < len(curves[proposal.number])
+            outcomes.append(Outcome((seen[-1],), pruned=pruned))
+        return outcomes
+
+    return evaluate
+
+
+CURVES = [[0.1, 0.5, 0.9], [0.1, 0.6, 0.8], [0.1, 0.2, 0.95], [0.2, 0.7, 0.85]]
+
+
+def pruned_study(tmp_path, pruner, curves=CURVES):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    study = open_study("s", url, ["maximize"], optuna.samplers.RandomSampler(seed=0), pruner)
+    run_study(study, uniform_suggest(SPACE), training(curves), budget=Budget(len(curves)))
+    return study
+
+
+def test_a_pruner_hears_every_epoch_and_stops_what_it_judges_hopeless(tmp_path):
+    study = pruned_study(tmp_path, optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1))
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    assert study.trials[2].intermediate_values == {1: 0.1, 2: 0.2}
+    assert study.trials[3].intermediate_values == {1: 0.2, 2: 0.7, 3: 0.85}
+
+
+def test_without_a_pruner_nothing_is_reported(tmp_path):
+    study = pruned_study(tmp_path, None)
+    assert all(t.intermediate_values == {} for t in study.trials)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_interrupted_trial_reports_again_without_a_word(tmp_path):
+    def dying(proposals):
+        Pruning(proposals[0].number, "val_accuracy").on_epoch(0, epoch(1, 0.1))
+        raise Killed
+
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    with pytest.raises(Killed):
+        run_study(open_study("s", url, ["maximize"], None, pruner), uniform_suggest(SPACE), dying, budget=Budget(1))
+    study = pruned_study(tmp_path, pruner, CURVES[:1])
+    assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.5, 3: 0.9}
+
+
+def test_a_pruner_with_several_objectives_is_refused():
+    with pytest.raises(RequestError, match="pruner must be none with several objectives, got MedianPruner"):
+        open_study("m", None, ["minimize", "maximize"], None, optuna.pruners.MedianPruner())

@@ -241,7 +241,9 @@ def test_a_search_that_goes_on_stays_one_parent_in_mlflow(tmp_path, monkeypatch)
     from mlflow import MlflowClient
 
     for total in (2, 3):
-        train(*SEARCH, "tracking.kind=mlflow", "tracking.keep=1", f"hydra.sweeper.n_trials={total}", cwd=tmp_path, check=0)
+        train(
+            *SEARCH, "tracking.kind=mlflow", "tracking.keep=1", f"hydra.sweeper.n_trials={total}", cwd=tmp_path, check=0
+        )
     monkeypatch.chdir(tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     client = MlflowClient("sqlite:///mlflow.db")
@@ -311,6 +313,30 @@ def test_a_table_of_ones_own_from_training_to_prediction(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=True)
     predicted = [row["predicted"] for row in csv.DictReader(done.stdout.splitlines())]
     assert sum(a == b for a, (_, _, b) in zip(predicted, rows, strict=True)) > 110
+
+
+PRUNERS = sorted(path.stem for path in (ROOT / "conf" / "hydra" / "sweeper" / "pruner").glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_every_pruner_runs_and_says_what_it_pruned(pruner, tmp_path):
+    never = ["hydra.sweeper.pruner.lower=1.1"] if pruner == "threshold" else []  # which then prunes everything
+    done = train(
+        *SEARCH, f"hydra/sweeper/pruner={pruner}", *never, "hydra.sweeper.n_trials=8", "trainer.epochs=8",
+        "hydra.sweeper.sampler.seed=3", cwd=tmp_path, check=0,
+    )  # fmt: skip
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    rows = list(csv.DictReader(open(sweep / "trials.csv")))
+    pruned = [row for row in rows if row["status"] == "pruned"]
+    assert len(rows) == 8
+    if pruner in ("median", "percentile", "successive_halving", "hyperband", "threshold"):
+        assert pruned
+        assert f"{len(pruned)} pruned" in done.stdout
+    if pruner == "none":
+        assert not pruned
+    best = [n for n in "01234567" if (sweep / n / "model.safetensors").is_file()]
+    assert not set(best) & {row["number"] for row in pruned}
 
 
 def test_help_and_config_inspection_cost_no_training(tmp_path):

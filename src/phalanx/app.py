@@ -28,6 +28,7 @@ from phalanx.progress import RunProgress, headline, summary
 from phalanx.result import Status, TrialResult
 from phalanx.runs import read_run, write_failure, write_run
 from phalanx.spec import TrialSpec, config_digest
+from phalanx.study import Pruning
 from phalanx.tracking import RunRecord, tracker
 from phalanx.training import train_trial
 
@@ -87,7 +88,8 @@ def _train(asked: Settings, dataset: Dataset, paths: RunPaths, sweep: Sweep | No
             with RunProgress(console) as progress:
                 result = train_trial(spec, dataset, progress)
         else:
-            result = train_trial(spec, dataset, Observer(), test=not sweep.search)
+            watcher = Pruning(sweep.number, spec.objective) if sweep.search else Observer()
+            result = train_trial(spec, dataset, watcher, test=not sweep.search)
     except TrainingInterrupted as interrupted:
         _leave(asked, dataset, paths, sweep, interrupted.results[0], started, interrupted=True)
         raise

@@ -77,7 +77,7 @@ class SweepProgress:
 
     def __init__(self, console: Console, n_trials: int | None, direction: str) -> None:
         self.console, self.n_trials, self.sign = console, n_trials, -1 if direction == "maximize" else 1
-        self.done, self.failed = 0, 0
+        self.done, self.failed, self.pruned = 0, 0, 0
         self.best: dict[str, Any] | None = None
         self.bar = Progress(
             TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
@@ -102,7 +102,10 @@ class SweepProgress:
         value = trial["objective"]["value"]
         self.done += 1
         self.failed += value is None
-        if value is not None and (self.best is None or self.sign * value < self.sign * self.best["objective"]["value"]):
+        self.pruned += trial["status"] == "pruned"
+        if trial["status"] == "completed" and (
+            self.best is None or self.sign * value < self.sign * self.best["objective"]["value"]
+        ):
             self.best = dict(trial)
         self.bar.update(self.task, completed=self.done, note=self._note())
         if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
@@ -137,12 +140,15 @@ class SweepProgress:
             f", best {self.best['objective']['name']} {self.best['objective']['value']:.4f} "
             f"(trial {self.best['number']})"
         )  # fmt: skip
-        return f"{self.done}{total} trials, {self.failed} failed{best}"
+        pruned = f", {self.pruned} pruned" if self.pruned else ""
+        return f"{self.done}{total} trials, {self.failed} failed{pruned}{best}"
 
 
 def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:
     value = trial["objective"]["value"]
     outcome = f"{trial['status']}: {trial['error']}" if value is None else f"{trial['objective']['name']} {value:.4f}"
+    if trial["status"] == "pruned":
+        outcome += f"  pruned after epoch {trial['epochs']}"
     return f"trial {trial['number']}  {outcome}  {' '.join(overrides)}".rstrip()
 
 

@@ -72,7 +72,11 @@ class SweepLog:
         self._report(trials, best)
         interrupted = isinstance(error, KeyboardInterrupt)
         status = "interrupted" if interrupted else "completed" if best else "failed"
-        metrics = {**(best[0]["metrics"] if best else {}), "n_trials": len(trials), "n_failed": len(trials) - len(best)}
+        metrics = {
+            **(best[0]["metrics"] if best else {}),
+            "n_trials": len(trials),
+            "n_failed": sum(t["objective"]["value"] is None for t in trials),
+        }
         params = best[0]["overrides"] if best else {}
         self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
         ending = read_json(self.paths.manifest).get("ending")
@@ -106,9 +110,9 @@ def collect(paths: SweepPaths) -> list[dict[str, Any]]:
 
 
 def ranked(trials: Sequence[dict[str, Any]], direction: str) -> list[dict[str, Any]]:
-    """The trials that have an objective value, best first; equal ones in order of their numbers."""
+    """The completed trials, best first; equal ones in order of their numbers."""
     sign = -1 if direction == "maximize" else 1
-    valued = [trial for trial in trials if trial["objective"]["value"] is not None]
+    valued = [trial for trial in trials if trial["status"] == "completed"]
     return sorted(valued, key=lambda trial: (sign * trial["objective"]["value"], trial["number"]))
 
 

@@ -13,6 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+PRUNERS = ("optuna.pruners.*",)
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")  # what a sampler option may instantiate
 
 
@@ -22,12 +23,12 @@ class StudySweeper(Sweeper):
     def __init__(
         self, *, sampler: Any, direction: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
         max_failure_rate: float, custom_search_space: str | None, params: DictConfig | None,
-        timeout_s: float | None = None, target: float | None = None, patience: int | None = None,
+        pruner: Any = None, timeout_s: float | None = None, target: float | None = None, patience: int | None = None,
     ) -> None:  # fmt: skip
         self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
         self.n_trials, self.n_jobs, self.max_failure_rate = n_trials, n_jobs, max_failure_rate
         self.custom_search_space, self.params = custom_search_space, params or {}
-        self.timeout_s, self.target, self.patience = timeout_s, target, patience
+        self.pruner, self.timeout_s, self.target, self.patience = pruner, timeout_s, target, patience
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -49,7 +50,7 @@ class StudySweeper(Sweeper):
         budget = Budget(n_trials, self.timeout_s, self.target, self.patience)
         storage = self.storage or f"sqlite:///{self.paths.storage.resolve()}"
         directions = self._directions()
-        study = open_study(self.study_name or self.paths.root.name, storage, directions, sampler)
+        study = open_study(self.study_name or self.paths.root.name, storage, directions, sampler, self._pruner())
         agree(study, self._fingerprint(), directions)
         write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         try:
@@ -74,6 +75,11 @@ class StudySweeper(Sweeper):
         points = grammar.grid(self.space)
         size = functools.reduce(lambda total, values: total * len(values), points.values(), 1)
         return sampler(points), min(self.n_trials, size)
+
+    def _pruner(self) -> Any:
+        from hydra.utils import instantiate
+
+        return None if self.pruner is None else instantiate(self.pruner, _execution_whitelist_=PRUNERS)
 
     def _directions(self) -> list[str]:
         from phalanx.errors import Fault, SpecError
@@ -127,12 +133,13 @@ class StudySweeper(Sweeper):
                 chunk = proposals[start:stop]
                 overrides = [self.space.overrides(dict(p.params)) for p in chunk]
                 returns = self.launcher.launch(overrides, initial_job_idx=chunk[0].number)
-                outcomes.extend(_outcome(returned) for returned in returns)
+                # What the job has written counts; what it returned does not say whether it was pruned.
+                outcomes.extend(self._recorded(p.number) or _outcome(r) for p, r in zip(chunk, returns, strict=True))
                 start = stop
         return outcomes
 
     def _recorded(self, number: int) -> Any:
-        """What an interrupted trial had written before it could be told; None if it has to be trained again."""
+        """What a trial has written; None if it failed or wrote nothing."""
         from phalanx.paths import read_json
         from phalanx.study import Outcome
 
@@ -143,7 +150,7 @@ class StudySweeper(Sweeper):
         value = stored["objective"]["value"]
         if stored["status"] == "failed":
             return None
-        return Outcome(None if value is None else (float(value),), stored["error"])
+        return Outcome(None if value is None else (float(value),), stored["error"], stored["status"] == "pruned")
 
 
 def _jsonable(value: Any) -> Any:
