@@ -46,7 +46,9 @@ class SweepLog:
         self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
         write_json(self.paths.manifest, {"search": self.search, "parent": self.parent or known.get("parent")})
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        for trial in collect(self.paths):
+        self.trials = collect(self.paths)
+        self.with_weights = {trial["number"] for trial in self.trials}
+        for trial in self.trials:
             self.progress.add(trial, quiet=True)
         self.progress.start(str(self.paths.root))
 
@@ -54,8 +56,17 @@ class SweepLog:
         """Shows one more trial and thins out what is kept."""
         trial = _trial(self.paths.trial(number))
         if trial is not None:
+            self.trials.append(trial)
+            self.with_weights.add(number)
             self.progress.add(trial, overrides)
-            _thin(self.paths, ranked(collect(self.paths), self.direction)[self.tracking.keep :])
+            self._thin()
+
+    def _thin(self) -> None:
+        """Takes the weights from the trial that dropped out of the best, or never was among them."""
+        kept = {trial["number"] for trial in ranked(self.trials, self.direction)[: self.tracking.keep]}
+        for number in self.with_weights - kept:
+            self.paths.trial(number).model.unlink(missing_ok=True)
+        self.with_weights &= kept
 
     def finish(self, error: BaseException | None = None) -> None:
         """Writes the summary files, draws the plots of the best, closes the tracking parent.
@@ -153,8 +164,3 @@ def _trial(paths: RunPaths) -> dict[str, Any] | None:
         return None
     pairs = (override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
     return {**stored, "number": int(paths.root.name), "overrides": dict(pairs)}
-
-
-def _thin(paths: SweepPaths, others: Sequence[dict[str, Any]]) -> None:
-    for trial in others:
-        paths.trial(trial["number"]).model.unlink(missing_ok=True)
