@@ -62,7 +62,7 @@ def run(cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | N
     Raises `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either
     way, and after any other error, `result.json` says so.
     """
-    paths, console = RunPaths(folder), console or Console()
+    paths, console, started = RunPaths(folder), console or Console(), time.time()
     known: dict[str, Any] = {}
     try:
         asked = settings(cfg)
@@ -71,35 +71,39 @@ def run(cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | N
         device = resolve(asked.trial.device)
         dataset = _dataset(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest)
-        return _train(asked, dataset, paths, sweep, console)
-    except (RunFailed, TrainingInterrupted):
-        raise
+        result, interrupt = _train(asked.trial, dataset, sweep, console)
+        content = write_run(paths, asked.trial, dataset, result)
     except (Exception, KeyboardInterrupt) as error:
         write_failure(paths, f"{type(error).__name__}: {error}", **known)
         raise
-
-
-def _train(asked: Settings, dataset: Dataset, paths: RunPaths, sweep: Sweep | None, console: Console) -> float:
-    started, spec = time.time(), asked.trial
-    log.info("training %s", spec)
-    try:
-        if sweep is None:
-            console.print(_opening(spec, dataset), highlight=False, soft_wrap=True)
-            with RunProgress(console) as progress:
-                result = train_trial(spec, dataset, progress)
-        else:
-            watcher = Pruning(sweep.number, spec.objective) if sweep.search else Observer()
-            result = train_trial(spec, dataset, watcher, test=not sweep.search)
-    except TrainingInterrupted as interrupted:
-        _leave(asked, dataset, paths, sweep, interrupted.results[0], started, interrupted=True)
-        raise
-    _leave(asked, dataset, paths, sweep, result, started)
+    # From here on the result is written, and nothing that fails may take it back.
     log.info(headline(result))
+    if sweep is None and interrupt is None:
+        draw_plots(paths, asked.trial, dataset, result)
+    _track(asked, paths, sweep, result, content, started, interrupt is not None)
+    if interrupt is not None:
+        raise interrupt
     if sweep is None:
         summary(console, result, str(_relative(paths.root)))
         if result.status is Status.DIVERGED:
             raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
     return math.nan if result.objective.value is None else result.objective.value
+
+
+def _train(
+    spec: TrialSpec, dataset: Dataset, sweep: Sweep | None, console: Console
+) -> tuple[TrialResult, TrainingInterrupted | None]:
+    """The trial's result, and what interrupted it, if anything did."""
+    log.info("training %s", spec)
+    try:
+        if sweep is not None:
+            watcher = Pruning(sweep.number, spec.objective) if sweep.search else Observer()
+            return train_trial(spec, dataset, watcher, test=not sweep.search), None
+        console.print(_opening(spec, dataset), highlight=False, soft_wrap=True)
+        with RunProgress(console) as progress:
+            return train_trial(spec, dataset, progress), None
+    except TrainingInterrupted as interrupted:
+        return interrupted.results[0], interrupted
 
 
 def _opening(spec: TrialSpec, dataset: Dataset) -> str:
@@ -112,14 +116,11 @@ def _opening(spec: TrialSpec, dataset: Dataset) -> str:
     )
 
 
-def _leave(
-    asked: Settings, dataset: Dataset, paths: RunPaths, sweep: Sweep | None, result: TrialResult, started: float,
-    interrupted: bool = False,
+def _track(
+    asked: Settings, paths: RunPaths, sweep: Sweep | None, result: TrialResult, content: dict[str, Any],
+    started: float, interrupted: bool,
 ) -> None:  # fmt: skip
-    """Files first, then plots, then tracking: what may fail comes after what must not be lost."""
-    content = write_run(paths, asked.trial, dataset, result)
-    if sweep is None and not interrupted:
-        draw_plots(paths, asked.trial, dataset, result)
+    """Logs the run, and writes its id into `result.json` before the files are uploaded."""
 
     def on_started(run_id: str) -> None:
         content["mlflow_run_id"] = run_id

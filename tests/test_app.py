@@ -1,0 +1,83 @@
+"""One job from config to files, where something fails on the way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from phalanx import app
+from phalanx.config import register_resolvers
+from phalanx.errors import TrainingInterrupted
+from phalanx.tracking import Tracker
+
+
+@pytest.fixture
+def config():
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf")):
+        yield compose("config", ["debug=limit"])
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
+def test_what_fails_after_training_cannot_take_the_result_back(error, config, tmp_path, monkeypatch):
+    class Broken(Tracker):
+        def log_run(self, record, on_started=None):
+            raise error("too late")
+
+    monkeypatch.setattr(app, "tracker", lambda spec: Broken())
+    with pytest.raises(error):
+        app.run(config, tmp_path)
+    assert result_of(tmp_path)["status"] == "completed"
+    assert (tmp_path / "plots" / "curves.png").is_file()
+
+
+def test_plots_that_fail_cost_nothing_else(config, tmp_path, monkeypatch, caplog):
+    def broken(*args):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("phalanx.report.plots.draw_run", broken)
+    value = app.run(config, tmp_path)
+    assert result_of(tmp_path)["objective"]["value"] == value
+    assert "could not be drawn" in caplog.text
+
+
+def test_a_crash_in_training_is_written_down(config, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(app, "train_trial", broken)
+    with pytest.raises(MemoryError):
+        app.run(config, tmp_path)
+    stored = result_of(tmp_path)
+    assert stored["status"] == "failed"
+    assert stored["error"] == "MemoryError: too large"
+    assert stored["seed"] == 0
+    assert stored["config_digest"]
+
+
+def test_an_interrupt_leaves_the_result_and_goes_on_as_an_interrupt(config, tmp_path, monkeypatch):
+    train = app.train_trial
+
+    def interrupted(*args, **kwargs):
+        raise TrainingInterrupted([train(*args, **kwargs)])
+
+    monkeypatch.setattr(app, "train_trial", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        app.run(config, tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_the_returned_number_is_the_objective_and_nan_if_there_is_none(config, tmp_path):
+    config.optimizer.lr = 1e30
+    with pytest.raises(app.RunFailed, match="diverged"):
+        app.run(config, tmp_path / "single")
+    value = app.run(config, tmp_path / "sweep" / "3", app.Sweep("sweep", 3))
+    assert value != value
+    assert result_of(tmp_path / "sweep" / "3")["status"] == "diverged"
