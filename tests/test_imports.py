@@ -18,7 +18,7 @@ ROOMS = (
     ("seeding", "device"),
     ("data", "models", "losses", "optimizers", "schedules"),
     ("spec",),
-    ("evaluation", "observer", "cohort"),
+    ("evaluation", "observer", "cohort", "conditions"),
     ("training", "model_file"),
     ("runs", "study"),
     ("tracking", "report", "predict"),

@@ -19,8 +19,8 @@ from phalanx.study import (
     n_finished,
     open_study,
     run_study,
+    suggest_from,
     summary,
-    uniform_suggest,
 )
 
 SPACE = {
@@ -45,13 +45,13 @@ def study_at(tmp_path, seed=0):
 
 def test_the_number_of_trials_is_a_total(tmp_path):
     for total, batch in ((4, 1), (4, 3), (7, 3)):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), evaluate, budget=Budget(total), batch_size=batch)
+        run_study(study_at(tmp_path), suggest_from(SPACE), evaluate, budget=Budget(total, n_jobs=batch))
         assert n_finished(study_at(tmp_path)) == total
 
 
 def test_values_and_the_best_are_as_evaluated(tmp_path):
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(9))
+    run_study(study, suggest_from(SPACE), evaluate, budget=Budget(9))
     assert all(t.value == value(t.params) for t in study.trials)
     found = summary(study)
     assert found["best_value"] == min(t.value for t in study.trials)
@@ -72,10 +72,10 @@ def test_an_interrupted_trial_is_evaluated_again_under_its_number(tmp_path):
         return evaluate(proposals)
 
     with pytest.raises(Killed):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, budget=Budget(5))
+        run_study(study_at(tmp_path), suggest_from(SPACE), dying, budget=Budget(5))
     again = []
     study = study_at(tmp_path, seed=9)
-    run_study(study, uniform_suggest(SPACE), lambda ps: again.extend(ps) or evaluate(ps), budget=Budget(5))
+    run_study(study, suggest_from(SPACE), lambda ps: again.extend(ps) or evaluate(ps), budget=Budget(5))
     assert again[0] == seen[2]
     assert [p.number for p in again] == [2, 3, 4]
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 5
@@ -86,10 +86,10 @@ def test_a_result_that_was_written_but_not_told_is_not_trained_again(tmp_path):
         raise Killed
 
     with pytest.raises(Killed):
-        run_study(study_at(tmp_path), uniform_suggest(SPACE), dying, budget=Budget(2))
+        run_study(study_at(tmp_path), suggest_from(SPACE), dying, budget=Budget(2))
     study, trained = study_at(tmp_path), []
     run_study(
-        study, uniform_suggest(SPACE), lambda ps: trained.extend(ps) or evaluate(ps), budget=Budget(2),
+        study, suggest_from(SPACE), lambda ps: trained.extend(ps) or evaluate(ps), budget=Budget(2),
         recorded=lambda number: Outcome((0.125,)) if number == 0 else None,
     )  # fmt: skip
     assert [p.number for p in trained] == [1]
@@ -99,7 +99,7 @@ def test_a_result_that_was_written_but_not_told_is_not_trained_again(tmp_path):
 def test_a_trial_killed_while_it_was_being_drawn_does_not_stay_running(tmp_path):
     study_at(tmp_path).ask()
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(3))
+    run_study(study, suggest_from(SPACE), evaluate, budget=Budget(3))
     assert all(t.state in FINISHED for t in study.trials)
 
 
@@ -107,7 +107,7 @@ def test_a_trial_killed_while_it_was_being_drawn_does_not_stay_running(tmp_path)
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(bad, tmp_path):
     study = study_at(tmp_path)
     run_study(
-        study, uniform_suggest(SPACE),
+        study, suggest_from(SPACE),
         lambda ps: [Outcome(bad) if p.number == 1 else Outcome((1.0,)) for p in ps], budget=Budget(3),
     )  # fmt: skip
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
@@ -116,14 +116,13 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(bad, tmp_path):
 def test_too_many_failures_stop_the_study(tmp_path):
     with pytest.raises(TooManyFailures, match="3 of 3"):
         run_study(
-            study_at(tmp_path), uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(9),
-            batch_size=3, max_failure_rate=0.5,
+            study_at(tmp_path), suggest_from(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(9, n_jobs=3, max_failure_rate=0.5),
         )  # fmt: skip
 
 
 def test_a_study_without_any_success_has_a_summary(tmp_path):
     study = study_at(tmp_path)
-    run_study(study, uniform_suggest(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(2))
+    run_study(study, suggest_from(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(2))
     assert summary(study)["best_value"] is None
 
 
@@ -131,7 +130,7 @@ def test_several_objectives_give_a_front():
     study = open_study("m", None, ["minimize", "maximize"], optuna.samplers.RandomSampler(seed=0))
     run_study(
         study,
-        uniform_suggest(SPACE),
+        suggest_from(SPACE),
         lambda ps: [Outcome((p.params["x"], p.params["x"])) for p in ps],
         budget=Budget(4),
     )
@@ -155,22 +154,22 @@ def valued(*values):
 )
 def test_a_study_ends_at_the_first_budget_and_says_which(budget, values, n_trials, reason, tmp_path):
     study = study_at(tmp_path)
-    ending = run_study(study, uniform_suggest(SPACE), valued(*values), budget=budget)
+    ending = run_study(study, suggest_from(SPACE), valued(*values), budget=budget)
     assert n_finished(study) == n_trials
     assert ending.startswith(reason)
 
 
 def test_a_target_is_reached_upwards_when_maximising():
     study = open_study("m", None, ["maximize"], optuna.samplers.RandomSampler(seed=0))
-    assert "target=0.9" in run_study(study, uniform_suggest(SPACE), valued(0.1, 0.95), budget=Budget(5, target=0.9))
+    assert "target=0.9" in run_study(study, suggest_from(SPACE), valued(0.1, 0.95), budget=Budget(5, target=0.9))
 
 
 def test_the_time_of_earlier_starts_counts(tmp_path):
-    run_study(study_at(tmp_path), uniform_suggest(SPACE), evaluate, budget=Budget(2))
+    run_study(study_at(tmp_path), suggest_from(SPACE), evaluate, budget=Budget(2))
     study = study_at(tmp_path)
     spent = study.user_attrs["phalanx.seconds"]
     assert spent > 0
-    assert "timeout_s" in run_study(study, uniform_suggest(SPACE), evaluate, budget=Budget(9, timeout_s=spent / 2))
+    assert "timeout_s" in run_study(study, suggest_from(SPACE), evaluate, budget=Budget(9, timeout_s=spent / 2))
     assert n_finished(study) == 2
 
 
@@ -225,7 +224,7 @@ CURVES = [[0.1, 0.5, 0.9], [0.1, 0.6, 0.8], [0.1, 0.2, 0.95], [0.2, 0.7, 0.85]]
 def pruned_study(tmp_path, pruner, curves=CURVES):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     study = open_study("s", url, ["maximize"], optuna.samplers.RandomSampler(seed=0), pruner)
-    run_study(study, uniform_suggest(SPACE), training(curves), budget=Budget(len(curves)))
+    run_study(study, suggest_from(SPACE), training(curves), budget=Budget(len(curves)))
     return study
 
 
@@ -250,7 +249,7 @@ def test_an_interrupted_trial_reports_again_without_a_word(tmp_path):
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     with pytest.raises(Killed):
-        run_study(open_study("s", url, ["maximize"], None, pruner), uniform_suggest(SPACE), dying, budget=Budget(1))
+        run_study(open_study("s", url, ["maximize"], None, pruner), suggest_from(SPACE), dying, budget=Budget(1))
     study = pruned_study(tmp_path, pruner, CURVES[:1])
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.5, 3: 0.9}
 

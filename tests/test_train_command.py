@@ -86,6 +86,12 @@ WRONG = [
     (["data.n_val=100000"], "data.n_val must be at most", "try data.n_val="),
     (["hydra.run.dir=a_file/run"], "cannot write", "hydra.run.dir="),
     (["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=../x"], "plain folder name", "study_name=first"),
+    (["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0", "hydra.sweeper.patience=x"], "2 faults", "n_trials=20"),
+    (
+        ["-m", "hydra/sweeper=optuna", "hydra.sweeper.conditions={model.width:'loss=x'}"],
+        "loss is never x",
+        "one of nll",
+    ),
     (["-m", "loss=nll,adma"], "Could not find 'loss/adma'", "mse"),
 ]
 
@@ -350,3 +356,17 @@ def test_result_json_has_a_key_for_every_field_of_a_result():
     assert set(TrialResult.__dataclass_fields__) - {"history", "weights"} >= RESULT_KEYS - {
         "versions", "git", "mlflow_run_id",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_seeded_search_twice_gives_the_same_trials(tmp_path):
+    found = []
+    for name in ("one", "two"):
+        where = tmp_path / name
+        where.mkdir()
+        train(*SEARCH, "hydra.sweeper.n_trials=4", cwd=where, check=0)
+        rows = csv.DictReader(open(where / "outputs" / "sweeps" / "s" / "trials.csv"))
+        varying = ("train_seconds", "mlflow_run_id")
+        found.append([{key: value for key, value in row.items() if key not in varying} for row in rows])
+    assert found[0] == found[1]
+    assert len({row["optimizer.lr"] for row in found[0]}) == 4

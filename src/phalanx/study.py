@@ -12,13 +12,15 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
+from phalanx.conditions import order, parse
 from phalanx.errors import PhalanxError, RequestError
+from phalanx.fields import Spec, static
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics
 
@@ -52,13 +54,16 @@ Suggest = Callable[[optuna.Trial], None]
 
 
 @dataclass(frozen=True)
-class Budget:
+class Budget(Spec):
     """When a study ends: at the first of these that is reached. None sets no limit."""
 
-    n_trials: int
-    timeout_s: float | None = None  # wall time of all starts together
-    target: float | None = None  # an objective value that is good enough
-    patience: int | None = None  # finished trials in a row without a better value
+    group: ClassVar[str] = "hydra.sweeper"
+    n_trials: int = static(20, low=1)
+    timeout_s: float | None = static(None, low=0)  # wall time of all starts together
+    target: float | None = static(None)  # an objective value that is good enough
+    patience: int | None = static(None, low=1)  # finished trials in a row without a better value
+    max_failure_rate: float = static(1.0, low=0, high=1)  # a larger part of all finished trials is an error
+    n_jobs: int = static(1, low=1)  # trials that are asked for at a time
 
     def spent(self, study: optuna.Study) -> str | None:
         """Which budget is used up, in words; None while the study goes on."""
@@ -153,9 +158,7 @@ def run_study(
     evaluate: Evaluate,
     *,
     budget: Budget,
-    batch_size: int = 1,
     recorded: Callable[[int], Outcome | None] = lambda number: None,
-    max_failure_rate: float = 1.0,
 ) -> str:
     """Evaluates until a budget is spent, trials of earlier calls included, and returns which one, in words.
 
@@ -166,12 +169,12 @@ def run_study(
     while (ending := budget.spent(study)) is None:
         started = time.monotonic()
         missing = budget.n_trials - n_finished(study)
-        batch = again[:batch_size] or [_ask(study, suggest) for _ in range(min(batch_size, missing))]
+        batch = again[: budget.n_jobs] or [_ask(study, suggest) for _ in range(min(budget.n_jobs, missing))]
         again = again[len(batch) :]
         for proposal, outcome in zip(batch, evaluate(batch), strict=True):
             _tell(study, proposal.number, outcome)
         study.set_user_attr(SECONDS, study.user_attrs.get(SECONDS, 0.0) + time.monotonic() - started)
-        _check_failures(study, max_failure_rate)
+        _check_failures(study, budget.max_failure_rate)
     return ending
 
 
@@ -180,12 +183,20 @@ def n_finished(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
-def uniform_suggest(space: Mapping[str, BaseDistribution]) -> Suggest:
-    """A `suggest` that draws every parameter of `space` for every trial."""
+def suggest_from(space: Mapping[str, BaseDistribution], when: Mapping[str, str] | None = None) -> Suggest:
+    """A `suggest` that draws the parameters of `space`, those with a condition in `when` only where it holds.
+
+    Conditions are text, see `phalanx.conditions`. Raises `SpecError` with all their faults.
+    """
+    choices = {name: getattr(distribution, "choices", None) for name, distribution in space.items()}
+    conditions = parse(when or {}, choices)
+    names = order(space, conditions)
 
     def suggest(trial: optuna.Trial) -> None:
-        for name, distribution in space.items():
-            draw(trial, name, distribution)
+        drawn: dict[str, Any] = {}
+        for name in names:
+            if all(condition.holds(drawn) for condition in conditions.get(name, ())):
+                drawn[name] = draw(trial, name, space[name])
 
     return suggest
 

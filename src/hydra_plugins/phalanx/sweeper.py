@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ class StudySweeper(Sweeper):
     def __init__(
         self, *, sampler: Any, direction: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
         max_failure_rate: float, custom_search_space: str | None, params: DictConfig | None,
-        pruner: Any = None, timeout_s: float | None = None, target: float | None = None, patience: int | None = None,
+        pruner: Any = None, conditions: DictConfig | None = None, timeout_s: float | None = None,
+        target: float | None = None, patience: int | None = None,
     ) -> None:  # fmt: skip
         self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
-        self.n_trials, self.n_jobs, self.max_failure_rate = n_trials, n_jobs, max_failure_rate
         self.custom_search_space, self.params = custom_search_space, params or {}
-        self.pruner, self.timeout_s, self.target, self.patience = pruner, timeout_s, target, patience
+        self.pruner, self.conditions = pruner, conditions or {}
+        self.budget = {
+            "n_trials": n_trials, "timeout_s": timeout_s, "target": target, "patience": patience,
+            "max_failure_rate": max_failure_rate, "n_jobs": n_jobs,
+        }  # fmt: skip
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -46,8 +51,10 @@ class StudySweeper(Sweeper):
         self.paths = SweepPaths(Path(self.config.hydra.sweep.dir))
         self.paths.root.mkdir(parents=True, exist_ok=True)
         self.space = grammar.parse([f"{key}={value}" for key, value in self.params.items()] + list(arguments))
-        sampler, n_trials = self._sampler()
-        budget = Budget(n_trials, self.timeout_s, self.target, self.patience)
+        budget = Budget(**self.budget)
+        suggest, (sampler, n_points) = self._suggest(), self._sampler()
+        if n_points is not None:
+            budget = replace(budget, n_trials=min(budget.n_trials, n_points))
         storage = self.storage or f"sqlite:///{self.paths.storage.resolve()}"
         directions = self._directions()
         study = open_study(self.study_name or self.paths.root.name, storage, directions, sampler, self._pruner())
@@ -55,26 +62,31 @@ class StudySweeper(Sweeper):
         write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         try:
             ending = run_study(
-                study, self._suggest(), self._evaluate, budget=budget, batch_size=self.n_jobs,
-                recorded=self._recorded, max_failure_rate=self.max_failure_rate,
+                study, suggest, self._evaluate, budget=budget, recorded=self._recorded
             )  # fmt: skip
             manifest = self.paths.manifest
             write_json(manifest, {**(read_json(manifest) if manifest.is_file() else {}), "ending": ending})
         finally:
             write_text(self.paths.optimization_results, to_yaml(summary(study)))
 
-    def _sampler(self) -> tuple[Any, int]:
-        """The sampler, and the number of trials, which a grid limits to its points."""
+    def _sampler(self) -> tuple[Any, int | None]:
+        """The sampler, and for a grid the number of its points."""
         from hydra.utils import instantiate
 
         from hydra_plugins.phalanx import _grammar as grammar
+        from phalanx.errors import RequestError
 
         sampler = instantiate(self.sampler, _execution_whitelist_=SAMPLERS)
         if not isinstance(sampler, functools.partial):
-            return sampler, self.n_trials
+            return sampler, None
+        if self._conditions():
+            raise RequestError(
+                "a grid has no conditions: every point of it has every parameter; try hydra/sweeper/sampler=tpe or "
+                "hydra.sweeper.conditions=null"
+            )
         points = grammar.grid(self.space)
         size = functools.reduce(lambda total, values: total * len(values), points.values(), 1)
-        return sampler(points), min(self.n_trials, size)
+        return sampler(points), size
 
     def _pruner(self) -> Any:
         from hydra.utils import instantiate
@@ -101,6 +113,7 @@ class StudySweeper(Sweeper):
         from phalanx.fields import walk
 
         found = {f"space {key}": distribution_to_json(d) for key, d in self.space.distributions.items()}
+        found |= {f"condition {key}": text for key, text in self._conditions().items()}
         if self.custom_search_space:
             found["custom_search_space"] = self.custom_search_space
         if "optimizer" in self.config:  # an application of somebody else has a config of its own
@@ -108,12 +121,16 @@ class StudySweeper(Sweeper):
             found |= {key: _jsonable(value) for key, law, value in fixed if law.determines_numbers}
         return found
 
+    def _conditions(self) -> dict[str, str]:
+        """Those whose parameter is searched at all: a value fixed on the command line needs none."""
+        return {key: text for key, text in self.conditions.items() if key not in self.space.fixed}
+
     def _suggest(self) -> Any:
         from hydra.utils import get_method
 
-        from phalanx.study import uniform_suggest
+        from phalanx.study import suggest_from
 
-        draw = uniform_suggest(self.space.distributions)
+        draw = suggest_from(self.space.distributions, self._conditions())
         if not self.custom_search_space:
             return draw
         extend = get_method(self.custom_search_space)
