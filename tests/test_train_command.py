@@ -114,6 +114,15 @@ def test_a_wrong_request_exits_with_2_and_says_what_to_type(args, message, advic
         assert stored["error"]
 
 
+@pytest.mark.parametrize("key", ["tracking.uri", "hydra.sweeper.storage"])
+def test_a_password_in_a_literal_url_is_refused_before_anything_is_written(key, tmp_path):
+    url = "postgresql://me:hunter2@localhost/db"
+    done = train("-m", "hydra/sweeper=optuna", f"{key}={url}", cwd=tmp_path, check=2)
+    assert f"{key}=${{oc.env:NAME}}" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_diverges_exits_with_1_and_says_why(tmp_path):
     done = train(*QUICK, "optimizer.lr=1e30", cwd=tmp_path, check=1)
     assert "diverged" in done.stderr
