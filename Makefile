@@ -7,7 +7,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 test: ## the whole suite, as CI runs it
-	$(PYTHON) -m pytest -n auto
+	$(PYTHON) -m pytest -n auto --dist worksteal
 
 quick: ## without the slow tests
 	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
