@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from phalanx._tracking_guard import Unusable
-from phalanx.paths import RunPaths, SweepPaths
+from phalanx.paths import RunPaths, SweepPaths, relative
 from phalanx.result import EpochMetrics, Status
 
 T = TypeVar("T")
@@ -162,12 +162,6 @@ def batches(metrics: Iterable[Any], params: Iterable[Any], tags: Iterable[Any]) 
             size, count = size + more, count + 1
     if count:
         yield batch
-
-
-def relative(path: Path) -> str:
-    """The path as seen from the working folder, where it lies inside."""
-    path = path.absolute()
-    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
 def run_files(paths: RunPaths, weights: bool = True) -> list[tuple[Path, str | None]]:

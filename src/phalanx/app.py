@@ -23,7 +23,7 @@ from phalanx.device import resolve
 from phalanx.errors import PhalanxError, TrainingInterrupted
 from phalanx.fields import walk
 from phalanx.observer import Observer
-from phalanx.paths import RunPaths, SweepPaths, read_json, write_json, write_text
+from phalanx.paths import RunPaths, SweepPaths, read_json, relative, write_json, write_text
 from phalanx.progress import RunProgress, headline, summary
 from phalanx.result import Status, TrialResult
 from phalanx.runs import read_run, write_failure, write_run
@@ -84,7 +84,7 @@ def run(cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | N
     if interrupt is not None:
         raise interrupt
     if sweep is None:
-        summary(console, result, str(_relative(paths.root)))
+        summary(console, result, relative(paths.root))
         if result.status is Status.DIVERGED:
             raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
     return math.nan if result.objective.value is None else result.objective.value
@@ -187,7 +187,3 @@ def flat_params(spec: TrialSpec) -> dict[str, Any]:
 def _dataset(spec: DataSpec) -> Dataset:
     """The data on the CPU, read once for all trials of a sweep that share it."""
     return load_dataset(spec)
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -104,6 +104,12 @@ class SweepPaths:
         return RunPaths(self.root / str(number))
 
 
+def relative(path: Path) -> str:
+    """The path as seen from the working folder, where it lies inside; with forward slashes."""
+    path = path.absolute()
+    return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it fails."""

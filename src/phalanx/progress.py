@@ -77,8 +77,9 @@ class SweepProgress:
 
     def __init__(self, console: Console, n_trials: int | None, direction: str) -> None:
         self.console, self.n_trials, self.sign = console, n_trials, -1 if direction == "maximize" else 1
-        self.done, self.failed, self.pruned = 0, 0, 0
-        self.best: dict[str, Any] | None = None
+        self.trials: dict[
+            int, Mapping[str, Any]
+        ] = {}  # by number: one that is trained again replaces its first attempt
         self.bar = Progress(
             TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -89,7 +90,7 @@ class SweepProgress:
     def start(self, folder: str) -> None:
         """Opens the display."""
         total = "" if self.n_trials is None else f" of {self.n_trials} trials"
-        earlier = f", {self.done} finished before" if self.done else ""
+        earlier = f", {len(self.trials)} finished before" if self.trials else ""
         self.console.print(f"sweep{total} in {folder}{earlier}", highlight=False, soft_wrap=True)
         self.bar.start()
 
@@ -99,15 +100,8 @@ class SweepProgress:
 
     def add(self, trial: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
         """One more finished trial, as `result.json` has it."""
-        value = trial["objective"]["value"]
-        self.done += 1
-        self.failed += value is None
-        self.pruned += trial["status"] == "pruned"
-        if trial["status"] == "completed" and (
-            self.best is None or self.sign * value < self.sign * self.best["objective"]["value"]
-        ):
-            self.best = dict(trial)
-        self.bar.update(self.task, completed=self.done, note=self._note())
+        self.trials[trial["number"]] = trial
+        self.bar.update(self.task, completed=len(self.trials), note=self._note())
         if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
             self.console.print(_trial_line(trial, overrides), highlight=False, soft_wrap=True, markup=False)
 
@@ -135,13 +129,18 @@ class SweepProgress:
         self.console.print(f"files: {folder}", highlight=False, soft_wrap=True)
 
     def _note(self) -> str:
-        total = "" if self.n_trials is None else f"/{self.n_trials}"
-        best = "" if self.best is None else (
-            f", best {self.best['objective']['name']} {self.best['objective']['value']:.4f} "
-            f"(trial {self.best['number']})"
-        )  # fmt: skip
-        pruned = f", {self.pruned} pruned" if self.pruned else ""
-        return f"{self.done}{total} trials, {self.failed} failed{pruned}{best}"
+        trials = self.trials.values()
+        failed = sum(trial["objective"]["value"] is None for trial in trials)
+        pruned = sum(trial["status"] == "pruned" for trial in trials)
+        completed = [trial for trial in trials if trial["status"] == "completed"]
+        parts = [f"{len(trials)}{'' if self.n_trials is None else f'/{self.n_trials}'} trials", f"{failed} failed"]
+        if pruned:
+            parts.append(f"{pruned} pruned")
+        if completed:
+            best = min(completed, key=lambda trial: (self.sign * trial["objective"]["value"], trial["number"]))
+            objective = best["objective"]
+            parts.append(f"best {objective['name']} {objective['value']:.4f} (trial {best['number']})")
+        return ", ".join(parts)
 
 
 def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:

@@ -90,8 +90,14 @@ def stack(specs: Sequence[Spec]) -> dict[str, Tensor]:
     }
 
 
+def determining(spec: TrialSpec) -> dict[str, Any]:
+    """Every field that determines the numbers, by dotted key, in JSON's types."""
+    fields = ((key, value) for key, law, value in walk(spec) if law.determines_numbers)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
+
+
 def config_digest(spec: TrialSpec) -> str:
     """A digest of everything that determines the numbers, except the seed. Device and paths are left out: they
     decide where a number is computed, and the content of the data has a digest of its own."""
-    content = {key: value for key, law, value in walk(spec) if law.determines_numbers and key != "seed"}
+    content = {key: value for key, value in determining(spec).items() if key != "seed"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -46,24 +46,23 @@ class SweepLog:
         self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
         write_json(self.paths.manifest, {"search": self.search, "parent": self.parent or known.get("parent")})
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        self.trials = collect(self.paths)
-        self.with_weights = {trial["number"] for trial in self.trials}
-        for trial in self.trials:
+        for trial in collect(self.paths):
             self.progress.add(trial, quiet=True)
+        self.with_weights = set(self.progress.trials)
         self.progress.start(str(self.paths.root))
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows one more trial and thins out what is kept."""
         trial = _trial(self.paths.trial(number))
         if trial is not None:
-            self.trials.append(trial)
             self.with_weights.add(number)
             self.progress.add(trial, overrides)
             self._thin()
 
     def _thin(self) -> None:
         """Takes the weights from the trial that dropped out of the best, or never was among them."""
-        kept = {trial["number"] for trial in ranked(self.trials, self.direction)[: self.tracking.keep]}
+        trials = list(self.progress.trials.values())
+        kept = {trial["number"] for trial in ranked(trials, self.direction)[: self.tracking.keep]}
         for number in self.with_weights - kept:
             self.paths.trial(number).model.unlink(missing_ok=True)
         self.with_weights &= kept

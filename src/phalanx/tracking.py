@@ -24,7 +24,7 @@ from phalanx import _tracking_guard as guard
 from phalanx._tracking_content import RunRecord
 from phalanx.errors import Fault
 from phalanx.fields import Law, Spec, static
-from phalanx.paths import RunPaths, SweepPaths
+from phalanx.paths import RunPaths, SweepPaths, relative
 
 __all__ = ["MlflowTracker", "RunRecord", "Tracker", "TrackingSpec", "tracker"]
 
@@ -114,7 +114,7 @@ class MlflowTracker(Tracker):
 
     def log_run(self, record: RunRecord, on_started: Callable[[str], None] = _ignore) -> str | None:
         tags = {**content.origin(), **record.tags, "phalanx.status": record.ending}
-        tags["phalanx.folder"] = content.relative(record.folder)
+        tags["phalanx.folder"] = relative(record.folder)
         if record.parent is not None:
             tags["mlflow.parentRunId"] = record.parent
         run_id = self._guarded(lambda client: self._create(client, record.name, tags, record.start_ms))

@@ -61,9 +61,7 @@ class StudySweeper(Sweeper):
         agree(study, self._fingerprint(), directions)
         write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         try:
-            ending = run_study(
-                study, suggest, self._evaluate, budget=budget, recorded=self._recorded
-            )  # fmt: skip
+            ending = run_study(study, suggest, self._evaluate, budget=budget, recorded=self._recorded)
             manifest = self.paths.manifest
             write_json(manifest, {**(read_json(manifest) if manifest.is_file() else {}), "ending": ending})
         finally:
@@ -110,15 +108,15 @@ class StudySweeper(Sweeper):
         from optuna.distributions import distribution_to_json
 
         from phalanx.config import trial_spec
-        from phalanx.fields import walk
+        from phalanx.spec import determining
 
         found = {f"space {key}": distribution_to_json(d) for key, d in self.space.distributions.items()}
         found |= {f"condition {key}": text for key, text in self._conditions().items()}
         if self.custom_search_space:
             found["custom_search_space"] = self.custom_search_space
         if "optimizer" in self.config:  # an application of somebody else has a config of its own
-            fixed = walk(trial_spec(OmegaConf.masked_copy(self.config, [k for k in self.config if k != "hydra"])))
-            found |= {key: _jsonable(value) for key, law, value in fixed if law.determines_numbers}
+            groups = [key for key in self.config if key != "hydra"]
+            found |= determining(trial_spec(OmegaConf.masked_copy(self.config, groups)))
         return found
 
     def _conditions(self) -> dict[str, str]:
@@ -168,10 +166,6 @@ class StudySweeper(Sweeper):
         if stored["status"] == "failed":
             return None
         return Outcome(None if value is None else (float(value),), stored["error"], stored["status"] == "pruned")
-
-
-def _jsonable(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _outcome(returned: JobReturn) -> Any:
