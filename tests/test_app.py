@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from phalanx import app
 from phalanx.config import register_resolvers
 from phalanx.errors import TrainingInterrupted
+from phalanx.manifest import Sweep
 from phalanx.tracking import Tracker
 
 
@@ -52,7 +53,7 @@ def test_a_crash_in_training_is_written_down(config, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise MemoryError("too large")
 
-    monkeypatch.setattr(app, "train_trial", broken)
+    monkeypatch.setattr(app, "train_cohort", broken)
     with pytest.raises(MemoryError):
         app.run(config, tmp_path)
     stored = result_of(tmp_path)
@@ -63,12 +64,12 @@ def test_a_crash_in_training_is_written_down(config, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_leaves_the_result_and_goes_on_as_an_interrupt(config, tmp_path, monkeypatch):
-    train = app.train_trial
+    train = app.train_cohort
 
     def interrupted(*args, **kwargs):
-        raise TrainingInterrupted([train(*args, **kwargs)])
+        raise TrainingInterrupted(train(*args, **kwargs))
 
-    monkeypatch.setattr(app, "train_trial", interrupted)
+    monkeypatch.setattr(app, "train_cohort", interrupted)
     with pytest.raises(KeyboardInterrupt):
         app.run(config, tmp_path)
     assert (tmp_path / "model.safetensors").is_file()
@@ -78,6 +79,6 @@ def test_the_returned_number_is_the_objective_and_nan_if_there_is_none(config, t
     config.optimizer.lr = 1e30
     with pytest.raises(app.RunFailed, match="diverged"):
         app.run(config, tmp_path / "single")
-    value = app.run(config, tmp_path / "sweep" / "3", app.Sweep("sweep", 3))
+    value = app.run(config, tmp_path / "sweep" / "3", Sweep("sweep", 3))
     assert value != value
     assert result_of(tmp_path / "sweep" / "3")["status"] == "diverged"

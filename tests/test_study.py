@@ -10,12 +10,12 @@ from optuna.trial import TrialState
 from phalanx.errors import RequestError
 from phalanx.result import EpochMetrics
 from phalanx.study import (
-    FINISHED,
     Budget,
     Outcome,
     Pruning,
     TooManyFailures,
     agree,
+    find_trial,
     n_finished,
     open_study,
     run_study,
@@ -97,10 +97,13 @@ def test_a_result_that_was_written_but_not_told_is_not_trained_again(tmp_path):
 
 
 def test_a_trial_killed_while_it_was_being_drawn_does_not_stay_running(tmp_path):
-    study_at(tmp_path).ask()
-    study = study_at(tmp_path)
+    half = study_at(tmp_path).ask()
+    x = half.suggest_float("x", -2, 2)
+    study = study_at(tmp_path, seed=9)
     run_study(study, suggest_from(SPACE), evaluate, budget=Budget(3))
-    assert all(t.state in FINISHED for t in study.trials)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
+    assert study.trials[0].params["x"] == x
+    assert set(study.trials[0].params) == set(SPACE)
 
 
 @pytest.mark.parametrize("bad", [None, (float("nan"),), (float("inf"),)])
@@ -200,16 +203,20 @@ def epoch(number, accuracy):
     return EpochMetrics(number, 1.0, 0.5, 0.5, 1.0, accuracy, 0.5, 0.1, 0.0)
 
 
+def watch(proposal):
+    return Pruning(find_trial("s", proposal.number, None, lambda: None), "val_accuracy")
+
+
 def training(curves):
     """An `evaluate` that walks through a curve of validation accuracies as the trainer would, and may be pruned."""
 
     def evaluate(proposals):
         outcomes = []
         for proposal in proposals:
-            watcher, seen = Pruning(proposal.number, "val_accuracy"), []
+            watcher, seen = watch(proposal), []
             for step, value in enumerate(curves[proposal.number], start=1):
                 seen.append(value)
-                if watcher.on_epoch(0, epoch(step, value)):
+                if watcher.on_epoch({0: epoch(step, value)}):
                     break
             pruned = len(seen) < len(curves[proposal.number])
             outcomes.append(Outcome((seen[-1],), pruned=pruned))
@@ -243,7 +250,7 @@ def test_without_a_pruner_nothing_is_reported(tmp_path):
 @pytest.mark.filterwarnings("error")
 def test_an_interrupted_trial_reports_again_without_a_word(tmp_path):
     def dying(proposals):
-        Pruning(proposals[0].number, "val_accuracy").on_epoch(0, epoch(1, 0.1))
+        watch(proposals[0]).on_epoch({0: epoch(1, 0.1)})
         raise Killed
 
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1)

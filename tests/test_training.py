@@ -196,8 +196,8 @@ def test_trials_leave_when_their_epochs_or_patience_end(dataset):
 
 def test_an_observer_can_prune_without_touching_the_others(dataset):
     class Pruner(Observer):
-        def on_epoch(self, trial, metrics):
-            return trial == 1 and metrics.epoch == 2
+        def on_epoch(self, rows):
+            return [trial for trial, metrics in rows.items() if trial == 1 and metrics.epoch == 2]
 
     specs = mixed_specs(3)
     results = train_cohort(specs, dataset, Pruner())
@@ -243,10 +243,10 @@ def test_the_same_trial_twice_is_bitwise_equal(dataset):
 
 def test_an_interrupt_keeps_what_was_reached(dataset):
     class Impatient(Observer):
-        def on_epoch(self, trial, metrics):
-            if metrics.epoch == 3:
+        def on_epoch(self, rows):
+            if rows[0].epoch == 3:
                 raise KeyboardInterrupt
-            return False
+            return ()
 
     with pytest.raises(TrainingInterrupted) as caught:
         train_trial(TrialSpec(trainer=TrainerSpec(epochs=9)), dataset, Impatient())

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,66 +20,61 @@ from phalanx.config import Settings, read_yaml, resolved_yaml, settings, trial_s
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
 from phalanx.device import resolve
-from phalanx.errors import PhalanxError, TrainingInterrupted
+from phalanx.errors import Failure, PhalanxError, Superseded, TrainingInterrupted, failure_of
 from phalanx.fields import walk
-from phalanx.observer import Observer
-from phalanx.paths import RunPaths, SweepPaths, read_json, relative, write_json, write_text
+from phalanx.manifest import Fence, Sweep
+from phalanx.observer import Deadline, Observer
+from phalanx.paths import RunPaths, relative, write_json, write_text
 from phalanx.progress import RunProgress, headline, summary
+from phalanx.repeats import combined, curves_csv, rows
 from phalanx.result import Status, TrialResult
 from phalanx.runs import read_run, write_failure, write_run
-from phalanx.spec import TrialSpec, config_digest
+from phalanx.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
 from phalanx.study import Pruning
 from phalanx.tracking import RunRecord, tracker
-from phalanx.training import train_trial
+from phalanx.training import train_cohort
 
 log = logging.getLogger(__name__)
+
+FindTrial = Callable[[], Any] | None
 
 
 class RunFailed(PhalanxError):
     """The request was right, but training did not end well; all that there is has been written."""
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a job has to know about the sweep it belongs to, read from the sweep's manifest."""
-
-    name: str
-    number: int
-    search: bool = False  # a search chooses by validation, so its trials never read the test split
-    parent: str | None = None  # the tracking run that holds the trials
-
-    @classmethod
-    def of(cls, folder: Path, number: int) -> Sweep:
-        """The sweep whose trial `number` is written to `folder`."""
-        manifest = SweepPaths(folder.parent).manifest
-        known = read_json(manifest) if manifest.is_file() else {}
-        return cls(folder.parent.name, number, bool(known.get("search")), known.get("parent"))
-
-
-def run(cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | None = None) -> float:
+def run(
+    cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | None = None, find_trial: FindTrial = None
+) -> float | tuple[float, ...]:
     """Trains the configuration and leaves everything in `folder`. Returns the objective; NaN if it diverged.
 
-    Raises `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either
-    way, and after any other error, `result.json` says so.
+    With several objectives it returns all of them. `find_trial` gives the study's trial to prune by. Raises
+    `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either way, and
+    after any other error, `result.json` says so.
     """
     paths, console, started = RunPaths(folder), console or Console(), time.time()
-    known: dict[str, Any] = {}
+    fence, known = Fence(paths), {}
     try:
         asked = settings(cfg)
-        known.update(seed=asked.trial.seed, config_digest=config_digest(asked.trial))
-        write_text(paths.config_resolved, resolved_yaml(cfg))
+        specs = _with_seeds(asked.trial, sweep)
+        known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
+        write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
         device = resolve(asked.trial.device)
-        dataset = _dataset(asked.trial.data)
+        dataset = dataset_of(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest)
-        result, interrupt = _train(asked.trial, dataset, sweep, console)
-        content = write_run(paths, asked.trial, dataset, result)
+        results, interrupt = _train(specs, dataset, sweep, console, find_trial)
+        fence.check()
+        result, content = _write(paths, asked, specs, dataset, results, sweep)
+    except Superseded:
+        raise
     except (Exception, KeyboardInterrupt) as error:
-        write_failure(paths, f"{type(error).__name__}: {error}", **known)
+        fence.check()
+        write_failure(paths, f"{type(error).__name__}: {error}", failure=str(failure_of(error)), **known)
         raise
     # From here on the result is written, and nothing that fails may take it back.
     log.info(headline(result))
     if sweep is None and interrupt is None:
-        draw_plots(paths, asked.trial, dataset, result)
+        draw_plots(paths, specs[0], dataset, result)
     _track(asked, paths, sweep, result, content, started, interrupt is not None)
     if interrupt is not None:
         raise interrupt
@@ -87,23 +82,59 @@ def run(cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | N
         summary(console, result, relative(paths.root))
         if result.status is Status.DIVERGED:
             raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
-    return math.nan if result.objective.value is None else result.objective.value
+    values = [math.nan if o["value"] is None else o["value"] for o in content["objectives"]]
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def _with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:
+    return [spec] if sweep is None else [replace(spec, seed=seed) for seed in sweep.seeds(spec.seed)]
 
 
 def _train(
-    spec: TrialSpec, dataset: Dataset, sweep: Sweep | None, console: Console
-) -> tuple[TrialResult, TrainingInterrupted | None]:
-    """The trial's result, and what interrupted it, if anything did."""
-    log.info("training %s", spec)
+    specs: Sequence[TrialSpec], dataset: Dataset, sweep: Sweep | None, console: Console, find_trial: FindTrial
+) -> tuple[list[TrialResult], TrainingInterrupted | None]:
+    """The result of each seed, and what interrupted the training, if anything did."""
+    log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
     try:
         if sweep is not None:
-            watcher = Pruning(sweep.number, spec.objective) if sweep.search else Observer()
-            return train_trial(spec, dataset, watcher, test=not sweep.search), None
-        console.print(_opening(spec, dataset), highlight=False, soft_wrap=True)
+            return train_cohort(specs, dataset, _watcher(specs[0], sweep, find_trial), test=sweep.reads_test), None
+        console.print(_opening(specs[0], dataset), highlight=False, soft_wrap=True)
         with RunProgress(console) as progress:
-            return train_trial(spec, dataset, progress), None
+            return train_cohort(specs, dataset, progress), None
     except TrainingInterrupted as interrupted:
-        return interrupted.results[0], interrupted
+        return interrupted.results, interrupted
+
+
+def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
+    pruned = sweep.manifest.search and not sweep.final and find_trial is not None
+    watcher = Pruning(find_trial(), spec.objective) if pruned else Observer()
+    limit = sweep.manifest.trial_timeout_s
+    return watcher if limit is None else Deadline(limit, watcher)
+
+
+def _write(
+    paths: RunPaths, asked: Settings, specs: Sequence[TrialSpec], dataset: Dataset, results: Sequence[TrialResult],
+    sweep: Sweep | None,
+) -> tuple[TrialResult, dict[str, Any]]:  # fmt: skip
+    """Writes what the seeds reached; returns it as one result, and what `result.json` says."""
+    aggregate = "mean" if sweep is None or sweep.final else sweep.manifest.aggregate
+    result = combined(results, aggregate)
+    failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
+    extra: dict[str, Any] = {"failure": failure and str(failure), "objectives": objectives(asked.objectives, result)}
+    if len(results) > 1:
+        extra |= {"aggregate": aggregate, "repeats": rows(results)}
+        write_text(paths.seeds, curves_csv(results))
+    return result, write_run(paths, specs[0], dataset, result, extra)
+
+
+def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]]:
+    """Name, value and direction of everything the trial was asked to be good at; the first as in `objective`."""
+    found = [asdict(result.objective)]
+    for name in names[1:]:
+        number = getattr(result, name) if name in COSTS else getattr(result.metrics, name)
+        value = None if result.objective.value is None else number
+        found.append({"name": name, "value": value, "direction": (OBJECTIVES | COSTS)[name]})
+    return found
 
 
 def _opening(spec: TrialSpec, dataset: Dataset) -> str:
@@ -143,7 +174,7 @@ def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: Trial
 def read_trial(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
     """Everything about a finished run, from its folder."""
     spec = trial_spec(read_yaml(paths.config_resolved))
-    return spec, _dataset(spec.data), read_run(paths)
+    return spec, dataset_of(spec.data), read_run(paths)
 
 
 def record(
@@ -161,17 +192,19 @@ def record(
     }
     if sweep is not None:
         tags |= {"phalanx.study": sweep.name, "phalanx.trial": str(sweep.number)}
+        if len(sweep.seeds(0)) > 1:
+            tags["phalanx.seeds"] = str(len(sweep.seeds(0)))
     final = {name: getattr(result.metrics, name) for name in type(result.metrics).__dataclass_fields__}
     numbers = {"best_epoch": result.best_epoch, "train_seconds": result.train_seconds}
     return RunRecord(
-        name=paths.root.name if sweep is None else f"trial {sweep.number}",
+        name=paths.root.name if sweep is None else f"{'final' if sweep.final else 'trial'} {sweep.number}",
         params=flat_params(spec),
         metrics={**final, **numbers, "n_parameters": result.n_parameters},
         history=result.history,
         tags=tags,
         status=result.status,
         folder=paths.root,
-        parent=sweep.parent if sweep else None,
+        parent=sweep.manifest.parent if sweep else None,
         interrupted=interrupted,
         start_ms=int(started * 1000),
         end_ms=int(time.time() * 1000),
@@ -184,6 +217,6 @@ def flat_params(spec: TrialSpec) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _dataset(spec: DataSpec) -> Dataset:
+def dataset_of(spec: DataSpec) -> Dataset:
     """The data on the CPU, read once for all trials of a sweep that share it."""
     return load_dataset(spec)

@@ -22,7 +22,7 @@ class Condition:
     values: tuple[str, ...]
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        return self.key in params and _text(params[self.key]) in self.values
+        return self.key in params and as_text(params[self.key]) in self.values
 
 
 Conditions = Mapping[str, tuple[Condition, ...]]
@@ -72,10 +72,11 @@ def _faults_of(name: str, condition: Condition, choices: Mapping[str, Iterable[A
     known = choices[condition.key]
     if known is None:
         return [f"{KEY}.{name}: {condition.key} is a range; a condition can only ask for the values of a choice"]
-    texts = [_text(value) for value in known]
+    texts = [as_text(value) for value in known]
     never = [value for value in condition.values if value not in texts]
     return [f"{KEY}.{name}: {condition.key} is never {value}; it is one of {', '.join(texts)}" for value in never]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as an override holds it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from phalanx.errors import Fault, RequestError, SpecError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Keys that only feed interpolations inside the YAML files; their values arrive through other keys.
 SHORTHANDS = {"model": ("width",), "loss": ("default_lr",)}
+SEARCH = "search"  # the key under which an option says what it brings to a search
 TOP_LEVEL = ("objective", "seed")
 
 
@@ -34,6 +35,7 @@ class Settings:
 
     trial: TrialSpec
     tracking: TrackingSpec
+    objectives: tuple[str, ...] = ()  # the trial's own first; a search may have further ones
 
 
 def register_resolvers() -> None:
@@ -62,10 +64,11 @@ def settings(cfg: DictConfig) -> Settings:
     values = plain(cfg)
     faults: list[Fault | str] = []
     tracking = build(TrackingSpec, values.pop("tracking", {}), faults)
+    asked = objectives_of(values)
     trial = _trial(values, faults)
     if faults or trial is None:
         raise SpecError(faults)
-    return Settings(trial, tracking)
+    return Settings(trial, tracking, asked)
 
 
 def tracking_spec(cfg: DictConfig) -> TrackingSpec:
@@ -88,6 +91,12 @@ def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
     if faults or trial is None:
         raise SpecError(faults)
     return trial
+
+
+def objectives_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The objectives' names: one, or a list of which the first chooses the epoch whose weights are saved."""
+    given = values.get("objective")
+    return tuple(map(str, given)) if isinstance(given, (list, tuple, ListConfig)) else (str(given),)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -115,6 +124,8 @@ def _trial(values: dict[str, Any], faults: list[Fault | str]) -> TrialSpec | Non
     for group, cls in {"trainer": TrainerSpec, "device": DeviceSpec}.items():
         parts[group] = build(cls, _group(group, values.pop(group, {}), faults), faults)
     top = {key: values.pop(key) for key in TOP_LEVEL if key in values}
+    if "objective" in top:
+        top["objective"] = _first_objective(objectives_of(top), faults)
     faults.extend(
         f"{key} is not a key of the configuration; known: {', '.join([*parts, *TOP_LEVEL])}" for key in values
     )
@@ -123,6 +134,16 @@ def _trial(values: dict[str, Any], faults: list[Fault | str]) -> TrialSpec | Non
     except SpecError as error:
         faults.extend(error.faults)
     return None if faults or None in parts.values() else TrialSpec(**parts, **top) if trial else None
+
+
+def _first_objective(names: tuple[str, ...], faults: list[Fault | str]) -> str:
+    from phalanx.spec import COSTS, OBJECTIVES
+
+    known = (*OBJECTIVES, *COSTS)
+    unknown = [name for name in names[1:] if name not in known or names.count(name) > 1]
+    allowed = "different ones of " + ", ".join(known)
+    faults.extend(Fault("objective", name, allowed, f"objective=[{names[0]},n_parameters]") for name in unknown)
+    return names[0] if names else ""
 
 
 def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: list[Fault | str]) -> Spec | None:
@@ -138,13 +159,16 @@ def _group(group: str, given: Any, faults: list[Fault | str]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         faults.append(Fault(group, given, "a config group", f"{group}=<option>, see python train.py --help"))
         return {}
-    return {key: value for key, value in given.items() if key not in SHORTHANDS.get(group, ())}
+    return {key: value for key, value in given.items() if key not in (SEARCH, *SHORTHANDS.get(group, ()))}
 
 
-def resolved_yaml(cfg: DictConfig) -> str:
-    """The config with every interpolation resolved, but for `tracking`, where environment variables hold secrets."""
+def resolved_yaml(cfg: DictConfig, **values: Any) -> str:
+    """The config with every interpolation resolved, but for `tracking`, where environment variables hold secrets.
+
+    `values` replace those at the top level.
+    """
     tracking = OmegaConf.to_container(cfg, resolve=False).get("tracking")  # type: ignore[union-attr]
-    return OmegaConf.to_yaml(OmegaConf.create({**plain(cfg), "tracking": tracking}))
+    return OmegaConf.to_yaml(OmegaConf.create({**plain(cfg), **values, "tracking": tracking}))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 
@@ -54,9 +55,54 @@ class RunFolderError(RequestError):
     """A folder that should hold a finished run does not."""
 
 
+class StudyFailed(PhalanxError):
+    """A search ended without a single value."""
+
+
+class TrialTimeout(PhalanxError):
+    """A trial trained longer than it may."""
+
+
+class Superseded(PhalanxError):
+    """Another attempt at the same trial has taken over, so nothing of this one may be written."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by Ctrl-C or SIGTERM; `results` holds what each trial had reached."""
 
     def __init__(self, results: Sequence[Any]) -> None:
         self.results = list(results)
         super().__init__("training was interrupted")
+
+
+class Failure(StrEnum):
+    """The kinds of failure that a sweep tells apart."""
+
+    DIVERGED = "diverged"
+    CONFIG = "config"
+    DATA = "data"
+    CRASH = "crash"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+
+
+NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # torch's words on CPU and CUDA
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Which kind of failure an error is."""
+    if isinstance(error, KeyboardInterrupt):
+        return Failure.INTERRUPTED
+    if isinstance(error, TrialTimeout):
+        return Failure.TIMEOUT
+    if isinstance(error, DataError):
+        return Failure.DATA
+    if isinstance(error, RequestError):
+        return Failure.CONFIG
+    words = str(error).lower()
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(phrase in words for phrase in NO_MEMORY)
+    ):
+        return Failure.OUT_OF_MEMORY
+    return Failure.CRASH

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Mapping
+
+from phalanx.errors import TrialTimeout
 from phalanx.result import EpochMetrics, TrialResult
 
 
@@ -14,9 +18,33 @@ class Observer:
     def on_step(self, epoch: int, step: int) -> None:
         """After each update, with both counted from 1. Called often: keep it cheap."""
 
-    def on_epoch(self, trial: int, metrics: EpochMetrics) -> bool:
-        """After each epoch of each trial. True prunes the trial."""
-        return False
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        """After each epoch, with what every trial still training reached in it. Returns those to prune."""
+        return ()
 
     def on_end(self, trial: int, result: TrialResult) -> None:
         """When a trial's result is known."""
+
+
+class Deadline(Observer):
+    """Ends a training that takes longer than `seconds`, by `TrialTimeout`; passes everything on to `inner`."""
+
+    def __init__(self, seconds: float, inner: Observer) -> None:
+        self.seconds, self.inner, self.started = seconds, inner, time.monotonic()
+
+    def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
+        self.started = time.monotonic()
+        self.inner.on_start(n_trials, n_epochs, steps_per_epoch)
+
+    def on_step(self, epoch: int, step: int) -> None:
+        if time.monotonic() - self.started > self.seconds:
+            raise TrialTimeout(
+                f"longer than hydra.sweeper.trial_timeout_s={self.seconds:g}, in step {step} of epoch {epoch}"
+            )
+        self.inner.on_step(epoch, step)
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        return self.inner.on_epoch(rows)
+
+    def on_end(self, trial: int, result: TrialResult) -> None:
+        self.inner.on_end(trial, result)

@@ -13,6 +13,8 @@ from typing import Any
 
 from phalanx.errors import RunFolderError
 
+FINAL = "final"
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -31,6 +33,16 @@ class RunPaths:
     @property
     def model(self) -> Path:
         return self.root / "model.safetensors"
+
+    @property
+    def seeds(self) -> Path:
+        """The curves of every seed, where a trial was trained with several."""
+        return self.root / "seeds.csv"
+
+    @property
+    def attempt(self) -> Path:
+        """Which attempt at a trial may write here."""
+        return self.root / ".attempt.json"
 
     @property
     def plots(self) -> Path:
@@ -100,8 +112,25 @@ class SweepPaths:
     def storage(self) -> Path:
         return self.root / "study.db"
 
+    @property
+    def final_table(self) -> Path:
+        return self.root / "final.csv"
+
+    @property
+    def final_tests(self) -> Path:
+        return self.root / "final.json"
+
     def trial(self, number: int) -> RunPaths:
         return RunPaths(self.root / str(number))
+
+    def final(self, number: int) -> RunPaths:
+        """Where the trial's point is trained once more, on fresh seeds."""
+        return RunPaths(self.root / FINAL / str(number))
+
+
+def sibling(path: Path, name: str) -> Path:
+    """The folder of that name beside `path`; `name` itself where it is a path."""
+    return path.with_name(name) if Path(name).name == name else Path(name)
 
 
 def relative(path: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -59,7 +60,8 @@ class RunProgress(Observer):
             self.bar.update(self.task, completed=done, epoch=f"{epoch}/{self.n_epochs}", note=self.note)
             self.bar.refresh()
 
-    def on_epoch(self, trial: int, metrics: EpochMetrics) -> bool:
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        metrics = next(iter(rows.values()))
         self.note = f"loss {metrics.train_loss:.4f}  val accuracy {metrics.val_accuracy:.4f}"
         if not self.console.is_terminal and _worth_a_line(metrics.epoch, self.n_epochs):
             seconds = time.monotonic() - self.started
@@ -69,7 +71,7 @@ class RunProgress(Observer):
                 highlight=False,
                 soft_wrap=True,
             )
-        return False
+        return ()
 
 
 class SweepProgress:
@@ -77,9 +79,8 @@ class SweepProgress:
 
     def __init__(self, console: Console, n_trials: int | None, direction: str) -> None:
         self.console, self.n_trials, self.sign = console, n_trials, -1 if direction == "maximize" else 1
-        self.trials: dict[
-            int, Mapping[str, Any]
-        ] = {}  # by number: one that is trained again replaces its first attempt
+        self.trials: dict[int, Mapping[str, Any]] = {}  # a trial that is trained again replaces its first attempt
+        self.counts, self.best = Counter(), None
         self.bar = Progress(
             TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -100,7 +101,7 @@ class SweepProgress:
 
     def add(self, trial: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
         """One more finished trial, as `result.json` has it."""
-        self.trials[trial["number"]] = trial
+        self._count(trial)
         self.bar.update(self.task, completed=len(self.trials), note=self._note())
         if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
             self.console.print(_trial_line(trial, overrides), highlight=False, soft_wrap=True, markup=False)
@@ -121,26 +122,41 @@ class SweepProgress:
             )  # fmt: skip
             table.add_row(*row)
             if not self.console.is_terminal:
-                self.console.print("best  " + "  ".join(row), highlight=False, soft_wrap=True, markup=False)
+                label = "front" if trial.get("front") else "best"
+                self.console.print(f"{label}  " + "  ".join(row), highlight=False, soft_wrap=True, markup=False)
         if best and self.console.is_terminal:
             self.console.print(table)
         why = f" ({ending})" if ending else ""
         self.console.print(f"{'stopped' if stopped else 'done'}: {self._note()}{why}", highlight=False, soft_wrap=True)
         self.console.print(f"files: {folder}", highlight=False, soft_wrap=True)
 
+    def _count(self, trial: Mapping[str, Any]) -> None:
+        """Keeps the counts and the best without looking at every trial again."""
+        earlier = self.trials.get(trial["number"])
+        if earlier is not None:
+            self.counts[_kind(earlier)] -= 1
+        self.trials[trial["number"]] = trial
+        self.counts[_kind(trial)] += 1
+        if _kind(trial) == "completed" and (self.best is None or self._rank(trial) < self._rank(self.best)):
+            self.best = trial
+
+    def _rank(self, trial: Mapping[str, Any]) -> tuple[float, int]:
+        return self.sign * trial["objective"]["value"], trial["number"]
+
     def _note(self) -> str:
-        trials = self.trials.values()
-        failed = sum(trial["objective"]["value"] is None for trial in trials)
-        pruned = sum(trial["status"] == "pruned" for trial in trials)
-        completed = [trial for trial in trials if trial["status"] == "completed"]
-        parts = [f"{len(trials)}{'' if self.n_trials is None else f'/{self.n_trials}'} trials", f"{failed} failed"]
-        if pruned:
-            parts.append(f"{pruned} pruned")
-        if completed:
-            best = min(completed, key=lambda trial: (self.sign * trial["objective"]["value"], trial["number"]))
-            objective = best["objective"]
-            parts.append(f"best {objective['name']} {objective['value']:.4f} (trial {best['number']})")
+        total = "" if self.n_trials is None else f"/{self.n_trials}"
+        parts = [f"{len(self.trials)}{total} trials", f"{self.counts['failed']} failed"]
+        if self.counts["pruned"]:
+            parts.append(f"{self.counts['pruned']} pruned")
+        if self.best is not None:
+            objective = self.best["objective"]
+            parts.append(f"best {objective['name']} {objective['value']:.4f} (trial {self.best['number']})")
         return ", ".join(parts)
+
+
+def _kind(trial: Mapping[str, Any]) -> str:
+    """What a trial counts as: one without a value has failed."""
+    return "failed" if trial["objective"]["value"] is None else trial["status"]
 
 
 def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:
@@ -148,7 +164,26 @@ def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:
     outcome = f"{trial['status']}: {trial['error']}" if value is None else f"{trial['objective']['name']} {value:.4f}"
     if trial["status"] == "pruned":
         outcome += f"  pruned after epoch {trial['epochs']}"
+    if trial.get("same_as") is not None:
+        outcome += f"  as trial {trial['same_as']}, the same point"
     return f"trial {trial['number']}  {outcome}  {' '.join(overrides)}".rstrip()
+
+
+def final_summary(console: Console, finalists: Sequence[Mapping[str, Any]], sentences: Sequence[str]) -> None:
+    """The final's points with mean, standard deviation and 95 % interval, and what the tests say of them."""
+    seeds = finalists[0]["n"] + finalists[0]["diverged"]
+    console.print(f"final on {seeds} fresh seeds, mean [95 % interval]:", highlight=False, soft_wrap=True)
+    for row in finalists:
+        measures = "  ".join(
+            f"{name} {row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
+            if row[f"{name}_low"] is not None
+            else f"{name} {row[name]:.4f}"
+            for name in ("objective", "test_accuracy")
+        )
+        diverged = f"  {row['diverged']} diverged" if row["diverged"] else ""
+        console.print(f"  trial {row['number']}  {measures}{diverged}", highlight=False, soft_wrap=True)
+    for text in sentences:
+        console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _worth_a_line(epoch: int, n_epochs: int) -> bool:

@@ -9,6 +9,7 @@ import csv
 import io
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import metadata
@@ -24,11 +25,13 @@ from phalanx.spec import TrialSpec
 PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
 
 
-def write_run(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> dict[str, Any]:
-    """Writes everything that `result` holds, `result.json` last; returns what it says."""
+def write_run(
+    paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Writes everything that `result` holds, `result.json` last, with `extra` in it; returns what it says."""
     write_text(paths.metrics, metrics_csv(result.history))
     save_model(paths.model, spec, dataset, result)
-    content = {**result.to_json(), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
+    content = {**result.to_json(), **(extra or {}), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
     write_json(paths.result, content)
     return content
 
@@ -44,6 +47,8 @@ def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
         "epochs": 0,
         "train_seconds": 0.0,
         "samples_per_second": 0.0,
+        "failure": None,
+        "objectives": [],
         **known,
         "error": error,
         "versions": versions(),

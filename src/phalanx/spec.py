@@ -30,6 +30,7 @@ from phalanx.schedules.base import ScheduleSpec
 from phalanx.schedules.constant import Constant
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "val_likelihood": "maximize"}
+COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # what a further objective may also be
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,20 +8,25 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from phalanx.config import read_yaml, to_yaml, tracking_spec
+from phalanx.config import objectives_of, read_yaml, to_yaml, tracking_spec
 from phalanx.errors import RunFolderError
-from phalanx.paths import RunPaths, SweepPaths, read_json, write_json, write_text
-from phalanx.progress import SweepProgress
+from phalanx.final import read_finalists, rows, write_final
+from phalanx.manifest import update_manifest
+from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json, write_text
+from phalanx.progress import SweepProgress, final_summary
 from phalanx.spec import OBJECTIVES
 from phalanx.tracking import tracker
 
 log = logging.getLogger(__name__)
+
+current: SweepLog | None = None  # the sweep that this process leads, if it is a search
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy")
 
@@ -29,11 +34,14 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_like
 class SweepLog:
     """What the launching process does around the jobs of one sweep."""
 
-    def __init__(self, root: Path, config: Any, *, search: bool, n_trials: int | None, console: Console | None = None):
-        self.paths, self.config, self.search, self.n_trials = SweepPaths(root), config, search, n_trials
+    def __init__(
+        self, root: Path, config: Any, *, n_trials: int | None, manifest: Mapping[str, Any] | None = None,
+        console: Console | None = None,
+    ) -> None:  # fmt: skip
+        self.paths, self.n_trials, self.manifest = SweepPaths(root), n_trials, dict(manifest or {})
         self.tracking = tracking_spec(config)
         self.tracker = tracker(self.tracking)
-        self.direction = OBJECTIVES.get(config.get("objective"), "maximize")
+        self.direction = OBJECTIVES.get(objectives_of(config)[0], "maximize")
         self.console = console or Console()
         self.parent: str | None = None
 
@@ -44,28 +52,34 @@ class SweepLog:
         self.tracker.prepare()
         tags = {"phalanx.study": self.paths.root.name, "phalanx.folder": self.paths.root.as_posix()}
         self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
-        write_json(self.paths.manifest, {"search": self.search, "parent": self.parent or known.get("parent")})
+        update_manifest(self.paths, parent=self.parent or known.get("parent"), **self.manifest)
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        for trial in collect(self.paths):
+        self.shown: set[tuple[int, Any]] = set()  # (number, time of its result) of what was shown already
+        self.best: list[dict[str, Any]] = []  # those that keep their weights
+        earlier = collect(self.paths)
+        for trial in earlier:
             self.progress.add(trial, quiet=True)
-        self.with_weights = set(self.progress.trials)
+            self.shown.add((trial["number"], _written(self.paths.trial(trial["number"]))))
+        self._keep(earlier)
         self.progress.start(str(self.paths.root))
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
-        """Shows one more trial and thins out what is kept."""
-        trial = _trial(self.paths.trial(number))
+        """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
+        paths = self.paths.trial(number)
+        mark = (number, _written(paths))
+        trial = _trial(paths) if mark not in self.shown else None
         if trial is not None:
-            self.with_weights.add(number)
+            self.shown.add(mark)
             self.progress.add(trial, overrides)
-            self._thin()
+            self._keep([trial])
 
-    def _thin(self) -> None:
-        """Takes the weights from the trial that dropped out of the best, or never was among them."""
-        trials = list(self.progress.trials.values())
-        kept = {trial["number"] for trial in ranked(trials, self.direction)[: self.tracking.keep]}
-        for number in self.with_weights - kept:
+    def _keep(self, trials: Sequence[dict[str, Any]]) -> None:
+        """Takes the weights from those that drop out of the best, or never were among them."""
+        numbers = {trial["number"] for trial in trials}
+        held = [trial for trial in self.best if trial["number"] not in numbers] + list(trials)
+        self.best = ranked(held, self.direction)[: self.tracking.keep]
+        for number in {trial["number"] for trial in held} - {trial["number"] for trial in self.best}:
             self.paths.trial(number).model.unlink(missing_ok=True)
-        self.with_weights &= kept
 
     def finish(self, error: BaseException | None = None) -> None:
         """Writes the summary files, draws the plots of the best, closes the tracking parent.
@@ -73,7 +87,7 @@ class SweepLog:
         `error` is what ended the sweep before its time, if anything did.
         """
         trials = collect(self.paths)
-        best = ranked(trials, self.direction)
+        best = front_first(ranked(trials, self.direction))
         write_text(self.paths.trials, trials_csv(trials))
         self.progress.stop()
         if best:
@@ -89,8 +103,15 @@ class SweepLog:
         }
         params = best[0]["overrides"] if best else {}
         self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
-        ending = read_json(self.paths.manifest).get("ending")
+        ending = read_json(self.paths.manifest).get("ending") if self.paths.manifest.is_file() else None
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
+        self._final(best)
+
+    def _final(self, best: Sequence[dict[str, Any]]) -> None:
+        """The final's table and sentences, where there was one."""
+        finalists = read_finalists(self.paths, best) if self.paths.root.joinpath(FINAL).is_dir() else []
+        if finalists:
+            final_summary(self.console, rows(finalists), write_final(self.paths, finalists, self.direction))
 
     def _report(self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]]) -> None:
         """`report.html`; a report that fails is logged and costs nothing else."""
@@ -126,12 +147,37 @@ def ranked(trials: Sequence[dict[str, Any]], direction: str) -> list[dict[str, A
     return sorted(valued, key=lambda trial: (sign * trial["objective"]["value"], trial["number"]))
 
 
+def front_first(best: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With several objectives, the trials of the Pareto front before the others; else as they come."""
+    if not best or len(best[0].get("objectives", ())) < 2:
+        return list(best)
+    front = {trial["number"] for trial in pareto_front(best)}
+    marked = [{**trial, "front": trial["number"] in front} for trial in best]
+    return sorted(marked, key=lambda trial: not trial["front"])
+
+
+def pareto_front(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trials that no other one equals or beats in every objective and beats in one; the order is kept."""
+    points = [
+        tuple(o["value"] if o["direction"] == "minimize" else -o["value"] for o in trial["objectives"])
+        for trial in trials
+    ]
+    front: list[tuple[float, ...]] = []
+    for point in sorted(set(points)):  # whatever beats a point comes before it
+        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other in front):
+            front.append(point)
+    return [trial for trial, point in zip(trials, points, strict=True) if point in front]
+
+
 def trials_csv(trials: Sequence[dict[str, Any]]) -> str:
     """One row a trial: number, status, objective, the overrides as columns, metrics, cost, error."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial["overrides"]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    costs = ("seed", "best_epoch", "epochs", "n_parameters", "train_seconds", "config_digest", "mlflow_run_id", "error")
+    costs = (
+        "seed", "best_epoch", "epochs", "n_parameters", "train_seconds", "config_digest", "mlflow_run_id", "same_as",
+        "failure", "error",
+    )  # fmt: skip
     writer.writerow(["number", "status", "objective", *keys, *METRICS, *(c for c in costs if c not in keys)])
     for trial in trials:
         writer.writerow(
@@ -150,6 +196,22 @@ def best_config(paths: RunPaths) -> str:
     kept = {key: hydra[key] for key in ("run", "job_logging", "hydra_logging") if key in hydra}
     head = "# python train.py --config-path <this folder, absolute> --config-name best_config\n"
     return head + to_yaml({**values, "hydra": kept})
+
+
+def reuse(paths: SweepPaths, number: int, source: int) -> None:
+    """Gives trial `number` what the equal trial `source` left, but for weights and plots, and says so in it."""
+    target, found = paths.trial(number), paths.trial(source)
+    target.root.mkdir(parents=True, exist_ok=True)
+    target.overrides.parent.mkdir(exist_ok=True)
+    for name in ("config_resolved", "metrics", "seeds", "overrides"):
+        if getattr(found, name).is_file():
+            shutil.copyfile(getattr(found, name), getattr(target, name))
+    write_json(target.result, {**read_json(found.result), "same_as": source, "mlflow_run_id": None})
+
+
+def _written(paths: RunPaths) -> int | None:
+    """When a result was written, in nanoseconds; None while there is none."""
+    return paths.result.stat().st_mtime_ns if paths.result.is_file() else None
 
 
 def _trial(paths: RunPaths) -> dict[str, Any] | None:

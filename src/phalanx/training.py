@@ -64,9 +64,11 @@ class _Trace:
         new, old = (sign * getattr(r, self.spec.objective) for r in (row, self.best))
         return new > old or (new == old and row.val_loss < self.best.val_loss)
 
-    def out_of_patience(self) -> bool:
-        patience = self.spec.trainer.patience
-        return patience is not None and len(self.history) - self.best.epoch >= patience
+    def goes_on(self, epoch: int) -> bool:
+        """Whether there is another epoch to train after this one."""
+        trainer = self.spec.trainer
+        patient = trainer.patience is None or epoch - self.best.epoch < trainer.patience
+        return epoch < trainer.epochs and patient
 
 
 class _CohortRun:
@@ -131,7 +133,7 @@ class _CohortRun:
 
     def _settle(self, epoch: int, rows: list[EpochMetrics]) -> None:
         """Records the epoch, keeps weights that improved, and lets finished trials leave the stack."""
-        improved, stay = [], []
+        improved, sound = [], {}
         for place, (position, row) in enumerate(zip(self.stack.rows, rows, strict=True)):
             trace = self.traces[position]
             trace.history.append(row)
@@ -139,15 +141,17 @@ class _CohortRun:
             if not all(map(math.isfinite, (row.train_loss, row.val_loss))):
                 trace.status, trace.error = Status.DIVERGED, f"the loss became {_odd(row)} in epoch {epoch}"
                 continue
+            sound[position] = row
             if trace.improved(row):
                 trace.best = row
                 improved.append(place)
             elif trace.spec.trainer.keep == "last":
                 improved.append(place)
-            if self.observer.on_epoch(position, row):
-                trace.status = Status.PRUNED
-            elif epoch < trace.spec.trainer.epochs and not trace.out_of_patience():
-                stay.append(place)
+        pruned = set(self.observer.on_epoch(sound)) if sound else set()
+        for position in pruned:
+            self.traces[position].status = Status.PRUNED
+        going = {p for p in sound.keys() - pruned if self.traces[p].goes_on(epoch)}
+        stay = [place for place, position in enumerate(self.stack.rows) if position in going]
         if improved:
             places = torch.tensor(improved, device=self.device)
             positions = torch.tensor([self.stack.rows[i] for i in improved], device=self.device)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import signal
@@ -34,17 +35,36 @@ def run_job(cfg: DictConfig) -> float:
     """The body of `train.py`: one job of a run or of a sweep."""
     global _begun
     _begun = True
-    from phalanx.app import Sweep, run
+    from phalanx.app import run
+    from phalanx.manifest import Sweep
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
-        return run(cfg, folder, Sweep.of(folder, int(hydra.job.num)))
+        sweep = Sweep.of(folder, int(hydra.job.num))
+        return run(cfg, folder, sweep, find_trial=functools.partial(_find_trial, hydra, sweep))
     try:
         return run(cfg, folder)
     except (PhalanxError, OSError) as error:
         # Left by SystemExit, which Hydra lets pass; an Exception it would report once more in its own words.
         leave(error)
+
+
+def _find_trial(hydra: DictConfig, sweep: Any) -> Any:
+    """The trial of the study that this job evaluates, to report to; None where nothing prunes."""
+    from hydra.utils import instantiate
+
+    from phalanx.paths import SweepPaths
+    from phalanx.study import find_trial
+
+    file = SweepPaths(Path(hydra.sweep.dir)).storage
+    url = hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)
+    options = hydra.sweeper.get("pruner")
+
+    def pruner() -> Any:
+        return None if options is None else instantiate(options, _execution_whitelist_=("optuna.pruners.*",))
+
+    return find_trial(sweep.manifest.study, sweep.number, url, pruner)
 
 
 def main(app: Callable[[], Any]) -> NoReturn:

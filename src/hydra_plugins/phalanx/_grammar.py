@@ -6,8 +6,8 @@ holds the contract, so that the two can never mean different things.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,10 +25,11 @@ class Space:
     distributions: dict[str, BaseDistribution]
     fixed: dict[str, str]  # key -> value as it stands on the command line
     deletions: tuple[str, ...]  # overrides such as `~key`
+    aliases: Mapping[str, str] = field(default_factory=dict)  # parameters that are not named like their key
 
-    def overrides(self, params: dict[str, Any]) -> list[str]:
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides of one trial."""
-        drawn = [f"{key}={_as_override(value)}" for key, value in params.items()]
+        drawn = [f"{self.aliases.get(name, name)}={_as_override(value)}" for name, value in params.items()]
         return [*drawn, *(f"{key}={value}" for key, value in self.fixed.items()), *self.deletions]
 
 

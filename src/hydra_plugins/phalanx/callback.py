@@ -13,7 +13,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from phalanx.paths import FINAL
+
 BASIC = "BasicSweeper"
+OURS = "StudySweeper"  # which sums up itself
 
 
 class SweepCallback(Callback):
@@ -26,15 +29,22 @@ class SweepCallback(Callback):
         from phalanx.sweeps import SweepLog
 
         sweeper = config.hydra.sweeper
-        search = not str(sweeper.get("_target_", "")).endswith(BASIC)  # what is no plain grid may choose by results
+        target = str(sweeper.get("_target_", ""))
+        if target.endswith(OURS):
+            return
+        search = not target.endswith(BASIC)  # what is no plain grid may choose by results
         n_trials = sweeper.get("n_trials") if search else _n_trials(config)
-        sweep = SweepLog(Path(config.hydra.sweep.dir), config, search=search, n_trials=n_trials)
+        sweep = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
         sweep.start()
         self.sweep = sweep
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if self.sweep is not None and config.hydra.mode == RunMode.MULTIRUN:
-            self.sweep.trial_ended(int(config.hydra.job.num), list(config.hydra.overrides.task))
+        from phalanx import sweeps
+
+        sweep = self.sweep or sweeps.current
+        final = str(config.hydra.sweep.subdir).startswith(FINAL)
+        if sweep is not None and config.hydra.mode == RunMode.MULTIRUN and not final:
+            sweep.trial_ended(int(config.hydra.job.num), list(config.hydra.overrides.task))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.sweep is not None:

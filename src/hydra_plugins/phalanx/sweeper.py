@@ -2,136 +2,78 @@
 
 from __future__ import annotations
 
-import functools
+import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-PRUNERS = ("optuna.pruners.*",)
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")  # what a sampler option may instantiate
+if TYPE_CHECKING:
+    from phalanx.study import Outcome, Proposal
+
+log = logging.getLogger(__name__)
 
 
 class StudySweeper(Sweeper):
     """Hydra's side of a study. Options: conf/hydra/sweeper/optuna.yaml."""
 
-    def __init__(
-        self, *, sampler: Any, direction: Any, storage: str | None, study_name: str | None, n_trials: int, n_jobs: int,
-        max_failure_rate: float, custom_search_space: str | None, params: DictConfig | None,
-        pruner: Any = None, conditions: DictConfig | None = None, timeout_s: float | None = None,
-        target: float | None = None, patience: int | None = None,
-    ) -> None:  # fmt: skip
-        self.sampler, self.direction, self.storage, self.study_name = sampler, direction, storage, study_name
-        self.custom_search_space, self.params = custom_search_space, params or {}
-        self.pruner, self.conditions = pruner, conditions or {}
-        self.budget = {
-            "n_trials": n_trials, "timeout_s": timeout_s, "target": target, "patience": patience,
-            "max_failure_rate": max_failure_rate, "n_jobs": n_jobs,
-        }  # fmt: skip
+    def __init__(self, **keys: Any) -> None:
+        self.keys = keys
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        self.config, self.context, self.task_function = config, hydra_context, task_function
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs the study to its total and writes `optimization_results.yaml`, also when it is stopped early."""
-        from hydra_plugins.phalanx import _grammar as grammar
-        from phalanx.config import to_yaml
-        from phalanx.paths import SweepPaths, read_json, write_json, write_text
-        from phalanx.study import Budget, agree, open_study, run_study, summary
+        """Runs the study to its total, then the final, and sums up, also when it is stopped early."""
+        from hydra_plugins.phalanx._opening import open_agreed, sources
+        from hydra_plugins.phalanx._request import read, split
+        from phalanx.paths import SweepPaths
+        from phalanx.study import Leases, enqueue, run_study, warm_start
 
-        self.paths = SweepPaths(Path(self.config.hydra.sweep.dir))
-        self.paths.root.mkdir(parents=True, exist_ok=True)
-        self.space = grammar.parse([f"{key}={value}" for key, value in self.params.items()] + list(arguments))
-        budget = Budget(**self.budget)
-        suggest, (sampler, n_points) = self._suggest(), self._sampler()
-        if n_points is not None:
-            budget = replace(budget, n_trials=min(budget.n_trials, n_points))
-        storage = self.storage or f"sqlite:///{self.paths.storage.resolve()}"
-        directions = self._directions()
-        study = open_study(self.study_name or self.paths.root.name, storage, directions, sampler, self._pruner())
-        agree(study, self._fingerprint(), directions)
-        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
-        try:
-            ending = run_study(study, suggest, self._evaluate, budget=budget, recorded=self._recorded)
-            manifest = self.paths.manifest
-            write_json(manifest, {**(read_json(manifest) if manifest.is_file() else {}), "ending": ending})
-        finally:
-            write_text(self.paths.optimization_results, to_yaml(summary(study)))
-
-    def _sampler(self) -> tuple[Any, int | None]:
-        """The sampler, and for a grid the number of its points."""
-        from hydra.utils import instantiate
-
-        from hydra_plugins.phalanx import _grammar as grammar
-        from phalanx.errors import RequestError
-
-        sampler = instantiate(self.sampler, _execution_whitelist_=SAMPLERS)
-        if not isinstance(sampler, functools.partial):
-            return sampler, None
-        if self._conditions():
-            raise RequestError(
-                "a grid has no conditions: every point of it has every parameter; try hydra/sweeper/sampler=tpe or "
-                "hydra.sweeper.conditions=null"
+        options, budget = split(self.keys)
+        self.request = read(options, budget, self.config, self.context.config_loader, arguments)
+        self.space = self.request.search.space
+        warm = sources(self.request, self.config)
+        if not SweepPaths(Path(self.config.hydra.sweep.dir)).storage.is_file():
+            self.request.check()  # a search that goes on was checked when it began
+        opened = open_agreed(self.request, self.config)
+        self.paths, study = opened.paths, opened.study
+        for source in warm:
+            taken, left = warm_start(study, source, self.space.distributions)
+            log.info(
+                "%d trials of %s are known from the start, %d are not of this space", taken, source.study_name, left
             )
-        points = grammar.grid(self.space)
-        size = functools.reduce(lambda total, values: total * len(values), points.values(), 1)
-        return sampler(points), size
-
-    def _pruner(self) -> Any:
-        from hydra.utils import instantiate
-
-        return None if self.pruner is None else instantiate(self.pruner, _execution_whitelist_=PRUNERS)
-
-    def _directions(self) -> list[str]:
-        from phalanx.errors import Fault, SpecError
-        from phalanx.spec import OBJECTIVES
-
-        given = self.direction if self.direction is not None else OBJECTIVES.get(self.config.get("objective"), "")
-        names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
-        names = [getattr(name, "name", name) for name in names]
-        if not set(names) <= {"minimize", "maximize"}:
-            allowed = "minimize or maximize, or null where `objective` is one of " + ", ".join(OBJECTIVES)
-            raise SpecError([Fault("hydra.sweeper.direction", self.direction, allowed, "hydra.sweeper.direction=null")])
-        return names
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """What every start of a study has to agree on: the space, and all that determines a trial's numbers."""
-        from optuna.distributions import distribution_to_json
-
-        from phalanx.config import trial_spec
-        from phalanx.spec import determining
-
-        found = {f"space {key}": distribution_to_json(d) for key, d in self.space.distributions.items()}
-        found |= {f"condition {key}": text for key, text in self._conditions().items()}
-        if self.custom_search_space:
-            found["custom_search_space"] = self.custom_search_space
-        if "optimizer" in self.config:  # an application of somebody else has a config of its own
-            groups = [key for key in self.config if key != "hydra"]
-            found |= determining(trial_spec(OmegaConf.masked_copy(self.config, groups)))
-        return found
-
-    def _conditions(self) -> dict[str, str]:
-        """Those whose parameter is searched at all: a value fixed on the command line needs none."""
-        return {key: text for key, text in self.conditions.items() if key not in self.space.fixed}
+        enqueue(study, self.request.points)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task_function, config=self.config
+        )
+        self._begin(study.study_name, opened.n_trials)
+        try:
+            ending = run_study(
+                study, self._suggest(), self._evaluate, budget=replace(self.request.budget, n_trials=opened.n_trials),
+                recorded=self._recorded, reused=self._reused,
+                leases=Leases.of(opened.url, study.study_name, options.lease_s),
+            )  # fmt: skip
+            self._ended(study, ending)
+        finally:
+            self._sum_up(study, sys.exc_info()[1])
 
     def _suggest(self) -> Any:
         from hydra.utils import get_method
 
         from phalanx.study import suggest_from
 
-        draw = suggest_from(self.space.distributions, self._conditions())
-        if not self.custom_search_space:
+        draw = suggest_from(self.space.distributions, self.request.search.conditions)
+        path = self.request.options.custom_search_space
+        if not path:
             return draw
-        extend = get_method(self.custom_search_space)
+        extend = get_method(path)
 
         def suggest(trial: Any) -> None:
             draw(trial)
@@ -139,43 +81,75 @@ class StudySweeper(Sweeper):
 
         return suggest
 
-    def _evaluate(self, proposals: Sequence[Any]) -> list[Any]:
+    def _begin(self, study_name: str, n_trials: int) -> None:
+        from phalanx import sweeps
+        from phalanx.paths import write_text
+
+        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        self.log = None
+        if self.request.ours:
+            options, final = self.request.options, self.request.final
+            manifest = {
+                "study": study_name, "search": True, "repeats": options.repeats, "aggregate": options.aggregate,
+                "final_seeds": final.seeds if final else 0, "trial_timeout_s": self.request.budget.trial_timeout_s,
+                "ending": None,
+            }  # fmt: skip
+            self.log = sweeps.SweepLog(self.paths.root, self.config, n_trials=n_trials, manifest=manifest)
+            self.log.start()
+            sweeps.current = self.log
+
+    def _evaluate(self, proposals: Sequence[Proposal]) -> list[Outcome]:
         """Launches runs of consecutive numbers together, since Hydra numbers jobs from one start on."""
-        outcomes: list[Any] = []
+        from hydra_plugins.phalanx._jobs import launch
+
+        outcomes: list[Outcome] = []
         start = 0
         for stop in range(1, len(proposals) + 1):
             if stop == len(proposals) or proposals[stop].number != proposals[stop - 1].number + 1:
                 chunk = proposals[start:stop]
-                overrides = [self.space.overrides(dict(p.params)) for p in chunk]
-                returns = self.launcher.launch(overrides, initial_job_idx=chunk[0].number)
-                # What the job has written counts; what it returned does not say whether it was pruned.
-                outcomes.extend(self._recorded(p.number) or _outcome(r) for p, r in zip(chunk, returns, strict=True))
+                overrides = [self.space.overrides(p.params) for p in chunk]
+                outcomes.extend(launch(self.launcher, self.paths, chunk, overrides))
+                self._show(chunk)
                 start = stop
         return outcomes
 
-    def _recorded(self, number: int) -> Any:
-        """What a trial has written; None if it failed or wrote nothing."""
-        from phalanx.paths import read_json
-        from phalanx.study import Outcome
+    def _recorded(self, number: int) -> Outcome | None:
+        from hydra_plugins.phalanx._jobs import recorded
 
-        file = self.paths.trial(number).result
-        if not file.is_file():
-            return None
-        stored = read_json(file)
-        value = stored["objective"]["value"]
-        if stored["status"] == "failed":
-            return None
-        return Outcome(None if value is None else (float(value),), stored["error"], stored["status"] == "pruned")
+        return recorded(self.paths.trial(number))
 
+    def _reused(self, proposal: Proposal, number: int) -> None:
+        from phalanx.sweeps import reuse
 
-def _outcome(returned: JobReturn) -> Any:
-    from phalanx.study import Outcome
+        if self.log is not None:
+            reuse(self.paths, proposal.number, number)
+            self._show([proposal])
 
-    if returned.status is not JobStatus.COMPLETED:
-        return Outcome(None, repr(returned._return_value))
-    value = returned.return_value
-    try:
-        values = value if isinstance(value, (tuple, list)) else (value,)
-        return Outcome(tuple(float(v) for v in values))
-    except (TypeError, ValueError):
-        return Outcome(None, f"the job must return a number for each objective, got {value!r}")
+    def _show(self, proposals: Sequence[Proposal]) -> None:
+        if self.log is not None:
+            for proposal in proposals:
+                self.log.trial_ended(proposal.number, self.space.overrides(proposal.params))
+
+    def _ended(self, study: Any, ending: str) -> None:
+        """Notes the ending and plays the final. Raises `StudyFailed` where no trial came to a value."""
+        from hydra_plugins.phalanx._jobs import play_final
+        from phalanx.errors import StudyFailed
+        from phalanx.manifest import update_manifest
+        from phalanx.study import n_finished, n_valued
+
+        update_manifest(self.paths, ending=ending)
+        if n_finished(study) and not n_valued(study):
+            raise StudyFailed(f"no trial of {study.study_name} came to a value; their errors are in trials.csv")
+        if self.request.final is not None and self.log is not None:
+            play_final(self.launcher, self.paths, self.space, self.request.final, self.log)
+
+    def _sum_up(self, study: Any, error: BaseException | None) -> None:
+        from phalanx import sweeps
+        from phalanx.config import to_yaml
+        from phalanx.paths import write_text
+        from phalanx.study import summary
+
+        sweeps.current = None
+        write_text(self.paths.optimization_results, to_yaml(summary(study)))
+        if self.log is not None:
+            self.log.finish(error)

@@ -1,0 +1,103 @@
+"""Jobs of a study through one of Hydra's launchers: launched, and read back from what they wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+
+from hydra_plugins.phalanx._grammar import Space
+from phalanx.errors import Failure
+from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json
+from phalanx.study import Outcome, Proposal
+
+log = logging.getLogger(__name__)
+
+
+def launch(
+    launcher: Launcher, paths: SweepPaths, proposals: Sequence[Proposal], overrides: Sequence[Sequence[str]]
+) -> list[Outcome]:
+    """The outcomes of consecutive trials, which run in one launch.
+
+    What a job has written counts; what it returned does not say whether it was pruned. A launcher that fails, say
+    because one of its processes was killed, costs the jobs that wrote nothing, not the sweep.
+    """
+    for proposal in proposals:
+        write_json(paths.trial(proposal.number).attempt, {"attempt": proposal.attempt})
+    returns: Sequence[JobReturn | None]
+    error: Exception | None = None
+    try:
+        returns = launcher.launch(overrides, initial_job_idx=proposals[0].number)
+    except OSError:
+        raise  # a full disk or a folder that cannot be written is no trial's fault
+    except Exception as failed:
+        log.warning("the launcher failed: %s", failed)
+        returns, error = [None] * len(proposals), failed
+    return [
+        recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), returned, error)
+        for p, returned in zip(proposals, returns, strict=True)
+    ]
+
+
+def recorded(paths: RunPaths) -> Outcome | None:
+    """What a trial has written; None if it failed or wrote nothing."""
+    if not paths.result.is_file():
+        return None
+    stored = read_json(paths.result)
+    if stored["status"] == "failed":
+        return None
+    values = [objective["value"] for objective in stored.get("objectives") or [stored["objective"]]]
+    known = None if None in values else tuple(map(float, values))
+    return Outcome(known, stored["error"], stored["status"] == "pruned", stored.get("failure"))
+
+
+def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None) -> Outcome:
+    """The outcome of a job that wrote no value; one that wrote nothing at all gets a `result.json` that says so."""
+    from phalanx.runs import write_failure
+
+    if returned is not None and returned.status is JobStatus.COMPLETED:
+        return _returned(returned.return_value)
+    cause = error if returned is None else returned._return_value
+    text = f"{type(cause).__name__}: {cause}"
+    failure = Failure.CONFIG if isinstance(cause, HydraException) else Failure.CRASH
+    if paths.result.is_file():
+        stored = read_json(paths.result)
+        return Outcome(None, stored["error"], failure=stored.get("failure") or failure)
+    write_failure(paths, text, failure=str(failure))
+    return Outcome(None, text, failure=failure)
+
+
+def _returned(value: Any) -> Outcome:
+    """The outcome of a job of somebody else's application, which says what it found by returning it."""
+    try:
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        return Outcome(tuple(float(v) for v in values))
+    except (TypeError, ValueError):
+        error = f"the job must return a number for each objective, got {value!r}"
+        return Outcome(None, error, failure=Failure.CONFIG)
+
+
+def play_final(launcher: Launcher, paths: SweepPaths, space: Space, final: Any, sweep: Any) -> None:
+    """Trains the best points on fresh seeds; what an earlier start has finished of it is kept."""
+    from phalanx.final import chosen
+    from phalanx.sweeps import collect, front_first, ranked
+
+    best = chosen(front_first(ranked(collect(paths), sweep.direction)), final.top)
+    for trial in best:
+        number = trial["number"]
+        if _complete(paths.final(number), final.seeds):
+            continue
+        log.info("final: trial %d on %d fresh seeds", number, final.seeds)
+        point = [f"{key}={value}" for key, value in trial["overrides"].items()]
+        launcher.launch([[*point, *space.deletions, f"hydra.sweep.subdir={FINAL}/{number}"]], initial_job_idx=number)
+
+
+def _complete(paths: RunPaths, seeds: int) -> bool:
+    if not paths.result.is_file():
+        return False
+    stored = read_json(paths.result)
+    return stored["status"] != "failed" and len(stored.get("repeats", ())) == seeds

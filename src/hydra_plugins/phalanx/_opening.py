@@ -1,0 +1,154 @@
+"""Opens the study that a search goes on with, or begins: its storage, sampler, pruner and what it agrees on."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hydra_plugins.phalanx import _grammar as grammar
+from hydra_plugins.phalanx._request import KEY, Request, is_list
+from hydra_plugins.phalanx._spaces import without_hydra
+from phalanx.config import objectives_of, trial_spec
+from phalanx.errors import RequestError
+from phalanx.paths import SweepPaths, sibling
+from phalanx.spec import determining
+from phalanx.study import agree, differences, open_study, reseeded
+
+log = logging.getLogger(__name__)
+
+PRUNERS = ("optuna.pruners.*",)
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "phalanx.study.automatic")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study, where it is kept, and how many trials it may have."""
+
+    study: optuna.Study
+    url: str
+    paths: SweepPaths
+    n_trials: int
+
+
+def open_agreed(request: Request, config: DictConfig) -> Opened:
+    """The study of the name asked for, or with on_mismatch=new the first one after it that is free or agrees.
+
+    A new name is written into `config`, from which the jobs' configs are composed. Raises `RequestError` naming every
+    difference.
+    """
+    fingerprint, asked = _fingerprint(request, config), request.options.study_name
+    for turn in itertools.count(2):
+        opened = _open(request, config)
+        if request.options.on_mismatch == "error":
+            agree(opened.study, fingerprint, request.directions)
+        differing = differences(opened.study, fingerprint, request.directions)
+        if not differing:
+            return opened
+        name = f"{asked}-{turn}"
+        log.warning("the study %s was started otherwise (%s); this one is %s", asked, "; ".join(differing), name)
+        _rename(config, name)
+        if SweepPaths(Path(config.hydra.sweep.dir)).root == opened.paths.root:
+            raise RequestError(
+                f"{KEY}.on_mismatch=new finds another name for the study, and hydra.sweep.dir={opened.paths.root} does "
+                "not follow it; leave hydra.sweep.dir as it is in conf/config.yaml, or give another one"
+            )
+    raise AssertionError("unreachable")
+
+
+def sources(request: Request, config: DictConfig) -> list[optuna.Study]:
+    """The studies that `warm_start` names. Raises `RequestError` for one that does not exist."""
+    given = request.options.warm_start or []
+    return [_source(request, config, source) for source in (list(given) if is_list(given) else [given])]
+
+
+def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
+    if isinstance(source, (Mapping, DictConfig)):
+        name, url = source.get("study_name"), source.get("storage")
+    else:
+        name, url = str(source), request.options.storage
+    if url is None:
+        file = SweepPaths(sibling(Path(config.hydra.sweep.dir), str(name))).storage
+        if not file.is_file():
+            raise RequestError(
+                f"{KEY}.warm_start={name}: there is no study {name!r}, {file} does not exist; name a folder under "
+                "outputs/sweeps, or give {study_name: …, storage: …}"
+            )
+        url, name = f"sqlite:///{file.resolve()}", Path(str(name)).name
+    try:
+        return open_study(str(name), url, None, None)
+    except KeyError as error:
+        raise RequestError(f"{KEY}.warm_start={name}: its storage has no study {name!r}") from error
+
+
+def _rename(config: DictConfig, name: str) -> None:
+    key = f"{KEY}.study_name="
+    with read_write(config), read_write(config.hydra), read_write(config.hydra.sweeper), open_dict(config):
+        config.hydra.sweeper.study_name = name
+        others = [text for text in config.hydra.overrides.hydra if not text.startswith(key)]
+        config.hydra.overrides.hydra = [*others, key + name]
+    OmegaConf.clear_cache(config)  # the folder follows the name
+
+
+def _open(request: Request, config: DictConfig) -> Opened:
+    paths = SweepPaths(Path(config.hydra.sweep.dir))
+    paths.root.mkdir(parents=True, exist_ok=True)
+    url = request.options.storage or f"sqlite:///{paths.storage.resolve()}"
+    options = request.options.pruner
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        pruner = None if options is None else instantiate(options, _execution_whitelist_=PRUNERS)
+        study = open_study(config.hydra.sweeper.study_name or paths.root.name, url, request.directions, None, pruner)
+        study.sampler, n_trials = _sampler(request, len(study.get_trials(deepcopy=False)))
+    return Opened(study, url, paths, n_trials)
+
+
+def _sampler(request: Request, n_known: int) -> tuple[optuna.samplers.BaseSampler, int]:
+    """The sampler for a start that finds `n_known` trials, and the number of trials, which a grid bounds."""
+    options: Any = OmegaConf.to_container(request.options.sampler, resolve=True)
+    n_trials, search = request.budget.n_trials, request.search
+    target = get_class(options["_target_"]) if options["_target_"].startswith("optuna.") else None
+    sampler = instantiate(reseeded(options, target, n_known), _execution_whitelist_=SAMPLERS)
+    if not isinstance(sampler, functools.partial):
+        return sampler, n_trials
+    if sampler.func is not optuna.samplers.GridSampler:
+        chosen, why = sampler(
+            search.space.distributions, conditional=bool(search.conditions or request.options.warm_start),
+            n_objectives=len(request.directions), n_trials=n_trials,
+        )  # fmt: skip
+        log.info("hydra/sweeper/sampler=auto takes %s", why)
+        return chosen, n_trials
+    if search.conditions:
+        raise RequestError(
+            "a grid has no conditions: every point of it has every parameter; try "
+            f"hydra/sweeper/sampler=brute_force, which knows them, or {KEY}.conditions=null"
+        )
+    points = grammar.grid(search.space)
+    return sampler(points), min(n_trials, math.prod(len(values) for values in points.values()))
+
+
+def _fingerprint(request: Request, config: DictConfig) -> dict[str, Any]:
+    """What every start of a study has to agree on: the space, and all that determines a trial's numbers."""
+    options, search = request.options, request.search
+    found: dict[str, Any] = {
+        f"space {key}": optuna.distributions.distribution_to_json(d) for key, d in search.space.distributions.items()
+    }
+    found |= {f"condition {key}": text for key, text in search.conditions.items()}
+    if options.custom_search_space:
+        found["custom_search_space"] = options.custom_search_space
+    if options.repeats > 1:
+        found |= {"repeats": options.repeats, "aggregate": options.aggregate}
+    if request.ours:
+        found |= determining(trial_spec(without_hydra(config)))
+        found["objective"] = list(objectives_of(config))
+    return found

@@ -1,0 +1,22 @@
+"""Search without Hydra: a study, its space and budgets, and the loop that asks, evaluates and tells.
+
+Optuna is known in this room alone. `run_study` is the whole of it; docs/search.md shows it from a notebook.
+"""
+
+from phalanx.study.budget import RETRIED, Budget, TooManyFailures
+from phalanx.study.evaluators import Batches, Evaluate, Evaluator, Streaming
+from phalanx.study.history import enqueue, start_points, warm_start
+from phalanx.study.leases import Leases
+from phalanx.study.loop import n_finished, n_valued, run_study, summary
+from phalanx.study.opening import agree, differences, open_study
+from phalanx.study.pruning import Pruning, find_trial
+from phalanx.study.samplers import automatic, reseeded, seed_of_start
+from phalanx.study.space import draw, suggest_from
+from phalanx.study.trials import FINISHED, Outcome, Proposal
+
+__all__ = [
+    "FINISHED", "RETRIED", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal", "Pruning",
+    "Streaming", "TooManyFailures", "agree", "automatic", "differences", "draw", "enqueue", "find_trial",
+    "n_finished", "n_valued", "open_study", "reseeded", "run_study", "seed_of_start", "start_points", "suggest_from",
+    "summary", "warm_start",
+]  # fmt: skip

@@ -1,0 +1,83 @@
+"""When a study ends, and what it forgives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from phalanx.errors import Failure, PhalanxError, RequestError
+from phalanx.fields import Spec, static
+from phalanx.study.trials import FAILURE, FINISHED
+
+RETRIED = (Failure.CRASH, Failure.OUT_OF_MEMORY)  # what may go well when it is tried again
+
+
+class TooManyFailures(PhalanxError):
+    """More trials failed than the budget allows; everything finished is kept."""
+
+
+@dataclass(frozen=True)
+class Budget(Spec):
+    """A study ends at the first of these that is reached. None sets no limit."""
+
+    group: ClassVar[str] = "hydra.sweeper"
+    n_trials: int = static(20, low=1)
+    timeout_s: float | None = static(None, low=0)  # wall time of all starts together
+    target: float | None = static(None)  # an objective value that is good enough
+    patience: int | None = static(None, low=1)  # finished trials in a row without a better value
+    max_failure_rate: float = static(1.0, low=0, high=1)  # a larger part of all finished trials is an error
+    fail_fast: bool = static(False)  # the first failed trial is an error; a diverged one is a result
+    retries: int = static(0, low=0)  # times that a crashed trial, or one out of memory, is tried again
+    trial_timeout_s: float | None = static(None, low=0, low_open=True)  # training time of one trial
+    n_jobs: int = static(1, low=1)  # trials in flight
+
+    def check(self, n_objectives: int) -> None:
+        """Raises `RequestError` for budgets that need one value to compare by, where there are several."""
+        given = [name for name in ("target", "patience") if getattr(self, name) is not None]
+        if n_objectives > 1 and given:
+            raise RequestError(
+                f"hydra.sweeper.{given[0]} compares trials by one value and there are {n_objectives} objectives; "
+                f"try hydra.sweeper.{given[0]}=null"
+            )
+
+    def spent(self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], seconds: float) -> str | None:
+        """Which budget is used up, in words; None while the study goes on. `trials` are the study's own."""
+        done = [trial for trial in trials if trial.state in FINISHED]
+        if len(done) >= self.n_trials:
+            return f"n_trials={self.n_trials} reached"
+        if self.timeout_s is not None and seconds >= self.timeout_s:
+            return f"timeout_s={self.timeout_s:g} reached after {seconds:.1f} s"
+        return self._good_enough(done, directions[0]) if len(directions) == 1 else None
+
+    def _good_enough(self, done: Sequence[FrozenTrial], direction: StudyDirection) -> str | None:
+        if self.target is None and self.patience is None:
+            return None
+        sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+        values = [sign * t.value if t.state == TrialState.COMPLETE else math.inf for t in done]
+        best = min(values, default=math.inf)
+        if self.target is not None and best <= sign * self.target:
+            return f"target={self.target:g} reached with {sign * best:g}"
+        if self.patience is not None and best < math.inf and len(values) - 1 - values.index(best) >= self.patience:
+            return f"patience={self.patience}: no better value than {sign * best:g} in {self.patience} trials"
+        return None
+
+    def check_failures(self, trials: Sequence[FrozenTrial]) -> None:
+        """Raises `TooManyFailures` when the failures among the study's own finished trials are too many."""
+        done = [trial for trial in trials if trial.state in FINISHED]
+        failed = [trial for trial in done if trial.state == TrialState.FAIL]
+        grave = [trial for trial in failed if trial.user_attrs.get(FAILURE) != Failure.DIVERGED]
+        if self.fail_fast and grave:
+            raise TooManyFailures(
+                f"trial {grave[0].number} failed ({grave[0].user_attrs.get(FAILURE)}) and "
+                "hydra.sweeper.fail_fast=true; its error is in trials.csv"
+            )
+        if len(failed) > self.max_failure_rate * len(done):
+            raise TooManyFailures(
+                f"{len(failed)} of {len(done)} finished trials failed, more than hydra.sweeper.max_failure_rate="
+                f"{self.max_failure_rate:g} allows; their errors are in trials.csv"
+            )

@@ -1,0 +1,253 @@
+"""The search loop: asks Optuna for points, has them evaluated, tells what came out. Plain Python, no Hydra.
+
+A study's `n_trials` is its total, as are its other budgets, over all starts and all drivers that share its storage.
+A trial that was interrupted is evaluated again under its number and with its parameters; what it had written before
+it could be told is told first.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from phalanx.study.budget import RETRIED, Budget
+from phalanx.study.evaluators import Batches, Evaluate, Evaluator
+from phalanx.study.history import Seen
+from phalanx.study.leases import Leases
+from phalanx.study.pruning import live
+from phalanx.study.space import Suggest
+from phalanx.study.storage import patiently
+from phalanx.study.trials import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, WARM, Outcome, Proposal, own
+
+log = logging.getLogger(__name__)
+
+NOTED_EVERY_S = 0.5  # how often the time spent is written down
+POLL_S = 0.2  # how often a driver with nothing to do looks whether another one's trials have ended
+
+
+def run_study(
+    study: optuna.Study,
+    suggest: Suggest,
+    evaluate: Evaluate | Evaluator,
+    *,
+    budget: Budget,
+    recorded: Callable[[int], Outcome | None] = lambda number: None,
+    reused: Callable[[Proposal, int], None] = lambda proposal, number: None,
+    leases: Leases | None = None,
+) -> str:
+    """Evaluates until a budget is spent, trials of earlier calls included, and returns which one, in words.
+
+    `suggest` draws the parameters of a fresh trial; `recorded(number)` gives the outcome that an interrupted trial
+    had already written, or None; `reused(proposal, number)` hears of a point that takes over the value of an equal
+    one instead of being evaluated. `leases` keep drivers apart that share the study. Raises `TooManyFailures`.
+    """
+    evaluator = evaluate if isinstance(evaluate, Evaluator) else Batches(evaluate)
+    with leases or nullcontext(Leases.of(None, study.study_name)) as held:
+        return _Search(study, suggest, evaluator, budget, recorded, reused, held).run()
+
+
+class _Search:
+    """One call of `run_study`."""
+
+    def __init__(
+        self, study: optuna.Study, suggest: Suggest, evaluator: Evaluator, budget: Budget,
+        recorded: Callable[[int], Outcome | None], reused: Callable[[Proposal, int], None], leases: Leases,
+    ) -> None:  # fmt: skip
+        budget.check(len(study.directions))
+        self.study, self.suggest, self.evaluator, self.budget = study, suggest, evaluator, budget
+        self.recorded, self.reused, self.leases = recorded, reused, leases
+        self.flying: dict[int, Proposal] = {}
+        self.seen, self.tries = Seen(), {}
+        self.waiting: dict[int, list[Proposal]] = {}  # proposals by the number of the equal one in flight
+        self.seconds, self.clock = study.user_attrs.get(SECONDS, 0.0), time.monotonic()
+        self.noted = self.seconds
+
+    def run(self) -> str:
+        try:
+            while True:
+                ending = self._fill()
+                if self.flying:
+                    for proposal, outcome in self.evaluator.results():
+                        self._settle(proposal, outcome)
+                    self._note_seconds()
+                    self.budget.check_failures(own(self._trials()))
+                elif ending is not None:
+                    return ending
+                else:  # all that is missing is in the hands of other drivers
+                    time.sleep(POLL_S * random.uniform(0.5, 1.5))
+        finally:
+            for number in self.flying:
+                live.pop((self.study.study_name, number), None)
+            with suppress(Exception):  # a lost database must not hide what ended the search
+                self._note_seconds(at_once=True)
+                self.leases.release_all()
+
+    def _fill(self) -> str | None:
+        """Keeps `n_jobs` trials in flight. Returns why the study ends, if it does."""
+        batch: list[Proposal] = []
+        ending = None
+        while len(self.flying) < self.budget.n_jobs:
+            with self.leases.alone():
+                ending, proposal = self._next()
+            if proposal is None:
+                break
+            if self._takes_off(proposal):
+                batch.append(proposal)
+        if batch:
+            self.evaluator.submit(batch)
+        return ending
+
+    def _takes_off(self, proposal: Proposal) -> bool:
+        """Whether the point has to be evaluated; one that equals another in flight waits for that one's value."""
+        if self._known(proposal):
+            return False
+        twin = next((p.number for p in self.flying.values() if p.params == proposal.params), None)
+        self.flying[proposal.number] = proposal
+        if twin is not None:
+            self.waiting.setdefault(twin, []).append(proposal)
+        return twin is None
+
+    def _next(self) -> tuple[str | None, Proposal | None]:
+        """Why the study ends, or the next point, or neither while others have the rest in hand."""
+        trials = self._trials()
+        self.seen.learn(own(trials))
+        ending = self.budget.spent(own(trials), self.study.directions, self._elapsed())
+        if ending is not None:
+            return ending, None
+        proposal = self._interrupted(trials)
+        if proposal is not None:
+            return None, proposal
+        if self.study.user_attrs.get(EXHAUSTED):
+            running = any(trial.state == TrialState.RUNNING for trial in trials)
+            return (None if running else "every point of the space is evaluated"), None
+        return None, self._fresh(own(trials))
+
+    def _trials(self) -> list[FrozenTrial]:
+        return patiently(self.study.get_trials, False)
+
+    def _interrupted(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
+        """A trial whose driver is gone: told where its result was written, else proposed again."""
+        for stored in trials:
+            if stored.state != TrialState.RUNNING or stored.number in self.flying:
+                continue
+            attempt = self.leases.claim(stored.number)
+            if attempt is None or self._trials()[stored.number].state != TrialState.RUNNING:
+                continue  # somebody holds it, or has told it just now
+            # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
+            trial = optuna.Trial(self.study, stored._trial_id)
+            outcome = self.recorded(stored.number) if stored.user_attrs.get(DRAWN) else None
+            if outcome is None:
+                log.info("trial %d was interrupted and is evaluated again", stored.number)
+                return self._draw(trial, attempt)
+            live[self.study.study_name, stored.number] = trial
+            self._tell(Proposal(stored.number, stored.params, attempt), outcome)
+        return None
+
+    def _fresh(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
+        taken = sum(trial.state in (*FINISHED, TrialState.RUNNING) for trial in trials)
+        if taken >= self.budget.n_trials:
+            return None
+        trial = patiently(self.study.ask)
+        return self._draw(trial, self.leases.claim(trial.number) or 1)
+
+    def _draw(self, trial: optuna.Trial, attempt: int) -> Proposal:
+        """Draws what is not drawn yet: a driver may have been killed between two parameters."""
+        self.suggest(trial)
+        trial.set_user_attr(DRAWN, True)
+        live[self.study.study_name, trial.number] = trial
+        return Proposal(trial.number, trial.params, attempt)
+
+    def _known(self, proposal: Proposal) -> bool:
+        """Whether an equal point was evaluated before, whose value is then taken."""
+        found = self.seen.equal(proposal.params)
+        if found is None:
+            return False
+        number, outcome = found
+        log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
+        live[self.study.study_name, proposal.number].set_user_attr(SAME_AS, number)
+        self.reused(proposal, number)
+        self._tell(proposal, outcome)
+        return True
+
+    def _settle(self, proposal: Proposal, outcome: Outcome) -> None:
+        """Tells an outcome, or tries again what may go well another time."""
+        number = proposal.number
+        self.tries[number] = self.tries.get(number, 0) + 1
+        if outcome.failure in RETRIED and self.tries[number] <= self.budget.retries and self.leases.holds(number):
+            log.warning(
+                "trial %d: %s; try %d of %d", number, outcome.error, self.tries[number] + 1, self.budget.retries + 1
+            )
+            self.evaluator.submit([proposal])
+            return
+        del self.flying[number]
+        self._tell(proposal, outcome)
+        waiting = self.waiting.pop(number, [])
+        if waiting:
+            self.seen.learn(own(self._trials()))
+            for twin in waiting:
+                del self.flying[twin.number]
+            again = [twin for twin in waiting if self._takes_off(twin)]
+            if again:
+                self.evaluator.submit(again)
+
+    def _tell(self, proposal: Proposal, outcome: Outcome) -> None:
+        number = proposal.number
+        trial = live.pop((self.study.study_name, number), None)
+        if not self.leases.settle(number):
+            log.warning("trial %d was taken over by another driver; what this one found is left out", number)
+            return
+        values = outcome.values
+        bad = values is None or not all(map(math.isfinite, values))
+        if outcome.failure is not None and trial is not None:
+            trial.set_user_attr(FAILURE, str(outcome.failure))
+        state = TrialState.PRUNED if outcome.pruned else TrialState.FAIL if bad else TrialState.COMPLETE
+        try:
+            # A lost connection may hide that an earlier try went through, hence the last argument.
+            patiently(self.study.tell, number, list(values) if state == TrialState.COMPLETE else None, state, True)
+        except RuntimeError as error:
+            # So do samplers of finite spaces speak that know no further point; the trial is told all the same.
+            if "Study.stop" not in str(error):
+                raise
+            self.study.set_user_attr(EXHAUSTED, True)
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.clock
+
+    def _note_seconds(self, *, at_once: bool = False) -> None:
+        if at_once or self._elapsed() - self.noted >= NOTED_EVERY_S:
+            self.noted = self._elapsed()
+            self.study.set_user_attr(SECONDS, self.noted)
+
+
+def n_finished(study: optuna.Study) -> int:
+    """How many of the study's own trials have ended, well or not."""
+    return len(own(study.get_trials(deepcopy=False, states=FINISHED)))
+
+
+def n_valued(study: optuna.Study) -> int:
+    """How many of them came to a value, whole or pruned."""
+    return len(own(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
+
+
+def summary(study: optuna.Study) -> dict[str, Any]:
+    """The content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
+    done = own(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    if len(study.directions) > 1:
+        front = [t for t in study.best_trials if WARM not in t.user_attrs]
+        return {
+            "name": "optuna",
+            "solutions": [{"number": t.number, "params": t.params, "values": t.values} for t in front],
+        }
+    if not done:
+        return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
+    sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+    best = min(done, key=lambda trial: (sign * trial.value, trial.number))
+    return {"name": "optuna", "best_params": best.params, "best_value": best.value, "best_trial": best.number}

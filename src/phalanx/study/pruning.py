@@ -1,0 +1,61 @@
+"""Reports a trial's objective each epoch and has it pruned when the study's pruner says so, from any process."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import optuna
+
+from phalanx.observer import Observer
+from phalanx.result import EpochMetrics
+from phalanx.study.opening import open_study
+
+log = logging.getLogger(__name__)
+
+live: dict[tuple[str, int], optuna.Trial] = {}  # (study, number): trials that this process's own loop has in flight
+
+
+def find_trial(study_name: str, number: int, storage: str | None, pruner: Callable[[], Any]) -> optuna.Trial | None:
+    """The study's trial of that number: this process's own where there is one, else through the study's storage.
+
+    None where pruning is off. `pruner` makes the pruner, `storage` is a database URL.
+    """
+    if (study_name, number) in live:
+        trial = live[study_name, number]
+        return None if isinstance(trial.study.pruner, optuna.pruners.NopPruner) else trial
+    made = pruner() if storage is not None else None
+    if made is None or isinstance(made, optuna.pruners.NopPruner):
+        return None
+    study = open_study(study_name, storage, None, None, made)
+    # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
+    return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+class Pruning(Observer):
+    """Watches the seeds of one trial: their mean is reported, and they are pruned together."""
+
+    def __init__(self, trial: optuna.Trial | None, objective: str) -> None:
+        self.trial, self.objective = trial, objective
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        if self.trial is None:
+            return ()
+        value = statistics.fmean(getattr(row, self.objective) for row in rows.values())
+        epoch = next(iter(rows.values())).epoch
+        return tuple(rows) if self._should_stop(value, epoch) else ()
+
+    def _should_stop(self, value: float, epoch: int) -> bool:
+        try:
+            with warnings.catch_warnings():
+                # An interrupted trial reports epochs again that its first attempt had reported, with equal values.
+                warnings.filterwarnings("ignore", message="The reported value is ignored")
+                self.trial.report(value, epoch)
+            return self.trial.should_prune()
+        except optuna.exceptions.StorageInternalError:
+            log.warning("the study cannot be reached; this trial goes on without pruning", exc_info=True)
+            self.trial = None
+            return False

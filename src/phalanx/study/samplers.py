@@ -1,0 +1,55 @@
+"""Which sampler, and with which seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+GP_TRIALS = 250  # beyond so many, fitting a Gaussian process costs more than small trials do
+NSGA_TRIALS = 500  # an evolutionary search needs several generations of 50
+
+# What keeps its place in the study itself, so that a new seed at a later start would break it.
+STATEFUL = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler, optuna.samplers.CmaEsSampler)
+
+
+def automatic(
+    space: Mapping[str, BaseDistribution], *, conditional: bool, n_objectives: int, n_trials: int,
+    seed: int | None = None,
+) -> tuple[optuna.samplers.BaseSampler, str]:  # fmt: skip
+    """A sampler that suits the space and the number of trials, and why, in words."""
+    discrete = all(isinstance(d, CategoricalDistribution) for d in space.values())
+    choices = any(isinstance(d, CategoricalDistribution) for d in space.values())
+    size = 1
+    for distribution in space.values():
+        size *= len(getattr(distribution, "choices", "."))
+    if discrete and not conditional and size <= n_trials:
+        return optuna.samplers.BruteForceSampler(seed), f"brute_force: the space has only {size} points"
+    if n_objectives > 1 and n_trials >= NSGA_TRIALS:
+        return optuna.samplers.NSGAIISampler(seed=seed), f"nsgaii: {n_objectives} objectives and {n_trials} trials"
+    if conditional or choices or n_objectives > 1:
+        reason = "conditions" if conditional else "choices" if choices else "several objectives"
+        return optuna.samplers.TPESampler(seed=seed), f"tpe: the search has {reason}"
+    if n_trials <= GP_TRIALS:
+        return optuna.samplers.GPSampler(seed=seed), f"gp: numbers only and at most {GP_TRIALS} trials"
+    return optuna.samplers.CmaEsSampler(seed=seed), f"cmaes: numbers only and more than {GP_TRIALS} trials"
+
+
+def seed_of_start(seed: int | None, n_trials: int) -> int | None:
+    """The sampler's seed for a start that finds `n_trials` in the study.
+
+    The same seed again would draw the same points again; a first start keeps the seed as it is given.
+    """
+    if seed is None or n_trials == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {n_trials}".encode()).digest()[:4], "big")
+
+
+def reseeded(config: Mapping[str, Any], target: type | None, n_trials: int) -> dict[str, Any]:
+    """The sampler's options for a start that finds `n_trials`; one that keeps its place in the study keeps its seed."""
+    if target in STATEFUL:
+        return dict(config)
+    return {**config, "seed": seed_of_start(config.get("seed"), n_trials)}
