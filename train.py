@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.phalanx._entry import main as guarded
 from hydra_plugins.phalanx._entry import run_job
+from hydra_plugins.phalanx.launcher import trains_together
 from phalanx.config import register_resolvers
 
 register_resolvers()
@@ -15,6 +16,7 @@ MAY_CALL = ("hydra_plugins.*", "hydra._internal.core_plugins.*", "optuna.sampler
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=MAY_CALL)
+@trains_together
 def main(cfg: DictConfig) -> float:
     return run_job(cfg)
 

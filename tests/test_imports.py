@@ -24,7 +24,7 @@ ROOMS = (
     ("repeats", "final", "tracking", "report", "predict"),
     ("config", "progress"),
     ("app",),
-    ("sweeps",),
+    ("sweeps", "together"),
     ("cli", "__main__"),
 )
 LIBRARY_ROOMS = {

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,19 @@ log = logging.getLogger(__name__)
 FindTrial = Callable[[], Any] | None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What `phalanx.together` has trained of a job before the job itself is run: a result for each seed."""
+
+    results: Sequence[TrialResult]
+    interrupt: TrainingInterrupted | None = None
+    error: Exception | None = None
+    note: str = ""
+
+
+ready: dict[Path, Trained] = {}  # by the job's folder
+
+
 class RunFailed(PhalanxError):
     """The request was right, but training did not end well; all that there is has been written."""
 
@@ -56,13 +69,16 @@ def run(
     fence, known = Fence(paths), {}
     try:
         asked = settings(cfg)
-        specs = _with_seeds(asked.trial, sweep)
+        specs = with_seeds(asked.trial, sweep)
         known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
         write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
         device = resolve(asked.trial.device)
         dataset = dataset_of(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest)
-        results, interrupt = _train(specs, dataset, sweep, console, find_trial)
+        if folder in ready:
+            results, interrupt = _taken(ready.pop(folder))
+        else:
+            results, interrupt = _train(specs, dataset, sweep, console, find_trial)
         fence.check()
         result, content = _write(paths, asked, specs, dataset, results, sweep)
     except Superseded:
@@ -86,8 +102,17 @@ def run(
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:
+def with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:
+    """The trial with each seed that its sweep asks for."""
     return [spec] if sweep is None else [replace(spec, seed=seed) for seed in sweep.seeds(spec.seed)]
+
+
+def _taken(trained: Trained) -> tuple[Sequence[TrialResult], TrainingInterrupted | None]:
+    """The results of a job that was trained in a cohort; raises what ended it."""
+    if trained.error is not None:
+        raise trained.error
+    log.info(trained.note)
+    return trained.results, trained.interrupt
 
 
 def _train(

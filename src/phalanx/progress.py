@@ -95,6 +95,10 @@ class SweepProgress:
         self.console.print(f"sweep{total} in {folder}{earlier}", highlight=False, soft_wrap=True)
         self.bar.start()
 
+    def training(self, text: str) -> None:
+        """How far the trials are that train now; shown on a terminal only."""
+        self.bar.update(self.task, note=f"{self._note()}  ·  {text}")
+
     def stop(self) -> None:
         """Closes the display."""
         self.bar.stop()

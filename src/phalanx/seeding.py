@@ -28,9 +28,12 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
 
-def permutations(seeds: Sequence[int], epoch: int, n_samples: int) -> Tensor:
-    """The order in which each trial visits its samples in `epoch`: int64, shape (T, N)."""
-    orders = [torch.randperm(n_samples, generator=generator(seed, "order", epoch)) for seed in seeds]
+def permutations(seeds: Sequence[int], epochs: Sequence[int], n_samples: int) -> Tensor:
+    """The order in which each trial visits its samples in its epoch, counted from 1: int64, shape (T, N)."""
+    orders = [
+        torch.randperm(n_samples, generator=generator(seed, "order", epoch))
+        for seed, epoch in zip(seeds, epochs, strict=True)
+    ]
     return torch.stack(orders) if orders else torch.empty(0, n_samples, dtype=torch.int64)
 
 
@@ -39,8 +42,10 @@ def dropout_keys(seeds: Sequence[int], layer: int) -> Tensor:
     return torch.tensor([derive(seed, "dropout", layer) & _MASK for seed in seeds], dtype=torch.int64)
 
 
-def dropout_uniforms(keys_T: Tensor, step: int, n_batch: int, n_units: int) -> Tensor:
+def dropout_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: int) -> Tensor:
     """Uniform numbers in [0, 1), shape (T, B, H), a function of (key, step, row, unit) alone.
+
+    `step` is one for all trials, or one for each: int64, shape (T,).
 
     A counter-based hash instead of a generator: no state to advance, so a neighbour, a padded unit or a resumed
     run cannot shift the numbers. The mixer is the 32-bit finalizer "lowbias32" (C. Wellons, 2018).

@@ -26,7 +26,7 @@ from phalanx.tracking import tracker
 
 log = logging.getLogger(__name__)
 
-current: SweepLog | None = None  # the sweep that this process leads, if it is a search
+current: SweepLog | None = None  # the sweep that this process leads
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy")
 
@@ -62,6 +62,12 @@ class SweepLog:
             self.shown.add((trial["number"], _written(self.paths.trial(trial["number"]))))
         self._keep(earlier)
         self.progress.start(str(self.paths.root))
+        global current
+        current = self
+
+    def training(self, text: str) -> None:
+        """Shows how far the cohort is that trains now."""
+        self.progress.training(text)
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
@@ -86,6 +92,8 @@ class SweepLog:
 
         `error` is what ended the sweep before its time, if anything did.
         """
+        global current
+        current = None
         trials = collect(self.paths)
         best = front_first(ranked(trials, self.direction))
         write_text(self.paths.trials, trials_csv(trials))

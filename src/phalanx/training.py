@@ -41,10 +41,19 @@ def train_cohort(
     if not specs:
         return []
     check_static(specs)
-    device = resolve(specs[0].device)
-    run = _CohortRun(specs, dataset.to(device), device, observer or Observer(), test)
-    with threads(specs[0].device, run.stack.flops_per_step):
-        return run.train()
+    cohort = Cohort(specs[0], dataset, observer, test=test)
+    cohort.join(specs)
+    found: dict[int, TrialResult] = {}
+    cohort.observer.on_start(len(specs), max(s.trainer.epochs for s in specs), cohort.stack.steps_per_epoch)
+    try:
+        while cohort.running:
+            found.update(cohort.epoch())
+    except KeyboardInterrupt:
+        found.update(cohort.abandon())
+        raise TrainingInterrupted([found[position] for position in range(len(specs))]) from None
+    for position in range(len(specs)):
+        cohort.observer.on_end(position, found[position])
+    return [found[position] for position in range(len(specs))]
 
 
 class _Trace:
@@ -64,65 +73,76 @@ class _Trace:
         new, old = (sign * getattr(r, self.spec.objective) for r in (row, self.best))
         return new > old or (new == old and row.val_loss < self.best.val_loss)
 
-    def goes_on(self, epoch: int) -> bool:
-        """Whether there is another epoch to train after this one."""
-        trainer = self.spec.trainer
+    def goes_on(self) -> bool:
+        """Whether there is another epoch to train after the last one."""
+        trainer, epoch = self.spec.trainer, len(self.history)
         patient = trainer.patience is None or epoch - self.best.epoch < trainer.patience
         return epoch < trainer.epochs and patient
 
 
-class _CohortRun:
-    """One call of `train_cohort`."""
+class Cohort:
+    """Trials that train together and may come and go: `join` between epochs, results as each of them ends.
+
+    `like` says what is static; positions count the trials that ever joined. A trial's numbers do not depend on when
+    it joined, or on who else is there.
+    """
 
     def __init__(
-        self, specs: Sequence[TrialSpec], dataset: Dataset, device: torch.device, observer: Observer, test: bool
+        self, like: TrialSpec, dataset: Dataset, observer: Observer | None = None, *, test: bool = True
     ) -> None:
-        self.dataset, self.device, self.observer, self.test = dataset, device, observer, test
-        self.traces = [_Trace(spec) for spec in specs]
-        self.stack = Stack(specs, dataset, device)
+        self.device = resolve(like.device)
+        self.dataset, self.observer, self.test = dataset.to(self.device), observer or Observer(), test
+        self.stack = Stack(like, self.dataset, self.device)
         self.layout = self.stack.layout
-        self.kept_TP = self.stack.params_TP.detach().clone()  # the weights to save, a row for each trial ever here
-        self.smoothing_T = self.stack.smoothing_T
+        self.kept_TP = self.stack.params_TP.clone()  # the weights to save, rows as in the stack
+        self.traces: dict[int, _Trace] = {}
+        self.n_joined = 0
 
-    def train(self) -> list[TrialResult]:
-        n_epochs = max(trace.spec.trainer.epochs for trace in self.traces)
-        self.observer.on_start(len(self.traces), n_epochs, self.stack.steps_per_epoch)
-        try:
-            for epoch in range(1, n_epochs + 1):
-                self._epoch(epoch)
-                if not self.stack.rows:
-                    break
-        except KeyboardInterrupt:
-            for row in self.stack.rows:
-                trace = self.traces[row]
-                trace.status, trace.error = Status.FAILED, f"interrupted after epoch {len(trace.history)}"
-            raise TrainingInterrupted(self._results()) from None
-        results = self._results()
-        for position, result in enumerate(results):
-            self.observer.on_end(position, result)
-        return results
+    @property
+    def running(self) -> int:
+        """How many trials still train."""
+        return len(self.stack.rows)
 
-    def _epoch(self, epoch: int) -> None:
-        start = time.perf_counter()
-        lr_ST, train_rows = self._train_epoch(epoch)
-        stack = self.stack
-        val_rows = evaluate(
-            stack.model, self.layout, stack.loss, stack.params_TP.detach(), self.dataset.val, stack.smoothing_T
-        )
-        seconds = (time.perf_counter() - start) / len(stack.rows)
-        rates = lr_ST[-1].tolist()
-        rows = [
-            EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_prefixed("train", t), **_prefixed("val", v))
-            for lr, t, v in zip(rates, train_rows, val_rows, strict=True)
-        ]
-        self._settle(epoch, rows)
+    def join(self, specs: Sequence[TrialSpec]) -> list[int]:
+        """Adds trials, which begin with the next epoch; returns their positions."""
+        positions = list(range(self.n_joined, self.n_joined + len(specs)))
+        n_known = self.running
+        self.stack.join(specs, positions)
+        self.n_joined += len(specs)
+        self.traces |= {position: _Trace(spec) for position, spec in zip(positions, specs, strict=True)}
+        self.kept_TP = torch.cat([self.kept_TP, self.stack.params_TP.detach()[n_known:]])
+        return positions
 
-    def _train_epoch(self, epoch: int) -> tuple[Tensor, list[dict[str, float]]]:
+    def epoch(self) -> dict[int, TrialResult]:
+        """Trains each trial by one epoch; returns the results of those that ended with it, by position."""
+        with threads(self.stack.like.device, self.stack.flops_per_step):
+            start = time.perf_counter()
+            lr_ST, train_rows = self._train_epoch()
+            stack = self.stack
+            val_rows = evaluate(
+                stack.model, self.layout, stack.loss, stack.params_TP.detach(), self.dataset.val, stack.smoothing_T
+            )
+            seconds = (time.perf_counter() - start) / len(stack.rows)
+            rates = lr_ST[-1].tolist()
+            rows = [
+                EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_prefixed("train", t), **_prefixed("val", v))
+                for epoch, lr, t, v in zip(stack.epochs_done, rates, train_rows, val_rows, strict=True)
+            ]
+            return self._settle(rows)
+
+    def abandon(self) -> dict[int, TrialResult]:
+        """Ends all trials where they are; returns what each had reached, by position."""
+        for position in self.stack.rows:
+            trace = self.traces[position]
+            trace.status, trace.error = Status.FAILED, f"interrupted after epoch {len(trace.history)}"
+        return self._dismiss(list(range(self.running)))
+
+    def _train_epoch(self) -> tuple[Tensor, list[dict[str, float]]]:
         """One pass over the training split; learning rates (S, T) and each trial's running means."""
         stack, train = self.stack, self.dataset.train
         lr_ST, tables = stack.epoch_tables()
-        order_TN = stack.order(epoch, len(train))
-        sums = Sums(len(stack.rows), self.device)
+        order_TN = stack.begin_epoch(len(train))
+        sums, epoch = Sums(len(stack.rows), self.device), max(stack.epochs_done)
         for step, at in enumerate(tables, start=1):
             index_TB = order_TN[:, (step - 1) * stack.batch_size : step * stack.batch_size]
             x_TBD, y_TB = train.x_ND[index_TB], train.y_N[index_TB]
@@ -131,7 +151,7 @@ class _CohortRun:
             self.observer.on_step(epoch, step)
         return lr_ST, sums.means()
 
-    def _settle(self, epoch: int, rows: list[EpochMetrics]) -> None:
+    def _settle(self, rows: list[EpochMetrics]) -> dict[int, TrialResult]:
         """Records the epoch, keeps weights that improved, and lets finished trials leave the stack."""
         improved, sound = [], {}
         for place, (position, row) in enumerate(zip(self.stack.rows, rows, strict=True)):
@@ -139,7 +159,7 @@ class _CohortRun:
             trace.history.append(row)
             trace.seconds += row.seconds
             if not all(map(math.isfinite, (row.train_loss, row.val_loss))):
-                trace.status, trace.error = Status.DIVERGED, f"the loss became {_odd(row)} in epoch {epoch}"
+                trace.status, trace.error = Status.DIVERGED, f"the loss became {_odd(row)} in epoch {row.epoch}"
                 continue
             sound[position] = row
             if trace.improved(row):
@@ -150,29 +170,44 @@ class _CohortRun:
         pruned = set(self.observer.on_epoch(sound)) if sound else set()
         for position in pruned:
             self.traces[position].status = Status.PRUNED
-        going = {p for p in sound.keys() - pruned if self.traces[p].goes_on(epoch)}
-        stay = [place for place, position in enumerate(self.stack.rows) if position in going]
+        going = {position for position in sound.keys() - pruned if self.traces[position].goes_on()}
         if improved:
             places = torch.tensor(improved, device=self.device)
-            positions = torch.tensor([self.stack.rows[i] for i in improved], device=self.device)
-            self.kept_TP[positions] = self.stack.params_TP.detach()[places]
-        if len(stay) < len(rows):
-            self.stack.leave(stay)
+            self.kept_TP[places] = self.stack.params_TP.detach()[places]
+        return self._dismiss([place for place, position in enumerate(self.stack.rows) if position not in going])
 
-    def _results(self) -> list[TrialResult]:
-        """Metrics of the kept weights over whole splits, for all trials at once."""
+    def _dismiss(self, places: list[int]) -> dict[int, TrialResult]:
+        """Takes the trials at these places out of the stack; returns their results by position."""
+        if not places:
+            return {}
+        positions = [self.stack.rows[place] for place in places]
+        results = dict(zip(positions, self._results(places), strict=True))
+        stay = [place for place in range(self.running) if place not in set(places)]
+        self.stack.leave(stay)
+        self.kept_TP = self.kept_TP[torch.tensor(stay, dtype=torch.int64, device=self.device)]
+        for position in positions:
+            del self.traces[position]
+        return results
+
+    def _results(self, places: list[int]) -> list[TrialResult]:
+        """Metrics of the kept weights over whole splits, for all these trials at once."""
+        index = torch.tensor(places, device=self.device)
+        kept_TP, smoothing_T = self.kept_TP[index], self.stack.smoothing_T
+        smoothing_T = None if smoothing_T is None else smoothing_T[index]
         splits = {"train": self.dataset.train, "val": self.dataset.val}
         if self.test:
             splits["test"] = self.dataset.test
-        found: list[dict[str, float]] = [{} for _ in self.traces]
+        found: list[dict[str, float]] = [{} for _ in places]
         for name, split in splits.items():
-            rows = evaluate(self.stack.model, self.layout, self.stack.loss, self.kept_TP, split, self.smoothing_T)
-            for metrics, row in zip(found, rows, strict=True):
+            scores = evaluate(self.stack.model, self.layout, self.stack.loss, kept_TP, split, smoothing_T)
+            for metrics, row in zip(found, scores, strict=True):
                 metrics.update(_prefixed(name, row))
-        return [self._result(position, Metrics(**metrics)) for position, metrics in enumerate(found)]
+        return [
+            self._result(self.traces[self.stack.rows[place]], Metrics(**metrics), kept_TP[i : i + 1])
+            for i, (place, metrics) in enumerate(zip(places, found, strict=True))
+        ]
 
-    def _result(self, position: int, metrics: Metrics) -> TrialResult:
-        trace = self.traces[position]
+    def _result(self, trace: _Trace, metrics: Metrics, kept_1P: Tensor) -> TrialResult:
         spec, epochs = trace.spec, len(trace.history)
         last = spec.trainer.keep == "last" and trace.status is not Status.DIVERGED
         chosen = trace.history[-1] if last and trace.history else trace.best
@@ -192,7 +227,7 @@ class _CohortRun:
             data_digest=self.dataset.digest,
             n_parameters=self.layout.size,
             error=trace.error,
-            weights=_weights(self.layout.names, self.layout.views(self.kept_TP[position : position + 1])),
+            weights=_weights(self.layout.names, self.layout.views(kept_1P)),
         )
         return result if chosen else replace(result, metrics=Metrics(), weights=None)
 

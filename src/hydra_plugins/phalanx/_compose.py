@@ -77,8 +77,6 @@ class Composer:
 
     def _is_structure(self, override: Override) -> bool:
         """Whether Hydra uses an override to choose configs, which it does before it looks at values."""
-        if override.is_sweep_override() or override.is_value_path:
-            raise LeaveToHydra("not an override of one job, or a key in brackets")
         if override.package is not None:
             return True
         is_group, is_config = self._chooses_group(override.key_or_group)
@@ -116,9 +114,20 @@ class Composer:
         )
 
 
+_latest: list[tuple[DictConfig, list[str], Composer]] = []
+
+
+def composer_of(config_loader: ConfigLoader, master_config: DictConfig) -> Composer:
+    """The composer of a sweep; its sweeper and its launcher share one, and with it what was composed already."""
+    given = list(master_config.hydra.overrides.hydra)
+    if not _latest or _latest[0][0] is not master_config or _latest[0][1] != given:
+        _latest[:] = [(master_config, given, Composer(config_loader, master_config))]
+    return _latest[0][2]
+
+
 def _apply(override: Override, cfg: DictConfig) -> None:
     """What Hydra does with an override, where its key leads through plain nodes only."""
-    if not PLAIN_KEY.fullmatch(override.key_or_group) or override.type not in EDITS:
+    if override.is_sweep_override() or override.type not in EDITS or not PLAIN_KEY.fullmatch(override.key_or_group):
         raise LeaveToHydra(override.input_line)
     *parents, leaf = override.key_or_group.split(".")
     holder = _holder(cfg, parents)
@@ -127,7 +136,7 @@ def _apply(override: Override, cfg: DictConfig) -> None:
         _delete(holder, leaf, override, cfg)
         return
     value, adds = override.value(), override.type is not OverrideType.CHANGE
-    if (override.is_add() and present) or not (adds or present) or (present and _looks_through(holder, leaf, value)):
+    if present and (override.is_add() or _looks_through(holder, leaf, value)):
         raise LeaveToHydra(override.input_line)
     OmegaConf.update(cfg, override.key_or_group, value, merge=True, force_add=adds)
 

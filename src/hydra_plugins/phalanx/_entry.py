@@ -42,7 +42,7 @@ def run_job(cfg: DictConfig) -> float:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
         sweep = Sweep.of(folder, int(hydra.job.num))
-        return run(cfg, folder, sweep, find_trial=functools.partial(_find_trial, hydra, sweep))
+        return run(cfg, folder, sweep, find_trial=functools.partial(find_trial, hydra, sweep))
     try:
         return run(cfg, folder)
     except (PhalanxError, OSError) as error:
@@ -50,12 +50,12 @@ def run_job(cfg: DictConfig) -> float:
         leave(error)
 
 
-def _find_trial(hydra: DictConfig, sweep: Any) -> Any:
+def find_trial(hydra: DictConfig, sweep: Any) -> Any:
     """The trial of the study that this job evaluates, to report to; None where nothing prunes."""
     from hydra.utils import instantiate
 
+    from phalanx import study
     from phalanx.paths import SweepPaths
-    from phalanx.study import find_trial
 
     file = SweepPaths(Path(hydra.sweep.dir)).storage
     url = hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)
@@ -64,7 +64,7 @@ def _find_trial(hydra: DictConfig, sweep: Any) -> Any:
     def pruner() -> Any:
         return None if options is None else instantiate(options, _execution_whitelist_=("optuna.pruners.*",))
 
-    return find_trial(sweep.manifest.study, sweep.number, url, pruner)
+    return study.find_trial(sweep.manifest.study, sweep.number, url, pruner)
 
 
 def main(app: Callable[[], Any]) -> NoReturn:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 SCALARS = (str, int, float, bool, type(None))
 
@@ -26,29 +28,46 @@ class Space:
     fixed: dict[str, str]  # key -> value as it stands on the command line
     deletions: tuple[str, ...]  # overrides such as `~key`
     aliases: Mapping[str, str] = field(default_factory=dict)  # parameters that are not named like their key
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # choices, by their repr, as overrides
+    order: tuple[str, ...] = ()  # keys and deletions as they stand on the command line
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """The overrides of one trial."""
-        drawn = [f"{self.aliases.get(name, name)}={_as_override(value)}" for name, value in params.items()]
-        return [*drawn, *(f"{key}={value}" for key, value in self.fixed.items()), *self.deletions]
+        """The overrides of one trial, in the order of the command line; what does not stand there comes first."""
+        lines = {name: f"{self.aliases.get(name, name)}={self._text(name, value)}" for name, value in params.items()}
+        lines |= {key: f"{key}={value}" for key, value in self.fixed.items()}
+        lines |= {text: text for text in self.deletions}
+        first = [line for key, line in lines.items() if key not in self.order]
+        return first + [lines[key] for key in self.order if key in lines]
+
+    def _text(self, name: str, value: Any) -> str:
+        known = self.texts.get(name, {}).get(repr(value))
+        return _as_override(value, self.distributions.get(name)) if known is None else known
 
 
-def parse(arguments: Sequence[str]) -> Space:
-    """Later arguments win over earlier ones with the same key, so a command line overrides a config."""
+def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
+    """Later arguments win over earlier ones with the same key, so a command line overrides a config.
+
+    `loader` is what `glob()` looks through.
+    """
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
-    deletions = []
-    for override in OverridesParser.create().parse_overrides(list(arguments)):
+    texts: dict[str, Mapping[str, str]] = {}
+    order: dict[str, None] = {}
+    deletions: list[str] = []
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(arguments)):
         key = override.get_key_element()
         if override.is_delete():
-            deletions.append(override.input_line or "")
+            key = override.input_line or ""
+            deletions.append(key)
         elif override.is_sweep_override():
             fixed.pop(key, None)
-            distributions[key] = _distribution(override)
+            distributions[key], texts[key] = _distribution(override)
         else:
             distributions.pop(key, None)
             fixed[key] = override.get_value_element_as_str()
-    return Space(distributions, fixed, tuple(deletions))
+        order.pop(key, None)
+        order[key] = None
+    return Space(distributions, fixed, tuple(deletions), texts=texts, order=tuple(order))
 
 
 def grid(space: Space) -> dict[str, list[Any]]:
@@ -57,13 +76,41 @@ def grid(space: Space) -> dict[str, list[Any]]:
     return {key: list(to_choices(distribution)) for key, distribution in space.distributions.items()}
 
 
-def _distribution(override: Override) -> BaseDistribution:
-    if override.is_choice_sweep() and not all(isinstance(v, SCALARS) for v in override.sweep_iterator()):
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
-    return stock.create_optuna_distribution_from_override(override)
+def _distribution(override: Override) -> tuple[BaseDistribution, Mapping[str, str]]:
+    """The distribution of a sweep, and how its choices are written as overrides."""
+    sweep = override.value()
+    if getattr(sweep, "shuffle", False):
+        sweep.shuffle = False  # a study draws anyway, and has to find the same space at every start
+    if not override.is_discrete_sweep() or override.is_range_sweep():
+        return stock.create_optuna_distribution_from_override(override), {}
+    values = list(override.sweep_iterator())
+    texts = [_written(text, value) for text, value in zip(override.sweep_string_iterator(), values, strict=True)]
+    if not all(isinstance(value, SCALARS) for value in values) or len(set(values)) < len({repr(v) for v in values}):
+        # Optuna keeps neither lists nor 1 apart from true: their texts are the choices.
+        return CategoricalDistribution(texts), {}
+    distribution = stock.create_optuna_distribution_from_override(override)
+    choices = getattr(distribution, "choices", ())
+    return distribution, dict(zip(map(repr, choices), texts, strict=True)) if len(choices) == len(texts) else {}
 
 
-def _as_override(value: Any) -> str:
+def _written(text: str, value: Any) -> str:
+    """`text` where Hydra reads `value` from it again, else the value in quotes, which Hydra's iterator drops."""
+    if isinstance(value, str):
+        try:
+            if OverridesParser.create().parse_override(f"x={text}").value() in (
+                value,
+                QuotedString(value, Quote.single),
+            ):
+                return text
+        except HydraException:
+            pass
+        return QuotedString(value, Quote.single).with_quotes()
+    return text
+
+
+def _as_override(value: Any, distribution: BaseDistribution | None) -> str:
     if value is None:
         return "null"
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        return repr(float(f"{value:.12g}"))  # steps of 0.1 come to 0.30000000000000004
     return str(value).lower() if isinstance(value, bool) else str(value)

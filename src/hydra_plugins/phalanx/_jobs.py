@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -13,7 +13,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.phalanx._grammar import Space
 from phalanx.errors import Failure
 from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json
-from phalanx.study import Outcome, Proposal
+from phalanx.study import Evaluator, Outcome, Proposal
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,28 @@ def launch(
         recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), returned, error)
         for p, returned in zip(proposals, returns, strict=True)
     ]
+
+
+class LauncherStream(Evaluator):
+    """Proposals through a launcher that can stream: the next is asked for as soon as one ends."""
+
+    def __init__(self, launcher: Any, paths: SweepPaths, space: Space, show: Callable[[Proposal], None]) -> None:
+        self.launcher, self.paths, self.space, self.show = launcher, paths, space, show
+        self.flying: dict[int, Proposal] = {}
+
+    def submit(self, proposals: Sequence[Proposal]) -> None:
+        for proposal in proposals:
+            write_json(self.paths.trial(proposal.number).attempt, {"attempt": proposal.attempt})
+            self.flying[proposal.number] = proposal
+            self.launcher.start(self.space.overrides(proposal.params), proposal.number)
+
+    def results(self) -> list[tuple[Proposal, Outcome]]:
+        found = []
+        for number, returned in self.launcher.wait():
+            paths, proposal = self.paths.trial(number), self.flying.pop(number)
+            found.append((proposal, recorded(paths) or _failed(paths, returned, None)))
+            self.show(proposal)
+        return found
 
 
 def recorded(paths: RunPaths) -> Outcome | None:

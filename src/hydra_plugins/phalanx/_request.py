@@ -10,7 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
-from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._compose import Composer, composer_of
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from phalanx.config import objectives_of
 from phalanx.errors import Fault, SpecError
@@ -81,9 +81,9 @@ def read(
 ) -> Request:
     """The whole request. Raises `SpecError`, with every fault that can be seen from the keys alone."""
     ours = "optimizer" in config  # an application of somebody else has a config of its own
-    space = _space(options.params, arguments)
+    space = _space(options.params, arguments, loader)
     if not space.distributions and not options.custom_search_space:
-        space = _space(options.default_params, arguments)
+        space = _space(options.default_params, arguments, loader)
     faults: list[Any] = _faults(options, space if ours else None)
     final, limits, directions = (
         _gathered(faults, make)
@@ -96,7 +96,7 @@ def read(
     limits.check(len(directions))
     # A value fixed on the command line needs no condition.
     conditions = {key: text for key, text in (options.conditions or {}).items() if key not in space.fixed}
-    composer, search = Composer(loader, config), Search(space, conditions)
+    composer, search = composer_of(loader, config), Search(space, conditions)
     if ours:
         search = with_options(search, composer, loader)
     points = OmegaConf.to_container(options.enqueue, resolve=True) if options.enqueue else []
@@ -104,9 +104,9 @@ def read(
     return Request(options, limits, directions, search, held, final, composer, loader, ours)
 
 
-def _space(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> grammar.Space:
+def _space(params: Mapping[str, Any] | None, arguments: Sequence[str], loader: ConfigLoader) -> grammar.Space:
     """The command line goes before the config."""
-    return grammar.parse([f"{key}={value}" for key, value in (params or {}).items()] + list(arguments))
+    return grammar.parse([f"{key}={value}" for key, value in (params or {}).items()] + list(arguments), loader)
 
 
 def is_list(value: Any) -> bool:

@@ -117,15 +117,15 @@ def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Se
 def _joined(search: Search, group: str, option: str, texts: Mapping[str, Any], *, searched: bool) -> Search:
     space, conditions = search.space, dict(search.conditions)
     parsed = grammar.parse([f"{group}.{key}={text}" for key, text in texts.items()])
-    distributions, aliases = dict(space.distributions), dict(space.aliases)
+    distributions, aliases, written = dict(space.distributions), dict(space.aliases), dict(space.texts)
     for key, distribution in parsed.distributions.items():
         if key in space.fixed or (key in space.distributions and key not in space.aliases.values()):
             continue
         name = f"{key}@{option}" if searched else key
-        distributions[name], aliases[name] = distribution, key
+        distributions[name], aliases[name], written[name] = distribution, key, parsed.texts[key]
         if searched:
             conditions[name] = f"{group}={option}"
-    return Search(replace(space, distributions=distributions, aliases=aliases), conditions)
+    return Search(replace(space, distributions=distributions, aliases=aliases, texts=written), conditions)
 
 
 def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: bool) -> None:

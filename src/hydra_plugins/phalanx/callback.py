@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from phalanx.paths import FINAL
 
-BASIC = "BasicSweeper"
+GRIDS = ("BasicSweeper", "GridSweeper")
 OURS = "StudySweeper"  # which sums up itself
 
 
@@ -32,7 +32,7 @@ class SweepCallback(Callback):
         target = str(sweeper.get("_target_", ""))
         if target.endswith(OURS):
             return
-        search = not target.endswith(BASIC)  # what is no plain grid may choose by results
+        search = not target.endswith(GRIDS)  # what is no plain grid may choose by results
         n_trials = sweeper.get("n_trials") if search else _n_trials(config)
         sweep = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
         sweep.start()
@@ -41,8 +41,8 @@ class SweepCallback(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         from phalanx import sweeps
 
-        sweep = self.sweep or sweeps.current
         final = str(config.hydra.sweep.subdir).startswith(FINAL)
+        sweep = sweeps.current
         if sweep is not None and config.hydra.mode == RunMode.MULTIRUN and not final:
             sweep.trial_ended(int(config.hydra.job.num), list(config.hydra.overrides.task))
 

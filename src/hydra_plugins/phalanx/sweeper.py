@@ -54,9 +54,10 @@ class StudySweeper(Sweeper):
             hydra_context=self.context, task_function=self.task_function, config=self.config
         )
         self._begin(study.study_name, opened.n_trials)
+        limits = replace(self.request.budget, n_trials=opened.n_trials)
         try:
             ending = run_study(
-                study, self._suggest(), self._evaluate, budget=replace(self.request.budget, n_trials=opened.n_trials),
+                study, self._suggest(), self._evaluator(), budget=limits,
                 recorded=self._recorded, reused=self._reused,
                 leases=Leases.of(opened.url, study.study_name, options.lease_s),
             )  # fmt: skip
@@ -82,8 +83,8 @@ class StudySweeper(Sweeper):
         return suggest
 
     def _begin(self, study_name: str, n_trials: int) -> None:
-        from phalanx import sweeps
         from phalanx.paths import write_text
+        from phalanx.sweeps import SweepLog
 
         write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         self.log = None
@@ -94,9 +95,16 @@ class StudySweeper(Sweeper):
                 "final_seeds": final.seeds if final else 0, "trial_timeout_s": self.request.budget.trial_timeout_s,
                 "ending": None,
             }  # fmt: skip
-            self.log = sweeps.SweepLog(self.paths.root, self.config, n_trials=n_trials, manifest=manifest)
+            self.log = SweepLog(self.paths.root, self.config, n_trials=n_trials, manifest=manifest)
             self.log.start()
-            sweeps.current = self.log
+
+    def _evaluator(self) -> Any:
+        """A stream where the launcher can stream and trains jobs of ours, else batches."""
+        from hydra_plugins.phalanx._jobs import LauncherStream
+
+        if getattr(self.launcher, "together", False):
+            return LauncherStream(self.launcher, self.paths, self.space, lambda proposal: self._show([proposal]))
+        return self._evaluate
 
     def _evaluate(self, proposals: Sequence[Proposal]) -> list[Outcome]:
         """Launches runs of consecutive numbers together, since Hydra numbers jobs from one start on."""
@@ -144,12 +152,10 @@ class StudySweeper(Sweeper):
             play_final(self.launcher, self.paths, self.space, self.request.final, self.log)
 
     def _sum_up(self, study: Any, error: BaseException | None) -> None:
-        from phalanx import sweeps
         from phalanx.config import to_yaml
         from phalanx.paths import write_text
         from phalanx.study import summary
 
-        sweeps.current = None
         write_text(self.paths.optimization_results, to_yaml(summary(study)))
         if self.log is not None:
             self.log.finish(error)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from phalanx.fields import Spec
@@ -68,11 +69,11 @@ class Dropout:
     def __init__(self, rate_T: Tensor, keys: Sequence[Tensor]) -> None:
         self.rate_T11 = rate_T[:, None, None]
         self.keys = keys  # one (T,) key tensor a layer
-        self.step = 0
+        self.step_T = torch.zeros_like(keys[0])  # updates that each trial has made before this one
 
     def __call__(self, layer: int, x_TBH: Tensor) -> Tensor:
         """`x_TBH` with units dropped at each trial's own rate and the rest scaled up by 1 / (1 - rate)."""
         from phalanx.seeding import dropout_uniforms
 
-        uniform_TBH = dropout_uniforms(self.keys[layer], self.step, x_TBH.shape[1], x_TBH.shape[2])
+        uniform_TBH = dropout_uniforms(self.keys[layer], self.step_T, x_TBH.shape[1], x_TBH.shape[2])
         return x_TBH * ((uniform_TBH >= self.rate_T11) / (1.0 - self.rate_T11))

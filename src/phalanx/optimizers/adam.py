@@ -36,9 +36,9 @@ class Adam(OptimizerSpec):
     def init(self, params_TP: Tensor, columns: Columns) -> State:
         return {"mean_TP": torch.zeros_like(params_TP), "square_TP": torch.zeros_like(params_TP)}
 
-    def tables(self, lr_ST: Tensor, step_S: Tensor, hyper: Hyper) -> dict[str, Tensor]:
-        correction1_ST = 1 - hyper["beta1"] ** step_S[:, None]
-        correction2_ST = 1 - hyper["beta2"] ** step_S[:, None]
+    def tables(self, lr_ST: Tensor, step_ST: Tensor, hyper: Hyper) -> dict[str, Tensor]:
+        correction1_ST = 1 - hyper["beta1"] ** step_ST
+        correction2_ST = 1 - hyper["beta2"] ** step_ST
         return {
             "lr": lr_ST[..., None],
             "step_size": (lr_ST / correction1_ST)[..., None],

@@ -34,10 +34,10 @@ class OptimizerSpec(Spec):
         """The state before the first step. What is zero for all trials needs no buffer."""
         raise NotImplementedError
 
-    def tables(self, lr_ST: Tensor, step_S: Tensor, hyper: Hyper) -> dict[str, Tensor]:
+    def tables(self, lr_ST: Tensor, step_ST: Tensor, hyper: Hyper) -> dict[str, Tensor]:
         """All numbers that depend on the step alone, for the steps of one epoch: tensors (S, T, 1).
 
-        `lr_ST` is the scheduled learning rate, `step_S` counts updates from 1; both float64.
+        `lr_ST` is the scheduled learning rate, `step_ST` counts each trial's updates from 1; both float64.
         """
         return {"lr": lr_ST[..., None]}
 

@@ -23,14 +23,13 @@ class ScheduleSpec(Spec):
     group: ClassVar[str] = "schedule"
     warmup_epochs: float = stacked(0.0, low=0, advice="1")  # the rate first climbs linearly for so many epochs
 
-    def factors(self, step_S: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
-        """Factors (S, T) at the steps `step_S` of runs that are `total_T` steps long; all float64."""
-        step_S1 = step_S[:, None]
+    def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
+        """Factors (S, T) at the steps `step_ST` of runs that are `total_T` steps long; all float64."""
         warmup_T = (hyper["warmup_epochs"] * steps_per_epoch).round()
-        climb_ST = (step_S1 + 1) / warmup_T.clamp(min=1)
-        after_ST = (step_S1 - warmup_T).clamp(min=0)
+        climb_ST = (step_ST + 1) / warmup_T.clamp(min=1)
+        after_ST = (step_ST - warmup_T).clamp(min=0)
         shape_ST = self.shape(after_ST, steps_per_epoch, (total_T - warmup_T).clamp(min=1), hyper)
-        return torch.where(step_S1 < warmup_T, climb_ST, shape_ST)
+        return torch.where(step_ST < warmup_T, climb_ST, shape_ST)
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         """Factors (S, T) after the warm-up, `step_ST` counted from its end."""

@@ -1,0 +1,224 @@
+"""Many jobs of a sweep trained together: their trials as cohorts, their results left for each job to write down.
+
+A trial's numbers do not depend on the others, so a job writes the same files whether it trained alone or here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phalanx.app import Trained, dataset_of, ready, with_seeds
+from phalanx.config import settings
+from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
+from phalanx.manifest import Sweep
+from phalanx.observer import Observer
+from phalanx.result import EpochMetrics, TrialResult
+from phalanx.spec import TrialSpec, static_key
+from phalanx.study import Pruning
+from phalanx.training import Cohort
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, before it is trained."""
+
+    cfg: Any
+    folder: Path
+    sweep: Sweep
+    find_trial: Callable[[], Any] | None = None
+
+
+def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int]]:
+    """The jobs' positions, grouped so that each group can train as one cohort, in order of first appearance.
+
+    A job whose configuration is wrong is a group of its own: it says so when it is run. All seeds of a job share a
+    cohort, which has at most `max_trials` jobs.
+    """
+    keys: list[Hashable] = []
+    for place, job in enumerate(jobs):
+        try:
+            # A cohort reads the test split or does not, all of it.
+            keys.append((static_key(settings(job.cfg).trial), job.sweep.reads_test))
+        except RequestError:
+            keys.append(place)
+    groups: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, []).append(place)
+    size = max_trials or max(len(jobs), 1)
+    return sorted((group[i : i + size] for group in groups.values() for i in range(0, len(group), size)), key=min)
+
+
+def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
+    """How the jobs were divided, and by which static fields they differ."""
+    keys: dict[str, set[str]] = {}
+    for group in groups:
+        try:
+            for key, value in static_key(settings(jobs[group[0]].cfg).trial):
+                keys.setdefault(key, set()).add(repr(value))
+        except RequestError:
+            continue
+    differing = ", ".join(key for key, values in keys.items() if len(values) > 1)
+    sizes = ", ".join(str(len(group)) for group in groups)
+    return f"{len(jobs)} jobs in {len(groups)} cohorts of {sizes}" + (
+        f"; they differ in {differing}" if differing else ""
+    )
+
+
+def train_together(jobs: Sequence[Job], report: Report = lambda text: None, note: str = "") -> None:
+    """Trains jobs to their ends and leaves every result where `app.run` finds it.
+
+    What fails is left too, for its job alone. Raises `TrainingInterrupted` on Ctrl-C, after leaving what was reached.
+    """
+    stream = Stream(report, note)
+    for job in jobs:
+        stream.add(job)
+    while stream.running:
+        stream.advance()
+
+
+class Stream:
+    """Jobs that train as they come: each joins the cohort of its static fields and leaves it when it ends."""
+
+    def __init__(self, report: Report = lambda text: None, note: str = "") -> None:
+        self.report, self.note = report, note
+        self.groups: dict[Hashable, _Group] = {}
+        self.wrong: list[Job] = []  # configurations that cannot be trained: their jobs say why when they are run
+
+    @property
+    def running(self) -> int:
+        """How many jobs have not been returned by `advance`."""
+        return sum(len(group.members) for group in self.groups.values()) + len(self.wrong)
+
+    def add(self, job: Job) -> None:
+        """The job begins with the next epoch of its cohort."""
+        try:
+            specs = with_seeds(settings(job.cfg).trial, job.sweep)
+            key = (static_key(specs[0]), job.sweep.reads_test)
+            if key not in self.groups:
+                self.groups[key] = _Group(specs[0], job, self)
+        except RequestError:
+            self.wrong.append(job)
+            return
+        self.groups[key].join(job, specs)
+
+    def advance(self) -> list[Job]:
+        """Trains on until at least one job has ended; returns those that have, their results left in `app.ready`."""
+        ended, self.wrong = self.wrong, []
+        while not ended and self.groups:
+            key = next(iter(self.groups))
+            group = self.groups.pop(key)  # an epoch each in turn: the group goes to the end of the line
+            ended = group.epoch()
+            if group.members:
+                self.groups[key] = group
+        return ended
+
+    def abandon(self) -> list[Job]:
+        """Ends everything where it is; returns the jobs, whose interrupted results are left."""
+        groups, self.groups = list(self.groups.values()), {}
+        return [job for group in groups for job in group.abandon()]
+
+
+@dataclass
+class _Member:
+    """A job in a cohort, with a lane for each of its seeds."""
+
+    job: Job
+    pruning: Observer
+    positions: list[int] = field(default_factory=list)
+    results: dict[int, TrialResult] = field(default_factory=dict)
+    seconds: float = 0.0
+    late: TrialTimeout | None = None
+
+    def leave_result(self, note: str, interrupt: TrainingInterrupted | None = None) -> Job:
+        found = tuple(self.results[position] for position in self.positions)
+        ready[self.job.folder] = Trained(found, interrupt, self.late, note)
+        return self.job
+
+    def too_long(self, rows: Mapping[int, EpochMetrics]) -> bool:
+        """A trial's time in a cohort is its share of the cohort's."""
+        self.seconds += sum(row.seconds for row in rows.values())
+        limit = self.job.sweep.manifest.trial_timeout_s
+        if limit is None or self.seconds <= limit:
+            return False
+        epoch = max(row.epoch for row in rows.values())
+        self.late = TrialTimeout(f"longer than hydra.sweeper.trial_timeout_s={limit:g}, in epoch {epoch}")
+        return True
+
+
+class _Group(Observer):
+    """One cohort and its jobs: hands each job's rows to its own pruning, and says how far the cohort is."""
+
+    def __init__(self, like: TrialSpec, job: Job, stream: Stream) -> None:
+        self.stream, self.largest = stream, 0
+        self.cohort = Cohort(like, dataset_of(like.data), self, test=job.sweep.reads_test)
+        self.members: list[_Member] = []
+        self.of: dict[int, _Member] = {}  # by position in the cohort
+
+    def join(self, job: Job, specs: Sequence[TrialSpec]) -> None:
+        member = _Member(job, _pruning(job, specs[0]))
+        self.members.append(member)
+        member.positions = self.cohort.join(specs)
+        self.of |= dict.fromkeys(member.positions, member)
+        self.largest = max(self.largest, self.cohort.running)
+
+    def epoch(self) -> list[Job]:
+        """One epoch of all; returns the jobs that ended with it."""
+        try:
+            found = self.cohort.epoch()
+        except KeyboardInterrupt:
+            self.abandon()
+            self.stream.abandon()
+            raise TrainingInterrupted([]) from None
+        except Exception as error:
+            return self._take_apart(error)
+        for position, result in found.items():
+            self.of.pop(position).results[position] = result
+        ended = [member for member in self.members if len(member.results) == len(member.positions)]
+        self.members = [member for member in self.members if member not in ended]
+        note = f"trained in a cohort of {self.largest}" + (f"; {self.stream.note}" if self.stream.note else "")
+        return [member.leave_result(note) for member in ended]
+
+    def abandon(self) -> list[Job]:
+        for position, result in self.cohort.abandon().items():
+            self.of.pop(position).results[position] = result
+        members, self.members = self.members, []
+        return [member.leave_result("interrupted", TrainingInterrupted([])) for member in members]
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        epochs = [row.epoch for row in rows.values()]
+        self.stream.report(f"cohort of {self.cohort.running}, epoch {max(epochs)}")
+        pruned: list[int] = []
+        for member in self.members:
+            own = {position: rows[position] for position in member.positions if position in rows}
+            if own:
+                pruned.extend(own if member.too_long(own) else member.pruning.on_epoch(own))
+        return pruned
+
+    def _take_apart(self, error: Exception) -> list[Job]:
+        """A cohort that failed is trained again: in halves where memory ran out, else one by one.
+
+        So only the guilty one fails, with its own error.
+        """
+        jobs, self.members = [member.job for member in self.members], []
+        if len(jobs) == 1:
+            ready[jobs[0].folder] = Trained((), error=error)
+            return jobs
+        log.warning("a cohort of %d jobs failed (%s: %s) and is taken apart", len(jobs), type(error).__name__, error)
+        size = (len(jobs) + 1) // 2 if failure_of(error) is Failure.OUT_OF_MEMORY else 1
+        for start in range(0, len(jobs), size):
+            train_together(jobs[start : start + size], self.stream.report, self.stream.note)
+        return jobs
+
+
+def _pruning(job: Job, spec: TrialSpec) -> Observer:
+    if not job.sweep.manifest.search or job.sweep.final or job.find_trial is None:
+        return Observer()
+    return Pruning(job.find_trial(), spec.objective)

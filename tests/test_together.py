@@ -1,0 +1,144 @@
+"""Jobs trained together: divided by static fields, streamed, taken apart when something fails."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from phalanx import app, together
+from phalanx.config import register_resolvers
+from phalanx.errors import TrainingInterrupted, TrialTimeout
+from phalanx.manifest import Manifest, Sweep
+from phalanx.result import Status
+from phalanx.together import Job, Stream, cohorts, explain, train_together
+from phalanx.training import Cohort
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of a sweep, by its number and overrides."""
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf")):
+
+        def make(number, *overrides, **manifest):
+            cfg = compose("config", ["debug=limit", "tracking=none", *overrides])
+            return Job(cfg, tmp_path / str(number), Sweep("s", number, Manifest(**manifest)))
+
+        yield make
+    app.ready.clear()
+
+
+def test_jobs_are_divided_by_what_is_static_and_a_wrong_one_stands_alone(job):
+    jobs = [
+        job(0),
+        job(1, "loss=mse"),
+        job(2, "seed=1"),
+        job(3, "optimizer.lr=-1"),
+        job(4, "loss=mse", "optimizer.lr=0.1"),
+    ]
+    assert cohorts(jobs) == [[0, 2], [1, 4], [3]]
+    assert cohorts(jobs, max_trials=1) == [[0], [1], [2], [3], [4]]
+    assert explain(cohorts(jobs), jobs) == "5 jobs in 3 cohorts of 2, 2, 1; they differ in loss.name, loss.output"
+
+
+def test_a_search_and_a_final_never_share_a_cohort(job):
+    trial, final = job(0, search=True), job(1, search=True)
+    final = Job(final.cfg, final.folder, Sweep("s", 1, final.sweep.manifest, final=True))
+    assert cohorts([trial, final]) == [[0], [1]]
+
+
+def test_every_job_finds_its_own_result(job):
+    jobs = [job(n, f"seed={n}", repeats=2) for n in range(3)]
+    train_together(jobs, note="3 jobs")
+    for n, one in enumerate(jobs):
+        trained = app.ready[one.folder]
+        assert [result.seed for result in trained.results] == [n, n + 1]
+        assert trained.note == "trained in a cohort of 6; 3 jobs"
+    assert app.ready[jobs[0].folder].results[1].metrics == app.ready[jobs[1].folder].results[0].metrics
+
+
+def test_a_stream_returns_each_job_when_it_ends_and_others_may_join(job):
+    stream = Stream()
+    stream.add(job(0, "trainer.epochs=1"))
+    stream.add(job(1, "trainer.epochs=4"))
+    stream.add(job(2, "trainer.epochs=2", "loss=mse"))
+    stream.add(job(3, "optimizer.lr=-1"))
+    assert stream.running == 4
+    assert [j.sweep.number for j in stream.advance()] == [3]
+    assert [j.sweep.number for j in stream.advance()] == [0]
+    stream.add(job(4, "trainer.epochs=1"))
+    order = []
+    while stream.running:
+        order += [j.sweep.number for j in stream.advance()]
+    assert order in ([4, 2, 1], [2, 4, 1])
+    epochs = {folder.name: trained.results[0].epochs for folder, trained in app.ready.items()}
+    assert epochs == {"0": 1, "1": 4, "2": 2, "4": 1}
+
+
+class Broken(Cohort):
+    """Fails while more than `most` trials train, or while one with the learning rate `bad` does."""
+
+    most, bad, error = 99, None, RuntimeError("a bug")
+
+    def epoch(self):
+        if self.running > self.most or any(s.optimizer.lr == self.bad for s in self.stack.specs):
+            raise self.error
+        return super().epoch()
+
+
+def test_out_of_memory_halves_a_cohort_until_it_fits(job, monkeypatch, caplog):
+    sizes = []
+
+    class Small(Broken):
+        most, error = 2, RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+        def epoch(self):
+            sizes.append(self.running)
+            return super().epoch()
+
+    monkeypatch.setattr(together, "Cohort", Small)
+    jobs = [job(n, f"seed={n}") for n in range(7)]
+    train_together(jobs)
+    assert [app.ready[j.folder].results[0].seed for j in jobs] == list(range(7))
+    assert max(sizes) == 7
+    assert min(sizes) <= 2
+    assert not any(app.ready[j.folder].error for j in jobs)
+
+
+def test_an_error_is_its_own_jobs_alone(job, monkeypatch):
+    class Bad(Broken):
+        bad = 0.5
+
+    monkeypatch.setattr(together, "Cohort", Bad)
+    jobs = [job(n, f"optimizer.lr={lr}") for n, lr in enumerate((0.1, 0.5, 0.2))]
+    train_together(jobs)
+    assert [app.ready[j.folder].error is not None for j in jobs] == [False, True, False]
+    assert app.ready[jobs[0].folder].results[0].status is Status.COMPLETED
+
+
+def test_an_interrupt_leaves_what_every_job_had_reached(job, monkeypatch):
+    class Interrupted(Cohort):
+        def epoch(self):
+            if max(self.stack.epochs_done) == 2:
+                raise KeyboardInterrupt
+            return super().epoch()
+
+    monkeypatch.setattr(together, "Cohort", Interrupted)
+    jobs = [job(0, "trainer.epochs=9"), job(1, "trainer.epochs=9", "loss=mse")]
+    stream = Stream()
+    for one in jobs:
+        stream.add(one)
+    with pytest.raises(TrainingInterrupted):
+        [stream.advance() for _ in range(99)]
+    for one in jobs:
+        trained = app.ready[one.folder]
+        assert trained.interrupt is not None
+        assert trained.results[0].error == "interrupted after epoch 2"
+
+
+def test_a_trial_has_its_share_of_the_cohorts_time(job):
+    quick, slow = job(0, "trainer.epochs=1"), job(1, "trainer.epochs=100000", trial_timeout_s=0.05)
+    train_together([quick, slow])
+    assert isinstance(app.ready[slow.folder].error, TrialTimeout)
+    assert app.ready[quick.folder].error is None
