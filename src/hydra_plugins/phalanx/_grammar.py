@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -88,23 +88,20 @@ def _distribution(override: Override) -> tuple[BaseDistribution, Mapping[str, st
     if not all(isinstance(value, SCALARS) for value in values) or len(set(values)) < len({repr(v) for v in values}):
         # Optuna keeps neither lists nor 1 apart from true: their texts are the choices.
         return CategoricalDistribution(texts), {}
+    if not isinstance(sweep, ChoiceSweep):  # a glob, which the stock plugin does not know
+        return CategoricalDistribution(values), {}
     distribution = stock.create_optuna_distribution_from_override(override)
     choices = getattr(distribution, "choices", ())
     return distribution, dict(zip(map(repr, choices), texts, strict=True)) if len(choices) == len(texts) else {}
 
 
 def _written(text: str, value: Any) -> str:
-    """`text` where Hydra reads `value` from it again, else the value in quotes, which Hydra's iterator drops."""
+    """`text`, in quotes where Hydra cannot read it without those that its iterator has dropped."""
     if isinstance(value, str):
         try:
-            if OverridesParser.create().parse_override(f"x={text}").value() in (
-                value,
-                QuotedString(value, Quote.single),
-            ):
-                return text
+            OverridesParser.create().parse_override(f"x={text}")
         except HydraException:
-            pass
-        return QuotedString(value, Quote.single).with_quotes()
+            return QuotedString(value, Quote.single).with_quotes()
     return text
 
 
