@@ -17,7 +17,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._compose import Composer, composer_of
 from phalanx.config import register_resolvers
 
 EXPERIMENT = sorted(p.stem for p in (ROOT / "experiments").glob("*/experiment/*.yaml"))[0]
@@ -258,8 +258,14 @@ def test_each_choice_of_groups_is_composed_once(loader, master):
     assert counting.calls == 2
 
 
+def test_a_sweep_has_one_composer(loader, master):
+    composer = composer_of(loader, master)
+    assert composer_of(loader, master) is composer
+    assert composer_of(loader, master.copy()) is not composer
+
+
 def test_configs_share_nothing(loader, master, composer):
-    overrides = ["optimizer=sgd", "model.hidden=[1,2]", "+new={a: [1]}"]
+    overrides = ["optimizer=sgd", "model.hidden=[1,2]", "++new={a: [1]}"]
     expected = outcome(hydras(loader, master), overrides)
     first, second = composer.compose(overrides), composer.compose(overrides)
     before = OmegaConf.to_yaml(second)

@@ -96,6 +96,9 @@ class SweepLog:
         current = None
         trials = collect(self.paths)
         best = front_first(ranked(trials, self.direction))
+        for trial in trials:
+            if trial["number"] not in self.progress.trials:  # another driver's of the same study
+                self.progress.add(trial, quiet=True)
         write_text(self.paths.trials, trials_csv(trials))
         self.progress.stop()
         if best:

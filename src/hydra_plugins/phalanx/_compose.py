@@ -119,7 +119,7 @@ _latest: list[tuple[DictConfig, list[str], Composer]] = []
 
 def composer_of(config_loader: ConfigLoader, master_config: DictConfig) -> Composer:
     """The composer of a sweep; its sweeper and its launcher share one, and with it what was composed already."""
-    given = list(master_config.hydra.overrides.hydra)
+    given = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)
     if not _latest or _latest[0][0] is not master_config or _latest[0][1] != given:
         _latest[:] = [(master_config, given, Composer(config_loader, master_config))]
     return _latest[0][2]

@@ -93,9 +93,10 @@ def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
 
 def _rename(config: DictConfig, name: str) -> None:
     key = f"{KEY}.study_name="
+    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     with read_write(config), read_write(config.hydra), read_write(config.hydra.sweeper), open_dict(config):
         config.hydra.sweeper.study_name = name
-        others = [text for text in config.hydra.overrides.hydra if not text.startswith(key)]
+        others = [text for text in given if not text.startswith(key)]
         config.hydra.overrides.hydra = [*others, key + name]
     OmegaConf.clear_cache(config)  # the folder follows the name
 

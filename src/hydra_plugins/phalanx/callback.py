@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from phalanx.paths import FINAL
 
@@ -41,10 +41,11 @@ class SweepCallback(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         from phalanx import sweeps
 
-        final = str(config.hydra.sweep.subdir).startswith(FINAL)
-        sweep = sweeps.current
-        if sweep is not None and config.hydra.mode == RunMode.MULTIRUN and not final:
-            sweep.trial_ended(int(config.hydra.job.num), list(config.hydra.overrides.task))
+        sweep = sweeps.current if config.hydra.mode == RunMode.MULTIRUN else None
+        if sweep is not None and not str(config.hydra.sweep.subdir).startswith(FINAL):
+            sweep.trial_ended(
+                int(config.hydra.job.num), OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+            )
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.sweep is not None:
@@ -55,7 +56,9 @@ class SweepCallback(Callback):
 def _n_trials(config: DictConfig) -> int | None:
     """How many jobs a plain grid has."""
     fixed = config.hydra.sweeper.get("params") or {}
-    arguments = [f"{key}={value}" for key, value in fixed.items()] + list(config.hydra.overrides.task)
+    arguments = [f"{key}={value}" for key, value in fixed.items()] + OmegaConf.to_container(
+        config.hydra.overrides.task, resolve=False
+    )
     last = {o.get_key_element(): o for o in OverridesParser.create().parse_overrides(arguments)}
     sizes = [len(list(o.sweep_string_iterator())) for o in last.values() if o.is_discrete_sweep()]
     return math.prod(sizes)

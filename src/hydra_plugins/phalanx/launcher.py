@@ -87,23 +87,35 @@ class CohortLauncher(Launcher):
         return [(number, self._run(config)) for number, config in found]
 
     def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
-        """Trains group by group; the jobs of a group are run when it is trained."""
-        from phalanx.errors import TrainingInterrupted
-        from phalanx.together import cohorts, explain, train_together
+        """Trains group by group; a job is run when its training has ended."""
+        from phalanx.together import Stream, cohorts, explain
 
         jobs = [_job(config) for config in configs]
         groups = cohorts(jobs, self.max_trials)
         note = explain(groups, jobs) if len(jobs) > 1 else ""
         returns: dict[int, JobReturn] = {}
         for group in groups:
-            try:
-                train_together([jobs[place] for place in group], _report(), note)
-            except TrainingInterrupted:
-                for place in group:
-                    self._write_down(configs[place])
-                raise KeyboardInterrupt from None
-            returns |= {place: self._run(configs[place]) for place in group}
+            stream = Stream(_report(), note)
+            for place in group:
+                stream.add(jobs[place])
+            returns |= self._trained(stream, {jobs[place].folder: place for place in group}, configs)
         return [returns[place] for place in range(len(jobs))]
+
+    def _trained(self, stream: Any, places: dict[Path, int], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
+        """Runs the jobs of a stream as they end, until it is empty."""
+        from phalanx.errors import TrainingInterrupted
+
+        returns = {}
+        try:
+            while stream.running:
+                for job in stream.advance():
+                    place = places.pop(job.folder)
+                    returns[place] = self._run(configs[place])
+        except TrainingInterrupted:
+            for place in places.values():
+                self._write_down(configs[place])
+            raise KeyboardInterrupt from None
+        return returns
 
     def _write_down(self, config: DictConfig) -> None:
         """Runs a job whose training was interrupted: it writes how far it was, and passes the interrupt on."""
