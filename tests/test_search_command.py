@@ -23,7 +23,14 @@ from phalanx.study import n_finished
 pytestmark = pytest.mark.slow
 
 LR = "optimizer.lr=tag(log,interval(0.001,0.1))"
-PLAIN = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", *QUICK]
+PLAIN = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", *QUICK, "tracking.keep=0"]
+
+
+def test_the_default_space_is_searched_where_nothing_else_is_named(tmp_path):
+    train("-m", "hydra/sweeper=optuna", *QUICK, "hydra.sweeper.n_trials=1", "tracking.keep=0", cwd=tmp_path, check=0)
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    (row,) = table(sweep)
+    assert {"model", "model.width", "loss", "optimizer", "optimizer.lr"} <= {key for key, value in row.items() if value}
 
 
 def search(*overrides, cwd, check=0, **env):
@@ -293,6 +300,16 @@ def test_a_configuration_written_for_the_stock_plugin_runs_unchanged(tmp_path):
     found = read_yaml(tmp_path / "out" / "optimization_results.yaml")
     assert (found["name"], set(found["best_params"])) == ("optuna", {"x", "y"})
     assert found["best_value"] == float(found["best_params"]["x"]) ** 2 + float(found["best_params"]["y"]) ** 2
+
+
+def test_a_literal_password_in_a_file_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    url = "postgresql+psycopg://me:tr0ub4dor@localhost/study"
+    text = f"# @package _global_\nhydra: {{sweeper: {{storage: '{url}'}}}}\n"
+    (tmp_path / "mine" / "experiment" / "shared.yaml").write_text(text)
+    refused = search("--config-dir", "mine", "experiment=shared", LR, cwd=tmp_path, check=2)
+    assert "hydra.sweeper.storage=postgresql+psycopg://***:***@localhost/study holds a password" in refused.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 # Kills

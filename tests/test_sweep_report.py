@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phalanx.report.sweep import history_info, report_html
+from phalanx.report.sweep import draw_final, draw_front, history_info, report_html
 
 
 def trial(number, value, error=None, **overrides):
@@ -39,3 +39,22 @@ def test_a_sweep_without_any_success_has_a_page():
     page = report_html("s", [TRIALS[1]], [], "maximize")
     assert "boom" in page
     assert "<img" not in page
+
+
+def test_several_objectives_show_their_front_and_a_final_its_intervals():
+    def two(number, value, size, front):
+        found = [{"name": "val_accuracy", "value": value}, {"name": "n_parameters", "value": size}]
+        return {**trial(number, value, a=str(number)), "objectives": found, "front": front}
+
+    best = [two(1, 0.9, 500, True), two(2, 0.8, 100, True), two(3, 0.7, 300, False)]
+    row = {f"{m}{end}": 0.5 for m in ("objective", "test_accuracy") for end in ("", "_std", "_low", "_high")}
+    finalists = [{"number": 1, **row}, {"number": 2, **row, "objective_low": None, "objective_high": None}]
+    page = report_html("s", best, best, "maximize", finalists, ["trial 1 beats <trial 2>"])
+    assert page.count("<img") == 3
+    assert "Pareto front" in page
+    assert "trial 1 beats &lt;trial 2&gt;" in page
+    figure = draw_front(best)
+    lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].get_lines()}
+    assert lines == {"trial": [[300, 0.7]], "Pareto front": [[100, 0.8], [500, 0.9]]}
+    figure = draw_final(finalists)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 2", "trial 1"]

@@ -218,7 +218,10 @@ def _best_number(sweep: Path) -> str:
     return max(rows, key=lambda row: (float(row["objective"]), -int(row["number"])))["number"]
 
 
-SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", "hydra.sweeper.sampler.seed=1", *QUICK]
+SEARCH = [
+    "-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", "hydra.sweeper.sampler.seed=1", *QUICK,
+    "tracking.keep=1", "optimizer=choice(sgd,adam)", "optimizer.lr=tag(log,interval(0.0005,0.5))",
+]  # fmt: skip
 
 
 def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):

@@ -74,8 +74,7 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     The best is the one with the best mean objective on the fresh seeds; the others are tested against it, paired by
     seed, with Holm's correction over all of them. The test split chooses nothing.
     """
-    sign = -1 if direction == "maximize" else 1
-    ordered = sorted(finalists, key=lambda f: (sign * f.value.mean, f.number))
+    ordered = in_order(finalists, direction)
     write_text(paths.final_table, _table(ordered))
     best = ordered[0].name if ordered else None
     differences = {}
@@ -86,6 +85,12 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     content = {measure: [asdict(d) for d in found] for measure, found in differences.items()}
     write_json(paths.final_tests, {"best": best, "sentences": sentences, "differences": content})
     return sentences
+
+
+def in_order(finalists: Sequence[Finalist], direction: str) -> list[Finalist]:
+    """The best mean objective first."""
+    sign = -1 if direction == "maximize" else 1
+    return sorted(finalists, key=lambda f: (sign * f.value.mean, f.number))
 
 
 def rows(finalists: Sequence[Finalist]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from phalanx.config import objectives_of, read_yaml, to_yaml, tracking_spec
 from phalanx.errors import RunFolderError
-from phalanx.final import read_finalists, rows, write_final
+from phalanx.final import in_order, read_finalists, rows, write_final
 from phalanx.manifest import update_manifest
 from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json, write_text
 from phalanx.progress import SweepProgress, final_summary
@@ -104,7 +104,8 @@ class SweepLog:
         if best:
             write_text(self.paths.best_config, best_config(self.paths.trial(best[0]["number"])))
             self._draw(best[: self.tracking.keep])
-        self._report(trials, best)
+        finalists, sentences = self._final(best)
+        self._report(trials, best, finalists, sentences)
         interrupted = isinstance(error, KeyboardInterrupt)
         status = "interrupted" if interrupted else "completed" if best else "failed"
         metrics = {
@@ -116,20 +117,26 @@ class SweepLog:
         self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
         ending = read_json(self.paths.manifest).get("ending") if self.paths.manifest.is_file() else None
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
-        self._final(best)
-
-    def _final(self, best: Sequence[dict[str, Any]]) -> None:
-        """The final's table and sentences, where there was one."""
-        finalists = read_finalists(self.paths, best) if self.paths.root.joinpath(FINAL).is_dir() else []
         if finalists:
-            final_summary(self.console, rows(finalists), write_final(self.paths, finalists, self.direction))
+            final_summary(self.console, finalists, sentences)
 
-    def _report(self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]]) -> None:
+    def _final(self, best: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+        """The final's rows and sentences, where there was one."""
+        finalists = read_finalists(self.paths, best) if self.paths.root.joinpath(FINAL).is_dir() else []
+        if not finalists:
+            return [], []
+        return rows(in_order(finalists, self.direction)), write_final(self.paths, finalists, self.direction)
+
+    def _report(
+        self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], finalists: Sequence[dict[str, Any]],
+        sentences: Sequence[str],
+    ) -> None:  # fmt: skip
         """`report.html`; a report that fails is logged and costs nothing else."""
         from phalanx.report.sweep import report_html
 
         try:
-            write_text(self.paths.report, report_html(self.paths.root.name, trials, best, self.direction))
+            name = self.paths.root.name
+            write_text(self.paths.report, report_html(name, trials, best, self.direction, finalists, sentences))
         except Exception:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 

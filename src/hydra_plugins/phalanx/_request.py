@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer, composer_of
+from hydra_plugins.phalanx._entry import PASSWORD
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from phalanx.config import objectives_of
 from phalanx.errors import Fault, SpecError
@@ -84,7 +85,7 @@ def read(
     space = _space(options.params, arguments, loader)
     if not space.distributions and not options.custom_search_space:
         space = _space(options.default_params, arguments, loader)
-    faults: list[Any] = _faults(options, space if ours else None)
+    faults: list[Any] = [*_secrets(config), *_faults(options, space if ours else None)]
     final, limits, directions = (
         _gathered(faults, make)
         for make in (
@@ -145,6 +146,18 @@ def _faults(options: Options, space: grammar.Space | None) -> list[Any]:
     if isinstance(options.lease_s, bool) or not isinstance(options.lease_s, (int, float)) or options.lease_s <= 0:
         faults.append(Fault(f"{KEY}.lease_s", options.lease_s, "seconds above 0", f"{KEY}.lease_s=60"))
     return faults
+
+
+def _secrets(config: DictConfig) -> list[str]:
+    """A literal password in the storage's URL, which Hydra would write into the files of every job."""
+    raw = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("storage")  # type: ignore[union-attr]
+    if not isinstance(raw, str) or not PASSWORD.search(raw):
+        return []
+    shown = PASSWORD.sub("://***:***@", raw)
+    return [
+        f"{KEY}.storage={shown} holds a password, which would be written into the files of every run; put the URL "
+        f"into an environment variable and write {KEY}.storage=${{oc.env:NAME}}"
+    ]
 
 
 def _final(options: Options) -> FinalSpec | None:

@@ -68,10 +68,43 @@ def draw_history(info: HistoryInfo) -> Figure:
     return figure
 
 
+def draw_front(best: Sequence[Mapping[str, Any]]) -> Figure:
+    """The first objective against each of the others; the Pareto front as a line through its trials."""
+    others = best[0]["objectives"][1:]
+    figure = new_figure(9, 4 * len(others))
+    for place, axes in enumerate(figure.subplots(len(others), 1, squeeze=False).ravel(), start=1):
+        for on_front, colour, label in ((False, GREY, "trial"), (True, VERMILLION, "Pareto front")):
+            chosen = [trial["objectives"] for trial in best if bool(trial.get("front")) is on_front]
+            points = sorted((found[place]["value"], found[0]["value"]) for found in chosen)
+            line = "o-" if on_front and len(others) == 1 else "o"
+            axes.plot(*zip(*points, strict=True) if points else ((), ()), line, color=colour, markersize=6, label=label)
+        label_axes(axes, x=others[place - 1]["name"], y=best[0]["objective"]["name"])
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=LABEL, loc="best")
+    return figure
+
+
+def draw_final(finalists: Sequence[Mapping[str, Any]]) -> Figure:
+    """Mean and 95 % interval of each finalist, on the objective and on the test split."""
+    figure = new_figure(9, 1.4 + 0.45 * len(finalists))
+    for axes, measure in zip(figure.subplots(1, 2), ("objective", "test_accuracy"), strict=True):
+        for place, row in enumerate(reversed(finalists)):
+            low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+            if low is not None:
+                axes.plot([low, high], [place, place], "-", color=BLUE, linewidth=2)
+            axes.plot(row[measure], place, "o", color=VERMILLION)
+        axes.set_yticks(range(len(finalists)), [f"trial {row['number']}" for row in reversed(finalists)])
+        axes.margins(y=0.25)
+        label_axes(axes, x=f"{measure.replace('_', ' ')}, mean and 95 % interval")
+        axes.grid(alpha=0.3)
+    return figure
+
+
 def report_html(
-    name: str, trials: Sequence[Mapping[str, Any]], best: Sequence[Mapping[str, Any]], direction: str
-) -> str:
-    """The whole page. `best` holds the trials that have a value, best first."""
+    name: str, trials: Sequence[Mapping[str, Any]], best: Sequence[Mapping[str, Any]], direction: str,
+    finalists: Sequence[Mapping[str, Any]] = (), sentences: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """The whole page. `best` holds the trials that have a value, best first; `finalists` the rows of the final."""
     failed = [trial for trial in trials if trial["objective"]["value"] is None]
     keys = list(dict.fromkeys(key for trial in trials for key in trial["overrides"]))
     varied = [key for key in keys if len({trial["overrides"].get(key) for trial in trials}) > 1] or keys
@@ -85,6 +118,11 @@ def report_html(
             "<h2>History</h2>",
             _image(draw_history(history_info(trials, direction)), "objective by trial number"),
         ]
+        if len(best[0].get("objectives", ())) > 1:
+            parts += ["<h2>Pareto front</h2>", _image(draw_front(best), "objectives against each other")]
+        if finalists:
+            parts += ["<h2>Final on fresh seeds</h2>", _image(draw_final(finalists), "means and intervals")]
+            parts += [f"<p>{html.escape(text)}</p>" for text in sentences]
         parts += ["<h2>Best trials</h2>", _best_table(best[:ROWS], varied)]
         parts += ["<h2>Best configuration</h2>", "<p>Complete in <code>best_config.yaml</code>.</p>"]
     if failed:
