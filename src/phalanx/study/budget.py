@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from phalanx.errors import Failure, PhalanxError, RequestError
 from phalanx.fields import Spec, static
-from phalanx.study.trials import FAILURE, FINISHED
+from phalanx.study.trials import FAILURE
 
 RETRIED = (Failure.CRASH, Failure.OUT_OF_MEMORY)  # what may go well when it is tried again
 
@@ -45,9 +45,8 @@ class Budget(Spec):
                 f"try hydra.sweeper.{given[0]}=null"
             )
 
-    def spent(self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], seconds: float) -> str | None:
-        """Which budget is used up, in words; None while the study goes on. `trials` are the study's own."""
-        done = [trial for trial in trials if trial.state in FINISHED]
+    def spent(self, done: Sequence[FrozenTrial], directions: Sequence[StudyDirection], seconds: float) -> str | None:
+        """Which budget is used up, in words; None while the study goes on. `done` are its own trials that ended."""
         if len(done) >= self.n_trials:
             return f"n_trials={self.n_trials} reached"
         if self.timeout_s is not None and seconds >= self.timeout_s:
@@ -66,9 +65,10 @@ class Budget(Spec):
             return f"patience={self.patience}: no better value than {sign * best:g} in {self.patience} trials"
         return None
 
-    def check_failures(self, trials: Sequence[FrozenTrial]) -> None:
-        """Raises `TooManyFailures` when the failures among the study's own finished trials are too many."""
-        done = [trial for trial in trials if trial.state in FINISHED]
+    def check_failures(self, done: Sequence[FrozenTrial]) -> None:
+        """Raises `TooManyFailures` when the failures among the study's own trials that ended are too many."""
+        if not self.fail_fast and self.max_failure_rate >= 1:
+            return
         failed = [trial for trial in done if trial.state == TrialState.FAIL]
         grave = [trial for trial in failed if trial.user_attrs.get(FAILURE) != Failure.DIVERGED]
         if self.fail_fast and grave:

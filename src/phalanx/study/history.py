@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from phalanx.conditions import parse
 from phalanx.errors import Failure, RequestError, SpecError
 from phalanx.study.space import choices_of, held
-from phalanx.study.trials import ENQUEUED, FAILURE, FINISHED, WARM, WARMED, Outcome, own
+from phalanx.study.trials import ENQUEUED, FAILURE, WARM, WARMED, Outcome, own
 
 KEY = "hydra.sweeper.enqueue"
 
@@ -97,16 +97,13 @@ class Seen:
 
     def __init__(self) -> None:
         self.by_point: dict[str, FrozenTrial] = {}
-        self.numbers: set[int] = set()
 
     def learn(self, trials: Sequence[FrozenTrial]) -> None:
-        """Takes in what has finished since; a crash says nothing about its point, so it is no knowledge."""
+        """Takes in trials that have ended; a crash says nothing about its point, so it is no knowledge."""
         for trial in trials:
-            if trial.state in FINISHED and trial.number not in self.numbers:
-                self.numbers.add(trial.number)
-                failed = trial.state == TrialState.FAIL and trial.user_attrs.get(FAILURE) != Failure.DIVERGED
-                if not failed:
-                    self.by_point.setdefault(_key(trial.params), trial)
+            failed = trial.state == TrialState.FAIL and trial.user_attrs.get(FAILURE) != Failure.DIVERGED
+            if not failed:
+                self.by_point.setdefault(_key(trial.params), trial)
 
     def equal(self, params: Mapping[str, Any]) -> tuple[int, Outcome] | None:
         """The number and outcome of the equal point, if there is one."""

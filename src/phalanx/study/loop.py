@@ -66,6 +66,9 @@ class _Search:
         self.recorded, self.reused, self.leases = recorded, reused, leases
         self.flying: dict[int, Proposal] = {}
         self.seen, self.tries = Seen(), {}
+        self.done: list[FrozenTrial] = []  # the study's own trials that have ended, in the order they were seen
+        self.open: list[int] = []  # numbers of those that have not
+        self.n_looked_at = 0
         self.waiting: dict[int, list[Proposal]] = {}  # proposals by the number of the equal one in flight
         self.seconds, self.clock = study.user_attrs.get(SECONDS, 0.0), time.monotonic()
         self.noted = self.seconds
@@ -78,7 +81,8 @@ class _Search:
                     for proposal, outcome in self.evaluator.results():
                         self._settle(proposal, outcome)
                     self._note_seconds()
-                    self.budget.check_failures(own(self._trials()))
+                    self._look()
+                    self.budget.check_failures(self.done)
                 elif ending is not None:
                     return ending
                 else:  # all that is missing is in the hands of other drivers
@@ -117,9 +121,8 @@ class _Search:
 
     def _next(self) -> tuple[str | None, Proposal | None]:
         """Why the study ends, or the next point, or neither while others have the rest in hand."""
-        trials = self._trials()
-        self.seen.learn(own(trials))
-        ending = self.budget.spent(own(trials), self.study.directions, self._elapsed())
+        trials = self._look()
+        ending = self.budget.spent(self.done, self.study.directions, self._elapsed())
         if ending is not None:
             return ending, None
         proposal = self._interrupted(trials)
@@ -128,7 +131,22 @@ class _Search:
         if self.study.user_attrs.get(EXHAUSTED):
             running = any(trial.state == TrialState.RUNNING for trial in trials)
             return (None if running else "every point of the space is evaluated"), None
-        return None, self._fresh(own(trials))
+        return None, self._fresh(trials)
+
+    def _look(self) -> list[FrozenTrial]:
+        """The trials that have not ended; of those that have since the last look, the study's own join `done`.
+
+        Ended trials are never looked at again, so that a round costs no more with ten thousand of them.
+        """
+        trials = self._trials()
+        recent = [trials[number] for number in self.open] + trials[self.n_looked_at :]
+        self.n_looked_at = len(trials)
+        ended = own([trial for trial in recent if trial.state in FINISHED])
+        self.done.extend(ended)
+        self.seen.learn(ended)
+        still = [trial for trial in recent if trial.state not in FINISHED]
+        self.open = [trial.number for trial in still]
+        return still
 
     def _trials(self) -> list[FrozenTrial]:
         return patiently(self.study.get_trials, False)
@@ -152,7 +170,7 @@ class _Search:
         return None
 
     def _fresh(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
-        taken = sum(trial.state in (*FINISHED, TrialState.RUNNING) for trial in trials)
+        taken = len(self.done) + sum(trial.state == TrialState.RUNNING for trial in trials)
         if taken >= self.budget.n_trials:
             return None
         trial = patiently(self.study.ask)
@@ -191,7 +209,7 @@ class _Search:
         self._tell(proposal, outcome)
         waiting = self.waiting.pop(number, [])
         if waiting:
-            self.seen.learn(own(self._trials()))
+            self._look()
             for twin in waiting:
                 del self.flying[twin.number]
             again = [twin for twin in waiting if self._takes_off(twin)]
