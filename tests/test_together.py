@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from phalanx import app, together
 from phalanx.config import register_resolvers
-from phalanx.errors import TrainingInterrupted, TrialTimeout
-from phalanx.manifest import Manifest, Sweep
+from phalanx.errors import Superseded, TrainingInterrupted, TrialTimeout
+from phalanx.manifest import Fence, Manifest, Sweep
+from phalanx.paths import RunPaths, write_json
 from phalanx.result import Status
 from phalanx.together import Job, Stream, cohorts, explain, train_together
 from phalanx.training import Cohort
@@ -142,3 +145,16 @@ def test_a_trial_has_its_share_of_the_cohorts_time(job):
     train_together([quick, slow])
     assert isinstance(app.ready[slow.folder].error, TrialTimeout)
     assert app.ready[quick.folder].error is None
+
+
+def test_a_job_that_was_replaced_while_it_trained_writes_nothing(job):
+    one = job(0, "trainer.epochs=1")
+    paths = RunPaths(one.folder)
+    write_json(paths.attempt, {"attempt": 1})
+    one = replace(one, fence=Fence(paths))
+    train_together([one])
+    write_json(paths.attempt, {"attempt": 2})  # another driver has taken the trial up
+    with pytest.raises(Superseded):
+        app.run(one.cfg, one.folder, one.sweep)
+    assert not paths.result.exists()
+    assert not paths.model.exists()

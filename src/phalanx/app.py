@@ -47,6 +47,7 @@ class Trained:
     interrupt: TrainingInterrupted | None = None
     error: Exception | None = None
     note: str = ""
+    fence: Fence | None = None  # as it stood when the training began
 
 
 ready: dict[Path, Trained] = {}  # by the job's folder
@@ -66,7 +67,8 @@ def run(
     after any other error, `result.json` says so.
     """
     paths, console, started = RunPaths(folder), console or Console(), time.time()
-    fence, known = Fence(paths), {}
+    trained, known = ready.pop(folder, None), {}
+    fence = Fence(paths) if trained is None or trained.fence is None else trained.fence
     try:
         asked = settings(cfg)
         specs = with_seeds(asked.trial, sweep)
@@ -75,8 +77,8 @@ def run(
         device = resolve(asked.trial.device)
         dataset = dataset_of(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest)
-        if folder in ready:
-            results, interrupt = _taken(ready.pop(folder))
+        if trained is not None:
+            results, interrupt = _taken(trained)
         else:
             results, interrupt = _train(specs, dataset, sweep, console, find_trial)
         fence.check()

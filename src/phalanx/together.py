@@ -14,7 +14,7 @@ from typing import Any
 from phalanx.app import Trained, dataset_of, ready, with_seeds
 from phalanx.config import settings
 from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
-from phalanx.manifest import Sweep
+from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
@@ -34,6 +34,7 @@ class Job:
     folder: Path
     sweep: Sweep
     find_trial: Callable[[], Any] | None = None
+    fence: Fence | None = None
 
 
 def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int]]:
@@ -139,7 +140,7 @@ class _Member:
 
     def leave_result(self, note: str, interrupt: TrainingInterrupted | None = None) -> Job:
         found = tuple(self.results[position] for position in self.positions)
-        ready[self.job.folder] = Trained(found, interrupt, self.late, note)
+        ready[self.job.folder] = Trained(found, interrupt, self.late, note, self.job.fence)
         return self.job
 
     def too_long(self, rows: Mapping[int, EpochMetrics]) -> bool:
@@ -209,7 +210,7 @@ class _Group(Observer):
         """
         jobs, self.members = [member.job for member in self.members], []
         if len(jobs) == 1:
-            ready[jobs[0].folder] = Trained((), error=error)
+            ready[jobs[0].folder] = Trained((), error=error, fence=jobs[0].fence)
             return jobs
         log.warning("a cohort of %d jobs failed (%s: %s) and is taken apart", len(jobs), type(error).__name__, error)
         size = (len(jobs) + 1) // 2 if failure_of(error) is Failure.OUT_OF_MEMORY else 1

@@ -161,7 +161,8 @@ def _job(config: DictConfig) -> Any:
     """What `phalanx.together` has to know of a job."""
     from hydra_plugins.phalanx._entry import find_trial
     from hydra_plugins.phalanx._spaces import without_hydra
-    from phalanx.manifest import Sweep
+    from phalanx.manifest import Fence, Sweep
+    from phalanx.paths import RunPaths
     from phalanx.together import Job
 
     # Interpolations such as ${hydra:job.num} look at the global config, which is this job's while it is read.
@@ -171,6 +172,7 @@ def _job(config: DictConfig) -> Any:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         sweep = Sweep.of(folder, int(config.hydra.job.num))
         # Hydra names the output directory absolutely; app.run finds the result under that name.
-        return Job(without_hydra(config), folder.absolute(), sweep, functools.partial(find_trial, config.hydra, sweep))
+        look_up = functools.partial(find_trial, config.hydra, sweep)
+        return Job(without_hydra(config), folder.absolute(), sweep, look_up, Fence(RunPaths(folder)))
     finally:
         HydraConfig.instance().cfg = known
