@@ -133,10 +133,15 @@ def _train(
 
 
 def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
-    pruned = sweep.manifest.search and not sweep.final and find_trial is not None
-    watcher = Pruning(find_trial(), spec.objective) if pruned else Observer()
-    limit = sweep.manifest.trial_timeout_s
+    watcher, limit = pruning(spec, sweep, find_trial), sweep.manifest.trial_timeout_s
     return watcher if limit is None else Deadline(limit, watcher)
+
+
+def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
+    """Who reports the trial's epochs to its study; nobody in a grid and in a final."""
+    if not sweep.manifest.search or sweep.final or find_trial is None:
+        return Observer()
+    return Pruning(find_trial(), spec.objective)
 
 
 def _write(

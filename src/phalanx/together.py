@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phalanx.app import Trained, dataset_of, ready, with_seeds
+from phalanx.app import Trained, dataset_of, pruning, ready, with_seeds
 from phalanx.config import settings
 from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
-from phalanx.study import Pruning
 from phalanx.training import Cohort
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,16 @@ class Job:
     find_trial: Callable[[], Any] | None = None
     fence: Fence | None = None
 
+    @cached_property
+    def trial(self) -> TrialSpec:
+        """The trial as it is configured. Raises `RequestError` for a configuration that is wrong."""
+        return settings(self.cfg).trial
+
+    @property
+    def key(self) -> Hashable:
+        """Jobs with the same may share a cohort, which reads the test split or does not, all of it."""
+        return static_key(self.trial), self.sweep.reads_test
+
 
 def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int]]:
     """The jobs' positions, grouped so that each group can train as one cohort, in order of first appearance.
@@ -46,8 +56,7 @@ def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int
     keys: list[Hashable] = []
     for place, job in enumerate(jobs):
         try:
-            # A cohort reads the test split or does not, all of it.
-            keys.append((static_key(settings(job.cfg).trial), job.sweep.reads_test))
+            keys.append(job.key)
         except RequestError:
             keys.append(place)
     groups: dict[Hashable, list[int]] = {}
@@ -62,7 +71,7 @@ def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
     keys: dict[str, set[str]] = {}
     for group in groups:
         try:
-            for key, value in static_key(settings(jobs[group[0]].cfg).trial):
+            for key, value in static_key(jobs[group[0]].trial):
                 keys.setdefault(key, set()).add(repr(value))
         except RequestError:
             continue
@@ -101,14 +110,12 @@ class Stream:
     def add(self, job: Job) -> None:
         """The job begins with the next epoch of its cohort."""
         try:
-            specs = with_seeds(settings(job.cfg).trial, job.sweep)
-            key = (static_key(specs[0]), job.sweep.reads_test)
-            if key not in self.groups:
-                self.groups[key] = _Group(specs[0], job, self)
+            if job.key not in self.groups:
+                self.groups[job.key] = _Group(job, self)
         except RequestError:
             self.wrong.append(job)
             return
-        self.groups[key].join(job, specs)
+        self.groups[job.key].join(job)
 
     def advance(self) -> list[Job]:
         """Trains on until at least one job has ended; returns those that have, their results left in `app.ready`."""
@@ -157,16 +164,16 @@ class _Member:
 class _Group(Observer):
     """One cohort and its jobs: hands each job's rows to its own pruning, and says how far the cohort is."""
 
-    def __init__(self, like: TrialSpec, job: Job, stream: Stream) -> None:
-        self.stream, self.largest = stream, 0
+    def __init__(self, job: Job, stream: Stream) -> None:
+        self.stream, self.largest, like = stream, 0, job.trial
         self.cohort = Cohort(like, dataset_of(like.data), self, test=job.sweep.reads_test)
         self.members: list[_Member] = []
         self.of: dict[int, _Member] = {}  # by position in the cohort
 
-    def join(self, job: Job, specs: Sequence[TrialSpec]) -> None:
-        member = _Member(job, _pruning(job, specs[0]))
+    def join(self, job: Job) -> None:
+        member = _Member(job, pruning(job.trial, job.sweep, job.find_trial))
         self.members.append(member)
-        member.positions = self.cohort.join(specs)
+        member.positions = self.cohort.join(with_seeds(job.trial, job.sweep))
         self.of |= dict.fromkeys(member.positions, member)
         self.largest = max(self.largest, self.cohort.running)
 
@@ -217,9 +224,3 @@ class _Group(Observer):
         for start in range(0, len(jobs), size):
             train_together(jobs[start : start + size], self.stream.report, self.stream.note)
         return jobs
-
-
-def _pruning(job: Job, spec: TrialSpec) -> Observer:
-    if not job.sweep.manifest.search or job.sweep.final or job.find_trial is None:
-        return Observer()
-    return Pruning(job.find_trial(), spec.objective)

@@ -90,11 +90,16 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
     for argument in arguments:
         key, _, value = argument.partition("=")
         if PASSWORD.search(value):
-            shown = PASSWORD.sub("://***:***@", value)
-            raise RequestError(
-                f"{key}={shown} holds a password, which would be written into the files of every run; put the URL "
-                f"into an environment variable and type '{key}=${{oc.env:NAME}}'"
-            )
+            raise RequestError(holds_password(key, value))
+
+
+def holds_password(key: str, value: str) -> str:
+    """What is said of a literal password under `key`."""
+    shown = PASSWORD.sub("://***:***@", value)
+    return (
+        f"{key}={shown} holds a password, which would be written into the files of every run; put the URL "
+        f"into an environment variable and type '{key}=${{oc.env:NAME}}'"
+    )
 
 
 def leave(error: Exception) -> NoReturn:

@@ -27,7 +27,7 @@ def launch(
     because one of its processes was killed, costs the jobs that wrote nothing, not the sweep.
     """
     for proposal in proposals:
-        write_json(paths.trial(proposal.number).attempt, {"attempt": proposal.attempt})
+        _begin(paths, proposal)
     returns: Sequence[JobReturn | None]
     error: Exception | None = None
     try:
@@ -52,7 +52,7 @@ class LauncherStream(Evaluator):
 
     def submit(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
-            write_json(self.paths.trial(proposal.number).attempt, {"attempt": proposal.attempt})
+            _begin(self.paths, proposal)
             self.flying[proposal.number] = proposal
             self.launcher.start(self.space.overrides(proposal.params), proposal.number)
 
@@ -63,6 +63,11 @@ class LauncherStream(Evaluator):
             found.append((proposal, recorded(paths) or _failed(paths, returned, None)))
             self.show(proposal)
         return found
+
+
+def _begin(paths: SweepPaths, proposal: Proposal) -> None:
+    """Marks the trial's folder with this attempt, which fences off every earlier one."""
+    write_json(paths.trial(proposal.number).attempt, {"attempt": proposal.attempt})
 
 
 def recorded(paths: RunPaths) -> Outcome | None:

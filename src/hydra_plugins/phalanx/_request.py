@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer, composer_of
-from hydra_plugins.phalanx._entry import PASSWORD
+from hydra_plugins.phalanx._entry import PASSWORD, holds_password
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from phalanx.config import objectives_of
 from phalanx.errors import Fault, SpecError
@@ -151,13 +151,7 @@ def _faults(options: Options, space: grammar.Space | None) -> list[Any]:
 def _secrets(config: DictConfig) -> list[str]:
     """A literal password in the storage's URL, which Hydra would write into the files of every job."""
     raw = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("storage")  # type: ignore[union-attr]
-    if not isinstance(raw, str) or not PASSWORD.search(raw):
-        return []
-    shown = PASSWORD.sub("://***:***@", raw)
-    return [
-        f"{KEY}.storage={shown} holds a password, which would be written into the files of every run; put the URL "
-        f"into an environment variable and write {KEY}.storage=${{oc.env:NAME}}"
-    ]
+    return [holds_password(f"{KEY}.storage", raw)] if isinstance(raw, str) and PASSWORD.search(raw) else []
 
 
 def _final(options: Options) -> FinalSpec | None:

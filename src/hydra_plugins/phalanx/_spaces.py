@@ -19,6 +19,7 @@ from hydra_plugins.phalanx._compose import Composer
 from phalanx.conditions import as_text, order, parse
 from phalanx.config import SEARCH
 from phalanx.errors import RequestError, SpecError
+from phalanx.study import choices_of
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,12 @@ class Checker:
     def __init__(self, composer: Composer, loader: ConfigLoader, search: Search, ours: bool) -> None:
         self.composer, self.search, self.ours = composer, search, ours
         self.groups = {key for key in search.space.distributions if loader.get_group_options(key)}
+        self.conditions = parse(search.conditions, choices_of(search.space.distributions))
         self.faults: list[Any] = []
 
     def combinations(self) -> list[dict[str, Any]]:
         """Every reachable choice of config groups; {} where no group is searched."""
-        space, when = self.search.space.distributions, self.search.conditions
-        conditions = parse(when, {name: getattr(d, "choices", None) for name, d in space.items()})
+        space, conditions = self.search.space.distributions, self.conditions
         names = [name for name in order(space, conditions) if name in self.groups]
         found: dict[str, dict[str, Any]] = {}
         for values in itertools.islice(_mixed(names, space), 10 * MOST_COMBINATIONS):
@@ -154,12 +155,10 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 def _points(checker: Checker, combination: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that show every value of every parameter that exists beside the combination."""
-    space, when = checker.search.space.distributions, checker.search.conditions
-    conditions = parse(when, {name: getattr(d, "choices", None) for name, d in space.items()})
     values = {}
-    for name, distribution in space.items():
+    for name, distribution in checker.search.space.distributions.items():
         if name not in checker.groups:
-            asked = [c for c in conditions.get(name, ()) if c.key in checker.groups]
+            asked = [c for c in checker.conditions.get(name, ()) if c.key in checker.groups]
             if all(c.holds(combination) for c in asked):
                 values[name] = _shown(distribution)
     for turn in range(max((len(v) for v in values.values()), default=1)):

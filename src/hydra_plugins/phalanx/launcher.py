@@ -65,8 +65,8 @@ class CohortLauncher(Launcher):
         """Begins a job whose return value `wait` will give; what `launch` does at once, as a stream."""
         from phalanx.together import Stream
 
-        self._begin()
         if self.stream is None:
+            self._begin()
             self.stream = Stream(_report())
         config = self._config(overrides, number)
         job = _job(config)
@@ -75,16 +75,7 @@ class CohortLauncher(Launcher):
 
     def wait(self) -> list[tuple[int, JobReturn]]:
         """Trains on until a job of `start` has ended; returns the number and return value of those that have."""
-        from phalanx.errors import TrainingInterrupted
-
-        try:
-            ended = self.stream.advance()
-        except TrainingInterrupted:
-            for _, config in self.flying.values():
-                self._write_down(config)
-            raise KeyboardInterrupt from None
-        found = [self.flying.pop(job.folder) for job in ended]
-        return [(number, self._run(config)) for number, config in found]
+        return self._advance(self.stream, self.flying)
 
     def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
         """Trains group by group; a job is run when its training has ended."""
@@ -98,24 +89,23 @@ class CohortLauncher(Launcher):
             stream = Stream(_report(), note)
             for place in group:
                 stream.add(jobs[place])
-            returns |= self._trained(stream, {jobs[place].folder: place for place in group}, configs)
+            flying = {jobs[place].folder: (place, configs[place]) for place in group}
+            while stream.running:
+                returns.update(self._advance(stream, flying))
         return [returns[place] for place in range(len(jobs))]
 
-    def _trained(self, stream: Any, places: dict[Path, int], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
-        """Runs the jobs of a stream as they end, until it is empty."""
+    def _advance(self, stream: Any, flying: dict[Path, tuple[int, DictConfig]]) -> list[tuple[int, JobReturn]]:
+        """Trains a stream until a job of it has ended, and runs those that have. `flying` has all that have not."""
         from phalanx.errors import TrainingInterrupted
 
-        returns = {}
         try:
-            while stream.running:
-                for job in stream.advance():
-                    place = places.pop(job.folder)
-                    returns[place] = self._run(configs[place])
+            ended = stream.advance()
         except TrainingInterrupted:
-            for place in places.values():
-                self._write_down(configs[place])
+            for _, config in flying.values():
+                self._write_down(config)
             raise KeyboardInterrupt from None
-        return returns
+        found = [flying.pop(job.folder) for job in ended]
+        return [(number, self._run(config)) for number, config in found]
 
     def _write_down(self, config: DictConfig) -> None:
         """Runs a job whose training was interrupted: it writes how far it was, and passes the interrupt on."""
