@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,13 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, TrainerSpec, TrialSpec, partition
+from phalanx.cohort import Cohort
 from phalanx.observer import Observer
 from phalanx.result import Status
-from phalanx.training import Cohort, train_cohort, train_trial
+from phalanx.training import train_cohort, train_trial
 
 DATA = blobs(n_train=50, n_val=20)
 # float32 in another order of summation, over some 20 updates; a wrong neighbour shows in the first digit.
 REL = 2e-3
+SANE = 1e20
 
 seeds = st.integers(0, 1000)
 rates = st.sampled_from([1e-3, 1e-2, 0.05, 1e36])  # the last one diverges
@@ -28,8 +30,9 @@ fractions = st.sampled_from([0.0, 0.1, 0.5])
 def cohorts(draw):
     """2 to 5 trials equal in static fields and different in everything else."""
     name = draw(st.sampled_from(["sgd", "adam", "adamw"]))
-    optimizer, loss = OPTIMIZERS[name], LOSSES[draw(st.sampled_from(["nll", "cross_entropy", "mse"]))]
-    schedule = SCHEDULES[draw(st.sampled_from(["constant", "cosine", "step", "one_cycle"]))]
+    optimizer = OPTIMIZERS[name]
+    losses = st.sampled_from([LOSSES[name](output=output) for name in LOSSES for output in LOSSES[name].outputs])
+    schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
     batch_size = draw(st.sampled_from([7, 25, None]))
 
     def trial() -> TrialSpec:
@@ -37,8 +40,8 @@ def cohorts(draw):
         return TrialSpec(
             seed=draw(seeds),
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
-            loss=loss(label_smoothing=draw(fractions)),
-            schedule=schedule(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
+            loss=replace(draw(losses), label_smoothing=draw(fractions)),
+            schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             model=MLP(hidden=(6, 5), activation="tanh", dropout=draw(fractions)),
             trainer=TrainerSpec(
                 epochs=draw(st.integers(1, 3)), batch_size=batch_size,
@@ -51,10 +54,13 @@ def cohorts(draw):
 
 def assert_same(one, other):
     assert (one.status, one.epochs) == (other.status, other.epochs)
+    sane = True
     for a, b in zip(one.history, other.history, strict=True):
-        if math.isfinite(b.train_loss) and math.isfinite(b.val_loss):
+        # Past that, on the way to infinity, sums of such weights cancel to no digit that means anything.
+        sane &= b.train_loss < SANE and b.val_loss < SANE
+        if sane:
             assert (a.train_loss, a.val_loss) == pytest.approx((b.train_loss, b.val_loss), rel=REL)
-    if one.status is not Status.DIVERGED:
+    if one.status is not Status.DIVERGED and sane:
         for name in one.weights:
             torch.testing.assert_close(one.weights[name], other.weights[name], rtol=REL, atol=1e-4)
 

@@ -42,7 +42,7 @@ def test_the_basic_sweeper_still_looks_at_a_batch_before_it_is_launched():
     assert set(inspect.signature(BasicSweeper).parameters) == {"max_batch_size", "params"}
 
 
-GRID = ["-m", *QUICK, "trainer.epochs=3", "loss=nll,mse", "optimizer.lr=0.01,0.05", "seed=0,1"]
+GRID = ["-m", *QUICK, "trainer.epochs=3", "loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"]
 VARYING = ("train_seconds", "samples_per_second", "mlflow_run_id")
 
 
@@ -78,14 +78,7 @@ def test_a_grid_trained_together_leaves_what_it_leaves_one_by_one(tmp_path):
         for name in ("config.yaml", ".hydra/config.yaml", ".hydra/overrides.yaml"):
             assert (one / number / name).read_text() == (two / number / name).read_text()
     log = (one / "0" / "train.log").read_text()
-    assert "trained in a cohort of 4" in log
-
-
-@pytest.mark.slow
-def test_how_a_sweep_was_divided_is_in_its_logs(tmp_path):
-    train(*GRID, cwd=tmp_path, check=0)
-    log = (sweep_in(tmp_path) / "0" / "train.log").read_text()
-    assert "8 jobs in 2 cohorts of 4, 4; they differ in loss.name" in log
+    assert "trained in a cohort of 4; 8 jobs in 2 cohorts of 4, 4; they differ in optimizer.name" in log
 
 
 @pytest.mark.slow

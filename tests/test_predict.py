@@ -57,7 +57,7 @@ def save_run(folder: Path, name: str = "shapes", shape: Any = SHAPE, **features:
     folder.mkdir(parents=True)
     layout = SPEC.model.layout(N_FEATURES, len(CLASSES))
     stream = torch.Generator().manual_seed(1)
-    weights = {n: torch.randn(s[::-1], generator=stream) for n, s in zip(layout.names, layout.shapes, strict=True)}
+    weights = {n: torch.randn(s, generator=stream) for n, s in zip(layout.names, layout.shapes, strict=True)}
     empty = Split(torch.zeros(0, N_FEATURES), torch.zeros(0, dtype=torch.int64))
     encoder = ArrayFeatures(
         **{"normalize": "global", "scale": 255.0, "mean": (MEAN,), "std": (STD,), "n_features": N_FEATURES, **features}

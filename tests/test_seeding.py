@@ -21,11 +21,11 @@ def test_derived_seeds_are_stable_across_versions():
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=5), st.integers(1, 50), st.integers(1, 40))
 @settings(max_examples=50)
 def test_an_order_depends_on_its_own_seed_alone(seeds, epoch, n):
-    orders = permutations(seeds, [epoch] * len(seeds), n)
+    orders = permutations([(seed, epoch) for seed in seeds], n)
     assert orders.shape == (len(seeds), n)
     for seed, order in zip(seeds, orders, strict=True):
         assert torch.equal(order.sort().values, torch.arange(n))
-        assert torch.equal(order, permutations([seed], [epoch], n)[0])
+        assert torch.equal(order, permutations([(seed, epoch)], n)[0])
 
 
 @given(

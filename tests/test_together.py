@@ -9,13 +9,13 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from phalanx import app, together
+from phalanx.cohort import Cohort
 from phalanx.config import register_resolvers
 from phalanx.errors import Superseded, TrainingInterrupted, TrialTimeout
 from phalanx.manifest import Fence, Manifest, Sweep
 from phalanx.paths import RunPaths, write_json
 from phalanx.result import Status
 from phalanx.together import Job, Stream, cohorts, explain, train_together
-from phalanx.training import Cohort
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def job(tmp_path):
 def test_jobs_are_divided_by_what_is_static_and_a_wrong_one_stands_alone(job):
     jobs = [
         job(0),
-        job(1, "loss=mse"),
-        job(2, "seed=1"),
+        job(1, "model=mlp2"),
+        job(2, "seed=1", "loss=mse", "schedule=cosine"),
         job(3, "optimizer.lr=-1"),
-        job(4, "loss=mse", "optimizer.lr=0.1"),
+        job(4, "model=mlp2", "optimizer.lr=0.1"),
     ]
     assert cohorts(jobs) == [[0, 2], [1, 4], [3]]
     assert cohorts(jobs, max_trials=1) == [[0], [1], [2], [3], [4]]
-    assert explain(cohorts(jobs), jobs) == "5 jobs in 3 cohorts of 2, 2, 1; they differ in loss.name, loss.output"
+    assert explain(cohorts(jobs), jobs) == "5 jobs in 3 cohorts of 2, 2, 1; they differ in model.hidden"
 
 
 def test_a_search_and_a_final_never_share_a_cohort(job):
@@ -65,7 +65,7 @@ def test_a_stream_returns_each_job_when_it_ends_and_others_may_join(job):
     stream = Stream()
     stream.add(job(0, "trainer.epochs=1"))
     stream.add(job(1, "trainer.epochs=4"))
-    stream.add(job(2, "trainer.epochs=2", "loss=mse"))
+    stream.add(job(2, "trainer.epochs=2", "model=mlp2"))
     stream.add(job(3, "optimizer.lr=-1"))
     assert stream.running == 4
     assert [j.sweep.number for j in stream.advance()] == [3]
@@ -85,7 +85,7 @@ class Broken(Cohort):
     most, bad, error = 99, None, RuntimeError("a bug")
 
     def epoch(self):
-        if self.running > self.most or any(s.optimizer.lr == self.bad for s in self.stack.specs):
+        if self.running > self.most or any(s.optimizer.lr == self.bad for s in self.joining.values()):
             raise self.error
         return super().epoch()
 
@@ -123,7 +123,7 @@ def test_an_error_is_its_own_jobs_alone(job, monkeypatch):
 def test_an_interrupt_leaves_what_every_job_had_reached(job, monkeypatch):
     class Interrupted(Cohort):
         def epoch(self):
-            if max(self.stack.epochs_done) == 2:
+            if self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
                 raise KeyboardInterrupt
             return super().epoch()
 

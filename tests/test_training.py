@@ -11,10 +11,11 @@ import torch
 from conftest import blobs
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Observer, Status, TrainerSpec, TrialSpec
+from phalanx.block import Trace
 from phalanx.cohort import partition
 from phalanx.errors import RequestError, TrainingInterrupted
 from phalanx.result import EpochMetrics
-from phalanx.training import _Trace, train_cohort, train_trial
+from phalanx.training import train_cohort, train_trial
 
 # float32 sums in another order: one rounding is 6e-8, and some 40 updates of a smooth loss amplify it little.
 CLOSE = {"rtol": 2e-4, "atol": 2e-6}
@@ -277,7 +278,7 @@ def test_an_empty_cohort_is_no_work(dataset):
     ],
 )
 def test_the_best_epoch_is_the_first_best_and_ties_go_to_the_lower_loss(objective, rows, best):
-    trace = _Trace(TrialSpec(objective=objective))
+    trace = Trace(TrialSpec(objective=objective))
     for epoch, (accuracy, loss) in enumerate(rows, start=1):
         row = EpochMetrics(epoch, 1.0, 0.5, 0.5, loss, accuracy, 0.5, 0.1, 0.0)
         if trace.improved(row):

@@ -1,22 +1,24 @@
-"""Cohorts: trials equal in all static fields, held as rows of the same tensors.
+"""Cohorts: trials that are equal in all static fields and train together.
 
-Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch, B batch, D features, C classes.
+A cohort is held as one block or several (`block.py`), as `plan.py` finds fastest; what a trial gets depends on neither.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch import Tensor
 
+from phalanx.block import Block
 from phalanx.data import Dataset
+from phalanx.device import resolve, threads
 from phalanx.errors import RequestError
-from phalanx.models import Dropout
-from phalanx.optimizers.base import clip, to_rows
-from phalanx.seeding import dropout_keys, permutations
-from phalanx.spec import TrialSpec, stack, static_key
+from phalanx.observer import Observer
+from phalanx.plan import plan
+from phalanx.result import EpochMetrics, TrialResult
+from phalanx.spec import TrialSpec, static_key
 
 
 def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
@@ -42,124 +44,108 @@ def check_static(specs: Sequence[TrialSpec]) -> None:
             )
 
 
-class Stack:
-    """The trials that train now: one row each in every tensor. `rows` are their positions in the cohort.
+class Cohort:
+    """Trials that train together and may come and go: `join` between epochs, results as each of them ends.
 
-    A trial may join or leave between epochs; each counts its own epochs. `like` says what is static.
+    `like` says what is static; positions count the trials that ever joined. A trial's numbers do not depend on when
+    it joined, or on who else is there.
     """
 
-    def __init__(self, like: TrialSpec, dataset: Dataset, device: torch.device) -> None:
-        self.like, self.device = like, device
-        self.specs: list[TrialSpec] = []
-        self.rows: list[int] = []
-        self.epochs_done: list[int] = []
-        self.model, self.loss, self.optimizer = like.model, like.loss, like.optimizer
-        self.schedule, self.trainer = like.schedule, like.trainer
-        self.layout = self.model.layout(dataset.n_features, dataset.n_classes)
-        n_train = len(dataset.train)
-        self.batch_size = min(self.trainer.batch_size or n_train, n_train)
-        self.steps_per_epoch = (
-            n_train // self.batch_size if self.trainer.drop_last else math.ceil(n_train / self.batch_size)
-        )
-        self.params_TP = torch.empty(0, self.layout.size, device=device)
-        self.state: dict[str, Tensor] = {}
-
-    def join(self, specs: Sequence[TrialSpec], rows: Sequence[int]) -> None:
-        """Adds trials before their first epoch; `rows` are their positions in the cohort."""
-        check_static([self.like, *specs])
-        fresh_TP = self.model.init(self.layout, [spec.seed for spec in specs]).to(self.device)
-        params_TP = torch.cat([self.params_TP.detach(), fresh_TP])
-        self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
-        self.epochs_done = [*self.epochs_done, *[0] * len(specs)]
-        self._describe(params_TP)
-        state = self.optimizer.init(params_TP, self.columns)
-        for name, known in self.state.items():
-            if name in state:
-                state[name][: len(known)] = known
-        self.state = state
-        self._place(params_TP)
-
-    def _describe(self, params_TP: Tensor) -> None:
-        """The stacked values of all trials; None in place of what is zero for all of them."""
-        specs = self.specs
-        self.hyper = stack([spec.optimizer for spec in specs])
-        self.schedule_hyper = stack([spec.schedule for spec in specs])
-        self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
-        self.columns = self.optimizer.columns(self.hyper, params_TP)
-        smoothing_T, rate_T, norm_T = (
-            torch.tensor(values, dtype=torch.float32, device=self.device)
-            for values in (
-                [spec.loss.label_smoothing for spec in specs],
-                [getattr(spec.model, "dropout", 0.0) for spec in specs],
-                [spec.trainer.clip_norm or math.inf for spec in specs],
-            )
-        )
-        self.smoothing_T = smoothing_T if bool((smoothing_T > 0).any()) else None
-        self.rate_T = rate_T if bool((rate_T > 0).any()) else None
-        self.norm_T = norm_T if bool(norm_T.isfinite().any()) else None
-
-    def _place(self, params_TP: Tensor) -> None:
-        """Parameters and gradients as one flat buffer each; the layers are views into the parameters."""
-        self.params_TP = params_TP.contiguous()
-        self.grads_TP = torch.empty_like(self.params_TP)
-        self.leaves = [view.requires_grad_() for view in self.layout.views(self.params_TP)]
-        seeds = [spec.seed for spec in self.specs]
-        self.dropout = None
-        if self.rate_T is not None and seeds:
-            n_layers = len(self.layout.names) // 2
-            keys = [dropout_keys(seeds, layer).to(self.device) for layer in range(n_layers)]
-            self.dropout = Dropout(self.rate_T, keys)
-
-    def leave(self, keep: list[int]) -> None:
-        """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
-        index = torch.tensor(keep, dtype=torch.int64)
-        there = index.to(self.device)
-        self.specs, self.rows = [self.specs[i] for i in keep], [self.rows[i] for i in keep]
-        self.epochs_done = [self.epochs_done[i] for i in keep]
-        self.hyper = {k: v[index] for k, v in self.hyper.items()}
-        self.schedule_hyper = {k: v[index] for k, v in self.schedule_hyper.items()}
-        self.epochs_T = self.epochs_T[index]
-        self.columns = {k: None if v is None else v[there] for k, v in self.columns.items()}
-        self.state = {k: v[there] for k, v in self.state.items()}
-        self.smoothing_T, self.rate_T, self.norm_T = (
-            None if v is None else v[there] for v in (self.smoothing_T, self.rate_T, self.norm_T)
-        )
-        self._place(self.params_TP.detach()[there])
+    def __init__(
+        self, like: TrialSpec, dataset: Dataset, observer: Observer | None = None, *, test: bool = True
+    ) -> None:
+        self.like, self.device = like, resolve(like.device)
+        self.dataset, self.observer, self.test = dataset.to(self.device), observer or Observer(), test
+        self.blocks: list[Block] = []
+        self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
+        self.n_joined = 0
 
     @property
-    def flops_per_step(self) -> float:
-        """Arithmetic of one step: two operations a weight and sample forward, four backward."""
-        return 6.0 * len(self.rows) * self.layout.size * self.batch_size
+    def running(self) -> int:
+        """How many trials still train."""
+        return sum(block.running for block in self.blocks) + len(self.joining)
 
-    def epoch_tables(self) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Learning rates (S, T) of the coming epoch and the optimizer's rows for each of its steps."""
-        done_T = torch.tensor(self.epochs_done, dtype=torch.float64) * self.steps_per_epoch
-        step_ST = done_T + torch.arange(self.steps_per_epoch, dtype=torch.float64)[:, None]
-        factor_ST = self.schedule.factors(
-            step_ST, self.steps_per_epoch, self.epochs_T * self.steps_per_epoch, self.schedule_hyper
-        )
-        lr_ST = factor_ST * self.hyper["lr"]
-        return lr_ST, to_rows(self.optimizer.tables(lr_ST, step_ST + 1, self.hyper), self.params_TP)
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates of each trial in one pass over the training split."""
+        return self._block().stack.steps_per_epoch
 
-    def begin_epoch(self, n_samples: int) -> Tensor:
-        """Each trial's order of the training samples in its coming epoch, shape (T, N), which then counts as begun."""
-        if self.dropout is not None:
-            done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
-            self.dropout.step_T = done_T * self.steps_per_epoch
-        self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
-        return permutations([spec.seed for spec in self.specs], self.epochs_done, n_samples).to(self.device)
+    def join(self, specs: Sequence[TrialSpec]) -> list[int]:
+        """Adds trials, which begin with the next epoch; returns their positions."""
+        check_static([self.like, *specs])
+        positions = list(range(self.n_joined, self.n_joined + len(specs)))
+        self.joining |= dict(zip(positions, specs, strict=True))
+        self.n_joined += len(specs)
+        return positions
 
-    def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B)."""
-        logits_TBC = self.model.forward(self.leaves, x_TBD, self.dropout)
-        loss_TB = self.loss(logits_TBC, y_TB, self.smoothing_T)
-        # A mean per trial, then a sum: no trial's gradient depends on how many others there are.
-        grads = torch.autograd.grad(loss_TB.mean(1).sum(), self.leaves)
-        with torch.no_grad():
-            torch.cat([grad.flatten(1) for grad in grads], 1, out=self.grads_TP)
-            if self.norm_T is not None:
-                clip(self.grads_TP, self.norm_T)
-            self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
-        if self.dropout is not None:
-            self.dropout.step_T = self.dropout.step_T + 1
-        return logits_TBC.detach(), loss_TB.detach()
+    def epoch(self) -> dict[int, TrialResult]:
+        """Trains each trial by one epoch; returns the results of those that ended with it, by position."""
+        self._place()
+        rows = self._train()
+        sound = {position: row for block in self.blocks for position, row in block.record(rows).items()}
+        pruned = set(self.observer.on_epoch(sound)) if sound else set()
+        return self._results([block.end(sound.keys() & block.traces.keys(), pruned) for block in self.blocks])
+
+    def abandon(self) -> dict[int, TrialResult]:
+        """Ends all trials where they are; returns what each had reached, by position."""
+        self._place()
+        return self._results([block.abandon() for block in self.blocks])
+
+    def _results(self, ended: Sequence[dict[int, TrialResult]]) -> dict[int, TrialResult]:
+        self.blocks = [block for block in self.blocks if block.running]
+        return {position: result for results in ended for position, result in results.items()}
+
+    def _block(self) -> Block:
+        return Block(self.like, self.dataset, self.device, test=self.test)
+
+    def _place(self) -> None:
+        """Gives those that join a place: in blocks that have one free, then in new ones."""
+        self.plan = plan(self._block().stack, self.running, self.like.device)
+        waiting = list(self.joining.items())
+        for block in sorted(self.blocks, key=lambda block: block.running):
+            free = max(self.plan.size - block.running, 0)
+            self._settle(block, waiting[:free])
+            waiting = waiting[free:]
+        n_new = -(-len(waiting) // self.plan.size)
+        for i in range(n_new):
+            self.blocks.append(self._block())
+            self._settle(self.blocks[-1], waiting[i::n_new])
+        self.joining = {}
+
+    def _settle(self, block: Block, members: Collection[tuple[int, TrialSpec]]) -> None:
+        if members:
+            block.join([spec for _, spec in members], [position for position, _ in members])
+
+    def _train(self) -> dict[int, EpochMetrics]:
+        """One epoch of every block, `plan.workers` of them at a time."""
+        n_workers = min(self.plan.workers, len(self.blocks))
+        if n_workers < 2:
+            with threads(self.plan.threads):
+                rows = [block.train_epoch(self.observer.on_step) for block in self.blocks]
+        else:
+            rows = self._train_in_threads(n_workers)
+        return {position: row for part in rows for position, row in part.items()}
+
+    def _train_in_threads(self, n_workers: int) -> list[dict[int, EpochMetrics]]:
+        stopped = threading.Event()
+
+        def on_step(epoch: int, step: int) -> None:
+            if stopped.is_set():
+                raise _Stopped
+            self.observer.on_step(epoch, step)
+
+        def train(block: Block) -> dict[int, EpochMetrics]:
+            torch.set_num_threads(self.plan.threads)  # of this thread alone
+            return block.train_epoch(on_step)
+
+        with ThreadPoolExecutor(n_workers) as pool:
+            futures = [pool.submit(train, block) for block in self.blocks]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                stopped.set()
+                raise
+
+
+class _Stopped(Exception):
+    """Ends a block's epoch because another one's failed or the user asked for it."""

@@ -12,8 +12,6 @@ import torch
 from phalanx.errors import DeviceError
 from phalanx.fields import Spec, static
 
-ONE_THREAD_FLOPS = 3e7  # arithmetic a step below which one CPU thread is at least as fast
-
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSpec(Spec):
@@ -21,7 +19,7 @@ class DeviceSpec(Spec):
 
     group: ClassVar[str] = "device"
     kind: str = static("auto", choices=("auto", "cpu", "cuda", "mps"), determines_numbers=False)
-    threads: int | None = static(None, low=1, determines_numbers=False)  # CPU threads; null: chosen by the work a step
+    threads: int | None = static(None, low=1, determines_numbers=False)  # CPU threads in all; null: torch's choice
 
 
 def resolve(spec: DeviceSpec) -> torch.device:
@@ -38,19 +36,27 @@ def resolve(spec: DeviceSpec) -> torch.device:
 
 
 @contextlib.contextmanager
-def threads(spec: DeviceSpec, flops_per_step: float) -> Iterator[None]:
-    """Sets torch's CPU threads for training and puts them back afterwards.
-
-    By default a step of little work takes one thread. A second one saves nothing there, and on a busy machine the two
-    wait for each other: 20 to 80 times as long was measured with a digits-size network (benchmarks/README.md).
-    """
+def threads(n_threads: int) -> Iterator[None]:
+    """Sets torch's CPU threads for training and puts them back afterwards."""
     before = torch.get_num_threads()
-    small = flops_per_step < ONE_THREAD_FLOPS
-    torch.set_num_threads(spec.threads or (1 if small else before))
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def precision(kind: str, device: torch.device) -> Iterator[None]:
+    """Lets CUDA round the operands of float32 products to 10 bits for `tf32`. Raises `DeviceError` elsewhere."""
+    if kind == "tf32" and device.type != "cuda":
+        raise DeviceError(f"trainer.precision=tf32 needs device=cuda, got {device.type}; try trainer.precision=float32")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if kind == "tf32" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _absent(kind: str, reason: str) -> str:

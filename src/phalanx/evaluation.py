@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.data import Split
-from phalanx.losses import LossSpec
+from phalanx.losses.stacked import StackedLoss
 from phalanx.models import Layout, ModelSpec
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
@@ -17,26 +19,85 @@ class Sums:
     """Loss, hits and log-likelihood summed over samples, each (T,); one transfer to the host a reading."""
 
     def __init__(self, n_trials: int, device: torch.device) -> None:
-        # float32 on purpose on MPS, which has no float64; elsewhere sums over 60,000 samples keep all digits.
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.totals_3T = torch.zeros(3, n_trials, dtype=dtype, device=device)
+        self.totals_3T = torch.zeros(3, n_trials, dtype=_wide(device), device=device)
         self.n_samples = 0
 
     @torch.no_grad()
-    def add(self, logits_TBC: Tensor, y_TB: Tensor, loss_TB: Tensor) -> None:
-        """Adds one batch."""
+    def add(self, logits_TBC: Tensor, y_TB: Tensor, loss_TB: Tensor, *, is_log_likelihood: bool = False) -> None:
+        """Adds one batch; `is_log_likelihood` says that the loss is -log p(true class) already."""
         hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
-        log_p_TB = F.log_softmax(logits_TBC, -1).gather(-1, y_TB[..., None]).squeeze(-1)
-        for total_T, part_T in zip(self.totals_3T, (loss_TB.sum(1), hits_T, log_p_TB.sum(1)), strict=True):
+        loss_T = loss_TB.sum(1)
+        log_p_T = -loss_T if is_log_likelihood else log_p_of(logits_TBC, y_TB).sum(1)
+        for total_T, part_T in zip(self.totals_3T, (loss_T, hits_T, log_p_T), strict=True):
             total_T += part_T
         self.n_samples += y_TB.shape[1]
 
     def means(self) -> list[dict[str, float]]:
         """One dict a trial: mean loss, accuracy, and likelihood = exp(mean log p of the true class)."""
-        n = max(self.n_samples, 1)
-        loss_T, hits_T, log_p_T = (self.totals_3T.to("cpu", torch.float64) / n).unbind()
-        rows = zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), strict=True)
-        return [{"loss": loss, "accuracy": hits, "likelihood": p} for loss, hits, p in rows]
+        return _rows(self.totals_3T / max(self.n_samples, 1))
+
+
+class Tally:
+    """What became of every sample in one epoch of training, (T, N) in the order of the epoch; summed at its end."""
+
+    def __init__(self, y_TN: Tensor, loss: StackedLoss, n_trials: int) -> None:
+        self.y_TN, self.n_trials = y_TN, n_trials
+        like = {"size": (n_trials, y_TN.shape[1]), "device": y_TN.device}
+        self.loss_TN, self.class_TN = torch.empty(**like), torch.empty(**like, dtype=torch.int64)
+        self.log_p_TN = None if loss.is_log_likelihood else torch.empty(**like)
+
+    def cut(self, size: int) -> list[TallyPart]:
+        """One part for each batch of `size` samples."""
+        log_p = [None] * -(-self.y_TN.shape[1] // size) if self.log_p_TN is None else self.log_p_TN.split(size, 1)
+        y_TN = self.y_TN.expand(self.n_trials, -1)
+        columns = (y_TN.split(size, 1), self.loss_TN.split(size, 1), self.class_TN.split(size, 1), log_p)
+        return [TallyPart(*part) for part in zip(*columns, strict=True)]
+
+    def write(self, columns_B: Tensor, logits_TBC: Tensor, loss_TB: Tensor, y_TB: Tensor) -> None:
+        """What `TallyPart.note` does, for columns that only the device knows."""
+        self.loss_TN.index_copy_(1, columns_B, loss_TB)
+        self.class_TN.index_copy_(1, columns_B, logits_TBC.argmax(-1))
+        if self.log_p_TN is not None:
+            self.log_p_TN.index_copy_(1, columns_B, log_p_of(logits_TBC, y_TB))
+
+    def means(self) -> list[dict[str, float]]:
+        """As `Sums.means`."""
+        dtype = _wide(self.loss_TN.device)
+        loss_T = self.loss_TN.mean(1, dtype=dtype)
+        log_p_T = -loss_T if self.log_p_TN is None else self.log_p_TN.mean(1, dtype=dtype)
+        return _rows(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
+
+
+class TallyPart(NamedTuple):
+    """The columns of one batch, views (T, B)."""
+
+    y_TB: Tensor
+    loss_TB: Tensor
+    class_TB: Tensor
+    log_p_TB: Tensor | None
+
+    def note(self, logits_TBC: Tensor, loss_TB: Tensor) -> None:
+        """Writes down what a step found."""
+        self.loss_TB.copy_(loss_TB)
+        torch.argmax(logits_TBC, -1, out=self.class_TB)
+        if self.log_p_TB is not None:
+            self.log_p_TB.copy_(log_p_of(logits_TBC, self.y_TB))
+
+
+def log_p_of(logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
+    """Log of the softmax's probability of the true class, (T, B)."""
+    return F.log_softmax(logits_TBC, -1).gather(-1, y_TB[..., None]).squeeze(-1)
+
+
+def _wide(device: torch.device) -> torch.dtype:
+    """float64, so that sums over 60,000 samples keep all digits; MPS has none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _rows(means_3T: Tensor) -> list[dict[str, float]]:
+    loss_T, hits_T, log_p_T = means_3T.to("cpu", torch.float64).unbind()
+    rows = zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), strict=True)
+    return [{"loss": loss, "accuracy": hits, "likelihood": p} for loss, hits, p in rows]
 
 
 @torch.no_grad()
@@ -48,7 +109,7 @@ def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor) ->
 
 @torch.no_grad()
 def evaluate(
-    model: ModelSpec, layout: Layout, loss: LossSpec, params_TP: Tensor, split: Split, smoothing_T: Tensor | None = None
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split
 ) -> list[dict[str, float]]:
     """Mean loss, accuracy and likelihood of each trial on `split`, in large batches."""
     n_trials, sums = len(params_TP), Sums(len(params_TP), params_TP.device)
@@ -57,5 +118,5 @@ def evaluate(
     for x_BD, y_B in zip(split.x_ND.split(n_rows), split.y_N.split(n_rows), strict=True):
         y_TB = y_B.expand(n_trials, -1)
         logits_TBC = logits(model, layout, params_TP, x_BD)
-        sums.add(logits_TBC, y_TB, loss(logits_TBC, y_TB, smoothing_T))
+        sums.add(logits_TBC, y_TB, loss(logits_TBC, y_TB), is_log_likelihood=loss.is_log_likelihood)
     return sums.means()

@@ -12,11 +12,14 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.errors import Fault, SpecError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REQUIRED = "???"  # OmegaConf's mark for a value that has to be given
 
@@ -52,6 +55,7 @@ class Spec:
 
     group: ClassVar[str] = ""  # the config group, which prefixes keys in errors
     name: ClassVar[str] = ""  # the option inside the group
+    mixes: ClassVar[bool] = False  # whether trials with different options of this group may share a cohort
 
     def __post_init__(self) -> None:
         faults: list[Fault | str] = []
@@ -193,3 +197,17 @@ def walk(spec: Spec) -> Iterator[tuple[str, Law, Any]]:
             yield from walk(value)
         else:
             yield key_of(spec, field.name), field.metadata["law"], value
+
+
+def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:
+    """The stacked numeric fields of one option across trials: float64 tensors (T,); null becomes infinity."""
+    import torch
+
+    names = [key.rsplit(".", 1)[-1] for key, law, _ in walk(specs[0]) if law.stacked]
+    return {
+        name: torch.tensor(
+            [float("inf") if getattr(s, name) is None else float(getattr(s, name)) for s in specs],
+            dtype=torch.float64,
+        )
+        for name in names
+    }

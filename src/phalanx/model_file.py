@@ -53,8 +53,7 @@ def saved_logits(
 ) -> torch.Tensor:
     """Logits (N, C) of one network from its saved tensors, on the CPU, for features that are already encoded."""
     layout = model.layout(x_ND.shape[1], n_classes)
-    parts = [weights[name].T if weights[name].dim() == 2 else weights[name] for name in layout.names]
-    params_1P = torch.cat([part.reshape(-1) for part in parts])[None]
+    params_1P = torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
     chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in x_ND.split(_CHUNK_ROWS)]
     return torch.cat(chunks)
 
@@ -114,7 +113,7 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
         white=about["white"],
     )
     layout = saved.model.layout(saved.n_features, len(saved.classes))
-    expected = dict(zip(layout.names, (shape[::-1] for shape in layout.shapes), strict=True))
+    expected = dict(zip(layout.names, layout.shapes, strict=True))
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
     if odd:

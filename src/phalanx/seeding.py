@@ -28,12 +28,9 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
 
-def permutations(seeds: Sequence[int], epochs: Sequence[int], n_samples: int) -> Tensor:
-    """The order in which each trial visits its samples in its epoch, counted from 1: int64, shape (T, N)."""
-    orders = [
-        torch.randperm(n_samples, generator=generator(seed, "order", epoch))
-        for seed, epoch in zip(seeds, epochs, strict=True)
-    ]
+def permutations(streams: Sequence[tuple[int, int]], n_samples: int) -> Tensor:
+    """The order in which each trial, given by (seed, epoch from 1), visits its samples: int64, shape (T, N)."""
+    orders = [torch.randperm(n_samples, generator=generator(seed, "order", epoch)) for seed, epoch in streams]
     return torch.stack(orders) if orders else torch.empty(0, n_samples, dtype=torch.int64)
 
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
 
 from phalanx.data.base import DataSpec
 from phalanx.data.digits import Digits
@@ -44,6 +40,7 @@ class TrainerSpec(Spec):
     patience: int | None = stacked(None, low=1)  # epochs without a better objective before a trial stops
     keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
     clip_norm: float | None = stacked(None, low=0, low_open=True)  # limit of the gradient's L2 norm
+    precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of the products in training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +73,13 @@ class TrialSpec(Spec):
 
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
     """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
-    return tuple((key, value) for key, law, value in walk(spec) if not law.stacked)
+    mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.mixes)
+    return tuple((key, value) for key, law, value in walk(spec) if not law.stacked and not key.startswith(mixed))
 
 
-def stack(specs: Sequence[Spec]) -> dict[str, Tensor]:
-    """The stacked numeric fields of one group across trials: float64 tensors (T,); null becomes infinity."""
-    names = [key.rsplit(".", 1)[-1] for key, law, _ in walk(specs[0]) if law.stacked]
-    return {
-        name: torch.tensor(
-            [float("inf") if getattr(s, name) is None else float(getattr(s, name)) for s in specs],
-            dtype=torch.float64,
-        )
-        for name in names
-    }
+def parts_of(spec: TrialSpec) -> list[Spec]:
+    """The specs of the groups."""
+    return [part for f in fields(spec) if isinstance(part := getattr(spec, f.name), Spec)]
 
 
 def determining(spec: TrialSpec) -> dict[str, Any]:

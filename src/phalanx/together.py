@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.app import Trained, dataset_of, pruning, ready, with_seeds
+from phalanx.cohort import Cohort
 from phalanx.config import settings
 from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
-from phalanx.training import Cohort
 
 log = logging.getLogger(__name__)
 

@@ -62,6 +62,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.y_N)
 
+    def rows(self, index_TB: Tensor, n_trials: int) -> Tensor:
+        """Features (T, B, D) of each trial's rows; an index of shape (1, B) serves all trials."""
+        x_TBD = self.x_ND.index_select(0, index_TB.reshape(-1)).view(*index_TB.shape, -1)
+        return x_TBD if len(x_TBD) == n_trials else x_TBD.expand(n_trials, -1, -1)
+
     def to(self, device: torch.device | str) -> Split:
         return Split(self.x_ND.to(device), self.y_N.to(device))
 

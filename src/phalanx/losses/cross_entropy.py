@@ -8,14 +8,15 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from phalanx.losses.base import LossSpec, negative_log
+from phalanx.losses.base import LogLikelihood, negative_log
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropy(LossSpec):
+class CrossEntropy(LogLikelihood):
     """log-softmax and negative log-likelihood in one. On `softmax` output it is the well-known doubled softmax."""
 
     name: ClassVar[str] = "cross_entropy"
+    plain: ClassVar[str] = "logits"
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         return negative_log(F.log_softmax(output_TBC, -1), y_TB, target_TBC)

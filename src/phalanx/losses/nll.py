@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from phalanx.fields import static
-from phalanx.losses.base import OUTPUTS, LossSpec, negative_log
+from phalanx.losses.base import OUTPUTS, LogLikelihood, negative_log
 
 FLOOR = 1e-7  # added to a probability before its logarithm, as in the lecture notes' hand-written loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class NLL(LossSpec):
+class NLL(LogLikelihood):
     """-log p(true class), from log-probabilities; on `softmax` output -log(1e-7 + p), the hand-written form."""
 
     name: ClassVar[str] = "nll"
+    plain: ClassVar[str] = "log_softmax"
     outputs: ClassVar[tuple[str, ...]] = ("log_softmax", "softmax")
     why_not: ClassVar[str] = "it needs probabilities or their logarithms; for logits take loss=cross_entropy"
     output: str = static("log_softmax", choices=tuple(OUTPUTS))

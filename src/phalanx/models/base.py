@@ -5,7 +5,7 @@ Axes: T trials, B batch, D inputs, H hidden or output units, C classes, P all pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from phalanx.fields import Spec
+
+Backward = Callable[[Tensor, Sequence[Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,24 @@ class ModelSpec(Spec):
         """Logits (T, B, C) from the views of `Layout.views`; `dropout` only while training."""
         raise NotImplementedError
 
+    def tracked(
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None
+    ) -> tuple[Tensor, Backward]:
+        """Logits, and a function that writes the gradients of `tensors` where it is told, given that of the logits.
+
+        It is called at most once. This form is autograd's and serves every family; one that knows its own gradients
+        saves autograd's cost a step.
+        """
+        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        with torch.enable_grad():
+            logits_TBC = self.forward(leaves, x_TBD, dropout)
+
+        def backward(grad_TBC: Tensor, into: Sequence[Tensor]) -> None:
+            for target, grad in zip(into, torch.autograd.grad(logits_TBC, leaves, grad_TBC), strict=True):
+                target.copy_(grad)
+
+        return logits_TBC.detach(), backward
+
 
 class Dropout:
     """The masks of one training step, made layer by layer when the model asks."""
@@ -71,9 +91,14 @@ class Dropout:
         self.keys = keys  # one (T,) key tensor a layer
         self.step_T = torch.zeros_like(keys[0])  # updates that each trial has made before this one
 
-    def __call__(self, layer: int, x_TBH: Tensor) -> Tensor:
-        """`x_TBH` with units dropped at each trial's own rate and the rest scaled up by 1 / (1 - rate)."""
+    @classmethod
+    def of(cls, rates: Sequence[float], keys: Callable[[], Sequence[Tensor]], device: torch.device) -> Dropout | None:
+        """Dropout at each trial's own rate; None where nobody drops anything."""
+        return cls(torch.tensor(rates, dtype=torch.float32, device=device), keys()) if any(rates) else None
+
+    def factors(self, layer: int, x_TBH: Tensor) -> Tensor:
+        """By what `x_TBH` is multiplied: 0 for the part of each trial's units that is dropped, else 1 / (1 - rate)."""
         from phalanx.seeding import dropout_uniforms
 
         uniform_TBH = dropout_uniforms(self.keys[layer], self.step_T, x_TBH.shape[1], x_TBH.shape[2])
-        return x_TBH * ((uniform_TBH >= self.rate_T11) / (1.0 - self.rate_T11))
+        return (uniform_TBH >= self.rate_T11) / (1.0 - self.rate_T11)

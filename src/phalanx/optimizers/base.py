@@ -52,11 +52,10 @@ def _column(values_T: Tensor, like: Tensor) -> Tensor | None:
     return values_T.to(like)[:, None] if bool((values_T != 0).any()) else None
 
 
-def to_rows(tables: dict[str, Tensor], like: Tensor) -> list[dict[str, Tensor]]:
-    """`tables` cut into one dict a step, in the dtype and on the device of `like`."""
-    moved = {name: table.to(like) for name, table in tables.items()}
-    n_steps = next(iter(moved.values())).shape[0]
-    return [{name: table[s] for name, table in moved.items()} for s in range(n_steps)]
+def to_rows(tables: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """`tables` cut into one dict a step."""
+    columns = [table.unbind() for table in tables.values()]
+    return [dict(zip(tables, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def add_decay(grads_TP: Tensor, params_TP: Tensor, decay_T1: Tensor | None) -> None:

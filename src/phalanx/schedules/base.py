@@ -21,6 +21,7 @@ class ScheduleSpec(Spec):
     """A course of the learning rate. Adding one is one file with one subclass, and one YAML."""
 
     group: ClassVar[str] = "schedule"
+    mixes: ClassVar[bool] = True
     warmup_epochs: float = stacked(0.0, low=0, advice="1")  # the rate first climbs linearly for so many epochs
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:

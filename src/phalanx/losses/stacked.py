@@ -1,0 +1,56 @@
+"""The losses of T trials in one cohort, which may be of several kinds. Axes: T trials, B batch, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from phalanx.losses.base import LossSpec
+
+
+class StackedLoss:
+    """One loss a trial, evaluated kind by kind: what a trial gets does not depend on the others' kinds."""
+
+    def __init__(self, specs: Sequence[LossSpec], device: torch.device) -> None:
+        self.specs = list(specs)
+        smoothing_T = torch.tensor([spec.label_smoothing for spec in specs], dtype=torch.float32, device=device)
+        self.smoothing_T = smoothing_T if bool((smoothing_T > 0).any()) else None
+        places: dict[LossSpec, list[int]] = {}
+        for place, spec in enumerate(specs):
+            places.setdefault(replace(spec, label_smoothing=0.0), []).append(place)
+        self.kinds = [(kind, torch.tensor(where, device=device)) for kind, where in places.items()]
+
+    def take(self, places: Sequence[int]) -> StackedLoss:
+        """The losses of the trials at these places."""
+        device = self.kinds[0][1].device if self.kinds else torch.device("cpu")
+        return StackedLoss([self.specs[place] for place in places], device)
+
+    @property
+    def is_log_likelihood(self) -> bool:
+        """Whether every loss is -log p(true class) of the softmax."""
+        return self.smoothing_T is None and all(kind.is_log_likelihood for kind, _ in self.kinds)
+
+    def __call__(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
+        """The loss of every sample, shape (T, B)."""
+        if len(self.kinds) == 1:
+            return self.kinds[0][0](logits_TBC, y_TB, self.smoothing_T)
+        loss_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
+        for kind, places in self.kinds:
+            loss_TB[places] = kind(logits_TBC[places], y_TB[places], self._smoothing(places))
+        return loss_TB
+
+    def tracked(self, logits_TBC: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+        """As `LossSpec.tracked`: the losses (T, B), and the gradients of the trials' means by the logits."""
+        if len(self.kinds) == 1:
+            return self.kinds[0][0].tracked(logits_TBC, y_TB, self.smoothing_T)
+        loss_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
+        grad_TBC = torch.empty_like(logits_TBC)
+        for kind, places in self.kinds:
+            loss_TB[places], grad_TBC[places] = kind.tracked(logits_TBC[places], y_TB[places], self._smoothing(places))
+        return loss_TB, grad_TBC
+
+    def _smoothing(self, places: Tensor) -> Tensor | None:
+        return None if self.smoothing_T is None else self.smoothing_T[places]

@@ -1,0 +1,142 @@
+"""The stack: trials of one cohort as rows of the same tensors, and one step of all of them.
+
+Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch, B batch, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from phalanx.fields import stacked_values
+from phalanx.losses.stacked import StackedLoss
+from phalanx.models import Dropout
+from phalanx.optimizers.base import clip
+from phalanx.schedules.stacked import StackedSchedule
+from phalanx.seeding import dropout_keys, permutations
+from phalanx.spec import TrialSpec
+
+
+class Stack:
+    """The trials that train now: one row each in every tensor. `rows` are their positions in the cohort.
+
+    A trial may join or leave between epochs; each counts its own epochs. `like` says what is static.
+    """
+
+    def __init__(self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device) -> None:
+        self.like, self.device, self.n_train = like, device, n_train
+        self.specs: list[TrialSpec] = []
+        self.rows: list[int] = []
+        self.epochs_done: list[int] = []
+        self.model, self.optimizer = like.model, like.optimizer
+        self.layout = self.model.layout(n_features, n_classes)
+        self.batch_size = min(like.trainer.batch_size or n_train, n_train)
+        steps = n_train / self.batch_size
+        self.steps_per_epoch = math.floor(steps) if like.trainer.drop_last else math.ceil(steps)
+        self.params_TP = torch.empty(0, self.layout.size, device=device)
+        self.kept_TP = self.params_TP.clone()  # the weights to save
+        self.state: dict[str, Tensor] = {}
+
+    def join(self, specs: Sequence[TrialSpec], rows: Sequence[int]) -> None:
+        """Adds trials before their first epoch; `rows` are their positions in the cohort."""
+        fresh_TP = self.model.init(self.layout, [spec.seed for spec in specs]).to(self.device)
+        self.params_TP = torch.cat([self.params_TP, fresh_TP])
+        self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
+        self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
+        self.epochs_done = [*self.epochs_done, *[0] * len(specs)]
+        known, self.state = self.state, {}
+        self._describe()
+        self.state = self.optimizer.init(self.params_TP, self.columns)
+        for name, value in known.items():
+            if name in self.state:
+                self.state[name][: len(value)] = value
+
+    def leave(self, keep: list[int]) -> None:
+        """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
+        index = torch.tensor(keep, dtype=torch.int64, device=self.device)
+        self.specs, self.rows = [self.specs[i] for i in keep], [self.rows[i] for i in keep]
+        self.epochs_done = [self.epochs_done[i] for i in keep]
+        self.params_TP, self.kept_TP = self.params_TP[index], self.kept_TP[index]
+        if keep:
+            self._describe()
+            needed = self.optimizer.init(self.params_TP[:0], self.columns)
+            self.state = {name: value[index] for name, value in self.state.items() if name in needed}
+
+    def _describe(self) -> None:
+        """Everything that follows from who is in the stack. None stands for what is zero for all of them."""
+        specs, device = self.specs, self.device
+        self.hyper = stacked_values([spec.optimizer for spec in specs])
+        self.columns = self.optimizer.columns(self.hyper, self.params_TP)
+        self.schedule = StackedSchedule([spec.schedule for spec in specs])
+        self.loss = StackedLoss([spec.loss for spec in specs], device)
+        self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
+        norms = [spec.trainer.clip_norm or math.inf for spec in specs]
+        self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
+        self.dropout = Dropout.of([getattr(spec.model, "dropout", 0.0) for spec in specs], self._keys, device)
+        # Parameters and gradients are one flat buffer each; the layers are views into them.
+        self.grads_TP = torch.empty_like(self.params_TP)
+        self.low = None
+        if self.like.trainer.precision == "bfloat16":
+            self.low = tuple(torch.empty_like(self.params_TP, dtype=torch.bfloat16) for _ in range(2))
+        params_TP, grads_TP = self.low or (self.params_TP, self.grads_TP)
+        self.tensors, self.grads = self.layout.views(params_TP), self.layout.views(grads_TP)
+
+    def _keys(self) -> list[Tensor]:
+        """The dropout keys (T,) of every layer."""
+        seeds = [spec.seed for spec in self.specs]
+        return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names) // 2)]
+
+    def flops_of(self, n_trials: int) -> float:
+        """Arithmetic of one step: two operations a weight and sample forward, four backward."""
+        return 6.0 * n_trials * self.layout.size * self.batch_size
+
+    def bytes_of(self, n_trials: int) -> int:
+        """What parameters, gradients, kept weights and optimizer state take."""
+        return 4 * (3 + len(self.state) or 2) * n_trials * self.layout.size
+
+    def epoch_tables(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Learning rates (S, T) of the coming epoch, and the optimizer's tables (S, T, 1) for its steps."""
+        done_T = torch.tensor(self.epochs_done, dtype=torch.float64) * self.steps_per_epoch
+        step_ST = done_T + torch.arange(self.steps_per_epoch, dtype=torch.float64)[:, None]
+        factor_ST = self.schedule.factors(step_ST, self.steps_per_epoch, self.epochs_T * self.steps_per_epoch)
+        lr_ST = factor_ST * self.hyper["lr"]
+        tables = self.optimizer.tables(lr_ST, step_ST + 1, self.hyper)
+        return lr_ST, {name: table.to(self.params_TP) for name, table in tables.items()}
+
+    def begin_epoch(self) -> Tensor:
+        """Each trial's order of the training samples in its coming epoch, shape (T, N), which then counts as begun.
+
+        Where all trials have the same order it is (1, N).
+        """
+        if self.dropout is not None:
+            done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
+            self.dropout.step_T.copy_(done_T * self.steps_per_epoch)
+        self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
+        streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
+        if len(set(streams)) == 1:
+            streams = streams[:1]
+        return permutations(streams, self.n_train).to(self.device)
+
+    def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B)."""
+        if self.low is None:
+            logits_TBC, loss_TB = self._gradients(x_TBD, y_TB)
+        else:  # the network in bfloat16, the loss and the weights that are updated in float32
+            self.low[0].copy_(self.params_TP)
+            logits_TBC, loss_TB = self._gradients(x_TBD.bfloat16(), y_TB)
+            self.grads_TP.copy_(self.low[1])
+        if self.norm_T is not None:
+            clip(self.grads_TP, self.norm_T)
+        self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
+        if self.dropout is not None:
+            self.dropout.step_T.add_(1)
+        return logits_TBC, loss_TB
+
+    def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+        logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout)
+        loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
+        backward(grad_TBC.to(logits_TBC.dtype), self.grads)
+        return logits_TBC.float(), loss_TB
