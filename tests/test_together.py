@@ -35,14 +35,14 @@ def job(tmp_path):
 def test_jobs_are_divided_by_what_is_static_and_a_wrong_one_stands_alone(job):
     jobs = [
         job(0),
-        job(1, "model=mlp2"),
+        job(1, "trainer.batch_size=7"),
         job(2, "seed=1", "loss=mse", "schedule=cosine"),
         job(3, "optimizer.lr=-1"),
-        job(4, "model=mlp2", "optimizer.lr=0.1"),
+        job(4, "trainer.batch_size=7", "optimizer.lr=0.1"),
     ]
     assert cohorts(jobs) == [[0, 2], [1, 4], [3]]
     assert cohorts(jobs, max_trials=1) == [[0], [1], [2], [3], [4]]
-    assert explain(cohorts(jobs), jobs) == "5 jobs in 3 cohorts of 2, 2, 1; they differ in model.hidden"
+    assert explain(cohorts(jobs), jobs) == "5 jobs in 3 cohorts of 2, 2, 1; they differ in trainer.batch_size"
 
 
 def test_a_search_and_a_final_never_share_a_cohort(job):
@@ -65,7 +65,7 @@ def test_a_stream_returns_each_job_when_it_ends_and_others_may_join(job):
     stream = Stream()
     stream.add(job(0, "trainer.epochs=1"))
     stream.add(job(1, "trainer.epochs=4"))
-    stream.add(job(2, "trainer.epochs=2", "model=mlp2"))
+    stream.add(job(2, "trainer.epochs=2", "trainer.batch_size=7"))
     stream.add(job(3, "optimizer.lr=-1"))
     assert stream.running == 4
     assert [j.sweep.number for j in stream.advance()] == [3]

@@ -259,8 +259,8 @@ def test_an_interrupt_keeps_what_was_reached(dataset):
 
 
 def test_specs_that_differ_in_a_static_field_cannot_share_a_cohort(dataset):
-    specs = [TrialSpec(), TrialSpec(model=MLP(hidden=(5,)))]
-    with pytest.raises(RequestError, match=r"model\.hidden: \(64, 64\) and \(5,\)"):
+    specs = [TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=7))]
+    with pytest.raises(RequestError, match=r"trainer\.batch_size: 32 and 7"):
         train_cohort(specs, dataset)
     assert partition([*specs, TrialSpec(seed=4)]) == [[0, 2], [1]]
 

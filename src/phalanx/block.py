@@ -18,6 +18,7 @@ from phalanx.data import Dataset
 from phalanx.device import label, precision
 from phalanx.evaluation import Tally, evaluate
 from phalanx.losses.stacked import StackedLoss
+from phalanx.models import ModelSpec
 from phalanx.optimizers.base import to_rows
 from phalanx.replay import FEWEST, Replay, cuda_graph
 from phalanx.result import EpochMetrics, Metrics, Objective, Status, TrialResult
@@ -54,9 +55,11 @@ class Trace:
 class Block:
     """Some trials of a cohort. `train_epoch` is all computation and may run in a thread of its own."""
 
-    def __init__(self, like: TrialSpec, dataset: Dataset, device: torch.device, *, test: bool) -> None:
+    def __init__(
+        self, like: TrialSpec, dataset: Dataset, device: torch.device, *, test: bool, model: ModelSpec | None = None
+    ) -> None:
         self.dataset, self.device, self.test = dataset, device, test
-        self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device)
+        self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
         self.traces: dict[int, Trace] = {}
         self.capture = cuda_graph if device.type == "cuda" else None
         self.replay: Replay | None = None
@@ -77,7 +80,7 @@ class Block:
         start, stack = time.perf_counter(), self.stack
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
-        val_rows = evaluate(stack.model, stack.layout, stack.loss, stack.params_TP, self.dataset.val)
+        val_rows = evaluate(stack.model, stack.layout, stack.loss, stack.params_TP, self.dataset.val, stack.depths)
         seconds = (time.perf_counter() - start) / len(stack.rows)
         return {
             position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_prefixed("train", t), **_prefixed("val", v))
@@ -154,22 +157,25 @@ class Block:
         """Metrics of the kept weights over whole splits, for all these trials at once."""
         stack = self.stack
         kept_TP = stack.kept_TP[torch.tensor(places, device=self.device)]
-        loss = StackedLoss([stack.specs[place].loss for place in places], self.device)
+        specs = [stack.specs[place] for place in places]
+        loss = StackedLoss([spec.loss for spec in specs], self.device)
+        depths = [spec.model.depth for spec in specs] if stack.depths else None
         splits = {"train": self.dataset.train, "val": self.dataset.val}
         if self.test:
             splits["test"] = self.dataset.test
         found: list[dict[str, float]] = [{} for _ in places]
         for name, split in splits.items():
-            scores = evaluate(stack.model, stack.layout, loss, kept_TP, split)
+            scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths)
             for metrics, row in zip(found, scores, strict=True):
                 metrics.update(_prefixed(name, row))
         return [
-            self._result(self.traces[stack.rows[place]], Metrics(**metrics), kept_TP[i : i + 1])
+            self._result(self.traces[stack.rows[place]], Metrics(**metrics), kept_TP[i])
             for i, (place, metrics) in enumerate(zip(places, found, strict=True))
         ]
 
-    def _result(self, trace: Trace, metrics: Metrics, kept_1P: Tensor) -> TrialResult:
-        spec, epochs, layout = trace.spec, len(trace.history), self.stack.layout
+    def _result(self, trace: Trace, metrics: Metrics, kept_P: Tensor) -> TrialResult:
+        spec, epochs = trace.spec, len(trace.history)
+        weights = self.stack.weights(spec, kept_P)
         last = spec.trainer.keep == "last" and trace.status is not Status.DIVERGED
         chosen = trace.history[-1] if last and trace.history else trace.best
         valued = trace.status in (Status.COMPLETED, Status.PRUNED)
@@ -186,11 +192,9 @@ class Block:
             seed=spec.seed,
             config_digest=config_digest(spec),
             data_digest=self.dataset.digest,
-            n_parameters=layout.size,
+            n_parameters=sum(tensor.numel() for tensor in weights.values()),
             error=trace.error,
-            weights={
-                name: view[0].cpu().clone() for name, view in zip(layout.names, layout.views(kept_1P), strict=True)
-            },
+            weights=weights,
         )
         return result if chosen else replace(result, metrics=Metrics(), weights=None)
 

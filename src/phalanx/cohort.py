@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import torch
 
@@ -15,10 +15,13 @@ from phalanx.block import Block
 from phalanx.data import Dataset
 from phalanx.device import resolve, threads
 from phalanx.errors import RequestError
+from phalanx.models import ModelSpec
 from phalanx.observer import Observer
-from phalanx.plan import plan
+from phalanx.plan import Cost, bare, block_size, free_bytes, share, workers
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
+
+COPIES = 5  # of its parameters that a trial holds: they, their gradients, the kept ones, the optimizer's state
 
 
 def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
@@ -88,39 +91,67 @@ class Cohort:
 
     def abandon(self) -> dict[int, TrialResult]:
         """Ends all trials where they are; returns what each had reached, by position."""
-        self._place()
-        return self._results([block.abandon() for block in self.blocks])
+        ended = [block.abandon() for block in self.blocks]
+        for member in self.joining.items():
+            block = self._block(bare(member[1].model))
+            self._settle(block, [member])
+            ended.append(block.abandon())
+        self.joining = {}
+        return self._results(ended)
 
     def _results(self, ended: Sequence[dict[int, TrialResult]]) -> dict[int, TrialResult]:
         self.blocks = [block for block in self.blocks if block.running]
         return {position: result for results in ended for position, result in results.items()}
 
-    def _block(self) -> Block:
-        return Block(self.like, self.dataset, self.device, test=self.test)
+    def _block(self, model: ModelSpec | None = None) -> Block:
+        return Block(self.like, self.dataset, self.device, test=self.test, model=model)
+
+    def _size(self, model: ModelSpec) -> int:
+        return model.layout(self.dataset.n_features, self.dataset.n_classes).size
 
     def _place(self) -> None:
-        """Gives those that join a place: in blocks that have one free, then in new ones."""
-        self.plan = plan(self._block().stack, self.running, self.like.device)
-        waiting = list(self.joining.items())
-        for block in sorted(self.blocks, key=lambda block: block.running):
-            free = max(self.plan.size - block.running, 0)
-            self._settle(block, waiting[:free])
-            waiting = waiting[free:]
-        n_new = -(-len(waiting) // self.plan.size)
+        """Gives those that join a place: in blocks of their shape that have one free, then in new ones.
+
+        What does not fit into memory waits until others have ended.
+        """
+        if not self.joining:
+            return
+        waiting, self.joining = list(self.joining.items()), {}
+        cost = Cost(self._block().stack.batch_size, self.device.type)
+        there = [spec for block in self.blocks for spec in block.stack.specs]
+        flops = sum(cost.flops(self._size(spec.model)) for spec in [*there, *(spec for _, spec in waiting)])
+        self.workers = workers(self.device, self.like.device, len(there) + len(waiting), flops)
+        free = free_bytes(self.device)
+        for shape in share(waiting, [block.stack.model for block in self.blocks], self._size, cost):
+            n_bytes = 4 * self._size(shape.model) * COPIES
+            fits = max(free // n_bytes, 0 if self.blocks else 1)
+            members, late = shape.members[:fits], shape.members[fits:]
+            free -= n_bytes * len(members)
+            self.joining |= dict(late)
+            self._fill(shape.model, members, n_bytes, cost.flops(self._size(shape.model)))
+
+    def _fill(self, model: ModelSpec, members: Sequence[tuple[int, TrialSpec]], n_bytes: int, flops: float) -> None:
+        alike = sorted((b for b in self.blocks if bare(b.stack.model) == model), key=lambda block: block.running)
+        n_trials = len(members) + sum(block.running for block in alike)
+        size = block_size(self.device, n_trials, n_bytes, flops, self.workers.count)
+        for block in alike:
+            free = max(size - block.running, 0)
+            self._settle(block, members[:free])
+            members = members[free:]
+        n_new = -(-len(members) // size)
         for i in range(n_new):
-            self.blocks.append(self._block())
-            self._settle(self.blocks[-1], waiting[i::n_new])
-        self.joining = {}
+            self.blocks.append(self._block(model))
+            self._settle(self.blocks[-1], members[i::n_new])
 
     def _settle(self, block: Block, members: Collection[tuple[int, TrialSpec]]) -> None:
         if members:
             block.join([spec for _, spec in members], [position for position, _ in members])
 
     def _train(self) -> dict[int, EpochMetrics]:
-        """One epoch of every block, `plan.workers` of them at a time."""
-        n_workers = min(self.plan.workers, len(self.blocks))
+        """One epoch of every block, `workers.count` of them at a time."""
+        n_workers = min(self.workers.count, len(self.blocks))
         if n_workers < 2:
-            with threads(self.plan.threads):
+            with threads(self.workers.threads):
                 rows = [block.train_epoch(self.observer.on_step) for block in self.blocks]
         else:
             rows = self._train_in_threads(n_workers)
@@ -135,16 +166,19 @@ class Cohort:
             self.observer.on_step(epoch, step)
 
         def train(block: Block) -> dict[int, EpochMetrics]:
-            torch.set_num_threads(self.plan.threads)  # of this thread alone
+            torch.set_num_threads(self.workers.threads)  # of this thread alone
             return block.train_epoch(on_step)
 
         with ThreadPoolExecutor(n_workers) as pool:
             futures = [pool.submit(train, block) for block in self.blocks]
             try:
-                return [future.result() for future in futures]
-            except BaseException:
-                stopped.set()
-                raise
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                stopped.set()  # which those that are done no longer look at
+        for future in futures:
+            if isinstance(error := future.exception(), Exception) and not isinstance(error, _Stopped):
+                raise error
+        return [future.result() for future in futures]
 
 
 class _Stopped(Exception):

@@ -11,6 +11,7 @@ from torch import Tensor
 from phalanx.data import Split
 from phalanx.losses.stacked import StackedLoss
 from phalanx.models import Layout, ModelSpec
+from phalanx.models.base import Depths
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
 
@@ -101,15 +102,15 @@ def _rows(means_3T: Tensor) -> list[dict[str, float]]:
 
 
 @torch.no_grad()
-def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor) -> Tensor:
+def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, depths: Depths = None) -> Tensor:
     """Logits (T, N, C) of every trial on the same rows."""
     x_TND = x_ND.expand(len(params_TP), *x_ND.shape)
-    return model.forward(layout.views(params_TP), x_TND)
+    return model.forward(layout.views(params_TP), x_TND, depths=depths)
 
 
 @torch.no_grad()
 def evaluate(
-    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None
 ) -> list[dict[str, float]]:
     """Mean loss, accuracy and likelihood of each trial on `split`, in large batches."""
     n_trials, sums = len(params_TP), Sums(len(params_TP), params_TP.device)
@@ -117,6 +118,6 @@ def evaluate(
     n_rows = max(1, CHUNK_NUMBERS // (n_trials * widest))
     for x_BD, y_B in zip(split.x_ND.split(n_rows), split.y_N.split(n_rows), strict=True):
         y_TB = y_B.expand(n_trials, -1)
-        logits_TBC = logits(model, layout, params_TP, x_BD)
+        logits_TBC = logits(model, layout, params_TP, x_BD, depths)
         sums.add(logits_TBC, y_TB, loss(logits_TBC, y_TB), is_log_likelihood=loss.is_log_likelihood)
     return sums.means()

@@ -14,13 +14,14 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from phalanx.errors import Fault, SpecError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+S = TypeVar("S", bound="Spec")
 REQUIRED = "???"  # OmegaConf's mark for a value that has to be given
 
 
@@ -211,3 +212,9 @@ def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:
         )
         for name in names
     }
+
+
+def without_stacked(spec: S) -> S:
+    """`spec` with every stacked field at its default: equal for all that differ in nothing else."""
+    stacked_fields = [f for f in dataclasses.fields(spec) if f.metadata["law"].stacked]
+    return dataclasses.replace(spec, **{f.name: f.default for f in stacked_fields})

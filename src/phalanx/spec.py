@@ -74,7 +74,10 @@ class TrialSpec(Spec):
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
     """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
     mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.mixes)
-    return tuple((key, value) for key, law, value in walk(spec) if not law.stacked and not key.startswith(mixed))
+    padded = spec.model.padded()
+    return tuple(
+        (key, padded.get(key, value)) for key, law, value in walk(spec) if not law.stacked and not key.startswith(mixed)
+    )
 
 
 def parts_of(spec: TrialSpec) -> list[Spec]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phalanx.fields import stacked_values
 from phalanx.losses.stacked import StackedLoss
-from phalanx.models import Dropout
+from phalanx.models import Dropout, ModelSpec
 from phalanx.optimizers.base import clip
 from phalanx.schedules.stacked import StackedSchedule
 from phalanx.seeding import dropout_keys, permutations
@@ -26,12 +26,16 @@ class Stack:
     A trial may join or leave between epochs; each counts its own epochs. `like` says what is static.
     """
 
-    def __init__(self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device) -> None:
+    def __init__(
+        self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device,
+        model: ModelSpec | None = None,
+    ) -> None:  # fmt: skip
         self.like, self.device, self.n_train = like, device, n_train
+        self.n_features, self.n_classes = n_features, n_classes
         self.specs: list[TrialSpec] = []
         self.rows: list[int] = []
         self.epochs_done: list[int] = []
-        self.model, self.optimizer = like.model, like.optimizer
+        self.model, self.optimizer = model or like.model, like.optimizer
         self.layout = self.model.layout(n_features, n_classes)
         self.batch_size = min(like.trainer.batch_size or n_train, n_train)
         steps = n_train / self.batch_size
@@ -42,32 +46,56 @@ class Stack:
 
     def join(self, specs: Sequence[TrialSpec], rows: Sequence[int]) -> None:
         """Adds trials before their first epoch; `rows` are their positions in the cohort."""
-        fresh_TP = self.model.init(self.layout, [spec.seed for spec in specs]).to(self.device)
+        fresh_TP = self._initial(specs).to(self.device)
         self.params_TP = torch.cat([self.params_TP, fresh_TP])
         self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
         self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
         self.epochs_done = [*self.epochs_done, *[0] * len(specs)]
-        known, self.state = self.state, {}
-        self._describe()
-        self.state = self.optimizer.init(self.params_TP, self.columns)
-        for name, value in known.items():
-            if name in self.state:
-                self.state[name][: len(value)] = value
+        for name, known in self.state.items():
+            self.state[name] = torch.cat([known, known.new_zeros(len(specs), *known.shape[1:])])
+        # The deepest first, which is what the model wants.
+        self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.depth))
 
     def leave(self, keep: list[int]) -> None:
         """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
-        index = torch.tensor(keep, dtype=torch.int64, device=self.device)
-        self.specs, self.rows = [self.specs[i] for i in keep], [self.rows[i] for i in keep]
-        self.epochs_done = [self.epochs_done[i] for i in keep]
-        self.params_TP, self.kept_TP = self.params_TP[index], self.kept_TP[index]
-        if keep:
+        self._take(keep)
+
+    def _take(self, places: list[int]) -> None:
+        """The rows at these places, in this order, and what follows from who they are."""
+        if places != list(range(len(self.params_TP))):
+            index = torch.tensor(places, dtype=torch.int64, device=self.device)
+            self.params_TP, self.kept_TP = self.params_TP[index], self.kept_TP[index]
+            self.state = {name: value[index] for name, value in self.state.items()}
+            self.specs, self.rows = [self.specs[i] for i in places], [self.rows[i] for i in places]
+            self.epochs_done = [self.epochs_done[i] for i in places]
+        if places:
             self._describe()
-            needed = self.optimizer.init(self.params_TP[:0], self.columns)
-            self.state = {name: value[index] for name, value in self.state.items() if name in needed}
+
+    def _initial(self, specs: Sequence[TrialSpec]) -> Tensor:
+        """Initial parameters (T, P) on the CPU; those that a smaller network lacks are zero, and stay zero."""
+        flat_TP = torch.zeros(len(specs), self.layout.size)
+        for place, spec in enumerate(specs):
+            own = spec.model.init(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
+            if len(own) == self.layout.size:
+                flat_TP[place] = own
+            else:
+                flat_TP[place, self._places(spec)] = own
+        return flat_TP
+
+    def _places(self, spec: TrialSpec) -> Tensor:
+        return self.model.embedded(spec.model, self.n_features, self.n_classes)
+
+    def weights(self, spec: TrialSpec, flat_P: Tensor) -> dict[str, Tensor]:
+        """One trial's own tensors on the CPU, from its row."""
+        layout = spec.model.layout(self.n_features, self.n_classes)
+        own_P = flat_P.cpu().clone() if layout.size == self.layout.size else flat_P.cpu()[self._places(spec)]
+        return dict(zip(layout.names, (view[0] for view in layout.views(own_P[None])), strict=True))
 
     def _describe(self) -> None:
         """Everything that follows from who is in the stack. None stands for what is zero for all of them."""
         specs, device = self.specs, self.device
+        depths = [spec.model.depth for spec in specs]
+        self.depths = depths if min(depths) < self.model.depth else None
         self.hyper = stacked_values([spec.optimizer for spec in specs])
         self.columns = self.optimizer.columns(self.hyper, self.params_TP)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
@@ -76,6 +104,8 @@ class Stack:
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
         self.dropout = Dropout.of([getattr(spec.model, "dropout", 0.0) for spec in specs], self._keys, device)
+        needed = self.optimizer.init(self.params_TP, self.columns)
+        self.state = {name: self.state.get(name, value) for name, value in needed.items()}
         # Parameters and gradients are one flat buffer each; the layers are views into them.
         self.grads_TP = torch.empty_like(self.params_TP)
         self.low = None
@@ -88,14 +118,6 @@ class Stack:
         """The dropout keys (T,) of every layer."""
         seeds = [spec.seed for spec in self.specs]
         return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names) // 2)]
-
-    def flops_of(self, n_trials: int) -> float:
-        """Arithmetic of one step: two operations a weight and sample forward, four backward."""
-        return 6.0 * n_trials * self.layout.size * self.batch_size
-
-    def bytes_of(self, n_trials: int) -> int:
-        """What parameters, gradients, kept weights and optimizer state take."""
-        return 4 * (3 + len(self.state) or 2) * n_trials * self.layout.size
 
     def epoch_tables(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Learning rates (S, T) of the coming epoch, and the optimizer's tables (S, T, 1) for its steps."""
@@ -136,7 +158,7 @@ class Stack:
         return logits_TBC, loss_TB
 
     def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
-        logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout)
+        logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths)
         loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB

@@ -77,8 +77,12 @@ def smoothed(logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> Te
     if smoothing_T is None:
         return None
     n_classes, smoothing_T11 = logits_TBC.shape[-1], smoothing_T[:, None, None]
-    one_hot_TBC = F.one_hot(y_TB, n_classes).to(logits_TBC.dtype)
-    return one_hot_TBC * (1 - smoothing_T11) + smoothing_T11 / n_classes
+    return one_hot(logits_TBC, y_TB) * (1 - smoothing_T11) + smoothing_T11 / n_classes
+
+
+def one_hot(like_TBC: Tensor, y_TB: Tensor) -> Tensor:
+    """1 at the true class, else 0. torch's own looks at the numbers of the classes, for which a device has to stop."""
+    return torch.zeros_like(like_TBC).scatter_(-1, y_TB[..., None], 1.0)
 
 
 def softmax_nll(logits_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.fields import static
-from phalanx.losses.base import OUTPUTS, LossSpec
+from phalanx.losses.base import OUTPUTS, LossSpec, one_hot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +22,5 @@ class MSE(LossSpec):
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         if target_TBC is None:
-            target_TBC = F.one_hot(y_TB, output_TBC.shape[-1]).to(output_TBC.dtype)
+            target_TBC = one_hot(output_TBC, y_TB)
         return (output_TBC - target_TBC).square().mean(-1)

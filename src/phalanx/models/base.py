@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from phalanx.fields import Spec
 
+Depths = Sequence[int] | None
 Backward = Callable[[Tensor, Sequence[Tensor]], None]
 
 
@@ -60,12 +61,17 @@ class ModelSpec(Spec):
         """Initial parameters of one trial a seed, shape (T, P), float32 on the CPU."""
         raise NotImplementedError
 
-    def forward(self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """Logits (T, B, C) from the views of `Layout.views`; `dropout` only while training."""
+    def forward(
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
+    ) -> Tensor:
+        """Logits (T, B, C) from the views of `Layout.views`; `dropout` only while training.
+
+        `depths` says how deep each trial really is where they differ, the deepest first (see `padded`).
+        """
         raise NotImplementedError
 
     def tracked(
-        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
     ) -> tuple[Tensor, Backward]:
         """Logits, and a function that writes the gradients of `tensors` where it is told, given that of the logits.
 
@@ -74,13 +80,34 @@ class ModelSpec(Spec):
         """
         leaves = [tensor.detach().requires_grad_() for tensor in tensors]
         with torch.enable_grad():
-            logits_TBC = self.forward(leaves, x_TBD, dropout)
+            logits_TBC = self.forward(leaves, x_TBD, dropout, depths)
 
         def backward(grad_TBC: Tensor, into: Sequence[Tensor]) -> None:
             for target, grad in zip(into, torch.autograd.grad(logits_TBC, leaves, grad_TBC), strict=True):
                 target.copy_(grad)
 
         return logits_TBC.detach(), backward
+
+    def padded(self) -> dict[str, Any]:
+        """Static fields that may differ in a cohort, since smaller networks are padded with zeros that stay zero.
+
+        By key, with what still has to be equal in place of the value. A family that fills this in also has `depth`,
+        `enclosing` and `embedded`.
+        """
+        return {}
+
+    @property
+    def depth(self) -> int:
+        """How many hidden layers there are."""
+        return 0
+
+    def enclosing(self, others: Sequence[ModelSpec]) -> ModelSpec:
+        """The smallest network that this one and all others fit into."""
+        return self
+
+    def embedded(self, inner: ModelSpec, n_features: int, n_classes: int) -> Tensor:
+        """Where each parameter of `inner` lies in the flat row of this one: int64, shape (P of inner,)."""
+        return torch.arange(self.layout(n_features, n_classes).size)
 
 
 class Dropout:
@@ -97,8 +124,13 @@ class Dropout:
         return cls(torch.tensor(rates, dtype=torch.float32, device=device), keys()) if any(rates) else None
 
     def factors(self, layer: int, x_TBH: Tensor) -> Tensor:
-        """By what `x_TBH` is multiplied: 0 for the part of each trial's units that is dropped, else 1 / (1 - rate)."""
+        """By what `x_TBH` is multiplied: 0 for the part of each trial's units that is dropped, else 1 / (1 - rate).
+
+        `x_TBH` may hold the first trials alone.
+        """
         from phalanx.seeding import dropout_uniforms
 
-        uniform_TBH = dropout_uniforms(self.keys[layer], self.step_T, x_TBH.shape[1], x_TBH.shape[2])
-        return (uniform_TBH >= self.rate_T11) / (1.0 - self.rate_T11)
+        n_trials, n_batch, n_units = x_TBH.shape
+        rate_T11 = self.rate_T11[:n_trials]
+        uniform_TBH = dropout_uniforms(self.keys[layer][:n_trials], self.step_T[:n_trials], n_batch, n_units)
+        return ((uniform_TBH >= rate_T11) / (1.0 - rate_T11)).to(x_TBH.dtype)

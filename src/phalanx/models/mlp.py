@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.fields import stacked, static
-from phalanx.models.base import Backward, Dropout, Layout, ModelSpec
+from phalanx.models.base import Backward, Depths, Dropout, Layout, ModelSpec
 from phalanx.seeding import generator
 
 
@@ -27,6 +27,7 @@ class Activation:
     apply: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor] | None  # None: 1 everywhere
     of_output: bool = True  # whether the slope is a function of y or of z
+    keeps_zero: bool = True  # f(0) = 0
 
 
 def _gelu_slope(z: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ ACTIVATIONS = {
     "relu": Activation(torch.relu_, Tensor.sign_),  # y is 0 or positive, so that its sign is the slope
     "tanh": Activation(torch.tanh_, lambda y: y.square_().neg_().add_(1)),
     "gelu": Activation(F.gelu, _gelu_slope, of_output=False),
-    "sigmoid": Activation(torch.sigmoid_, lambda y: y.addcmul_(y, y, value=-1)),
+    "sigmoid": Activation(torch.sigmoid_, lambda y: y.addcmul_(y, y, value=-1), keeps_zero=False),
     "identity": Activation(lambda z: z, None),
 }
 
@@ -73,50 +74,106 @@ class MLP(ModelSpec):
                 bias_1H.uniform_(-bound, bound, generator=stream)
         return flat_TP
 
-    def forward(self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None) -> Tensor:
+    def forward(
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
+    ) -> Tensor:
         """Logits (T, B, C)."""
         activation = ACTIVATIONS[self.activation]
         for layer, (weight_THD, bias_TH) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
-            x_TBD = _linear(x_TBD, weight_THD, bias_TH)
-            if layer < len(self.hidden):
-                x_TBD = activation.apply(x_TBD)
-                if self._drops(layer, dropout):
-                    x_TBD = x_TBD * dropout.factors(layer, x_TBD)
-        return x_TBD
+            if layer == self.depth:
+                return _linear(x_TBD, weight_THD, bias_TH)
+            n, through_TBD = _reaching(layer, depths), x_TBD
+            x_TBD = activation.apply(_linear(x_TBD[:n], weight_THD[:n], bias_TH[:n]))
+            if self._drops(layer, dropout):
+                x_TBD = x_TBD * dropout.factors(layer, x_TBD)
+            x_TBD = _past(x_TBD, through_TBD, n)
+        raise AssertionError("the last layer returns")
 
     def tracked(
-        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
     ) -> tuple[Tensor, Backward]:
         """As in the base class, by hand: two products a layer and the slopes, straight into the gradients' buffer."""
         activation = ACTIVATIONS[self.activation]
         weights, biases = tensors[::2], tensors[1::2]
         inputs, kept, factors = [], [], []  # a layer's input; what its slope is taken of; its dropout
-        for layer, (weight_THD, bias_TH) in enumerate(zip(weights, biases, strict=True)):
+        for layer in range(self.depth):
+            n = _reaching(layer, depths)
             inputs.append(x_TBD)
-            x_TBD = z_TBH = _linear(x_TBD, weight_THD, bias_TH)
-            if layer < len(self.hidden):
-                x_TBD = activation.apply(z_TBH)
-                kept.append(x_TBD if activation.of_output else z_TBH)
-                factors.append(dropout.factors(layer, x_TBD) if self._drops(layer, dropout) else None)
-                if factors[-1] is not None:
-                    x_TBD = x_TBD * factors[-1]
+            z_TBH = _linear(x_TBD[:n], weights[layer][:n], biases[layer][:n])
+            y_TBH = activation.apply(z_TBH)
+            kept.append(y_TBH if activation.of_output else z_TBH)
+            factors.append(dropout.factors(layer, y_TBH) if self._drops(layer, dropout) else None)
+            x_TBD = _past(y_TBH if factors[-1] is None else y_TBH * factors[-1], x_TBD, n)
+        inputs.append(x_TBD)
 
         def backward(grad_TBH: Tensor, into: Sequence[Tensor]) -> None:
-            for layer in reversed(range(len(weights))):
-                torch.bmm(grad_TBH.transpose(1, 2), inputs.pop(), out=into[2 * layer])
-                torch.sum(grad_TBH, 1, out=into[2 * layer + 1])
-                if layer:
-                    grad_TBH = torch.bmm(grad_TBH, weights[layer])
-                    if factors[layer - 1] is not None:
-                        grad_TBH.mul_(factors[layer - 1])
+            for layer in reversed(range(self.depth + 1)):
+                n = _reaching(layer, depths) if layer < self.depth else None
+                through_TBH, grad_TBH = grad_TBH, grad_TBH[:n]
+                if layer < self.depth:
+                    if factors[layer] is not None:
+                        grad_TBH = grad_TBH.mul_(factors[layer])
                     if activation.slope is not None:
-                        grad_TBH.mul_(activation.slope(kept.pop()))
+                        grad_TBH = grad_TBH.mul_(activation.slope(kept.pop()))
+                _gradients(grad_TBH, inputs.pop()[:n], into[2 * layer], into[2 * layer + 1], n)
+                if layer:
+                    grad_TBH = _past(torch.bmm(grad_TBH, weights[layer][:n]), through_TBH, n)
 
-        return x_TBD, backward
+        return _linear(x_TBD, weights[-1], biases[-1]), backward
 
     def _drops(self, layer: int, dropout: Dropout | None) -> bool:
-        return dropout is not None and (self.dropout_at == "all" or layer == len(self.hidden) - 1)
+        return dropout is not None and (self.dropout_at == "all" or layer == self.depth - 1)
+
+    def padded(self) -> dict[str, Any]:
+        """Any widths and depths, where a unit without weights stays zero; one depth if only the last layer drops."""
+        if not ACTIVATIONS[self.activation].keeps_zero:
+            return {}
+        return {"model.hidden": self.depth if self.dropout_at == "last" else None}
+
+    @property
+    def depth(self) -> int:
+        return len(self.hidden)
+
+    def enclosing(self, others: Sequence[ModelSpec]) -> MLP:
+        """What a shallower network has computed is carried past the layers it lacks, which are wide enough for it."""
+        members = [self, *others]
+        depth = max(model.depth for model in members)
+        hidden = (max(model.hidden[min(layer, model.depth - 1)] for model in members) for layer in range(depth))
+        return replace(self, hidden=tuple(hidden))
+
+    def embedded(self, inner: ModelSpec, n_features: int, n_classes: int) -> Tensor:
+        layout = self.layout(n_features, n_classes)
+        views = layout.views(torch.arange(layout.size)[None])
+        places = []
+        for layer, shape in enumerate(inner.layout(n_features, n_classes).shapes[::2]):
+            outer = layer if layer < inner.depth else self.depth
+            places += [views[2 * outer][0, : shape[0], : shape[1]], views[2 * outer + 1][0, : shape[0]]]
+        return torch.cat([place.reshape(-1) for place in places])
 
 
 def _linear(x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor) -> Tensor:
     return torch.baddbmm(bias_TH[:, None], x_TBD, weight_THD.transpose(1, 2))
+
+
+def _gradients(grad_TBH: Tensor, x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor, n: int | None) -> None:
+    """Writes a layer's gradients; zero for the trials after the first `n`, which lack the layer."""
+    torch.bmm(grad_TBH.transpose(1, 2), x_TBD, out=weight_THD[:n])
+    torch.sum(grad_TBH, 1, out=bias_TH[:n])
+    if n is not None:
+        weight_THD[n:].zero_()
+        bias_TH[n:].zero_()
+
+
+def _reaching(layer: int, depths: Depths) -> int | None:
+    """How many trials have the hidden layer, the deepest being first; None for all of them."""
+    n = None if depths is None else sum(depth > layer for depth in depths)
+    return None if depths is None or n == len(depths) else n
+
+
+def _past(x_TBH: Tensor, through_TBD: Tensor, n: int | None) -> Tensor:
+    """`x_TBH` of the first `n` trials, followed by what the others carry past the layer, in the layer's width."""
+    if n is None:
+        return x_TBH
+    width = x_TBH.shape[-1]
+    rest_TBD = through_TBD[n:, :, :width]
+    return torch.cat([x_TBH, F.pad(rest_TBD, (0, width - rest_TBD.shape[-1]))])

@@ -1,0 +1,153 @@
+"""How a cohort is divided: by shape, by memory, over cores. None of it may show in a trial's numbers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from test_step import assert_close, mixed
+
+from phalanx import MLP, Observer, Status, TrainerSpec, TrialSpec, plan
+from phalanx import cohort as cohorts
+from phalanx.cohort import Cohort
+from phalanx.device import DeviceSpec
+from phalanx.errors import TrainingInterrupted
+from phalanx.plan import Cost, Workers, block_size, share, workers
+from phalanx.training import train_cohort, train_trial
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def two_workers(monkeypatch):
+    """Every cohort of more than one trial in two blocks, each in a thread."""
+    monkeypatch.setattr(plan, "WORKER_FLOPS", 0.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+
+def size_of(model):
+    return model.layout(64, 10).size
+
+
+def waiting(*hidden):
+    return [(i, TrialSpec(model=MLP(hidden=h), seed=i)) for i, h in enumerate(hidden)]
+
+
+def divided(shapes):
+    return [(shape.model.hidden, [position for position, _ in shape.members]) for shape in shapes]
+
+
+def test_small_networks_are_padded_to_the_larger_ones_shape():
+    shapes = share(waiting((8,), (16,), (8, 8), (8,)), [], size_of, Cost(32, "cpu"))
+    assert divided(shapes) == [((16, 16), [1, 2, 0, 3])]
+
+
+def test_a_network_for_which_padding_costs_more_than_a_block_has_its_own():
+    shapes = share(waiting((8,), (1000,), (1000,), (9,)), [], size_of, Cost(32, "cpu"))
+    assert divided(shapes) == [((1000,), [1, 2]), ((9,), [3, 0])]
+    on_gpu = share(waiting((8,), (1000,), (1000,), (9,)), [], size_of, Cost(32, "cuda"))
+    assert divided(on_gpu) == [((1000,), [1, 2, 3, 0])]
+
+
+def test_a_stack_that_trains_already_takes_in_what_fits_and_is_not_widened():
+    running = [MLP(hidden=(16, 16), dropout=0.5)]
+    assert divided(share(waiting((8,), (16, 17)), running, size_of, Cost(32, "cpu"))) == [
+        ((16, 16), [0]),
+        ((16, 17), [1]),
+    ]
+
+
+def test_networks_that_cannot_be_padded_have_a_block_for_each_shape():
+    trials = [(i, TrialSpec(model=MLP(hidden=(8 + i,), activation="sigmoid"))) for i in range(2)]
+    assert divided(share(trials, [], size_of, Cost(32, "cuda"))) == [((9,), [1]), ((8,), [0])]
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "flops", "threads", "expected"),
+    [
+        (1, 1e6, 2, Workers(1, 1)),
+        (1, 1e9, 2, Workers(1, 2)),
+        (64, 1e7, 2, Workers(1, 1)),
+        (64, 4e7, 2, Workers(2, 1)),
+        (64, 4e7, 1, Workers(1, 1)),
+        (64, 4e7, 4, Workers(1, 4)),
+    ],
+)
+def test_cores_are_workers_where_there_is_work_for_all(n_trials, flops, threads, expected):
+    assert workers(CPU, DeviceSpec(threads=threads), n_trials, flops) == expected
+
+
+def test_a_block_stays_near_the_core():
+    assert block_size(CPU, 64, 30_000, 5e5, 2) == 32
+    assert block_size(CPU, 64, 2 << 20, 5e7, 2) == 4
+    assert block_size(CPU, 8, 100 << 20, 1e9, 2) == 1
+    assert block_size(torch.device("cuda"), 500, 100 << 20, 1e9, 1) == 500
+
+
+def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers):
+    specs = mixed(7)
+    cohort = Cohort(specs[0], dataset)
+    cohort.join(specs)
+    cohort.epoch()
+    assert len(cohort.blocks) == 2
+    for spec, result in zip(specs, train_cohort(specs, dataset), strict=True):
+        assert_close(result, train_trial(spec, dataset))
+
+
+def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
+    specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2 + i % 2)) for i in range(7)]
+    one = 4 * cohorts.COPIES * specs[0].model.layout(dataset.n_features, dataset.n_classes).size
+    most = []
+    monkeypatch.setattr(cohorts, "free_bytes", lambda device: 3 * one if not most else one)
+
+    class Watcher(Observer):
+        def on_epoch(self, rows):
+            most.append(len(rows))
+            return ()
+
+    results = train_cohort(specs, dataset, Watcher())
+    assert max(most) < 7
+    for spec, result in zip(specs, results, strict=True):
+        assert_close(result, train_trial(spec, dataset))
+
+
+def test_an_interrupt_ends_every_thread_and_keeps_what_was_reached(dataset, two_workers):
+    specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=50)) for i in range(4)]
+
+    class Impatient(Observer):
+        def on_epoch(self, rows):
+            if next(iter(rows.values())).epoch == 3:
+                raise KeyboardInterrupt
+            return ()
+
+    with pytest.raises(TrainingInterrupted) as caught:
+        train_cohort(specs, dataset, Impatient())
+    assert [(r.status, r.epochs) for r in caught.value.results] == [(Status.FAILED, 3)] * 4
+
+
+def test_an_error_in_one_thread_ends_the_epoch_of_all_and_is_passed_on(dataset, two_workers):
+    specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=50, batch_size=2)) for i in range(4)]
+    seen, start = [], threading.Barrier(2, timeout=30)
+
+    class Broken(Observer):
+        def on_step(self, epoch, step):
+            if step == 1:
+                start.wait()
+            seen.append((threading.get_ident(), step))
+            if step == 5 and threading.get_ident() == seen[0][0]:
+                raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        train_cohort(specs, dataset, Broken())
+    last = dict(seen)
+    assert len(last) == 2
+    assert max(last.values()) < dataset.train.y_N.shape[0] // 2
+
+
+def test_trials_that_never_began_are_interrupted_too(dataset):
+    cohort = Cohort(TrialSpec(), dataset)
+    cohort.join([TrialSpec(), replace(TrialSpec(), seed=1)])
+    assert [r.epochs for r in cohort.abandon().values()] == [0, 0]
+    assert cohort.running == 0
