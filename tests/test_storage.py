@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from phalanx.errors import RequestError
+from phalanx.errors import RequestError, StorageLost
 from phalanx.study import storage
 from phalanx.study.storage import engine_for, in_memory, open_storage, patiently, redact, shown
 
@@ -348,7 +348,7 @@ def test_patience_ends(monkeypatch):
     def call():
         raise lost()
 
-    with pytest.raises(StorageInternalError):
+    with pytest.raises(StorageLost, match="server closed the connection; everything finished is kept"):
         patiently(call)
     assert slept == sorted(slept)
     assert 25 < sum(slept) < 40

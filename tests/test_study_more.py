@@ -141,6 +141,51 @@ def test_a_crash_says_nothing_about_its_point_and_a_divergence_does():
     assert evaluated.count("tail") == 1 < sides.count("tail")
 
 
+# A database that comes and goes
+
+
+class Unreliable:
+    """A storage whose n-th call loses its connection, before or after its work is done."""
+
+    def __init__(self, lost_at, worked):
+        self.inner, self.calls, self.lost_at, self.worked = optuna.storages.InMemoryStorage(), 0, lost_at, worked
+
+    def __getattr__(self, name):
+        method = getattr(self.inner, name)
+
+        def call(*args, **kwargs):
+            self.calls += 1
+            if self.calls != self.lost_at:
+                return method(*args, **kwargs)
+            if self.worked:
+                method(*args, **kwargs)
+            raise optuna.exceptions.StorageInternalError("the server closed the connection")
+
+        return call
+
+
+@pytest.mark.parametrize("worked", [False, True])
+def test_a_connection_lost_at_any_call_costs_nothing(worked, monkeypatch):
+    monkeypatch.setattr("phalanx.study.storage.PAUSES_S", (0,))
+    monkeypatch.setattr("phalanx.study.loop.NOTED_EVERY_S", 0)
+
+    def evaluate(proposals):
+        return [Outcome(None, "x", failure=Failure.DIVERGED) if p.number == 1 else Outcome((1.0,)) for p in proposals]
+
+    for lost_at in range(1, 500):
+        storage = Unreliable(0, worked)
+        study = optuna.create_study(storage=storage, study_name="s", sampler=optuna.samplers.RandomSampler(seed=0))
+        study.enqueue_trial({"side": "head"})
+        storage.calls, storage.lost_at = 0, lost_at
+        space = suggest_from({**COIN, "x": CategoricalDistribution([1, 2])})
+        ending = run_study(study, space, evaluate, budget=Budget(6, n_jobs=2))
+        assert (ending, n_finished(study)) == ("n_trials=6 reached", 6)
+        if storage.calls < lost_at:
+            break
+        assert [len(trial.params) for trial in study.trials] == [2] * 6
+    assert 50 < lost_at < 499
+
+
 # Start points
 
 

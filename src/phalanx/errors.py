@@ -59,6 +59,10 @@ class StudyFailed(PhalanxError):
     """A search ended without a single value."""
 
 
+class StorageLost(PhalanxError):
+    """The database of a study was there, and does not answer any more."""
+
+
 class TrialTimeout(PhalanxError):
     """A trial trained longer than it may."""
 

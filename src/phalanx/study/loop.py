@@ -7,11 +7,12 @@ it could be told is told first.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -61,7 +62,8 @@ class _Search:
         self, study: optuna.Study, suggest: Suggest, evaluator: Evaluator, budget: Budget,
         recorded: Callable[[int], Outcome | None], reused: Callable[[Proposal, int], None], leases: Leases,
     ) -> None:  # fmt: skip
-        budget.check(len(study.directions))
+        self.directions = patiently(lambda: study.directions)
+        budget.check(len(self.directions))
         self.study, self.suggest, self.evaluator, self.budget = study, suggest, evaluator, budget
         self.recorded, self.reused, self.leases = recorded, reused, leases
         self.flying: dict[int, Proposal] = {}
@@ -70,7 +72,7 @@ class _Search:
         self.open: list[int] = []  # numbers of those that have not
         self.n_looked_at = 0
         self.waiting: dict[int, list[Proposal]] = {}  # proposals by the number of the equal one in flight
-        self.seconds, self.clock = study.user_attrs.get(SECONDS, 0.0), time.monotonic()
+        self.seconds, self.clock = self._noted(SECONDS, 0.0), time.monotonic()
         self.noted = self.seconds
 
     def run(self) -> str:
@@ -91,7 +93,7 @@ class _Search:
             for number in self.flying:
                 live.pop((self.study.study_name, number), None)
             with suppress(Exception):  # a lost database must not hide what ended the search
-                self._note_seconds(at_once=True)
+                self.study.set_user_attr(SECONDS, self._elapsed())
                 self.leases.release_all()
 
     def _fill(self) -> str | None:
@@ -100,11 +102,11 @@ class _Search:
         ending = None
         while len(self.flying) < self.budget.n_jobs:
             with self.leases.alone():
-                ending, proposal = self._next()
-            if proposal is None:
+                # Tried again, it takes up what an earlier try had asked for and could not draw.
+                ending, proposals = patiently(self._next, self.budget.n_jobs - len(self.flying))
+            if not proposals:
                 break
-            if self._takes_off(proposal):
-                batch.append(proposal)
+            batch += [proposal for proposal in proposals if self._takes_off(proposal)]
         if batch:
             self.evaluator.submit(batch)
         return ending
@@ -119,19 +121,19 @@ class _Search:
             self.waiting.setdefault(twin, []).append(proposal)
         return twin is None
 
-    def _next(self) -> tuple[str | None, Proposal | None]:
-        """Why the study ends, or the next point, or neither while others have the rest in hand."""
+    def _next(self, wanted: int) -> tuple[str | None, list[Proposal]]:
+        """Why the study ends, or up to `wanted` points, or none while others have the rest in hand."""
         trials = self._look()
-        ending = self.budget.spent(self.done, self.study.directions, self._elapsed())
+        ending = self.budget.spent(self.done, self.directions, self._elapsed())
         if ending is not None:
-            return ending, None
-        proposal = self._interrupted(trials)
-        if proposal is not None:
-            return None, proposal
-        if self.study.user_attrs.get(EXHAUSTED):
+            return ending, []
+        proposals = list(itertools.islice(self._interrupted(trials), wanted))
+        if proposals:
+            return None, proposals
+        if self._noted(EXHAUSTED):
             running = any(trial.state == TrialState.RUNNING for trial in trials)
-            return (None if running else "every point of the space is evaluated"), None
-        return None, self._fresh(trials)
+            return (None if running else "every point of the space is evaluated"), []
+        return None, self._fresh(trials, wanted)
 
     def _look(self) -> list[FrozenTrial]:
         """The trials that have not ended; of those that have since the last look, the study's own join `done`.
@@ -151,8 +153,8 @@ class _Search:
     def _trials(self) -> list[FrozenTrial]:
         return patiently(self.study.get_trials, False)
 
-    def _interrupted(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
-        """A trial whose driver is gone: told where its result was written, else proposed again."""
+    def _interrupted(self, trials: Sequence[FrozenTrial]) -> Iterator[Proposal]:
+        """Trials whose driver is gone: told where their result was written, else proposed again."""
         for stored in trials:
             if stored.state != TrialState.RUNNING or stored.number in self.flying:
                 continue
@@ -164,20 +166,21 @@ class _Search:
             outcome = self.recorded(stored.number) if stored.user_attrs.get(DRAWN) else None
             if outcome is None:
                 log.info("trial %d was interrupted and is evaluated again", stored.number)
-                return self._draw(trial, attempt)
-            live[self.study.study_name, stored.number] = trial
-            self._tell(Proposal(stored.number, stored.params, attempt), outcome)
-        return None
+                yield self._draw(trial, attempt)
+            else:
+                live[self.study.study_name, stored.number] = trial
+                self._tell(Proposal(stored.number, stored.params, attempt), outcome)
 
-    def _fresh(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
+    def _fresh(self, trials: Sequence[FrozenTrial], wanted: int) -> list[Proposal]:
         taken = len(self.done) + sum(trial.state == TrialState.RUNNING for trial in trials)
-        if taken >= self.budget.n_trials:
-            return None
-        trial = patiently(self.study.ask)
+        return [self._ask() for _ in range(min(wanted, self.budget.n_trials - taken))]
+
+    def _ask(self) -> Proposal:
+        trial = self.study.ask()
         return self._draw(trial, self.leases.claim(trial.number) or 1)
 
     def _draw(self, trial: optuna.Trial, attempt: int) -> Proposal:
-        """Draws what is not drawn yet: a driver may have been killed between two parameters."""
+        """Draws what is not drawn yet: a driver may have been killed, or cut off, between two parameters."""
         self.suggest(trial)
         trial.set_user_attr(DRAWN, True)
         live[self.study.study_name, trial.number] = trial
@@ -190,7 +193,7 @@ class _Search:
             return False
         number, outcome = found
         log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
-        live[self.study.study_name, proposal.number].set_user_attr(SAME_AS, number)
+        patiently(live[self.study.study_name, proposal.number].set_user_attr, SAME_AS, number)
         self.reused(proposal, number)
         self._tell(proposal, outcome)
         return True
@@ -225,7 +228,7 @@ class _Search:
         values = outcome.values
         bad = values is None or not all(map(math.isfinite, values))
         if outcome.failure is not None and trial is not None:
-            trial.set_user_attr(FAILURE, str(outcome.failure))
+            patiently(trial.set_user_attr, FAILURE, str(outcome.failure))
         state = TrialState.PRUNED if outcome.pruned else TrialState.FAIL if bad else TrialState.COMPLETE
         try:
             # A lost connection may hide that an earlier try went through, hence the last argument.
@@ -234,30 +237,34 @@ class _Search:
             # So do samplers of finite spaces speak that know no further point; the trial is told all the same.
             if "Study.stop" not in str(error):
                 raise
-            self.study.set_user_attr(EXHAUSTED, True)
+            patiently(self.study.set_user_attr, EXHAUSTED, True)
+
+    def _noted(self, mark: str, default: Any = None) -> Any:
+        """A mark on the study."""
+        return patiently(lambda: self.study.user_attrs.get(mark, default))
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.clock
 
-    def _note_seconds(self, *, at_once: bool = False) -> None:
-        if at_once or self._elapsed() - self.noted >= NOTED_EVERY_S:
+    def _note_seconds(self) -> None:
+        if self._elapsed() - self.noted >= NOTED_EVERY_S:
             self.noted = self._elapsed()
-            self.study.set_user_attr(SECONDS, self.noted)
+            patiently(self.study.set_user_attr, SECONDS, self.noted)
 
 
 def n_finished(study: optuna.Study) -> int:
     """How many of the study's own trials have ended, well or not."""
-    return len(own(study.get_trials(deepcopy=False, states=FINISHED)))
+    return len(own(patiently(study.get_trials, False, FINISHED)))
 
 
 def n_valued(study: optuna.Study) -> int:
     """How many of them came to a value, whole or pruned."""
-    return len(own(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
+    return len(own(patiently(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
 
 
 def summary(study: optuna.Study) -> dict[str, Any]:
     """The content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
-    done = own(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    done = own(patiently(study.get_trials, False, (TrialState.COMPLETE,)))
     if len(study.directions) > 1:
         front = [t for t in study.best_trials if WARM not in t.user_attrs]
         return {

@@ -21,7 +21,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from phalanx.errors import Fault, RequestError
+from phalanx.errors import Fault, RequestError, StorageLost
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -56,7 +56,8 @@ def open_storage(url: str | None) -> optuna.storages.BaseStorage:
 def patiently(call: Callable[..., T], *args: Any) -> T:
     """What `call(*args)` returns; it is tried again for about 30 s while the connection to the database is lost.
 
-    The call may have done its work before the connection broke, so it has to be one that can be repeated.
+    The call may have done its work before the connection broke, so it has to be one that can be repeated. Raises
+    `StorageLost` when patience ends.
     """
     for pause in PAUSES_S:
         try:
@@ -66,7 +67,15 @@ def patiently(call: Callable[..., T], *args: Any) -> T:
                 raise
             log.warning("the study's storage does not answer, next try in %g s: %s", pause, reason(error))
         time.sleep(pause)
-    return call(*args)
+    try:
+        return call(*args)
+    except Exception as error:
+        if not _lost(error):
+            raise
+        raise StorageLost(
+            f"the study's storage does not answer: {reason(error)}; everything finished is kept, and the same command "
+            "goes on once it answers"
+        ) from error
 
 
 def _lost(error: Exception) -> bool:
