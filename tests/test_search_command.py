@@ -15,7 +15,8 @@ import time
 import optuna
 import pytest
 from conftest import ROOT
-from test_train_command import QUICK, TRAIN, environment, result_of, train
+from forked import train
+from test_train_command import QUICK, TRAIN, environment, result_of
 
 from phalanx.config import read_yaml
 from phalanx.study import n_finished
@@ -171,6 +172,37 @@ WRONG = {
     "a start point outside": (
         [LR, "hydra.sweeper.enqueue=[{optimizer.lr: 5}]"], ["hydra.sweeper.enqueue[0].optimizer.lr must be from 0.001 to 0.1"],
     ),
+    "values that are no list or mapping": (
+        [
+            LR, "hydra.sweeper.enqueue={optimizer.lr: 0.1}", "hydra.sweeper.conditions=3", "hydra.sweeper.params=[x]",
+            "hydra.sweeper.warm_start={study: x}",
+        ],
+        [
+            "4 faults", "enqueue must be null or a list", "conditions must be null or a map", "params must be null or a map",
+            "warm_start must be null, the name",
+        ],
+    ),
+    "a list of points that are none": ([LR, "hydra.sweeper.enqueue=[3]"], ["hydra.sweeper.enqueue must be"]),
+    "true for a number": ([LR, "hydra.sweeper.repeats=true"], ["hydra.sweeper.repeats must be a whole number"]),
+    "ranges that hold nothing": (
+        ["optimizer.lr=interval(0.1,0.01)", "model.dropout=tag(log,interval(0,0.5))", "trainer.epochs=range(3,3)"],
+        ["3 faults", "optimizer.lr=interval(0.1,0.01) cannot", "model.dropout=tag(log", "trainer.epochs=range(3,3)"],
+    ),
+    "a grid of an interval": (
+        [LR, "loss=choice(nll,mse)", "hydra/sweeper/sampler=grid"], ["and optimizer.lr has no end", "sampler=qmc"],
+    ),
+    "an option that the sampler does not know": (
+        [LR, "+hydra.sweeper.sampler.speed=1"], ["hydra.sweeper.sampler cannot be made of these options", "'speed'"],
+    ),
+    "an option that auto does not know": (
+        [LR, "hydra/sweeper/sampler=auto", "+hydra.sweeper.sampler.speed=1"], ["hydra.sweeper.sampler cannot", "'speed'"],
+    ),
+    "an option that the pruner does not know": (
+        [LR, "hydra/sweeper/pruner=median", "+hydra.sweeper.pruner.speed=1"], ["hydra.sweeper.pruner cannot", "'speed'"],
+    ),
+    "a space of nowhere": (
+        [LR, "hydra.sweeper.custom_search_space=no.where"], ["hydra.sweeper.custom_search_space=no.where must be"],
+    ),
     "a journal in a relative place": ([LR, "hydra.sweeper.storage=journal://study.log"], ["hydra.sweeper.storage"]),
     "a database that is not there": (
         [LR, "hydra.sweeper.storage=sqlite:////nowhere/at/all/study.db"], ["hydra.sweeper.storage"],
@@ -185,7 +217,7 @@ def test_a_wrong_search_is_refused_before_the_first_trial(case, tmp_path):
     for text in words:
         assert text in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert not list(sweep_of(tmp_path).glob("*/result.json"))
+    assert not sweep_of(tmp_path).exists()
 
 
 def test_failures_are_shown_counted_and_do_not_stop_the_search(tmp_path):
@@ -305,11 +337,23 @@ def test_a_configuration_written_for_the_stock_plugin_runs_unchanged(tmp_path):
 def test_a_literal_password_in_a_file_is_refused_before_anything_is_written(tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     url = "postgresql+psycopg://me:tr0ub4dor@localhost/study"
-    text = f"# @package _global_\nhydra: {{sweeper: {{storage: '{url}'}}}}\n"
+    query = "postgresql+psycopg://localhost/study?user=me&password=tr0ub4dor"
+    text = (
+        f"# @package _global_\nhydra:\n  sweeper: {{storage: '{url}', warm_start: {{study_name: x, storage: '{query}'}}}}\n"
+        f"  job: {{env_set: {{MLFLOW_TRACKING_URI: '{url}'}}}}\ntracking: {{uri: '{url}'}}\n"
+    )
     (tmp_path / "mine" / "experiment" / "shared.yaml").write_text(text)
-    refused = search("--config-dir", "mine", "experiment=shared", LR, cwd=tmp_path, check=2)
-    assert "hydra.sweeper.storage=postgresql+psycopg://***:***@localhost/study holds a password" in refused.stderr
-    assert not (tmp_path / "outputs").exists()
+    for kind in (["-m", "hydra/sweeper=optuna", LR], ["-m", "seed=1,2"], []):
+        refused = train(*kind, *QUICK, "--config-dir", "mine", "experiment=shared", cwd=tmp_path, check=2)
+        assert "4 faults" in refused.stderr
+        for shown in (
+            "hydra.sweeper.storage=postgresql+psycopg://***:***@localhost/study holds a password",
+            "hydra.sweeper.warm_start.storage=postgresql+psycopg://localhost/study?user=me&password=*** holds",
+            "hydra.job.env_set.MLFLOW_TRACKING_URI=postgresql", "tracking.uri=postgresql",
+        ):  # fmt: skip
+            assert shown in refused.stderr
+        assert "tr0ub4dor" not in refused.stderr + refused.stdout
+        assert not (tmp_path / "outputs").exists()
 
 
 # Kills

@@ -49,7 +49,7 @@ def _sweep_name(study_name: Any) -> str:
     if study_name is None:
         return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(3)}"
     name = str(study_name)
-    if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\\0") or len(name) > 100:
+    if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\?\0") or len(name) > 100:
         raise RequestError(
             f"hydra.sweeper.study_name must be a plain folder name of at most 100 characters, got {name!r}; "
             "try hydra.sweeper.study_name=first"

@@ -8,11 +8,10 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,9 +21,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.phalanx._secrets import refuse_in_arguments
 from phalanx.errors import PhalanxError, RequestError
 
-PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s$]+@")  # user:password@ in a URL, not an interpolation
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
@@ -73,7 +72,7 @@ def main(app: Callable[[], Any]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        refuse_secrets(sys.argv[1:])
+        refuse_in_arguments(sys.argv[1:])
         app()
     except KeyboardInterrupt:
         print("interrupted: everything finished so far is kept", file=sys.stderr)
@@ -83,23 +82,6 @@ def main(app: Callable[[], Any]) -> NoReturn:
             traceback.print_exc()
         leave(error)
     sys.exit(0)
-
-
-def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Raises `RequestError` for a password in a literal URL, which Hydra would write into four files of every job."""
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if PASSWORD.search(value):
-            raise RequestError(holds_password(key, value))
-
-
-def holds_password(key: str, value: str) -> str:
-    """What is said of a literal password under `key`."""
-    shown = PASSWORD.sub("://***:***@", value)
-    return (
-        f"{key}={shown} holds a password, which would be written into the files of every run; put the URL "
-        f"into an environment variable and type '{key}=${{oc.env:NAME}}'"
-    )
 
 
 def leave(error: Exception) -> NoReturn:

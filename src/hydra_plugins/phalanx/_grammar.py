@@ -17,6 +17,8 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from phalanx.errors import SpecError
+
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -47,13 +49,14 @@ class Space:
 def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
     """Later arguments win over earlier ones with the same key, so a command line overrides a config.
 
-    `loader` is what `glob()` looks through.
+    `loader` is what `glob()` looks through. Raises one `SpecError` with every value that is no distribution.
     """
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
     texts: dict[str, Mapping[str, str]] = {}
     order: dict[str, None] = {}
     deletions: list[str] = []
+    faults: list[str] = []
     for override in OverridesParser.create(config_loader=loader).parse_overrides(list(arguments)):
         key = override.get_key_element()
         if override.is_delete():
@@ -61,12 +64,17 @@ def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space
             deletions.append(key)
         elif override.is_sweep_override():
             fixed.pop(key, None)
-            distributions[key], texts[key] = _distribution(override)
+            try:
+                distributions[key], texts[key] = _distribution(override)
+            except (ValueError, HydraException) as error:
+                faults.append(f"{override.input_line} cannot be searched: {error}")
         else:
             distributions.pop(key, None)
             fixed[key] = override.get_value_element_as_str()
         order.pop(key, None)
         order[key] = None
+    if faults:
+        raise SpecError(faults)
     return Space(distributions, fixed, tuple(deletions), texts=texts, order=tuple(order))
 
 

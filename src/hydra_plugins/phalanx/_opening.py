@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -48,8 +50,10 @@ def open_agreed(request: Request, config: DictConfig) -> Opened:
     difference.
     """
     fingerprint, asked = _fingerprint(request, config), request.options.study_name
+    pruner = _pruner(request)
+    _sampler(request, None)  # what is wrong with its options is said before anything is written
     for turn in itertools.count(2):
-        opened = _open(request, config)
+        opened = _open(request, config, pruner)
         if request.options.on_mismatch == "error":
             agree(opened.study, fingerprint, request.directions)
         differing = differences(opened.study, fingerprint, request.directions)
@@ -101,25 +105,47 @@ def _rename(config: DictConfig, name: str) -> None:
     OmegaConf.clear_cache(config)  # the folder follows the name
 
 
-def _open(request: Request, config: DictConfig) -> Opened:
+def _open(request: Request, config: DictConfig, pruner: Any) -> Opened:
     paths = SweepPaths(Path(config.hydra.sweep.dir))
     paths.root.mkdir(parents=True, exist_ok=True)
     url = request.options.storage or f"sqlite:///{paths.storage.resolve()}"
-    options = request.options.pruner
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        pruner = None if options is None else instantiate(options, _execution_whitelist_=PRUNERS)
+    try:
         study = open_study(config.hydra.sweeper.study_name or paths.root.name, url, request.directions, None, pruner)
-        study.sampler, n_trials = _sampler(request, len(study.get_trials(deepcopy=False)))
+    except RequestError:
+        with contextlib.suppress(OSError):
+            paths.root.rmdir()  # only if nothing is in it
+        raise
+    study.sampler, n_trials = _sampler(request, len(study.get_trials(deepcopy=False)))
     return Opened(study, url, paths, n_trials)
 
 
-def _sampler(request: Request, n_known: int) -> tuple[optuna.samplers.BaseSampler, int]:
+def _pruner(request: Request) -> Any:
+    options = request.options.pruner
+    return None if options is None else _made("pruner", lambda: instantiate(options, _execution_whitelist_=PRUNERS))
+
+
+def _made(group: str, make: Callable[[], Any]) -> Any:
+    """What `make` makes of the options of `hydra/sweeper/<group>`. Raises `RequestError` for wrong ones."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return make()
+    except (TypeError, ValueError, HydraException) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"{KEY}.{group} cannot be made of these options: {error.__cause__ or error}") from error
+
+
+def _sampler(request: Request, n_known: int | None) -> tuple[optuna.samplers.BaseSampler, int]:
     """The sampler for a start that finds `n_known` trials, and the number of trials, which a grid bounds."""
+    return _made("sampler", lambda: _sampler_for(request, n_known))
+
+
+def _sampler_for(request: Request, n_known: int | None) -> tuple[optuna.samplers.BaseSampler, int]:
     options: Any = OmegaConf.to_container(request.options.sampler, resolve=True)
     n_trials, search = request.budget.n_trials, request.search
     target = get_class(options["_target_"]) if options["_target_"].startswith("optuna.") else None
-    sampler = instantiate(reseeded(options, target, n_known), _execution_whitelist_=SAMPLERS)
+    sampler = instantiate(reseeded(options, target, n_known or 0), _execution_whitelist_=SAMPLERS)
     if not isinstance(sampler, functools.partial):
         return sampler, n_trials
     if sampler.func is not optuna.samplers.GridSampler:
@@ -127,12 +153,19 @@ def _sampler(request: Request, n_known: int) -> tuple[optuna.samplers.BaseSample
             search.space.distributions, conditional=bool(search.conditions or request.options.warm_start),
             n_objectives=len(request.directions), n_trials=n_trials,
         )  # fmt: skip
-        log.info("hydra/sweeper/sampler=auto takes %s", why)
+        if n_known is not None:
+            log.info("hydra/sweeper/sampler=auto takes %s", why)
         return chosen, n_trials
     if search.conditions:
         raise RequestError(
             "a grid has no conditions: every point of it has every parameter; try "
             f"hydra/sweeper/sampler=brute_force, which knows them, or {KEY}.conditions=null"
+        )
+    ranges = [name for name, d in search.space.distributions.items() if not hasattr(d, "choices") and d.step is None]
+    if ranges:
+        raise RequestError(
+            f"a grid tries every value, and {', '.join(ranges)} has no end of them; write a range with a step or a "
+            "choice, or try hydra/sweeper/sampler=qmc, which covers intervals evenly"
         )
     points = grammar.grid(search.space)
     return sampler(points), min(n_trials, math.prod(len(values) for values in points.values()))

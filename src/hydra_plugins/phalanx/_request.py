@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer, composer_of
-from hydra_plugins.phalanx._entry import PASSWORD, holds_password
+from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from phalanx.config import objectives_of
 from phalanx.errors import Fault, SpecError
@@ -82,10 +83,9 @@ def read(
 ) -> Request:
     """The whole request. Raises `SpecError`, with every fault that can be seen from the keys alone."""
     ours = "optimizer" in config  # an application of somebody else has a config of its own
-    space = _space(options.params, arguments, loader)
-    if not space.distributions and not options.custom_search_space:
-        space = _space(options.default_params, arguments, loader)
-    faults: list[Any] = [*_secrets(config), *_faults(options, space if ours else None)]
+    faults: list[Any] = [*secrets(config), *_misshapen(options)]
+    space = None if faults else _gathered(faults, lambda: _searched(options, arguments, loader))
+    faults += _faults(options, space if ours else None)
     final, limits, directions = (
         _gathered(faults, make)
         for make in (
@@ -105,9 +105,48 @@ def read(
     return Request(options, limits, directions, search, held, final, composer, loader, ours)
 
 
+def _searched(options: Options, arguments: Sequence[str], loader: ConfigLoader) -> grammar.Space:
+    """The space that is named, else the one by default."""
+    space = _space(options.params, arguments, loader)
+    if not space.distributions and not options.custom_search_space:
+        return _space(options.default_params, arguments, loader)
+    return space
+
+
 def _space(params: Mapping[str, Any] | None, arguments: Sequence[str], loader: ConfigLoader) -> grammar.Space:
     """The command line goes before the config."""
     return grammar.parse([f"{key}={value}" for key, value in (params or {}).items()] + list(arguments), loader)
+
+
+def _misshapen(options: Options) -> list[Any]:
+    """Faults of what has to be a mapping or a list, since it is read before anything else."""
+    examples = {
+        "params": "{optimizer.lr: 'interval(0.01, 0.1)'}", "default_params": "{optimizer.lr: 'interval(0.01, 0.1)'}",
+        "conditions": "{optimizer.momentum: optimizer=sgd}",
+    }  # fmt: skip
+    faults: list[Any] = [
+        Fault(f"{KEY}.{name}", getattr(options, name), "null or a mapping from keys to text", f"{KEY}.{name}={example}")
+        for name, example in examples.items()
+        if not _is_mapping(getattr(options, name) or {})
+    ]
+    points, sources = options.enqueue or [], options.warm_start or []
+    if not is_list(points) or not all(map(_is_mapping, points)):
+        allowed = "null or a list of points, each a mapping"
+        faults.append(Fault(f"{KEY}.enqueue", points, allowed, f"{KEY}.enqueue=[{{optimizer.lr: 0.1}}]"))
+    if not all(map(_names_study, sources if is_list(sources) else [sources])):
+        allowed = "null, the name of a study, {study_name: …, storage: …} or a list of these"
+        faults.append(Fault(f"{KEY}.warm_start", sources, allowed, f"{KEY}.warm_start=first"))
+    return faults
+
+
+def _names_study(source: Any) -> bool:
+    if _is_mapping(source):
+        return "study_name" in source and set(source) <= {"study_name", "storage"}
+    return not is_list(source)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, (Mapping, DictConfig))
 
 
 def is_list(value: Any) -> bool:
@@ -132,12 +171,13 @@ def _faults(options: Options, space: grammar.Space | None) -> list[Any]:
         for key in SEEDS
         if key in searched
     ]
-    if not isinstance(options.repeats, int) or options.repeats < 1:
+    if isinstance(options.repeats, bool) or not isinstance(options.repeats, int) or options.repeats < 1:
         faults.append(Fault(f"{KEY}.repeats", options.repeats, "a whole number from 1", f"{KEY}.repeats=5"))
     for name, allowed in (("aggregate", AGGREGATES), ("on_mismatch", MISMATCH)):
         if getattr(options, name) not in allowed:
             advice = f"{KEY}.{name}={allowed[0]}"
             faults.append(Fault(f"{KEY}.{name}", getattr(options, name), "one of " + ", ".join(allowed), advice))
+    faults += _not_callable(options.custom_search_space)
     if options.aggregate == "lower_bound" and options.repeats == 1:
         faults.append(f"{KEY}.aggregate=lower_bound needs several seeds; try {KEY}.repeats=5")
     if not isinstance(options.storage, str | None):
@@ -148,10 +188,15 @@ def _faults(options: Options, space: grammar.Space | None) -> list[Any]:
     return faults
 
 
-def _secrets(config: DictConfig) -> list[str]:
-    """A literal password in the storage's URL, which Hydra would write into the files of every job."""
-    raw = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("storage")  # type: ignore[union-attr]
-    return [holds_password(f"{KEY}.storage", raw)] if isinstance(raw, str) and PASSWORD.search(raw) else []
+def _not_callable(path: Any) -> list[Any]:
+    """A fault where `custom_search_space` names no function."""
+    try:
+        if path is None or callable(pydoc.locate(str(path))):
+            return []
+        why = "there is none of that name"
+    except pydoc.ErrorDuringImport as error:
+        why = f"{error.filename} cannot be imported: {error.value}"
+    return [f"{KEY}.custom_search_space={path} must be the dotted path of a function (config, trial): {why}"]
 
 
 def _final(options: Options) -> FinalSpec | None:
@@ -159,7 +204,7 @@ def _final(options: Options) -> FinalSpec | None:
     if given is None:
         return None
     fault = Fault(f"{KEY}.final", given, "null or {top: …, seeds: …}", f"'{KEY}.final={{top: 3, seeds: 10}}'")
-    if not isinstance(given, (Mapping, DictConfig)) or not set(given) <= {field.name for field in fields(FinalSpec)}:
+    if not _is_mapping(given) or not set(given) <= {field.name for field in fields(FinalSpec)}:
         raise SpecError([fault])
     return FinalSpec(**dict(given))
 

@@ -13,6 +13,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.phalanx._entry import leave
+from hydra_plugins.phalanx._secrets import refuse_in_config
+from phalanx.errors import RequestError
 from phalanx.paths import FINAL
 
 GRIDS = ("BasicSweeper", "GridSweeper")
@@ -25,6 +28,9 @@ class SweepCallback(Callback):
     def __init__(self) -> None:
         self.sweep: Any = None
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_secrets(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from phalanx.sweeps import SweepLog
 
@@ -32,6 +38,7 @@ class SweepCallback(Callback):
         target = str(sweeper.get("_target_", ""))
         if target.endswith(OURS):
             return
+        _refuse_secrets(config)
         search = not target.endswith(GRIDS)  # what is no plain grid may choose by results
         n_trials = sweeper.get("n_trials") if search else _n_trials(config)
         sweep = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
@@ -51,6 +58,13 @@ class SweepCallback(Callback):
         if self.sweep is not None:
             # Hydra calls this while an exception passes, and says nothing of it.
             self.sweep.finish(sys.exc_info()[1])
+
+
+def _refuse_secrets(config: DictConfig) -> None:
+    try:
+        refuse_in_config(config)
+    except RequestError as error:
+        leave(error)  # an Exception of a callback is no more than a warning to Hydra
 
 
 def _n_trials(config: DictConfig) -> int | None:

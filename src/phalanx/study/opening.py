@@ -22,16 +22,15 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = pruner or optuna.pruners.NopPruner()
-    opened = open_storage(storage)
     if directions is None:
-        return optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
+        return optuna.load_study(study_name=name, storage=open_storage(storage), sampler=sampler, pruner=pruner)
     if len(directions) > 1 and not isinstance(pruner, optuna.pruners.NopPruner):
         raise RequestError(
             f"hydra/sweeper/pruner must be none with several objectives, got {type(pruner).__name__}; a pruner "
             "compares trials by one value; try hydra/sweeper/pruner=none"
         )
     return optuna.create_study(
-        study_name=name, storage=opened, directions=list(directions), sampler=sampler, pruner=pruner,
+        study_name=name, storage=open_storage(storage), directions=list(directions), sampler=sampler, pruner=pruner,
         load_if_exists=True,
     )  # fmt: skip
 
