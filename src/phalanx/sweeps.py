@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from phalanx.config import objectives_of, read_yaml, to_yaml, tracking_spec
+from phalanx.config import objectives_of, read_overrides, read_yaml, to_yaml, tracking_spec
 from phalanx.errors import RunFolderError
 from phalanx.final import in_order, read_finalists, rows, write_final
 from phalanx.manifest import update_manifest
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 current: SweepLog | None = None  # the sweep that this process leads
 
+Known = dict[int, tuple[int, dict[str, Any]]]  # trials by number: when their result was written, and what it says
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy")
 
 
@@ -54,12 +55,11 @@ class SweepLog:
         self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
         update_manifest(self.paths, parent=self.parent or known.get("parent"), **self.manifest)
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        self.shown: set[tuple[int, Any]] = set()  # (number, time of its result) of what was shown already
+        self.known: Known = {}
         self.best: list[dict[str, Any]] = []  # those that keep their weights
-        earlier = collect(self.paths)
+        earlier = collect(self.paths, self.known)
         for trial in earlier:
             self.progress.add(trial, quiet=True)
-            self.shown.add((trial["number"], _written(self.paths.trial(trial["number"]))))
         self._keep(earlier)
         self.progress.start(str(self.paths.root))
         global current
@@ -71,11 +71,9 @@ class SweepLog:
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
-        paths = self.paths.trial(number)
-        mark = (number, _written(paths))
-        trial = _trial(paths) if mark not in self.shown else None
-        if trial is not None:
-            self.shown.add(mark)
+        before = self.known.get(number)
+        trial = _look(self.paths.trial(number), self.known)
+        if trial is not None and self.known[number] is not before:
             self.progress.add(trial, overrides)
             self._keep([trial])
 
@@ -94,7 +92,7 @@ class SweepLog:
         """
         global current
         current = None
-        trials = collect(self.paths)
+        trials = collect(self.paths, self.known)
         best = front_first(ranked(trials, self.direction))
         for trial in trials:
             if trial["number"] not in self.progress.trials:  # another driver's of the same study
@@ -151,10 +149,14 @@ class SweepLog:
                 self.tracker.attach(trial["mlflow_run_id"], paths.root)
 
 
-def collect(paths: SweepPaths) -> list[dict[str, Any]]:
-    """What `result.json` of every trial says, with `number` and `overrides`, in order of numbers."""
+def collect(paths: SweepPaths, known: Known | None = None) -> list[dict[str, Any]]:
+    """What `result.json` of every trial says, with `number` and `overrides`, in order of numbers.
+
+    Only what is not in `known`, or was written since, is read, and is then in it.
+    """
+    seen: Known = {} if known is None else known
     numbers = sorted(int(f.name) for f in paths.root.iterdir() if f.name.isdecimal()) if paths.root.is_dir() else []
-    found = (_trial(paths.trial(number)) for number in numbers)
+    found = (_look(paths.trial(number), seen) for number in numbers)
     return [trial for trial in found if trial is not None]
 
 
@@ -227,17 +229,25 @@ def reuse(paths: SweepPaths, number: int, source: int) -> None:
     write_json(target.result, {**read_json(found.result), "same_as": source, "mlflow_run_id": None})
 
 
-def _written(paths: RunPaths) -> int | None:
-    """When a result was written, in nanoseconds; None while there is none."""
-    return paths.result.stat().st_mtime_ns if paths.result.is_file() else None
+def _look(paths: RunPaths, known: Known) -> dict[str, Any] | None:
+    """A trial as it was read before, or as it is now; None while there is no result."""
+    number = int(paths.root.name)
+    try:
+        written = paths.result.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+    if known.get(number, (None,))[0] != written:
+        trial = _trial(paths)
+        if trial is None:
+            return None
+        known[number] = written, trial
+    return known[number][1]
 
 
 def _trial(paths: RunPaths) -> dict[str, Any] | None:
-    if not paths.result.is_file():
-        return None
     try:
         stored = read_json(paths.result)
-        overrides = read_yaml(paths.overrides) if paths.overrides.is_file() else []
+        overrides = read_overrides(paths.overrides) if paths.overrides.is_file() else []
     except RunFolderError as error:
         log.warning("left out of the summary: %s", error)
         return None

@@ -157,7 +157,7 @@ def _job(config: DictConfig) -> Any:
 
     # Interpolations such as ${hydra:job.num} look at the global config, which is this job's while it is read.
     known = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)
+    HydraConfig.instance().cfg = config  # set_config would copy it, which takes longer than all the rest here
     try:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         sweep = Sweep.of(folder, int(config.hydra.job.num))
