@@ -134,7 +134,7 @@ class Stream:
         return [job for group in groups for job in group.abandon()]
 
 
-@dataclass
+@dataclass(eq=False)  # compared as what they are, not by their configs
 class _Member:
     """A job in a cohort, with a lane for each of its seeds."""
 
