@@ -15,10 +15,11 @@ quick: ## without the slow tests
 lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 
-bench: ## runs and cohorts against a plain torch loop, cost of a search, what pruners save (needs a quiet machine)
+bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners, samplers (needs a quiet machine)
 	$(PYTHON) benchmarks/single_run.py
 	$(PYTHON) benchmarks/cohorts.py
 	$(PYTHON) benchmarks/pruners.py
+	$(PYTHON) benchmarks/samplers.py
 	$(PYTHON) benchmarks/search_cost.py
 
 tables: ## the result tables of README.md, from real runs

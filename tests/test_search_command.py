@@ -200,6 +200,7 @@ WRONG = {
     "an option that the pruner does not know": (
         [LR, "hydra/sweeper/pruner=median", "+hydra.sweeper.pruner.speed=1"], ["hydra.sweeper.pruner cannot", "'speed'"],
     ),
+    "a name that is no folder everywhere": ([LR, "hydra.sweeper.study_name='a?b'"], ["study_name must be a plain folder"]),
     "a space of nowhere": (
         [LR, "hydra.sweeper.custom_search_space=no.where"], ["hydra.sweeper.custom_search_space=no.where must be"],
     ),
