@@ -221,6 +221,12 @@ def test_a_wrong_search_is_refused_before_the_first_trial(case, tmp_path):
     assert not sweep_of(tmp_path).exists()
 
 
+def test_a_single_run_that_is_configured_wrongly_leaves_nothing(tmp_path):
+    refused = train("optimizer.lr=-1", "model.hidden=[]", "tracking.keep=x", cwd=tmp_path, check=2)
+    assert "3 faults" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_failures_are_shown_counted_and_do_not_stop_the_search(tmp_path):
     done = search("optimizer.lr=choice(0.01,1e30)", "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler.seed=0",
                   cwd=tmp_path)  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -29,7 +31,8 @@ class SweepCallback(Callback):
         self.sweep: Any = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_secrets(config)
+        _or_leave(refuse_in_config, config)
+        _or_leave(_check, config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from phalanx.sweeps import SweepLog
@@ -38,7 +41,7 @@ class SweepCallback(Callback):
         target = str(sweeper.get("_target_", ""))
         if target.endswith(OURS):
             return
-        _refuse_secrets(config)
+        _or_leave(refuse_in_config, config)
         search = not target.endswith(GRIDS)  # what is no plain grid may choose by results
         n_trials = sweeper.get("n_trials") if search else _n_trials(config)
         sweep = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
@@ -60,11 +63,24 @@ class SweepCallback(Callback):
             self.sweep.finish(sys.exc_info()[1])
 
 
-def _refuse_secrets(config: DictConfig) -> None:
+def _or_leave(check: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Ends the process where a request is wrong, before Hydra makes a folder for it."""
     try:
-        refuse_in_config(config)
+        check(config)
     except RequestError as error:
         leave(error)  # an Exception of a callback is no more than a warning to Hydra
+
+
+def _check(config: DictConfig) -> None:
+    """Raises `SpecError` with every fault of a single run's configuration."""
+    from phalanx.config import settings
+
+    known = HydraConfig.instance().cfg
+    HydraConfig.instance().cfg = config
+    try:
+        settings(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+    finally:
+        HydraConfig.instance().cfg = known
 
 
 def _n_trials(config: DictConfig) -> int | None:
