@@ -15,7 +15,7 @@ import time
 import optuna
 import pytest
 from conftest import ROOT
-from forked import train
+from forked import start, train, until
 from test_train_command import QUICK, TRAIN, environment, result_of
 
 from phalanx.config import read_yaml
@@ -388,11 +388,13 @@ def test_ten_kills_at_random_moments_cost_no_finished_trial_and_repeat_none(tmp_
     points: dict[int, dict] = {}
     kills = 0
     while kills < 10:
-        process = spawn(tmp_path, *options)
-        assert any(line.startswith("sweep of") for line in process.stdout), "ended before it began"
-        time.sleep(draw.uniform(0.05, 2.5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        out = tmp_path / f"out-{kills}"
+        process = start(*PLAIN, *options, cwd=tmp_path, out=out)
+        assert until("sweep of", out, process), "ended before it began"
+        time.sleep(draw.uniform(0.02, 1.2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "ended before it was killed"
         kills += 1
         for number, content in written.items():
             assert (sweep / number / "result.json").read_bytes() == content
@@ -437,10 +439,11 @@ def test_an_interrupt_keeps_what_is_finished_and_the_next_start_takes_the_rest_a
 
 def test_two_drivers_share_one_study_to_one_total(tmp_path):
     options = [LR, "hydra.sweeper.n_trials=12", "tracking.keep=12"]
-    drivers = [spawn(tmp_path, *options) for _ in range(2)]
-    for driver in drivers:
-        out, _ = driver.communicate(timeout=120)
-        assert driver.returncode == 0, out
+    outs = [tmp_path / "one", tmp_path / "two"]
+    drivers = [start(*PLAIN, *options, cwd=tmp_path, out=out) for out in outs]
+    for driver, out in zip(drivers, outs, strict=True):
+        driver.join(timeout=120)
+        assert driver.exitcode == 0, out.read_text()
     trials = stored(sweep_of(tmp_path)).trials
     assert [t.state.name for t in trials] == ["COMPLETE"] * 12
     assert [int(row["number"]) for row in table(sweep_of(tmp_path))] == list(range(12))
