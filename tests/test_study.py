@@ -117,10 +117,21 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(bad, tmp_path):
 
 
 def test_too_many_failures_stop_the_study(tmp_path):
-    with pytest.raises(TooManyFailures, match="3 of 3"):
+    with pytest.raises(TooManyFailures, match=r"6 of 6 .* in 9"):
         run_study(
             study_at(tmp_path), suggest_from(SPACE), lambda ps: [Outcome(None) for _ in ps], budget=Budget(9, n_jobs=3, max_failure_rate=0.5),
         )  # fmt: skip
+
+
+def test_a_failure_rate_is_one_of_the_study_and_not_of_its_beginning(tmp_path):
+    def evaluate(proposals):
+        return [Outcome(None if p.number == 0 else (float(p.number),)) for p in proposals]
+
+    limits = {"max_failure_rate": 0.2}
+    assert "n_trials=6" in run_study(study_at(tmp_path), suggest_from(SPACE), evaluate, budget=Budget(6, **limits))
+    few = open_study("few", None, ["minimize"], optuna.samplers.RandomSampler(seed=0))
+    with pytest.raises(TooManyFailures, match=r"1 of 2 .* in 2"):  # it ends early, and half of it has failed
+        run_study(few, suggest_from(SPACE), evaluate, budget=Budget(100, target=2, **limits))
 
 
 def test_a_study_without_any_success_has_a_summary(tmp_path):

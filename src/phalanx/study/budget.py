@@ -30,7 +30,7 @@ class Budget(Spec):
     timeout_s: float | None = static(None, low=0)  # wall time of all starts together
     target: float | None = static(None)  # an objective value that is good enough
     patience: int | None = static(None, low=1)  # finished trials in a row without a better value
-    max_failure_rate: float = static(1.0, low=0, high=1)  # a larger part of all finished trials is an error
+    max_failure_rate: float = static(1.0, low=0, high=1)  # a larger part of the study's trials is an error
     fail_fast: bool = static(False)  # the first failed trial is an error; a diverged one is a result
     retries: int = static(0, low=0)  # times that a crashed trial, or one out of memory, is tried again
     trial_timeout_s: float | None = static(None, low=0, low_open=True)  # training time of one trial
@@ -65,8 +65,12 @@ class Budget(Spec):
             return f"patience={self.patience}: no better value than {sign * best:g} in {self.patience} trials"
         return None
 
-    def check_failures(self, done: Sequence[FrozenTrial]) -> None:
-        """Raises `TooManyFailures` when the failures among the study's own trials that ended are too many."""
+    def check_failures(self, done: Sequence[FrozenTrial], *, ended: bool = False) -> None:
+        """Raises `TooManyFailures` when too many of the study's own trials have failed.
+
+        That is so when the rate cannot be kept any more, or is not kept when the study has ended: one failure at its
+        beginning is not all of it.
+        """
         if not self.fail_fast and self.max_failure_rate >= 1:
             return
         failed = [trial for trial in done if trial.state == TrialState.FAIL]
@@ -76,8 +80,9 @@ class Budget(Spec):
                 f"trial {grave[0].number} failed ({grave[0].user_attrs.get(FAILURE)}) and "
                 "hydra.sweeper.fail_fast=true; its error is in trials.csv"
             )
-        if len(failed) > self.max_failure_rate * len(done):
+        total = len(done) if ended else max(len(done), self.n_trials)
+        if len(failed) > self.max_failure_rate * total:
             raise TooManyFailures(
                 f"{len(failed)} of {len(done)} finished trials failed, more than hydra.sweeper.max_failure_rate="
-                f"{self.max_failure_rate:g} allows; their errors are in trials.csv"
+                f"{self.max_failure_rate:g} allows in {total}; their errors are in trials.csv"
             )

@@ -86,6 +86,7 @@ class _Search:
                     self._look()
                     self.budget.check_failures(self.done)
                 elif ending is not None:
+                    self.budget.check_failures(self.done, ended=True)
                     return ending
                 else:  # all that is missing is in the hands of other drivers
                     time.sleep(POLL_S * random.uniform(0.5, 1.5))
