@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
 import shutil
 import signal
@@ -438,7 +437,7 @@ def test_an_interrupt_keeps_what_is_finished_and_the_next_start_takes_the_rest_a
 
 
 def test_two_drivers_share_one_study_to_one_total(tmp_path):
-    options = [LR, "hydra.sweeper.n_trials=12", "tracking.keep=12"]
+    options = [LR, "hydra.sweeper.n_trials=12", "tracking.keep=2"]
     outs = [tmp_path / "one", tmp_path / "two"]
     drivers = [start(*PLAIN, *options, cwd=tmp_path, out=out) for out in outs]
     for driver, out in zip(drivers, outs, strict=True):
@@ -451,11 +450,11 @@ def test_two_drivers_share_one_study_to_one_total(tmp_path):
 
 def test_no_password_of_the_storage_is_left_anywhere(tmp_path):
     secret = "tr0ub4dor"
-    url = f"sqlite:///{tmp_path}/study.db?password={secret}"
+    url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={secret}"
     done = search(LR, "hydra.sweeper.n_trials=1", "hydra.sweeper.storage=${oc.env:STORE}", "tracking.kind=mlflow",
-                  cwd=tmp_path, check=None, STORE=url)  # fmt: skip
+                  cwd=tmp_path, STORE=url)  # fmt: skip
     assert secret not in done.stdout + done.stderr
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert files
+    assert sweep_of(tmp_path) / "multirun.yaml" in files
+    assert tmp_path / "study.db" in files
     assert not [p for p in files if secret.encode() in p.read_bytes()]
-    json.dumps(done.returncode)
