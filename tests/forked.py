@@ -1,6 +1,7 @@
 """`train.py` in a process of its own that finds the heavy libraries imported: a fork of a server that did only that.
 
-`test_train_command.train_from_the_start` starts Python itself.
+`test_train_command.train_from_the_start` starts Python itself; it is the one for a launcher that starts processes, whose
+workers a fork would wait for at its end.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import optuna
 import pytest
 from conftest import ROOT
 from forked import start, train, until
-from test_train_command import QUICK, TRAIN, environment, result_of
+from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
 from phalanx.config import read_yaml
 from phalanx.study import n_finished
@@ -271,10 +271,11 @@ def test_several_objectives_give_a_front(tmp_path):
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_trials_are_pruned_whichever_process_trains_them(launcher, tmp_path):
-    search(
-        "optimizer.lr=choice(0.0001,0.00011,0.1)", "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold",
+    run = {"basic": train, "joblib": train_from_the_start}[launcher]
+    run(
+        *PLAIN, "optimizer.lr=choice(0.0001,0.00011,0.1)", "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold",
         "hydra.sweeper.pruner.lower=0.25", "trainer.epochs=4", f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=3",
-        "hydra.sweeper.n_trials=3", "optimizer=sgd", cwd=tmp_path,
+        "hydra.sweeper.n_trials=3", "optimizer=sgd", cwd=tmp_path, check=0,
     )  # fmt: skip
     rows = {row["optimizer.lr"]: row for row in table(sweep_of(tmp_path))}
     assert [rows[lr]["status"] for lr in ("0.0001", "0.00011", "0.1")] == ["pruned", "pruned", "completed"]
