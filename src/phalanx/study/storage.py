@@ -59,23 +59,18 @@ def patiently(call: Callable[..., T], *args: Any) -> T:
     The call may have done its work before the connection broke, so it has to be one that can be repeated. Raises
     `StorageLost` when patience ends.
     """
-    for pause in PAUSES_S:
+    for pause in (*PAUSES_S, None):
         try:
             return call(*args)
         except Exception as error:
             if not _lost(error):
                 raise
-            log.warning("the study's storage does not answer, next try in %g s: %s", pause, reason(error))
+            why = f"the study's storage does not answer: {reason(error)}"
+            if pause is None:
+                raise StorageLost(f"{why}; everything finished is kept, the same command goes on with it") from error
+            log.warning("%s; next try in %g s", why, pause)
         time.sleep(pause)
-    try:
-        return call(*args)
-    except Exception as error:
-        if not _lost(error):
-            raise
-        raise StorageLost(
-            f"the study's storage does not answer: {reason(error)}; everything finished is kept, and the same command "
-            "goes on once it answers"
-        ) from error
+    raise AssertionError("unreachable")
 
 
 def _lost(error: Exception) -> bool:
