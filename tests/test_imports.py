@@ -19,7 +19,7 @@ ROOMS = (
     ("data", "models", "losses", "optimizers", "schedules"),
     ("spec",),
     ("evaluation", "observer", "stack", "conditions"),
-    ("replay", "block", "plan", "cohort", "training", "model_file"),
+    ("replay", "block", "plan", "probe", "cohort", "training", "model_file"),
     ("runs", "study", "statistics", "manifest"),
     ("repeats", "final", "tracking", "report", "predict"),
     ("config", "progress"),

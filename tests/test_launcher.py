@@ -43,7 +43,7 @@ def test_the_basic_sweeper_still_looks_at_a_batch_before_it_is_launched():
 
 
 GRID = ["-m", *QUICK, "trainer.epochs=3", "loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"]
-VARYING = ("train_seconds", "samples_per_second", "mlflow_run_id")
+VARYING = ("train_seconds", "samples_per_second", "mlflow_run_id", "timing")
 
 
 def sweep_in(folder):

@@ -9,12 +9,13 @@ import pytest
 import torch
 from test_step import assert_close, mixed
 
-from phalanx import MLP, Observer, Status, TrainerSpec, TrialSpec, plan
+from phalanx import MLP, Observer, Status, TrainerSpec, TrialSpec, plan, probe
 from phalanx import cohort as cohorts
 from phalanx.cohort import Cohort
 from phalanx.device import DeviceSpec
 from phalanx.errors import TrainingInterrupted
 from phalanx.plan import Cost, Workers, block_size, share, workers
+from phalanx.probe import Way
 from phalanx.training import train_cohort, train_trial
 
 CPU = torch.device("cpu")
@@ -109,6 +110,30 @@ def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
 
     results = train_cohort(specs, dataset, Watcher())
     assert max(most) < 7
+    for spec, result in zip(specs, results, strict=True):
+        assert_close(result, train_trial(spec, dataset))
+
+
+def test_a_probe_takes_the_way_that_is_fastest_here(dataset, monkeypatch):
+    specs = mixed(6)
+    rule = Way(3, Workers(2, 1))
+    candidates = probe.ways(rule, 6, 2)
+    assert candidates == [rule, Way(1, Workers(2, 1)), Way(3, Workers(1, 2)), Way(1, Workers(1, 2))]
+    times = dict.fromkeys(candidates, 1.0) | {Way(1, Workers(2, 1)): 0.9}
+    monkeypatch.setattr(probe, "_seconds", lambda way, *others: times[way])
+    assert probe.fastest(candidates, None, specs[0], None) == Way(1, Workers(2, 1))
+    times[Way(1, Workers(2, 1))] = 0.97  # not clearly faster
+    assert probe.fastest(candidates, None, specs[0], None) == rule
+
+
+def test_a_cohort_that_trains_long_is_probed_once_and_its_numbers_stay(dataset, monkeypatch, caplog):
+    specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2)) for i in range(4)]
+    monkeypatch.setattr(cohorts, "PROBE_FROM_S", 0.0)
+    monkeypatch.setattr(cohorts, "probed", {})
+    with caplog.at_level("INFO", logger="phalanx.probe"):
+        results = train_cohort(specs, dataset)
+        train_cohort(specs, dataset)
+    assert caplog.text.count("probe, ms a trial and step: ") == 1
     for spec, result in zip(specs, results, strict=True):
         assert_close(result, train_trial(spec, dataset))
 

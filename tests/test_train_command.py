@@ -23,7 +23,7 @@ TRAIN = str(ROOT / "train.py")
 QUICK = ["debug=limit"]
 RESULT_KEYS = {
     "status", "objective", "metrics", "best_epoch", "epochs", "train_seconds", "samples_per_second", "device", "seed",
-    "config_digest", "data_digest", "versions", "git", "mlflow_run_id", "error",
+    "config_digest", "data_digest", "versions", "git", "mlflow_run_id", "error", "timing",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from phalanx.losses.stacked import StackedLoss
 from phalanx.models import ModelSpec
 from phalanx.optimizers.base import to_rows
 from phalanx.replay import FEWEST, Replay, cuda_graph
-from phalanx.result import EpochMetrics, Metrics, Objective, Status, TrialResult
+from phalanx.result import EpochMetrics, Metrics, Objective, Status, Timing, TrialResult
 from phalanx.spec import TrialSpec, config_digest
 from phalanx.stack import Stack
 
@@ -35,7 +35,7 @@ class Trace:
         self.spec = spec
         self.history: list[EpochMetrics] = []
         self.best: EpochMetrics | None = None
-        self.status, self.error, self.seconds = Status.COMPLETED, None, 0.0
+        self.status, self.error, self.seconds, self.started = Status.COMPLETED, None, 0.0, time.time()
 
     def improved(self, row: EpochMetrics) -> bool:
         """Whether `row` beats the best epoch in the objective, or equals it at a lower validation loss."""
@@ -56,8 +56,10 @@ class Block:
     """Some trials of a cohort. `train_epoch` is all computation and may run in a thread of its own."""
 
     def __init__(
-        self, like: TrialSpec, dataset: Dataset, device: torch.device, *, test: bool, model: ModelSpec | None = None
-    ) -> None:
+        self, like: TrialSpec, dataset: Dataset, device: torch.device, *, test: bool, model: ModelSpec | None = None,
+        cohort: str = "",
+    ) -> None:  # fmt: skip
+        self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
         self.traces: dict[int, Trace] = {}
@@ -194,6 +196,7 @@ class Block:
             data_digest=self.dataset.digest,
             n_parameters=sum(tensor.numel() for tensor in weights.values()),
             error=trace.error,
+            timing=Timing(trace.started, time.time(), self.cohort),
             weights=weights,
         )
         return result if chosen else replace(result, metrics=Metrics(), weights=None)

@@ -6,8 +6,10 @@ A cohort is held as one block or several (`block.py`), as `plan.py` finds fastes
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Collection, Hashable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import torch
 
@@ -17,10 +19,13 @@ from phalanx.device import resolve, threads
 from phalanx.errors import RequestError
 from phalanx.models import ModelSpec
 from phalanx.observer import Observer
-from phalanx.plan import Cost, bare, block_size, free_bytes, share, workers
+from phalanx.plan import FLOPS_PER_S, Cost, bare, block_size, free_bytes, share, workers
+from phalanx.probe import Way, fastest, ways
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
 
+PROBE_FROM_S = 20.0  # estimated training time from which a probe is made
+probed: dict[Hashable, Way] = {}  # what probes have found in this process
 COPIES = 5  # of its parameters that a trial holds: they, their gradients, the kept ones, the optimizer's state
 
 
@@ -61,7 +66,7 @@ class Cohort:
         self.dataset, self.observer, self.test = dataset.to(self.device), observer or Observer(), test
         self.blocks: list[Block] = []
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
-        self.n_joined = 0
+        self.n_joined, self.name = 0, uuid.uuid4().hex[:8]
 
     @property
     def running(self) -> int:
@@ -104,7 +109,7 @@ class Cohort:
         return {position: result for results in ended for position, result in results.items()}
 
     def _block(self, model: ModelSpec | None = None) -> Block:
-        return Block(self.like, self.dataset, self.device, test=self.test, model=model)
+        return Block(self.like, self.dataset, self.device, test=self.test, model=model, cohort=self.name)
 
     def _size(self, model: ModelSpec) -> int:
         return model.layout(self.dataset.n_features, self.dataset.n_classes).size
@@ -122,19 +127,42 @@ class Cohort:
         flops = sum(cost.flops(self._size(spec.model)) for spec in [*there, *(spec for _, spec in waiting)])
         self.workers = workers(self.device, self.like.device, len(there) + len(waiting), flops)
         free = free_bytes(self.device)
-        for shape in share(waiting, [block.stack.model for block in self.blocks], self._size, cost):
-            n_bytes = 4 * self._size(shape.model) * COPIES
+        shapes = share(waiting, [block.stack.model for block in self.blocks], self._size, cost)
+        for shape in shapes:
+            n_bytes, own = 4 * self._size(shape.model) * COPIES, cost.flops(self._size(shape.model))
             fits = max(free // n_bytes, 0 if self.blocks else 1)
             members, late = shape.members[:fits], shape.members[fits:]
             free -= n_bytes * len(members)
             self.joining |= dict(late)
-            self._fill(shape.model, members, n_bytes, cost.flops(self._size(shape.model)))
+            alike = [block for block in self.blocks if bare(block.stack.model) == shape.model]
+            n_trials = len(members) + sum(block.running for block in alike)
+            size = block_size(self.device, n_trials, n_bytes, own, self.workers.count)
+            if len(shapes) == 1 and not self.blocks and self._is_long(own * n_trials, members):
+                size = self._probe(shape.model, Way(size, self.workers), members)
+            self._fill(shape.model, members, alike, size)
 
-    def _fill(self, model: ModelSpec, members: Sequence[tuple[int, TrialSpec]], n_bytes: int, flops: float) -> None:
-        alike = sorted((b for b in self.blocks if bare(b.stack.model) == model), key=lambda block: block.running)
-        n_trials = len(members) + sum(block.running for block in alike)
-        size = block_size(self.device, n_trials, n_bytes, flops, self.workers.count)
-        for block in alike:
+    def _is_long(self, flops: float, members: Sequence[tuple[int, TrialSpec]]) -> bool:
+        """Whether these train for so long on the CPU that a probe costs next to nothing."""
+        epochs = max((spec.trainer.epochs for _, spec in members), default=0)
+        steps = self.steps_per_epoch * epochs
+        return self.device.type == "cpu" and len(members) > 1 and flops * steps / FLOPS_PER_S["cpu"] > PROBE_FROM_S
+
+    def _probe(self, model: ModelSpec, rule: Way, members: Sequence[tuple[int, TrialSpec]]) -> int:
+        """Takes the workers that a probe finds fastest; returns its number of trials a block."""
+        n_cores = self.like.device.threads or torch.get_num_threads()
+        key = (model, rule, len(members), n_cores, self.like.trainer.batch_size)
+        if key not in probed:
+            candidates = ways(rule, len(members), n_cores)
+            spec = replace(members[0][1], model=model)
+            probed[key] = fastest(candidates, lambda: self._block(model).stack, spec, self.dataset.train)
+        self.workers = probed[key].workers
+        return probed[key].size
+
+    def _fill(
+        self, model: ModelSpec, members: Sequence[tuple[int, TrialSpec]], alike: Sequence[Block], size: int
+    ) -> None:
+        """Puts trials into the blocks `alike` up to `size` in each, and into new ones."""
+        for block in sorted(alike, key=lambda block: block.running):
             free = max(size - block.running, 0)
             self._settle(block, members[:free])
             members = members[free:]

@@ -39,6 +39,7 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
         train_seconds=sum(result.train_seconds for result in results),
         samples_per_second=statistics.fmean(result.samples_per_second for result in results),
         error=_error(results),
+        timing=first.timing and replace(first.timing, ended=max(result.timing.ended for result in results)),
     )
 
 

@@ -60,6 +60,15 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """When a trial was in its cohort, in seconds since 1970, and the cohort's own short name."""
+
+    started: float
+    ended: float
+    cohort: str
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """Everything about one trained trial. `weights` are the saved ones, in the layout of `torch.nn.Linear`."""
 
@@ -77,6 +86,7 @@ class TrialResult:
     data_digest: str
     n_parameters: int
     error: str | None = None
+    timing: Timing | None = None
     weights: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -84,4 +94,5 @@ class TrialResult:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("history", "weights")}
         plain["status"] = str(self.status)
         plain["objective"], plain["metrics"] = asdict(self.objective), asdict(self.metrics)
+        plain["timing"] = self.timing and asdict(self.timing)
         return plain

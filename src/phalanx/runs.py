@@ -19,7 +19,7 @@ from phalanx.data import Dataset
 from phalanx.errors import RunFolderError
 from phalanx.model_file import read_weights, save_model
 from phalanx.paths import RunPaths, read_json, write_json, write_text
-from phalanx.result import EpochMetrics, Metrics, Objective, Status, TrialResult
+from phalanx.result import EpochMetrics, Metrics, Objective, Status, Timing, TrialResult
 from phalanx.spec import TrialSpec
 
 PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
@@ -69,6 +69,7 @@ def read_run(paths: RunPaths) -> TrialResult:
                 "status": Status(stored["status"]),
                 "objective": Objective(**stored["objective"]),
                 "metrics": Metrics(**stored["metrics"]),
+                "timing": Timing(**timing) if (timing := stored.get("timing")) else None,
                 "history": read_metrics(paths),
                 "weights": read_weights(paths.model) if paths.model.is_file() else None,
             }

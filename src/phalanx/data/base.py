@@ -6,7 +6,7 @@ Axes: N samples, D features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,6 +83,7 @@ class Dataset:
     features: Features
     digest: str  # of the rows, the split and the preparation
     image_shape: tuple[int, int] | None = None
+    copies: dict[torch.device, Dataset] = field(default_factory=dict, repr=False, compare=False)  # by other device
 
     @property
     def n_features(self) -> int:
@@ -93,5 +94,11 @@ class Dataset:
         return len(self.classes)
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same data on `device`."""
-        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+        """The same data on `device`, moved there once."""
+        device = torch.device(device)
+        if device == self.train.y_N.device:
+            return self
+        if device not in self.copies:
+            parts = {name: getattr(self, name).to(device) for name in ("train", "val", "test")}
+            self.copies[device] = replace(self, **parts, copies={})
+        return self.copies[device]
