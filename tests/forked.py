@@ -62,7 +62,7 @@ def _run(arguments, cwd, variables, out, err):
     os.chdir(cwd)
     for name in ("HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
-    os.environ.update(OMP_NUM_THREADS="1", COLUMNS="100", **variables)
+    os.environ.update({"OMP_NUM_THREADS": "1", "COLUMNS": "100", **variables})
     for stream, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
     for text in (sys.stdout, sys.stderr):
