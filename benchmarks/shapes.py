@@ -15,7 +15,7 @@ from datetime import date
 
 import torch
 
-from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, plan, train_cohort
+from phalanx import MLP, DeviceSpec, TrainerSpec, TrialSpec, load_dataset, plan, train_cohort
 from phalanx.optimizers.sgd import SGD
 
 SETS = {
@@ -40,7 +40,13 @@ def main() -> None:
     print("| --- | --- | --- | --- |")
     for name, (shapes, n_seeds) in SETS.items():
         specs = [
-            TrialSpec(seed=seed, model=MLP(hidden=hidden), optimizer=SGD(), trainer=TrainerSpec(epochs=5))
+            TrialSpec(
+                seed=seed,
+                model=MLP(hidden=hidden),
+                optimizer=SGD(),
+                trainer=TrainerSpec(epochs=5),
+                device=DeviceSpec(pad=True),
+            )
             for hidden in shapes
             for seed in range(n_seeds)
         ]

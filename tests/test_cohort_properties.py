@@ -10,7 +10,7 @@ from conftest import blobs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, TrainerSpec, TrialSpec, partition
+from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec, partition
 from phalanx.cohort import Cohort
 from phalanx.observer import Observer
 from phalanx.result import Status
@@ -35,7 +35,8 @@ def cohorts(draw):
     schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
     batch_size = draw(st.sampled_from([7, 25, None]))
     activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity"]))
-    shapes = st.sampled_from([(6, 5), (6, 5), (3,), (2, 7), (4, 5, 9)])  # of several, the smaller ones are padded
+    shapes = st.sampled_from([(6, 5), (6, 5), (3,), (2, 7), (4, 5, 9)])
+    device = DeviceSpec(pad=draw(st.booleans()))
 
     def trial() -> TrialSpec:
         extra = {"momentum": draw(fractions)} if name == "sgd" else {"beta1": draw(st.sampled_from([0.0, 0.9]))}
@@ -44,6 +45,7 @@ def cohorts(draw):
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
             loss=replace(draw(losses), label_smoothing=draw(fractions)),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
+            device=device,
             model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions)),
             trainer=TrainerSpec(
                 epochs=draw(st.integers(1, 3)), batch_size=batch_size,

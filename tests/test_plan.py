@@ -50,6 +50,16 @@ def test_a_network_for_which_padding_costs_more_than_a_block_has_its_own():
     assert divided(shapes) == [((1000,), [1, 2]), ((9,), [3, 0])]
     on_gpu = share(waiting((8,), (1000,), (1000,), (9,)), [], size_of, Cost(32, "cuda"))
     assert divided(on_gpu) == [((1000,), [1, 2, 3, 0])]
+    unpadded = share(waiting((8,), (9,), (8,)), [], size_of, Cost(32, "cuda", pads=False))
+    assert divided(unpadded) == [((9,), [1]), ((8,), [0, 2])]
+
+
+@pytest.mark.parametrize(("pad", "n_blocks"), [(None, 2), (True, 1), (False, 2)])
+def test_on_a_cpu_padding_has_to_be_asked_for(dataset, pad, n_blocks):
+    cohort = Cohort(TrialSpec(device=DeviceSpec(pad=pad)), dataset)
+    cohort.join([TrialSpec(model=MLP(hidden=(width,)), device=DeviceSpec(pad=pad)) for width in (4, 5)])
+    cohort.epoch()
+    assert len(cohort.blocks) == n_blocks
 
 
 def test_a_stack_that_trains_already_takes_in_what_fits_and_is_not_widened():
@@ -88,7 +98,7 @@ def test_a_block_stays_near_the_core():
 
 
 def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers):
-    specs = mixed(7)
+    specs = [replace(spec, device=DeviceSpec(pad=True)) for spec in mixed(7)]
     cohort = Cohort(specs[0], dataset)
     cohort.join(specs)
     cohort.epoch()

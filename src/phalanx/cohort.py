@@ -122,7 +122,9 @@ class Cohort:
         if not self.joining:
             return
         waiting, self.joining = list(self.joining.items()), {}
-        cost = Cost(self._block().stack.batch_size, self.device.type)
+        # Zeros in a product change how it is rounded, so on a CPU, where bits are kept, padding has to be asked for.
+        pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
+        cost = Cost(self._block().stack.batch_size, self.device.type, pads)
         there = [spec for block in self.blocks for spec in block.stack.specs]
         flops = sum(cost.flops(self._size(spec.model)) for spec in [*there, *(spec for _, spec in waiting)])
         self.workers = workers(self.device, self.like.device, len(there) + len(waiting), flops)

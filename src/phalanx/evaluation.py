@@ -14,6 +14,7 @@ from phalanx.models import Layout, ModelSpec
 from phalanx.models.base import Depths
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
+CHUNK_ROWS = 1024  # samples held at once; the same for any number of trials, and so are the sums to the last bit
 
 
 class Sums:
@@ -113,11 +114,17 @@ def evaluate(
     model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None
 ) -> list[dict[str, float]]:
     """Mean loss, accuracy and likelihood of each trial on `split`, in large batches."""
-    n_trials, sums = len(params_TP), Sums(len(params_TP), params_TP.device)
     widest = max(max(shape) for shape in layout.shapes)
-    n_rows = max(1, CHUNK_NUMBERS // (n_trials * widest))
-    for x_BD, y_B in zip(split.x_ND.split(n_rows), split.y_N.split(n_rows), strict=True):
-        y_TB = y_B.expand(n_trials, -1)
-        logits_TBC = logits(model, layout, params_TP, x_BD, depths)
-        sums.add(logits_TBC, y_TB, loss(logits_TBC, y_TB), is_log_likelihood=loss.is_log_likelihood)
-    return sums.means()
+    n_together = max(1, CHUNK_NUMBERS // (CHUNK_ROWS * widest))
+    rows: list[dict[str, float]] = []
+    for start in range(0, len(params_TP), n_together):
+        places = range(start, min(start + n_together, len(params_TP)))
+        some_TP, some = params_TP[start : places.stop], loss.take(places)
+        some_depths = None if depths is None else [depths[place] for place in places]
+        sums = Sums(len(places), params_TP.device)
+        for x_BD, y_B in zip(split.x_ND.split(CHUNK_ROWS), split.y_N.split(CHUNK_ROWS), strict=True):
+            y_TB = y_B.expand(len(places), -1)
+            logits_TBC = logits(model, layout, some_TP, x_BD, some_depths)
+            sums.add(logits_TBC, y_TB, some(logits_TBC, y_TB), is_log_likelihood=some.is_log_likelihood)
+        rows += sums.means()
+    return rows

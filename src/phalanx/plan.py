@@ -5,6 +5,7 @@ The constants were measured (benchmarks/README.md). None of this changes a trial
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ class Cost:
 
     batch_size: int
     kind: str  # cpu, cuda or mps
+    pads: bool = True
 
     def flops(self, n_parameters: int) -> float:
         """Two operations a weight and sample forward, four backward."""
@@ -37,6 +39,8 @@ class Cost:
 
     def padding(self, n_parameters: int) -> float:
         """Seconds a step for so many parameters that are only there to be zero."""
+        if n_parameters and not self.pads:
+            return math.inf
         return self.flops(n_parameters) / FLOPS_PER_S[self.kind]
 
 
@@ -63,7 +67,7 @@ def share(
         def extra(shape: Shape, model: ModelSpec = model, n: int = len(members)) -> float:
             wider = shape.model.enclosing([model])
             if shape.fixed and wider != shape.model:
-                return float("inf")
+                return math.inf
             added = size_of(wider) - size_of(shape.model)
             return cost.padding(n * (size_of(wider) - size_of(model)) + len(shape.members) * added)
 

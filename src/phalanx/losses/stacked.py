@@ -24,9 +24,10 @@ class StackedLoss:
         self.kinds = [(kind, torch.tensor(where, device=device)) for kind, where in places.items()]
 
     def take(self, places: Sequence[int]) -> StackedLoss:
-        """The losses of the trials at these places."""
-        device = self.kinds[0][1].device if self.kinds else torch.device("cpu")
-        return StackedLoss([self.specs[place] for place in places], device)
+        """The losses of the trials at these places, in their order."""
+        if len(places) == len(self.specs):
+            return self
+        return StackedLoss([self.specs[place] for place in places], self.kinds[0][1].device)
 
     @property
     def is_log_likelihood(self) -> bool:

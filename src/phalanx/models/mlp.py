@@ -39,7 +39,10 @@ ACTIVATIONS = {
     "relu": Activation(torch.relu_, Tensor.sign_),  # y is 0 or positive, so that its sign is the slope
     "tanh": Activation(torch.tanh_, lambda y: y.square_().neg_().add_(1)),
     "gelu": Activation(F.gelu, _gelu_slope, of_output=False),
-    "sigmoid": Activation(torch.sigmoid_, lambda y: y.addcmul_(y, y, value=-1), keeps_zero=False),
+    # torch.sigmoid rounds an element otherwise at the end of a tensor than inside, so by the size of the cohort.
+    "sigmoid": Activation(
+        lambda z: torch.tanh(z.mul_(0.5)).mul(0.5).add_(0.5), lambda y: y.addcmul_(y, y, value=-1), keeps_zero=False
+    ),
     "identity": Activation(lambda z: z, None),
 }
 
