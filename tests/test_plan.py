@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,10 @@ CPU = torch.device("cpu")
 def two_workers(monkeypatch):
     """Every cohort of more than one trial in two blocks, each in a thread."""
     monkeypatch.setattr(plan, "WORKER_FLOPS", 0.0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def size_of(model):
@@ -103,6 +107,8 @@ def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers
     cohort.join(specs)
     cohort.epoch()
     assert len(cohort.blocks) == 2
+    with ThreadPoolExecutor(1) as pool:  # a thread that starts later finds torch as it was
+        assert pool.submit(torch.get_num_threads).result() == 2
     for spec, result in zip(specs, train_cohort(specs, dataset), strict=True):
         assert_close(result, train_trial(spec, dataset))
 

@@ -188,7 +188,7 @@ class Cohort:
         return {position: row for part in rows for position, row in part.items()}
 
     def _train_in_threads(self, n_workers: int) -> list[dict[int, EpochMetrics]]:
-        stopped = threading.Event()
+        stopped, before = threading.Event(), torch.get_num_threads()
 
         def on_step(epoch: int, step: int) -> None:
             if stopped.is_set():
@@ -196,8 +196,11 @@ class Cohort:
             self.observer.on_step(epoch, step)
 
         def train(block: Block) -> dict[int, EpochMetrics]:
-            torch.set_num_threads(self.workers.threads)  # of this thread alone
-            return block.train_epoch(on_step)
+            torch.set_num_threads(self.workers.threads)  # of this thread, and of all that start later
+            try:
+                return block.train_epoch(on_step)
+            finally:
+                torch.set_num_threads(before)
 
         with ThreadPoolExecutor(n_workers) as pool:
             futures = [pool.submit(train, block) for block in self.blocks]
