@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from phalanx.errors import RequestError, StorageLost
 from phalanx.study import storage
-from phalanx.study.storage import engine_for, in_memory, open_storage, patiently, redact, shown
+from phalanx.study.storage import engine_for, in_memory, open_storage, patiently
+from phalanx.study.words import redact, shown
 
 
 @pytest.fixture(autouse=True)

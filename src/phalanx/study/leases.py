@@ -16,7 +16,8 @@ from dataclasses import asdict, replace
 
 from phalanx.errors import PhalanxError
 from phalanx.study.books import Book, Entry, FileBook, MemoryBook, Owner, SqlBook
-from phalanx.study.storage import in_memory, is_journal, journal_path, patiently, reason
+from phalanx.study.storage import in_memory, is_journal, journal_path, patiently
+from phalanx.study.words import reason
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Where a study is kept: opens the storage that a URL names, shows URLs without passwords, waits out lost connections.
+"""Where a study is kept: opens the storage that a URL names, and waits out lost connections.
 
 SQLAlchemy is imported when a database is first needed: a study in memory does without.
 """
@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import random
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from phalanx.errors import Fault, RequestError, StorageLost
+from phalanx.study.words import reason, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -36,10 +36,6 @@ CONNECT_S = 10  # how long a PostgreSQL host may take to answer; its client woul
 CREATIONS = 20  # tries to create the tables, while other processes create them too
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between the tries of `patiently`
 PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}  # by driver
-
-_USERINFO = re.compile(r'://(?:[^:/\s@"]*:[^\s"]*|[^/?#\s"]*)@')  # a password may hold / and @
-_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)[^&\s'\"]+")
-_SECRET = re.compile(r"(?i)pass|pwd|token|secret|api_?key")
 
 
 def open_storage(url: str | None) -> optuna.storages.BaseStorage:
@@ -80,41 +76,6 @@ def _lost(error: Exception) -> bool:
     if isinstance(cause, DBAPIError):
         return cause.connection_invalidated or isinstance(cause, (InterfaceError, OperationalError))
     return isinstance(error, StorageInternalError)
-
-
-def shown(url: str | None) -> str:
-    """The URL for people to read, without user name and password, also if it cannot be parsed."""
-    if url is None:
-        return "in memory"
-    scheme, colon, rest = url.partition(":")
-    if not rest.startswith("///"):  # three slashes: a file, whose name may hold @
-        user, at, place = rest.rpartition("@")
-        if "?" in user:  # the @ may belong to a password in the query
-            return f"{scheme}://***"
-        rest = f"//***@{place}" if at else rest
-    place, mark, query = rest.partition("?")
-    parts = [f"{p.partition('=')[0]}=***" if _SECRET.search(unquote(p)) else p for p in query.split("&")]
-    return scheme + colon + place + mark + "&".join(parts)
-
-
-def redact(text: str, url: str = "") -> str:
-    """`text` without user names and passwords in URLs. What stands for a password in `url` is masked wherever it
-    stands, in pieces too: a driver that reads a badly quoted URL in its own way complains about a piece."""
-    text = _QUERY.sub(r"\1***", _USERINFO.sub("://***@", text))
-    secrets = [url.partition("//")[2].rpartition("@")[0].partition(":")[2]]
-    secrets += [p.partition("=")[2] for p in url.partition("?")[2].split("&") if _SECRET.search(unquote(p))]
-    pieces = {piece for s in secrets for piece in (s, unquote(s), *re.split(r"[/@:?#]", s)) if len(piece) > 3}
-    for piece in sorted(pieces, key=len, reverse=True):
-        text = text.replace(piece, "***")
-    return text
-
-
-def reason(error: BaseException, url: str = "") -> str:
-    """One line that says what went wrong, in the driver's words, with nothing secret in it."""
-    cause = (isinstance(error, StorageInternalError) and error.__cause__) or error
-    cause = getattr(cause, "orig", None) or cause
-    text = " ".join(str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause).split())
-    return redact(text, url).rstrip(".") or type(cause).__name__
 
 
 def in_memory(url: str | None) -> bool:
