@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint bench tables constraints clean
+.PHONY: help test quick lint error-rates bench tables constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ quick: ## without the slow tests
 
 lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+error-rates: ## false alarms of `phalanx compare`, by simulation (a few minutes)
+	$(PYTHON) benchmarks/error_rates.py
 
 bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners, samplers (needs a quiet machine)
 	$(PYTHON) benchmarks/single_run.py

@@ -20,11 +20,13 @@ ROOMS = (
     ("spec",),
     ("evaluation", "observer", "stack", "conditions"),
     ("replay", "block", "plan", "probe", "cohort", "training", "model_file"),
-    ("runs", "study", "statistics", "manifest"),
+    ("runs", "study", "statistics", "sentences", "manifest"),
     ("repeats", "final", "tracking", "report", "predict"),
     ("config", "progress"),
     ("app",),
     ("sweeps", "together"),
+    ("compare", "inspection"),
+    ("commands",),
     ("cli", "__main__"),
 )
 LIBRARY_ROOMS = {

@@ -13,16 +13,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from phalanx.sentences import format_p, sentence
 from phalanx.statistics import (
     Difference,
     Summary,
     compare,
-    format_p,
     holm,
     lower_bound,
     paired,
+    resolution,
     seeds_needed,
-    sentence,
     summarise,
 )
 
@@ -325,6 +325,50 @@ def test_a_false_alarm_among_six_groups_is_rarer_than_five_percent(shifts, basel
 def test_without_adjustment_false_alarms_are_common():
     """What the test above would see if Holm did nothing, so that its limit means something."""
     assert alarms((0,) * 6, None, adjusted=False, n=300) > 0.2
+
+
+def coarse_alarms(*, step, samples=40, n=600, n_groups=5, n_seeds=3):
+    """The share of comparisons of equally good classifiers, each judged on few samples, that show a difference."""
+    counts = np.random.default_rng(1).binomial(samples, 0.965, (n, n_groups, n_seeds)) / samples
+    false = 0
+    for table in counts.tolist():
+        groups = {i: dict(enumerate(row)) for i, row in enumerate(table)}
+        false += any(d.shown for d in compare(groups, "maximize", step=resolution(groups.values()) if step else 0.0))
+    return false / n
+
+
+def test_a_coarse_metric_raises_no_more_false_alarms_than_it_may():
+    assert coarse_alarms(step=True) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 600)
+    assert coarse_alarms(step=False) > 0.12  # so the step is needed
+
+
+def alarms_against_the_best(*, all_pairs, n=1500, n_groups=5, n_seeds=5):
+    """The share of comparisons of equal groups in which the one that happens to be the best beats another one."""
+    false = 0
+    for table in rows(4, n, n_groups, n_seeds):
+        groups = {i: dict(enumerate(row)) for i, row in enumerate(table)}
+        best = max(groups, key=lambda i: sum(groups[i].values()))
+        found = compare(groups, "maximize", None if all_pairs else best)
+        false += any(d.shown for d in found if best in (d.a, d.b))
+    return false / n
+
+
+def test_against_the_best_all_pairs_have_to_be_counted():
+    assert alarms_against_the_best(all_pairs=True) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+    assert alarms_against_the_best(all_pairs=False) > 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
+
+
+def test_the_step_adds_what_rounding_makes_of_a_spread():
+    coarse, smooth = ({0: 0.5, 1: 0.75, 2: 0.5}, {0: 0.25, 1: 0.5, 2: 0.25})
+    assert paired(coarse, smooth).p == 0.0  # three equal differences
+    found = paired(coarse, smooth, step=0.25)
+    spread = 0.25 / math.sqrt(12)
+    assert found.p == pytest.approx(2 * stats.t.sf(0.25 / spread * math.sqrt(3), 2))
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 2, 0.25, spread / math.sqrt(3)))
+    assert found.std == 0.0
+    assert resolution([coarse, smooth]) == 0.25
+    assert resolution([{0: 1.0}, {0: 1.0}]) == 0.0
+    assert resolution([{0: 0.3}, {0: 0.1 + 0.2}, {0: 0.5}]) == pytest.approx(0.2)  # rounding is no step
 
 
 # --- sentences

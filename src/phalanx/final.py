@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from phalanx.fields import Spec, static
 from phalanx.paths import SweepPaths, read_json, write_json, write_text
-from phalanx.statistics import Summary, compare, sentence, summarise
+from phalanx.sentences import sentence
+from phalanx.statistics import Summary, compare, resolution, summarise
 
 OBJECTIVE, TEST = "objective", "test_accuracy"
 
@@ -72,7 +73,8 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     """Writes `final.csv` and `final.json`; returns what they say in sentences.
 
     The best is the one with the best mean objective on the fresh seeds; the others are tested against it, paired by
-    seed, with Holm's correction over all of them. The test split chooses nothing.
+    seed, with Holm's correction over all pairs, since only the values say which one is the best. The test split
+    chooses nothing.
     """
     ordered = in_order(finalists, direction)
     write_text(paths.final_table, _table(ordered))
@@ -80,7 +82,8 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     differences = {}
     for measure, way in ((OBJECTIVE, direction), (TEST, "maximize")):
         groups = {f.name: (f.values if measure == OBJECTIVE else f.tests) for f in ordered}
-        differences[measure] = compare(groups, way, baseline=best) if len(groups) > 1 else []
+        found = compare(groups, way, step=resolution(groups.values()))
+        differences[measure] = [difference for difference in found if best in (difference.a, difference.b)]
     sentences = [sentence(difference) for difference in differences[OBJECTIVE]]
     content = {measure: [asdict(d) for d in found] for measure, found in differences.items()}
     write_json(paths.final_tests, {"best": best, "sentences": sentences, "differences": content})

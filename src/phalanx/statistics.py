@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from numbers import Real
 from typing import Literal
 
@@ -53,6 +53,7 @@ class Difference:
     std: float | None = None
     direction: Direction = "maximize"
     level: float = 0.95
+    step: float = 0.0  # the metric's resolution, see `paired`
 
     @property
     def better(self) -> str | None:
@@ -68,7 +69,7 @@ class Difference:
 
     def at(self, level: float) -> Difference:
         """The same difference, with the interval and the verdict at another level."""
-        low, high = _interval(self.mean, self.std, self.n, _checked_level(level))
+        low, high = _interval(self.mean, _floored(self.std, self.step), self.n, _checked_level(level))
         return replace(self, low=low, high=high, level=level)
 
 
@@ -102,12 +103,17 @@ def paired(
     names: tuple[str, str] = ("a", "b"),
     direction: Direction = "maximize",
     level: float = 0.95,
+    step: float = 0.0,
 ) -> Difference:
     """Student's paired t-test of `a` - `b` over the seeds that both have, as the only comparison (`p_holm` is `p`).
 
     The test speaks for other seeds on the same data and split, not for other data. With fewer than two shared seeds
     there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not zero, p = 0,
-    the limit of the t statistic (with few seeds and a coarse metric that can be chance).
+    the limit of the t statistic.
+
+    `step` is the smallest difference that the metric can show, such as 1 / samples for an accuracy: its variance when
+    rounded, step² / 12 (Sheppard 1898), is added to that of the differences. Without it a coarse metric raises false
+    alarms: equal differences of three seeds are then chance (benchmarks/README.md, "Error rates").
 
     `effect` is Cohen's d_z, the mean difference over its standard deviation, times Hedges' exact correction
     c(n - 1) (Hedges 1981, Journal of Educational Statistics 6): uncorrected, d_z is too large by 77 % on average
@@ -124,9 +130,10 @@ def paired(
         [_minus(x[seed], y[seed]) for seed in shared],
         max(max(abs(x[seed]), abs(y[seed])) for seed in shared),
     )
-    n, p = len(shared), _p_value(mean, std, len(shared))
-    low, high = _interval(mean, std, n, _checked_level(level))
-    return Difference(*names, n, mean, low, high, p, p, _effect(mean, std, n), std, direction, level)
+    n, spread = len(shared), _floored(std, step)
+    p, effect = _p_value(mean, spread, n), _effect(mean, spread, n)
+    low, high = _interval(mean, spread, n, _checked_level(level))
+    return Difference(*names, n, mean, low, high, p, p, effect, std, direction, level, step)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -152,17 +159,26 @@ def compare(
     direction: Direction,
     baseline: str | None = None,
     level: float = 0.95,
+    step: float = 0.0,
 ) -> list[Difference]:
     """All pairs of `groups` in their order, or each other group against `baseline`, with Holm over all of them.
 
-    Each pair uses the seeds that it shares. ValueError for a baseline that is no group, and as in `paired`.
+    A baseline has to be chosen before the values are seen: against the best of them, false alarms are up to twice as
+    frequent as they should be. Each pair uses the seeds that it shares. ValueError for a baseline that is no group,
+    and as in `paired`.
     """
     if baseline is not None and baseline not in groups:
         raise ValueError(f"the baseline {baseline!r} is not one of {', '.join(map(str, groups))}")
     pairs = combinations(groups, 2) if baseline is None else ((name, baseline) for name in groups if name != baseline)
-    found = [paired(groups[a], groups[b], (a, b), direction, level) for a, b in pairs]
+    found = [paired(groups[a], groups[b], (a, b), direction, level, step) for a, b in pairs]
     adjusted = holm([difference.p for difference in found])
     return [replace(difference, p_holm=p) for difference, p in zip(found, adjusted, strict=True)]
+
+
+def resolution(groups: Iterable[Mapping[Hashable, float]]) -> float:
+    """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
+    values = sorted({float(value) for group in groups for value in group.values()})
+    return min((gap for x, y in pairwise(values) if (gap := _minus(y, x)) > 0), default=0.0)
 
 
 def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
@@ -177,38 +193,6 @@ def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
     while n < 10**6 and 2 * _t_quantile(n - 1, tail) * std > relevant * math.sqrt(n):
         n += 1  # from a million on, t is normal
     return n
-
-
-def sentence(difference: Difference, unit: str = "", level: float | None = None, relevant: float | None = None) -> str:
-    """One plain sentence on `difference`; `level` is the difference's own unless given.
-
-    "beats" needs the adjusted p-value below 1 - `level`. `relevant` is the size of difference that matters to the
-    reader, in the unit of the values: where nothing is shown, the sentence says whether that size is excluded, or
-    about how many seeds could tell. ValueError unless it is above zero.
-    """
-    d = difference if level is None else difference.at(level)
-    lacking = f"not enough seeds to tell {d.a} from {d.b}: {d.n} shared, "
-    if d.n < FEWEST:
-        return f"{lacking}at least {FEWEST} are needed"
-    needed = None if relevant is None else seeds_needed(d.std or 0.0, relevant, d.level)
-    adjusted = "adjusted " if d.p_holm != d.p else ""
-    evidence = f"({d.n} seeds, {adjusted}{format_p(d.p_holm)})"
-    if d.shown:
-        loser = d.b if d.better == d.a else d.a
-        sizes = (d.mean, d.low, d.high) if d.mean > 0 else (-d.mean, -d.high, -d.low)
-        return f"{d.better} beats {loser} by {_written(*sizes, unit)} {evidence}"
-    nothing = f"no difference shown between {d.a} and {d.b}: {_written(d.mean, d.low, d.high, unit)} {evidence}"
-    if relevant is None:
-        return nothing
-    size = f"{relevant:g} {unit}".strip()
-    if -relevant < d.low and d.high < relevant:
-        return f"{nothing}; any is smaller than {size}"
-    return f"{lacking}a difference of {size} would need about {needed}" if d.low <= 0 <= d.high else nothing
-
-
-def format_p(p: float) -> str:
-    """A p-value as people write it: `p < 0.001`, or two significant digits."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def _checked(values: Values, name: str) -> dict[Hashable, float]:
@@ -247,6 +231,11 @@ def _moments(numbers: list[float], size: float) -> tuple[float, float | None]:
     return mean, math.hypot(*away) / math.sqrt(len(numbers) - 1)
 
 
+def _floored(std: float | None, step: float) -> float | None:
+    """The spread of differences that are seen in steps: never less than what rounding makes of it."""
+    return None if std is None else math.hypot(std, step / math.sqrt(12))
+
+
 def _t_quantile(df: float, tail: float) -> float:
     """The t with a share `tail` of Student's distribution above it."""
     from scipy.special import stdtrit
@@ -277,19 +266,3 @@ def _effect(mean: float, std: float | None, n: int) -> float | None:
     df = n - 1
     correction = math.sqrt(2 / df) * math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2))
     return correction * mean / std if std else 0.0
-
-
-def _written(mean: float, low: float, high: float, unit: str) -> str:
-    """`mean unit [low, high]`, as many decimals as the interval deserves: two digits of its half-width from 1 or 2,
-    else one, and enough that a bound which excludes zero is not written as zero."""
-    half = (high - low) / 2
-    places = _places(half, 3) if half else _places(abs(mean), 100)
-    if low > 0 or high < 0:
-        places = max(places, _places(min(abs(low), abs(high)), 1))
-    form = f"z.{places}f" if places < 10 and max(abs(low), abs(high)) < 1e7 else "z.3g"
-    return f"{mean:{form}}{unit and ' ' + unit} [{low:{form}}, {high:{form}}]"
-
-
-def _places(size: float, enough: float) -> int:
-    """The decimals that show `size` with its leading digits at or above `enough`."""
-    return max(0, math.ceil(math.log10(enough) - math.log10(size))) if size else 0
