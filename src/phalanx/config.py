@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from phalanx.errors import Fault, RequestError, SpecError
+from phalanx.errors import Fault, RequestError, RunFolderError, SpecError
 from phalanx.fields import Spec, build
 
 if TYPE_CHECKING:
@@ -181,6 +181,43 @@ def read_overrides(path: Path) -> list[str]:
     import yaml
 
     return list(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or ())
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Plain values of a `config.yaml` that we wrote, ten times as fast as `read_yaml`. `RunFolderError` if damaged."""
+    import yaml
+
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise RunFolderError(f"{path} is damaged: it holds no keys")
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """A value as it was typed or logged: `0.1`, `[64,64]`, `null`; text that is no YAML stays as it is."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial was trained with, by dotted key, without seed, objective, device, tracking and shorthands."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in (*TOP_LEVEL, "device", "tracking"):
+            continue
+        if isinstance(value, Mapping):
+            left_out = (SEARCH, *SHORTHANDS.get(key, ()))
+            found |= {f"{key}.{name}": inner for name, inner in value.items() if name not in left_out}
+        else:
+            found[key] = value
+    return found
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:

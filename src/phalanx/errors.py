@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -41,6 +41,19 @@ class SpecError(RequestError):
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Fault | str, ...]]]:
         return type(self), (self.faults,)
+
+
+def all_of(*calls: Callable[[], Any]) -> list[Any]:
+    """What every call returns; one `RequestError` with the messages of all that raised one."""
+    found, faults = [], []
+    for call in calls:
+        try:
+            found.append(call())
+        except RequestError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0] if len(faults) == 1 else RequestError("\n".join(map(str, faults)))
+    return found
 
 
 class DataError(RequestError):

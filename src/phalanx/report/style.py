@@ -34,9 +34,10 @@ def new_figure(width: float, height: float, title: str = "", layout: str = "cons
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes `figure` to `path` as a whole PNG, and returns `path`."""
+    """Writes `figure` whole to `path`, as SVG where the name says so, else PNG, and returns `path`."""
+    kind = "svg" if path.suffix.lower() == ".svg" else "png"
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+        figure.savefig(temporary, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
     return path
 
 
