@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import yaml
-
 CONFIG = {
     "data": {"name": "digits", "n_val": 288},
     "model": {"name": "mlp", "width": 64, "hidden": [64, 64], "dropout": 0.0},
@@ -47,11 +45,11 @@ def result(value=0.9, seed=0, status="completed", data="d1", test=None, **more):
 
 
 def write_run(folder: Path, content, cfg=None, overrides=(), curve=()) -> Path:
-    """One run folder; `curve` holds val_accuracy by epoch."""
+    """One run folder, its YAML written as JSON; `curve` holds val_accuracy by epoch."""
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(content))
-    (folder / "config.yaml").write_text(yaml.safe_dump(config(content["seed"]) if cfg is None else cfg))
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(overrides)))
+    (folder / "config.yaml").write_text(json.dumps(config(content["seed"]) if cfg is None else cfg))
+    (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(list(overrides)))
     if curve:
         head = "epoch,train_loss,train_accuracy,train_likelihood,val_loss,val_accuracy,val_likelihood,lr,seconds"
         rows = [f"{e},0.5,0.8,0.6,{1 - v},{v},{v},0.1,0.1" for e, v in enumerate(curve, start=1)]

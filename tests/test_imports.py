@@ -23,9 +23,10 @@ ROOMS = (
     ("runs", "study", "statistics", "sentences", "manifest"),
     ("repeats", "final", "tracking", "report", "predict"),
     ("config", "progress"),
+    ("compare",),
     ("app",),
     ("sweeps", "together"),
-    ("compare", "inspection"),
+    ("reporting", "inspection"),
     ("commands",),
     ("cli", "__main__"),
 )

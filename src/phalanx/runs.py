@@ -5,8 +5,10 @@ What is written: result.json, metrics.csv, model.safetensors, config.yaml (resol
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import math
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -96,6 +98,21 @@ def read_metrics(paths: RunPaths) -> tuple[EpochMetrics, ...]:
             EpochMetrics(**{key: int(value) if key == "epoch" else float(value) for key, value in row.items()})
             for row in csv.DictReader(file)
         )
+
+
+def read_curve(paths: RunPaths, name: str) -> tuple[list[int], list[float]]:
+    """Epochs and the values of one column of `metrics.csv`; finite ones only, none where the file lacks it."""
+    epochs: list[int] = []
+    values: list[float] = []
+    if paths.metrics.is_file():
+        with open(paths.metrics, newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.DictReader(file):
+                with contextlib.suppress(KeyError, TypeError, ValueError):
+                    epoch, value = int(row["epoch"]), float(row[name])
+                    if math.isfinite(value):
+                        epochs.append(epoch)
+                        values.append(value)
+    return epochs, values
 
 
 @cache

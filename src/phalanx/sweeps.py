@@ -103,7 +103,7 @@ class SweepLog:
             write_text(self.paths.best_config, best_config(self.paths.trial(best[0]["number"])))
             self._draw(best[: self.tracking.keep])
         finalists, sentences = self._final(best)
-        self._report(trials, best, finalists, sentences)
+        self._report(trials)
         interrupted = isinstance(error, KeyboardInterrupt)
         status = "interrupted" if interrupted else "completed" if best else "failed"
         metrics = {
@@ -125,16 +125,12 @@ class SweepLog:
             return [], []
         return rows(in_order(finalists, self.direction)), write_final(self.paths, finalists, self.direction)
 
-    def _report(
-        self, trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], finalists: Sequence[dict[str, Any]],
-        sentences: Sequence[str],
-    ) -> None:  # fmt: skip
+    def _report(self, trials: Sequence[dict[str, Any]]) -> None:
         """`report.html`; a report that fails is logged and costs nothing else."""
-        from phalanx.report.sweep import report_html
+        from phalanx.reporting import write_sweep_report
 
         try:
-            name = self.paths.root.name
-            write_text(self.paths.report, report_html(name, trials, best, self.direction, finalists, sentences))
+            write_sweep_report(self.paths, trials)
         except Exception:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 

@@ -187,7 +187,7 @@ def _sentences(found: Sequence[Difference], measure: Measure, relevant: float | 
     chosen = [d for d in found if len(found) <= ALL_PAIRS or best in (d.a, d.b)]
     texts = [sentence(d, measure.unit, relevant=relevant) for d in chosen]
     if len(chosen) < len(found):
-        texts.append(f"({len(found)} pairs were compared and are counted in p; the others are in --csv and --markdown)")
+        texts.append(f"({len(found)} pairs were compared, all counted in p; phalanx compare --csv FILE has them all)")
     return texts
 
 

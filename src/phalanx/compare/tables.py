@@ -25,7 +25,7 @@ MOST_ROWS = 40  # groups or differences on the screen
 def show(comparison: Comparison, console: Console) -> None:
     """Prints everything: a table of the groups, the sentences, what has to be known, for each data set."""
     for part in comparison.parts:
-        console.print(_screen(_titled(comparison, part), *_group_table(comparison.measure, part)))
+        console.print(_screen(_titled(comparison, part), *group_table(comparison.measure, part)))
         for text in part.sentences:
             console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
         for text in part.notes:
@@ -50,7 +50,8 @@ def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
     return table
 
 
-def _group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]]]:
+def group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: every group with its seeds, mean, standard deviation and interval."""
     header = ["group", "seeds", "mean", "std", "95 % interval"]
     lost = any(group.lost for group in part.groups)
     places = decimals(part.summaries, 2 if measure.counts_samples else 4)
@@ -108,7 +109,7 @@ def markdown(comparison: Comparison) -> str:
     """Both tables, the sentences and the notes."""
     lines: list[str] = []
     for part in comparison.parts:
-        lines += [f"**{_escaped(_titled(comparison, part))}**", "", *_rows(*_group_table(comparison.measure, part))]
+        lines += [f"**{_escaped(_titled(comparison, part))}**", "", *_rows(*group_table(comparison.measure, part))]
         if part.differences:
             lines += ["", *_rows(*difference_table(part.differences, comparison.measure))]
         lines += ["", *(f"- {_escaped(text)}" for text in part.sentences)]

@@ -1,180 +1,208 @@
-"""`report.html` of a sweep: one file that opens offline, with its history, its best trials and its failures."""
+"""The report of a sweep: which figures and tables it has, in which order, and what is said where one is missing."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from phalanx.report.style import BLUE, GREY, LABEL, VERMILLION, label_axes, new_figure
+from phalanx.report import tables
+from phalanx.report.contour import ContourInfo, contour_info, draw_contour
+from phalanx.report.front import draw_front, front_infos
+from phalanx.report.history import draw_history, history_info
+from phalanx.report.importances import FEWEST, draw_importances, importance_info
+from phalanx.report.intervals import draw_intervals
+from phalanx.report.learning import Curve, draw_learning, learning_info
+from phalanx.report.page import figure, figures, page, paragraphs
+from phalanx.report.parallel import draw_parallel, parallel_info
+from phalanx.report.slices import draw_slice, slice_info
+from phalanx.report.svg import inline
+from phalanx.report.timeline import draw_timeline, timeline_info
+from phalanx.report.trials import Parameter, Trial, completed, objective_names, parameters, tips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROWS = 50  # trials in the table of the best
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 1rem auto; padding: 0 1rem; color: #111; }
-h1, h2 { line-height: 1.2; } img { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
-table { border-collapse: collapse; } td, th { padding: .2rem .7rem; border-bottom: 1px solid #ccc; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-"""
+MOST_SLICES = 12
+MOST_PAIRED = 4  # of the most important parameters, two of which are drawn against each other
+
+# (objective, parameter) -> share, for the trials given: what `phalanx.study` computes.
+Importances = Callable[[Sequence[Trial], Sequence[Parameter], int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class HistoryInfo:
-    """Objective values by trial number, the best so far at each of them, and the trials that have no value."""
+class SweepContent:
+    """Everything that a sweep's report shows. `trials` are in order of numbers, `best` the completed ones, best first.
 
-    objective: str
-    numbers: tuple[int, ...]
-    values: tuple[float, ...]
-    best: tuple[float, ...]
-    failed: tuple[int, ...]
+    `curves` are the objective by epoch of each trial; `configs` the texts of the best trials' configurations;
+    `compared` are tables and sentences about groups of several seeds, as `Group tables` of `phalanx compare`.
+    """
 
-
-def history_info(trials: Sequence[Mapping[str, Any]], direction: str) -> HistoryInfo:
-    """What the history figure shows, from the trials as `result.json` has them, in order of numbers."""
-    valued = [t for t in trials if t["objective"]["value"] is not None]
-    better, best, so_far = max if direction == "maximize" else min, [], None
-    for trial in valued:
-        value = trial["objective"]["value"]
-        so_far = value if so_far is None else better(so_far, value)
-        best.append(so_far)
-    return HistoryInfo(
-        objective=valued[0]["objective"]["name"] if valued else "objective",
-        numbers=tuple(t["number"] for t in valued),
-        values=tuple(t["objective"]["value"] for t in valued),
-        best=tuple(best),
-        failed=tuple(t["number"] for t in trials if t["objective"]["value"] is None),
-    )
+    name: str
+    direction: str
+    trials: Sequence[Trial]
+    best: Sequence[Trial]
+    curves: Mapping[int, Curve] = field(default_factory=dict)
+    configs: Mapping[int, str] = field(default_factory=dict)
+    finalists: Sequence[Mapping[str, Any]] = ()
+    sentences: Sequence[str] = ()
+    compared: tables.Compared | None = None
+    ending: str | None = None
+    importances: Importances | None = None
+    log: Mapping[str, bool] = field(default_factory=dict)  # which keys were drawn on a logarithmic scale
 
 
-def draw_history(info: HistoryInfo) -> Figure:
-    """A dot a trial, a line for the best so far, a cross on the ground for each trial without a value."""
-    figure = new_figure(9, 4)
-    axes = figure.subplots()
-    axes.plot(info.numbers, info.values, "o", color=BLUE, markersize=5, label="trial")
-    axes.step(info.numbers, info.best, where="post", color=VERMILLION, linewidth=2, label="best so far")
-    if info.failed:
-        ground = axes.get_xaxis_transform()
-        axes.plot(info.failed, [0.02] * len(info.failed), "x", color=GREY, transform=ground, label="failed or diverged")
-    label_axes(axes, x="trial number", y=info.objective)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=LABEL, loc="best")
-    return figure
+def sweep_html(content: SweepContent) -> str:
+    """The whole page."""
+    varied = parameters(content.trials, log=content.log)
+    drawn = _Drawn(tips(content.trials))
+    importances = _importances(content, varied)
+    sections = [
+        ("Pareto front", _front(content, drawn)),
+        ("Best trials", tables.best_table(content.best, varied, content.configs)),
+        ("Final on fresh seeds", _final(content, varied, drawn)),
+        ("Groups of seeds", tables.compared_table(content.compared)),
+        ("History and learning curves", _curves(content, drawn)),
+        ("Parameters", _parameters(content, varied, importances, drawn)),
+        ("Time line", _timeline(content, drawn)),
+        ("Failures", tables.failures(content.trials, varied)),
+        ("All trials", tables.all_trials(content.trials, varied)),
+    ]
+    return page(content.name, _lead(content), sections)
 
 
-def draw_front(best: Sequence[Mapping[str, Any]]) -> Figure:
-    """The first objective against each of the others; the Pareto front as a line through its trials."""
-    others = best[0]["objectives"][1:]
-    figure = new_figure(9, 4 * len(others))
-    for place, axes in enumerate(figure.subplots(len(others), 1, squeeze=False).ravel(), start=1):
-        for on_front, colour, label in ((False, GREY, "trial"), (True, VERMILLION, "Pareto front")):
-            chosen = [trial["objectives"] for trial in best if bool(trial.get("front")) is on_front]
-            points = sorted((found[place]["value"], found[0]["value"]) for found in chosen)
-            line = "o-" if on_front and len(others) == 1 else "o"
-            axes.plot(*zip(*points, strict=True) if points else ((), ()), line, color=colour, markersize=6, label=label)
-        label_axes(axes, x=others[place - 1]["name"], y=best[0]["objective"]["name"])
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=LABEL, loc="best")
-    return figure
+class _Drawn:
+    """Makes figures' HTML; all of a page's share the tips over its trials."""
+
+    def __init__(self, tips: Mapping[int, str]) -> None:
+        self.tips = tips
+
+    def __call__(self, drawing: Figure, title: str, caption: str = "", least: str = "") -> str:
+        return figure(inline(drawing, title, self.tips), title, caption, least)
 
 
-def draw_final(finalists: Sequence[Mapping[str, Any]]) -> Figure:
-    """Mean and 95 % interval of each finalist, on the objective and on the test split."""
-    figure = new_figure(9, 1.4 + 0.45 * len(finalists))
-    for axes, measure in zip(figure.subplots(1, 2), ("objective", "test_accuracy"), strict=True):
-        for place, row in enumerate(reversed(finalists)):
-            low, high = row[f"{measure}_low"], row[f"{measure}_high"]
-            if low is not None:
-                axes.plot([low, high], [place, place], "-", color=BLUE, linewidth=2)
-            axes.plot(row[measure], place, "o", color=VERMILLION)
-        axes.set_yticks(range(len(finalists)), [f"trial {row['number']}" for row in reversed(finalists)])
-        axes.margins(y=0.25)
-        label_axes(axes, x=f"{measure.replace('_', ' ')}, mean and 95 % interval")
-        axes.grid(alpha=0.3)
-    return figure
+def _lead(content: SweepContent) -> list[str]:
+    """How many trials of which end, how long they trained, and what the best one reached."""
+    ends = Counter(trial["status"] for trial in content.trials)
+    seconds = math.fsum(trial.get("train_seconds") or 0.0 for trial in content.trials)
+    counts = ", ".join(f"{count:,} {status}" for status, count in ends.most_common())
+    lines = [f"{len(content.trials):,} trials: {counts or 'none'}. {seconds:,.1f} s of training."]
+    if content.ending:
+        lines.append(f"Ended: {content.ending}.")
+    if content.best:
+        best = content.best[0]
+        name, value = best["objective"]["name"], best["objective"]["value"]
+        lines.append(f"Best {name}: {value:.6g}, trial {best['number']} (complete in best_config.yaml).")
+    else:
+        lines.append("No trial was completed.")
+    return lines
 
 
-def report_html(
-    name: str, trials: Sequence[Mapping[str, Any]], best: Sequence[Mapping[str, Any]], direction: str,
-    finalists: Sequence[Mapping[str, Any]] = (), sentences: Sequence[str] = (),
+def _importances(content: SweepContent, varied: Sequence[Parameter]) -> dict[str, Mapping[str, float]]:
+    """Importances of all parameters, for each objective; none where the trials are too few to tell."""
+    done = completed(content.trials)
+    if content.importances is None or len(done) < FEWEST or len(varied) < 2:
+        return {}
+    names = objective_names(done)
+    found = {name: content.importances(content.trials, varied, place) for place, name in enumerate(names)}
+    return {name: shares for name, shares in found.items() if shares}
+
+
+def _front(content: SweepContent, drawn: _Drawn) -> str:
+    if len(objective_names(content.best)) < 2:
+        return ""
+    captions = "Nothing beats a trial of the front in all objectives at once."
+    return figures(*(drawn(draw_front(info), f"{info.first} against {info.other}", captions)
+                     for info in front_infos(content.best)))  # fmt: skip
+
+
+def _final(content: SweepContent, varied: Sequence[Parameter], drawn: _Drawn) -> str:
+    rows = content.finalists
+    if not rows:
+        return ""
+    name = objective_names(content.trials)[0]
+    shown = [
+        drawn(draw_intervals(rows, measure, title), title)
+        for measure, title in (("objective", name), ("test_accuracy", "test accuracy"))
+        if all(row[measure] is not None for row in rows)
+    ]
+    return figures(*shown) + tables.final_table(rows, name, varied) + paragraphs(content.sentences)
+
+
+def _curves(content: SweepContent, drawn: _Drawn) -> str:
+    best = content.best[0]["number"] if content.best else None
+    history = history_info(content.trials, content.direction)
+    parts = []
+    if history.done[0] or history.pruned[0]:
+        parts.append(drawn(draw_history(history), "Optimisation history"))
+    learning = learning_info(content.trials, content.curves, best, content.direction)
+    if learning.curves:
+        parts.append(drawn(draw_learning(learning), "Learning curves",
+                           "A line a trial; a mark shows where it was stopped."))  # fmt: skip
+    missing = len(content.trials) - len(learning.curves)
+    note = [f"{missing:,} trials have no curve (no metrics.csv, or no finite value)."] if missing else []
+    return figures(*parts) + paragraphs(note, "note")
+
+
+def _parameters(
+    content: SweepContent, varied: Sequence[Parameter], importances: Mapping[str, Mapping[str, float]], drawn: _Drawn
 ) -> str:  # fmt: skip
-    """The whole page. `best` holds the trials that have a value, best first; `finalists` the rows of the final."""
-    failed = [trial for trial in trials if trial["objective"]["value"] is None]
-    keys = list(dict.fromkeys(key for trial in trials for key in trial["overrides"]))
-    varied = [key for key in keys if len({trial["overrides"].get(key) for trial in trials}) > 1] or keys
-    seconds = math.fsum(trial["train_seconds"] or 0.0 for trial in trials)
+    if not varied:
+        return paragraphs(["No parameter varies but the seed."], "note")
+    order = next(iter(importances.values()), {})
+    ranked = sorted(varied, key=lambda p: -order.get(p.key, 0.0))
+    best = content.best[0]["number"] if content.best else None
     parts = [
-        f"<h1>{html.escape(name)}</h1>",
-        f"<p>{len(trials)} trials, {len(failed)} failed or diverged, {seconds:,.1f} s of training.</p>",
-    ]
-    if best:
-        parts += [
-            "<h2>History</h2>",
-            _image(draw_history(history_info(trials, direction)), "objective by trial number"),
-        ]
-        if len(best[0].get("objectives", ())) > 1:
-            parts += ["<h2>Pareto front</h2>", _image(draw_front(best), "objectives against each other")]
-        if finalists:
-            parts += ["<h2>Final on fresh seeds</h2>", _image(draw_final(finalists), "means and intervals")]
-            parts += [f"<p>{html.escape(text)}</p>" for text in sentences]
-        parts += ["<h2>Best trials</h2>", _best_table(best[:ROWS], varied)]
-        parts += ["<h2>Best configuration</h2>", "<p>Complete in <code>best_config.yaml</code>.</p>"]
-    if failed:
-        parts += ["<h2>Failures</h2>", _failures(failed, varied)]
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(name)}</title>"
-    return (
-        f"<!doctype html><html lang=en><head>{head}<style>{STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "</body></html>\n"
-    )
+        drawn(draw_importances(importance_info(name, shares)), f"Importances for {name}",
+              "How much each parameter tells the best tenth of the trials from the others (PED-ANOVA).")
+        for name, shares in importances.items()
+    ]  # fmt: skip
+    contour = _contour(content, ranked)
+    if contour is not None:
+        title = f"{contour.x.key} and {contour.y.key}"
+        parts.append(
+            drawn(draw_contour(contour), title, "Light is good." + (" A dot a trial." if not contour.cells else ""))
+        )
+    infos = [slice_info(content.trials, parameter, best, content.direction) for parameter in ranked[:MOST_SLICES]]
+    parts += [drawn(draw_slice(info), info.key) for info in infos if info.numbers]
+    notes = [] if importances else [_no_importances(content, varied)]
+    if len(ranked) > MOST_SLICES:
+        notes.append(f"{len(ranked) - MOST_SLICES} more parameters are in the table of all trials.")
+    return _parallel(content, varied, drawn) + figures(*parts) + paragraphs(notes, "note")
 
 
-def _best_table(best: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> str:
-    objective = best[0]["objective"]["name"]
-    header = ["trial", objective, "val loss", "test accuracy", "parameters", "best epoch", "seconds", *varied]
-    rows = []
-    for trial in best:
-        metrics = trial["metrics"]
-        numbers = [
-            str(trial["number"]), _decimals(trial["objective"]["value"]), _decimals(metrics["val_loss"]),
-            _decimals(metrics["test_accuracy"]), f"{trial['n_parameters']:,}", str(trial["best_epoch"]),
-            f"{trial['train_seconds']:.2f}",
-        ]  # fmt: skip
-        rows.append((numbers, [str(trial["overrides"].get(key, "")) for key in varied]))
-    return _table(header, rows)
-
-
-def _failures(failed: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> str:
-    rows = [
-        ([str(t["number"])], [t["status"], str(t["error"]), *(str(t["overrides"].get(key, "")) for key in varied)])
-        for t in failed
-    ]
-    return _table(["trial", "status", "error", *varied], rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[tuple[Sequence[str], Sequence[str]]]) -> str:
-    """Rows are (numbers, texts): numbers are set to the right."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td class=number>{html.escape(c)}</td>" for c in numbers)
-        + "".join(f"<td>{html.escape(c)}</td>" for c in texts) + "</tr>\n"
-        for numbers, texts in rows
+def _no_importances(content: SweepContent, varied: Sequence[Parameter]) -> str:
+    if len(varied) < 2:
+        return "With one parameter that varies there are no importances to tell apart."
+    n = len(completed(content.trials))
+    return f"Importances are told from {FEWEST} completed trials on; there are {n}." if n < FEWEST else (
+        "Importances could not be told from these trials."
     )  # fmt: skip
-    return f"<div class=wide><table><tr>{head}</tr>\n{body}</table></div>"
 
 
-def _image(figure: Figure, description: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{html.escape(description)}' src='data:image/png;base64,{data}'>"
+def _contour(content: SweepContent, ranked: Sequence[Parameter]) -> ContourInfo | None:
+    """The most important two parameters that can be drawn against each other."""
+    infos = (contour_info(content.trials, x, y, content.direction) for x, y in combinations(ranked[:MOST_PAIRED], 2))
+    return next((info for info in infos if info is not None), None)
 
 
-def _decimals(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _parallel(content: SweepContent, varied: Sequence[Parameter], drawn: _Drawn) -> str:
+    info = parallel_info(content.trials, varied, content.direction)
+    if info is None:
+        return ""
+    caption = "A line a completed trial; the best tenth is coloured and dashed."
+    least = f"{max(30, 5 * len(info.axes))}rem"
+    return figures(drawn(draw_parallel(info), "Parallel coordinates", caption, least))
+
+
+def _timeline(content: SweepContent, drawn: _Drawn) -> str:
+    info = timeline_info(content.trials)
+    if info is None:
+        return paragraphs(["No times recorded."], "note")
+    cohorts = "1 cohort" if info.n_cohorts == 1 else f"{info.n_cohorts:,} cohorts"
+    caption = f"A bar a trial; {cohorts}, told apart by colour and height from their neighbours."
+    untimed = f" {info.untimed:,} trials have no times." if info.untimed else ""
+    return figures(drawn(draw_timeline(info), "When each trial trained", caption + untimed))

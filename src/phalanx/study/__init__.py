@@ -6,6 +6,7 @@ Optuna is known in this room alone. `run_study` is the whole of it; docs/search.
 from phalanx.study.budget import RETRIED, Budget, TooManyFailures
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator, Streaming
 from phalanx.study.history import enqueue, start_points, warm_start
+from phalanx.study.importance import importances
 from phalanx.study.leases import Leases
 from phalanx.study.loop import n_finished, n_valued, run_study, summary
 from phalanx.study.opening import agree, differences, open_study
@@ -17,6 +18,7 @@ from phalanx.study.trials import FINISHED, Outcome, Proposal
 __all__ = [
     "FINISHED", "RETRIED", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal", "Pruning",
     "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue", "find_trial",
+    "importances",
     "n_finished", "n_valued", "open_study", "reseeded", "run_study", "seed_of_start", "start_points", "suggest_from",
     "summary", "warm_start",
 ]  # fmt: skip
