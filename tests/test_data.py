@@ -14,7 +14,9 @@ from omegaconf import OmegaConf
 
 from phalanx.data import DATASETS, load_dataset
 from phalanx.data.base import DataSpec, Raw
+from phalanx.data.clouds import Clouds
 from phalanx.data.features import ArrayFeatures, features_from_json
+from phalanx.data.three_integers import ThreeIntegers
 from phalanx.data.thresholds import Thresholds
 from phalanx.data.wine import Wine
 from phalanx.errors import DataError, SpecError
@@ -45,7 +47,9 @@ def spec_of(
 
 
 def test_every_source_is_found_by_its_name() -> None:
-    assert list(DATASETS) == ["csv", "digits", "fashion_mnist", "kmnist", "mnist", "thresholds", "wine"]
+    assert list(DATASETS) == [
+        "clouds", "csv", "digits", "fashion_mnist", "kmnist", "mnist", "three_integers", "thresholds", "wine",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -75,7 +79,10 @@ def test_the_root_in_the_yaml_comes_from_the_environment_or_the_default(monkeypa
     assert stored.root == "/data"
 
 
-SIZES = {"digits": (1149, 288, 360, 64, 10), "wine": (114, 28, 36, 13, 3), "thresholds": (100, 100, 100, 1, 3)}
+SIZES = {
+    "digits": (1149, 288, 360, 64, 10), "wine": (114, 28, 36, 13, 3), "thresholds": (100, 100, 100, 1, 3),
+    "three_integers": (1000, 500, 1000, 3, 3), "clouds": (1000, 500, 500, 32, 10),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -87,7 +94,7 @@ def test_embedded_sources_give_three_standardised_splits(name: str) -> None:
         assert split.y_N.dtype == torch.int64
         assert torch.isfinite(split.x_ND).all()
         assert set(split.y_N.tolist()) == set(range(data.n_classes))
-    if name != "thresholds":
+    if name not in ("thresholds", "clouds"):  # x as it is
         assert data.train.x_ND.mean().abs() < 1e-5
         assert data.train.x_ND.std() == pytest.approx(1, abs=0.01)
 
@@ -116,6 +123,31 @@ def test_thresholds_are_drawn_by_split_seed_and_their_numbers_are_required() -> 
     assert not np.array_equal(first, other)
     with pytest.raises(SpecError, match=r"data\.n_val must be a whole number of at least 1, got None"):
         Thresholds(n_val=None)
+
+
+def test_three_integers_follow_the_rule_in_the_shares_that_geometry_gives() -> None:
+    raw = ThreeIntegers(largest=99, n_train=6000).read()
+    a, b, c = raw.x.T
+    assert np.array_equal(raw.y, np.where(a > b + c, 0, np.where(b > a + c, 1, 2)))
+    assert raw.x.min() == 0
+    assert raw.x.max() == 99
+    shares = np.bincount(raw.y) / len(raw.y)
+    assert shares == pytest.approx([1 / 6, 1 / 6, 2 / 3], abs=0.02)  # four standard errors of 7,500 points
+
+
+def test_clouds_lie_around_their_centres_and_every_class_is_as_frequent() -> None:
+    raw = Clouds(n_classes=40, n_inputs=8, noise=0.1, n_train=400, n_val=80, n_test=80).read()
+    assert np.bincount(raw.y).tolist() == [14] * 40
+    centres = np.stack([raw.x[raw.y == label].mean(0) for label in range(40)])
+    assert raw.x - centres[raw.y] == pytest.approx(0, abs=0.6)
+    assert (raw.x - centres[raw.y]).std() == pytest.approx(0.1, rel=0.1)
+    assert centres.std() == pytest.approx(1, rel=0.2)
+
+
+def test_ten_thousand_classes_load_in_a_moment_and_all_are_learnable() -> None:
+    data = load_dataset(Clouds(n_classes=10_000, n_inputs=2, n_train=10_000, n_val=10_000, n_test=10_000))
+    for split in (data.train, data.val, data.test):
+        assert torch.bincount(split.y_N).tolist() == [1] * 10_000
 
 
 @pytest.mark.parametrize("official", [False, True])

@@ -105,6 +105,18 @@ def test_the_official_test_split_is_kept_and_pixels_are_standardised(tmp_path: P
     assert 0.45 < half.train.x_ND.max() <= 0.5
 
 
+def test_first_takes_images_from_the_beginning_and_no_more_than_there_are(tmp_path: Path) -> None:
+    write(tmp_path / "MNIST" / "raw", tiny_files())
+    every, first = (Mnist(root=str(tmp_path), first=n).read() for n in (None, 12))
+    assert np.array_equal(first.x, every.x[:12])
+    assert np.array_equal(first.y, every.y[:12])
+    assert len(first.test_y) == len(every.test_y) == 20
+    data = load_dataset(Mnist(root=str(tmp_path), first=30, n_val=10))
+    assert (len(data.train), len(data.val)) == (20, 10)
+    with pytest.raises(DataError, match=r"data\.first must be at most 60, the images there are, got 61"):
+        Mnist(root=str(tmp_path), first=61).read()
+
+
 def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "sets" / "MNIST" / "raw", tiny_files())

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 import phalanx
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.digits import Digits
+from phalanx.data.thresholds import Thresholds
 from phalanx.models import MODELS
 from phalanx.report.confusion import confusion_info, draw_confusion
 from phalanx.report.curves import curves_info, draw_curves
 from phalanx.report.first_layer import MAX_UNITS, draw_first_layer, first_layer_info
 from phalanx.report.mistakes import draw_mistakes, mistakes_info
+from phalanx.report.one_feature import decision_info, draw_decision, hidden_info
 from phalanx.report.plots import draw_run
 from phalanx.report.predicted import Predicted, predict_split
 from phalanx.report.style import save_figure, shorten
@@ -292,6 +294,46 @@ def test_figure_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+# --- a network of one input
+
+
+@pytest.fixture(scope="module")
+def one_input() -> tuple[Dataset, TrialSpec, TrialResult]:
+    model = MODELS["mlp"](hidden=(4, 3), activation="tanh", dropout=0.5)
+    spec = TrialSpec(data=Thresholds(), model=model, trainer=TrainerSpec(epochs=2))
+    dataset = load_dataset(spec.data)
+    return dataset, spec, train_trial(spec, dataset)
+
+
+def test_decision_shows_the_split_in_the_order_of_x() -> None:
+    given = predicted([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ("a", "b"))
+    given = replace(given, x_ND=np.array([[5.0], [1.0], [3.0]], dtype=np.float32))
+    info = decision_info(given)
+    assert info.x_X.tolist() == [1, 3, 5]
+    assert info.y_X.tolist() == [1, 1, 0]
+    assert info.predicted_X.tolist() == [1, 0, 0]
+    assert info.p_XC[:, 0] == pytest.approx([0.2, 0.6, 0.9])
+    assert "3 points, 1 of them misclassified" in draw_decision(info).get_suptitle()
+
+
+def test_hidden_outputs_are_those_of_the_saved_network(one_input: Any) -> None:
+    dataset, spec, result = one_input
+    info = hidden_info(spec.model, dataset, result.weights)
+    x = torch.from_numpy(info.x_X)[:, None]
+    assert (x.min(), x.max()) == (dataset.train.x_ND.min(), dataset.train.x_ND.max())
+    assert [layer.shape[1] for layer in info.layers] == [4, 3]
+    for i, layer in enumerate(info.layers):
+        x = torch.tanh(torch.nn.functional.linear(x, *(result.weights[f"layers.{i}.{k}"] for k in ("weight", "bias"))))
+        assert layer == pytest.approx(x.numpy(), abs=1e-6)
+
+
+def test_a_network_of_one_input_is_also_drawn_over_it(one_input: Any, tmp_path: Path) -> None:
+    paths = draw_run(tmp_path, *one_input)
+    assert sorted(path.name for path in paths) == sorted([*ALL, "decision.png", "hidden.png"])
+    for path in paths:
+        assert_drawn(path)
+
+
 # --- a whole run
 
 
@@ -311,6 +353,14 @@ def test_run_leaves_all_figures(run: Any, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "plots")) == ALL  # and no temporary file
     for path in paths:
         assert_drawn(path)
+
+
+def test_a_confusion_matrix_of_too_many_classes_is_left_out(run: Any, tmp_path: Path) -> None:
+    dataset, spec, _ = run
+    crowded = replace(dataset, classes=tuple(map(str, range(501))))
+    result = train_trial(replace(spec, trainer=TrainerSpec(epochs=1)), crowded)
+    names = [path.name for path in draw_run(tmp_path, crowded, spec, result)]
+    assert sorted(names) == ["curves.png", "first_layer.png", "mistakes.png"]
 
 
 def test_predictions_agree_with_the_metrics(run: Any) -> None:

@@ -19,7 +19,7 @@ from phalanx.data.base import Dataset
 from phalanx.data.features import Features, features_from_json
 from phalanx.errors import RunFolderError
 from phalanx.evaluation import logits
-from phalanx.models import MODELS, ModelSpec
+from phalanx.models import MODELS, Layout, ModelSpec
 from phalanx.paths import RunPaths, replacing
 from phalanx.result import TrialResult
 from phalanx.spec import TrialSpec
@@ -52,10 +52,25 @@ def saved_logits(
     model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
 ) -> torch.Tensor:
     """Logits (N, C) of one network from its saved tensors, on the CPU, for features that are already encoded."""
-    layout = model.layout(x_ND.shape[1], n_classes)
-    params_1P = torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
+    layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
     chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in x_ND.split(_CHUNK_ROWS)]
     return torch.cat(chunks)
+
+
+def saved_hidden(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
+) -> list[torch.Tensor]:
+    """The outputs (N, H) of each hidden layer of one network, as `saved_logits`."""
+    layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
+    return [outputs_1NH[0] for outputs_1NH in model.hidden_outputs(layout.views(params_1P), x_ND[None])]
+
+
+def _stacked(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], n_features: int, n_classes: int
+) -> tuple[Layout, torch.Tensor]:
+    """Saved tensors as the one row of a stack, (1, P)."""
+    layout = model.layout(n_features, n_classes)
+    return layout, torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
 
 
 def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:

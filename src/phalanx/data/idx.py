@@ -41,6 +41,7 @@ class IdxImages(DataSpec):
     root: str = static("~/.cache/phalanx", determines_numbers=False)
     normalize: str = static("global", choices=("global", "feature", "none"))
     scale: float = static(255.0, low=0, low_open=True)
+    first: int | None = static(None, low=2)  # so many images from the beginning of the official training split
     n_val: int | None = static(5000, low=1)
 
     def read(self) -> Raw:
@@ -50,6 +51,9 @@ class IdxImages(DataSpec):
             self._download(folder)
         x, y = self._read_part(folder, "train")
         test_x, test_y = self._read_part(folder, "t10k")
+        if self.first is not None and self.first > len(y):
+            raise DataError(f"data.first must be at most {len(y)}, the images there are, got {self.first}")
+        x, y = x[: self.first], y[: self.first]
         return Raw(x=x, y=y, classes=self.labels, test_x=test_x, test_y=test_y, image_shape=_SHAPE)
 
     def features(self) -> ArrayFeatures:

@@ -109,6 +109,10 @@ class ModelSpec(Spec):
         """Where each parameter of `inner` lies in the flat row of this one: int64, shape (P of inner,)."""
         return torch.arange(self.layout(n_features, n_classes).size)
 
+    def hidden_outputs(self, tensors: Sequence[Tensor], x_TBD: Tensor) -> list[Tensor]:
+        """The outputs (T, B, H) of each hidden layer, to look at; none where a family has nothing to show."""
+        return []
+
 
 class Dropout:
     """The masks of one training step, made layer by layer when the model asks."""

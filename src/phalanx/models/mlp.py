@@ -124,6 +124,14 @@ class MLP(ModelSpec):
 
         return _linear(x_TBD, weights[-1], biases[-1]), backward
 
+    def hidden_outputs(self, tensors: Sequence[Tensor], x_TBD: Tensor) -> list[Tensor]:
+        """The outputs (T, B, H) of each hidden layer after its activation, without dropout."""
+        outputs = []
+        for weight_THD, bias_TH in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
+            x_TBD = ACTIVATIONS[self.activation].apply(_linear(x_TBD, weight_THD, bias_TH))
+            outputs.append(x_TBD)
+        return outputs
+
     def _drops(self, layer: int, dropout: Dropout | None) -> bool:
         return dropout is not None and (self.dropout_at == "all" or layer == self.depth - 1)
 

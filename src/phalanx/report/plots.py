@@ -9,10 +9,13 @@ from phalanx.report.confusion import confusion_info, draw_confusion
 from phalanx.report.curves import curves_info, draw_curves
 from phalanx.report.first_layer import draw_first_layer, first_layer_info
 from phalanx.report.mistakes import draw_mistakes, mistakes_info
+from phalanx.report.one_feature import decision_info, draw_decision, draw_hidden, hidden_info
 from phalanx.report.predicted import predict_split
 from phalanx.report.style import save_figure, shorten
 from phalanx.result import TrialResult
 from phalanx.spec import TrialSpec
+
+MAX_CLASSES = 500  # of a confusion matrix: with more a class is less than a pixel, and the counts fill the memory
 
 
 def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> list[Path]:
@@ -30,13 +33,17 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
     if result.weights is None:
         return paths
     predicted = predict_split(spec.model, dataset, result)
-    figures = {
-        "confusion": draw_confusion(confusion_info(predicted)),
-        "mistakes": draw_mistakes(mistakes_info(predicted)),
-    }
+    figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
+    if dataset.n_classes <= MAX_CLASSES:
+        figures["confusion"] = draw_confusion(confusion_info(predicted))
     first_layer = first_layer_info(result.weights, dataset)
     if first_layer is not None:
         figures["first_layer"] = draw_first_layer(first_layer)
+    if dataset.n_features == 1:
+        figures["decision"] = draw_decision(decision_info(predicted))
+        hidden = hidden_info(spec.model, dataset, result.weights)
+        if hidden is not None:
+            figures["hidden"] = draw_hidden(hidden)
     return paths + [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 

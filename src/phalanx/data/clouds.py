@@ -1,0 +1,42 @@
+"""Gaussian clouds, one a class: as many classes as wanted, for what costs by the class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from phalanx.data.base import DataSpec, Raw
+from phalanx.data.features import ArrayFeatures
+from phalanx.fields import static
+from phalanx.seeding import generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clouds(DataSpec):
+    """Class centres from N(0, 1) in each of `n_inputs` directions, points around them with deviation `noise`.
+
+    All classes are equally frequent. `split_seed` draws centres, points and their stratified split.
+    """
+
+    name: ClassVar[str] = "clouds"
+    n_classes: int = static(10, low=2)
+    n_inputs: int = static(32, low=1)
+    noise: float = static(0.5, low=0)
+    n_train: int = static(1000, low=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
+    n_val: int = static(500, low=1)  # type: ignore[assignment]
+    n_test: int = static(500, low=1)  # type: ignore[assignment]
+    normalize: str = static("none", choices=("global", "feature", "none"))
+
+    def read(self) -> Raw:
+        """`n_train + n_val + n_test` points, x of shape (N, n_inputs)."""
+        n_points, stream = self.n_train + self.n_val + self.n_test, generator(self.split_seed, self.name)
+        centres_CD = torch.randn(self.n_classes, self.n_inputs, generator=stream)
+        y_N = torch.arange(n_points) % self.n_classes
+        x_ND = centres_CD[y_N] + self.noise * torch.randn(n_points, self.n_inputs, generator=stream)
+        return Raw(x=x_ND.numpy(), y=y_N.numpy().astype(np.int64), classes=tuple(map(str, range(self.n_classes))))
+
+    def features(self) -> ArrayFeatures:
+        return ArrayFeatures(normalize=self.normalize)
