@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import pytest
 
 from phalanx import tracking
-from phalanx._tracking_guard import DEFAULTS
 from phalanx.result import EpochMetrics, Status
 from phalanx.tracking import RunRecord, TrackingSpec, tracker
+from phalanx.tracking.guard import DEFAULTS
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT_S = 60
@@ -75,7 +75,7 @@ def site(tmp_path_factory):
         for name in ("MLFLOW_TRACKING_URI", *DEFAULTS):
             patch.setenv(name, "")
             patch.delenv(name)
-        tracking._tracker.cache_clear()
+        tracking.store._tracker.cache_clear()
         follow = tracker(TrackingSpec())
         single = log_run(follow, root, 4)
         parent = follow.start_sweep("three losses", {})

@@ -427,11 +427,11 @@ def test_redact(text, url, safe):
 
 
 def test_the_tracking_room_redacts_alike():
-    assert importlib.util.find_spec("phalanx._tracking_content")
-    from phalanx import _tracking_content
+    assert importlib.util.find_spec("phalanx.tracking.content")
+    from phalanx.tracking import content
 
     for text in (f"postgresql://me:{SECRET}@host/db", f"a ?token={SECRET}", "harmless", "sqlite:///a.db"):
-        assert redact(text) == _tracking_content.redact(text)
+        assert redact(text) == content.redact(text)
 
 
 def test_the_reason_is_one_line_in_the_drivers_words():

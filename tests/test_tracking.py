@@ -12,11 +12,10 @@ from dataclasses import replace
 import pytest
 from tracking_records import SECRET, count_runs, environment, fill, record, uploaded, warnings_of
 
-from phalanx import _tracking_content as content
 from phalanx import tracking
 from phalanx.errors import SpecError
 from phalanx.result import EpochMetrics, Status
-from phalanx.tracking import TrackingSpec, tracker
+from phalanx.tracking import TrackingSpec, content, tracker
 
 pytest_plugins = ("tracking_store",)
 
@@ -215,7 +214,7 @@ def test_resumed_sweep_goes_on_in_the_same_parent(store, folder):
     killed = store.create_run("1", tags={"mlflow.parentRunId": parent}).info.run_id
     follow.end_sweep(parent, "interrupted", {"val_accuracy": 0.5}, folder / "sweep", {"optimizer.lr": 0.1})
 
-    tracking._tracker.cache_clear()
+    tracking.store._tracker.cache_clear()
     again = tracker(TrackingSpec())
     assert again.start_sweep("s", tags, resume=parent) == parent
     assert store.get_run(parent).info.status == "RUNNING"

@@ -13,9 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tracking_records import SECRET, fill, history, record, uploaded, warnings_of
 
-from phalanx import _tracking_content as content
 from phalanx.result import Status
-from phalanx.tracking import TrackingSpec, tracker
+from phalanx.tracking import TrackingSpec, content, tracker
 
 pytest_plugins = ("tracking_store",)
 

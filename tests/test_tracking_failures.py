@@ -17,9 +17,8 @@ from typing import ClassVar
 import pytest
 from tracking_records import SECRET, fill, record, warnings_of
 
-from phalanx import _tracking_guard as guard
 from phalanx import tracking
-from phalanx.tracking import Tracker, TrackingSpec, tracker
+from phalanx.tracking import Tracker, TrackingSpec, guard, tracker
 
 pytest_plugins = ("tracking_store",)
 
@@ -120,7 +119,7 @@ def test_defaults_for_http_are_set_only_where_the_user_set_none(folder, closed_p
 def test_locked_database_is_left_behind_when_patience_ends(store, folder, caplog, monkeypatch):
     follow = tracker(TrackingSpec())
     follow.prepare()
-    monkeypatch.setattr(tracking, "CALL_S", 0.5)
+    monkeypatch.setattr(tracking.store, "CALL_S", 0.5)
     other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
     other.execute("begin exclusive")
     started = time.monotonic()

@@ -8,9 +8,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from phalanx import _tracking_guard as guard
 from phalanx.result import EpochMetrics, Status
-from phalanx.tracking import RunRecord
+from phalanx.tracking import RunRecord, guard
 
 SRC = Path(__file__).parents[1] / "src"
 SECRET = "s3cret/p@ss"

@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    tracking._tracker.cache_clear()
+    tracking.store._tracker.cache_clear()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

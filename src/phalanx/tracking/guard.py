@@ -37,6 +37,14 @@ class Unusable(Exception):
     """The tracking store cannot be used; the message says why in plain words."""
 
 
+def deleted(experiment: str, number: str) -> str:
+    """What to do about an experiment that was deleted."""
+    return (
+        f"the experiment {experiment!r} was deleted; bring it back with `mlflow experiments restore --experiment-id "
+        f"{number}`, or name another one: tracking.experiment=another_name"
+    )
+
+
 def set_defaults() -> None:
     """Makes MLflow brief and quiet through its own variables, where the user has not set them. Call it before MLflow
     is imported, which is when it decides about telemetry."""

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from phalanx._tracking_guard import Unusable
 from phalanx.paths import RunPaths, SweepPaths, relative
 from phalanx.result import EpochMetrics, Status
+from phalanx.tracking.guard import Unusable
 
 T = TypeVar("T")
 Point = tuple[str, float, int, int]  # metric, value, time in ms since the epoch, step

@@ -14,19 +14,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from phalanx import _tracking_content as content
-from phalanx import _tracking_guard as guard
-from phalanx._tracking_content import RunRecord
-from phalanx.errors import Fault
-from phalanx.fields import Law, Spec, static
 from phalanx.paths import RunPaths, SweepPaths, relative
-
-__all__ = ["MlflowTracker", "RunRecord", "Tracker", "TrackingSpec", "tracker"]
+from phalanx.tracking import content, guard
+from phalanx.tracking.content import RunRecord
+from phalanx.tracking.spec import TrackingSpec
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,22 +33,6 @@ EXPERIMENT_TAGS = {
     "curves are under `epoch/`."
 }
 SWEEP_STATES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackingSpec(Spec):
-    """Where runs are logged. `uri` may hold a password, so it is kept out of representations and messages."""
-
-    group: ClassVar[str] = "tracking"
-    kind: str = static("mlflow", choices=("mlflow", "none"))
-    # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
-    uri: str | None = field(default=None, repr=False, metadata={"law": Law()})
-    experiment: str = static("phalanx")
-    keep: int = static(3, low=0)  # in a sweep, so many of the best trials get plots and keep their weights
-
-    def conflicts(self) -> list[Fault | str]:
-        named = self.experiment.strip() != "" and len(self.experiment) <= 500
-        return [] if named else ["tracking.experiment must be a name of 1 to 500 characters"]
 
 
 def _ignore(run_id: str) -> None:
@@ -244,10 +223,7 @@ def _experiment_id(client: Any, name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                 raise
     if found.lifecycle_stage != "active":
-        raise guard.Unusable(
-            f"the experiment {name!r} was deleted; bring it back with `mlflow experiments restore --experiment-id "
-            f"{found.experiment_id}`, or name another one: tracking.experiment=another_name"
-        )
+        raise guard.Unusable(guard.deleted(name, found.experiment_id))
     return str(found.experiment_id)
 
 

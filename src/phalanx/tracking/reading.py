@@ -1,0 +1,114 @@
+"""What a tracking store holds, read back: the runs of an experiment, and what one run was started with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from phalanx.errors import RequestError
+from phalanx.tracking import content, guard
+
+T = TypeVar("T")
+
+PAGE = 1000  # runs asked for at once
+READ_S = 60.0  # how long a store may take for one answer
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One run of an experiment. `metrics` holds the last value of each; curves are under `epoch/`."""
+
+    run_id: str
+    name: str
+    status: str  # MLflow's word: RUNNING, FINISHED, FAILED, KILLED
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifact_uri: str
+    start_ms: int | None
+    end_ms: int | None
+    parent: str | None  # id of the parent run; None too where the parent was deleted
+
+    @property
+    def artifacts(self) -> Path | None:
+        """The folder of its artifacts, where that is on this machine."""
+        parts = urlsplit(self.artifact_uri)
+        folder = Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+        return folder if folder is not None and folder.is_dir() else None
+
+
+def read_experiment(name: str, uri: str | None = None) -> list[TrackedRun]:
+    """All runs of the experiment `name` that were not deleted, newest first; sweeps (parents) are among them.
+
+    `uri` is the tracking store; None: MLFLOW_TRACKING_URI, else MLflow's default. Raises `RequestError` where there
+    is no such experiment, it was deleted, or the store cannot be used, each with what to do about it.
+    """
+
+    def call(client: Any) -> list[TrackedRun]:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise guard.Unusable(f"there is no experiment {name!r}; there are: {_names(client)}")
+        if found.lifecycle_stage != "active":
+            raise guard.Unusable(guard.deleted(name, found.experiment_id))
+        return _linked(list(_all_runs(client, found.experiment_id)))
+
+    return asked(uri, call)
+
+
+def asked(uri: str | None, call: Callable[[Any], T]) -> T:
+    """What `call(client)` returns for the store at `uri`. Raises `RequestError` if the store cannot be used."""
+    guard.set_defaults()
+    from mlflow import MlflowClient, get_tracking_uri
+
+    guard.hush()
+    place = uri or get_tracking_uri()
+
+    def opened() -> T:
+        _refuse_absent(place)
+        guard.refuse_dead(place, guard.users_timeout() or guard.PROBE_S)
+        return call(MlflowClient(place))
+
+    try:
+        return guard.within(READ_S, opened)
+    except Exception as error:
+        raise RequestError(f"the tracking store cannot be read: {content.cause(error, place)}") from None
+
+
+def _refuse_absent(uri: str) -> None:
+    """MLflow creates an SQLite file that is not there, which is not what a reader wants."""
+    file = guard.sqlite_file(uri)
+    if file is not None and not file.is_file():
+        raise guard.Unusable(f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>")
+
+
+def _names(client: Any) -> str:
+    names = [experiment.name for experiment in client.search_experiments(max_results=20)]
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _all_runs(client: Any, experiment_id: str, query: str = "") -> Any:
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _linked(runs: list[Any]) -> list[TrackedRun]:
+    known = {run.info.run_id for run in runs}
+    found = []
+    for run in runs:
+        info, tags = run.info, dict(run.data.tags)
+        parent = tags.get("mlflow.parentRunId")
+        record = TrackedRun(
+            run_id=info.run_id, name=info.run_name or "", status=info.status, params=dict(run.data.params),
+            metrics=dict(run.data.metrics), tags=tags, artifact_uri=info.artifact_uri, start_ms=info.start_time,
+            end_ms=info.end_time, parent=parent if parent in known else None,
+        )  # fmt: skip
+        found.append(record)
+    return found
