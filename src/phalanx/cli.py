@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phalanx import __version__
-from phalanx.commands import compare, report
+from phalanx.commands import compare, inspect, report
 from phalanx.errors import RequestError
 from phalanx.paths import write_text
 
@@ -193,4 +193,4 @@ def _width(texts: list[list[str]]) -> int:
     return 1 + sum(3 + max(map(cell_len, column)) for column in zip(*texts, strict=True))
 
 
-COMMANDS = (report.add, compare.add, _add_predict)
+COMMANDS = (report.add, compare.add, inspect.add, _add_predict)

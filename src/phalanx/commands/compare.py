@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phalanx.commands.options import names, positive_number
+from phalanx.commands.options import console, names, positive_number
 from phalanx.errors import RequestError
 from phalanx.paths import write_text
 
@@ -64,8 +64,6 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reads, compares, writes the files that were asked for, and prints."""
-    from rich.console import Console
-
     _check(arguments)
     from phalanx.compare import compare_runs, read_sources
     from phalanx.compare.tables import show
@@ -75,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     found = compare_runs(
         read.runs, arguments.by, arguments.metric, arguments.baseline, arguments.relevant, arguments.where, read.notes
     )
-    show(found, Console())
+    show(found, console())
     for path in _written(arguments, found):
         print(f"wrote {path}")
 

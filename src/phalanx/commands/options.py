@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 160  # columns of a table that no terminal limits
+
+
+def console() -> Console:
+    """A console for tables: as wide as the terminal, or wide enough where there is none."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def names(text: str) -> list[str]:
