@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint error-rates bench tables constraints clean
+.PHONY: help test quick lint pages error-rates bench tables constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,10 @@ quick: ## without the slow tests
 
 lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+pages: ## what a report costs to write and to open, and its pictures in docs/images (needs Chromium)
+	$(PYTHON) benchmarks/report_page.py
+	$(PYTHON) benchmarks/report_page.py --images docs/images
 
 error-rates: ## false alarms of `phalanx compare`, by simulation (a few minutes)
 	$(PYTHON) benchmarks/error_rates.py

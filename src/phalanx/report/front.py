@@ -51,7 +51,7 @@ def draw_front(info: FrontInfo) -> Figure:
     axes = figure.subplots()
     size = dot_size(len(info.front) + len(info.behind))
     for points, marker, colour, label in (
-        (info.behind, "v", GREY, "another trial is better in all"),
+        (info.behind, "v", GREY, "beaten by another trial"),
         (info.front, "o", VERMILLION, "Pareto front"),
     ):
         numbers, x, y = zip(*points, strict=True) if points else ((), (), ())

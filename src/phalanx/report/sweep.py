@@ -114,7 +114,7 @@ def _importances(content: SweepContent, varied: Sequence[Parameter]) -> dict[str
 def _front(content: SweepContent, drawn: _Drawn) -> str:
     if len(objective_names(content.best)) < 2:
         return ""
-    captions = "Nothing beats a trial of the front in all objectives at once."
+    captions = "A trial of the front can only be bettered in one objective at the cost of another."
     return figures(*(drawn(draw_front(info), f"{info.first} against {info.other}", captions)
                      for info in front_infos(content.best)))  # fmt: skip
 
