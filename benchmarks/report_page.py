@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = {
     "search": [
         "hydra/sweeper=optuna", "hydra.sweeper.study_name=search", "hydra.sweeper.n_trials=60",
-        "hydra.sweeper.n_jobs=8", "hydra/sweeper/pruner=median", "hydra.sweeper.sampler.seed=0", "optimizer=sgd,adam", "model=mlp2,mlp3,mlp4",
+        "hydra.sweeper.n_jobs=8", "hydra/sweeper/pruner=median", "hydra.sweeper.sampler.seed=0",
+        "optimizer=sgd,adam", "model=mlp2,mlp3,mlp4",
         "optimizer.lr=tag(log,interval(0.0003,3))", "model.dropout=interval(0,0.6)",
     ],
     "grid": ["loss=nll,cross_entropy,mse", "optimizer=sgd,adam", "seed=range(10)", "trainer.epochs=12",
@@ -131,9 +132,7 @@ def images(target: Path) -> None:
         for name, sweep, width, height, dark, heading in PICTURES:
             with chromium(width, height, dark) as driver:
                 driver.get((sweeps / sweep / "report.html").as_uri())
-                script = (
-                    "[...document.querySelectorAll('h2')].find(h => h.textContent == arguments[0]).scrollIntoView()"
-                )
+                find = "[...document.querySelectorAll('h2')].find(h => h.textContent == arguments[0])"
                 driver.execute_script(f"{find}.scrollIntoView()", heading)
                 picture = target / f"{name}.png"
                 driver.save_screenshot(str(picture))

@@ -20,7 +20,8 @@ h2 { font-size: 1.2rem; margin: 2rem 0 .3rem; border-bottom: 1px solid var(--lin
 h3 { font-size: 1rem; margin: 0 0 .2rem; } p { margin: .4rem 0; max-width: 60rem; } a { color: var(--blue); }
 nav a { margin-right: .8rem; white-space: nowrap; display: inline-block; }
 .note { color: var(--grey); font-size: .9rem; }
-.figures { display: grid; gap: 1.2rem; margin-bottom: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
+.figures { display: grid; gap: 1.2rem; margin-bottom: 1.2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
 figure { margin: 0; min-width: 0; max-width: 46rem; } figure.broad { grid-column: 1 / -1; max-width: 62rem; }
 figcaption { font-size: .9rem; color: var(--grey); }
 svg { width: 100%; height: auto; display: block; overflow: visible; } svg text { fill: var(--ink); }
