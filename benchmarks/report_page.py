@@ -109,7 +109,7 @@ def measure(sizes: list[int]) -> None:
 
     print(f"{date.today()}\n\n| trials | written in, s | size, MB | opened in, s |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as scratch:
-        made_up(Path(scratch) / "warm", 3)
+        made_up(Path(scratch) / "warm", 40)
         write_report(Path(scratch) / "warm")  # what imports cost is not counted
         for n_trials in sizes:
             folder = Path(scratch) / str(n_trials)

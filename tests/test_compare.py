@@ -302,3 +302,24 @@ def test_results_of_the_real_json(tmp_path):
     written = result()
     assert set(written["metrics"]) == set(Metrics.__dataclass_fields__)
     assert set(TrialResult.__dataclass_fields__) - {"history", "weights"} <= set(json.loads(json.dumps(written)))
+
+
+def test_pruned_runs_have_a_value_and_are_left_out(tmp_path):
+    folder = write_grid(tmp_path / "g", {"mse": B, "nll": A})
+    write_run(folder / "30", result(0.1, 7, status="pruned", test=0.1), config(7, loss="nll"))
+    (part,) = compared(folder, "loss").parts
+    assert sorted(by_label(part)["nll"][0].seeds) == [0, 1, 2, 3, 4, 5]
+    assert "nll: of 7 runs 1 pruned, left out of its mean" in part.notes
+
+
+def test_a_key_that_varies_by_itself_in_one_group_is_a_setting(tmp_path):
+    number = 0
+    for loss, optimizer, lr, value in [("nll", "sgd", 0.05, 0.9), ("nll", "adam", 0.01, 0.8), ("mse", "sgd", 0.05, 0.7),
+                                       ("mse", "sgd", 0.1, 0.1), ("mse", "adam", 0.01, 0.6)]:  # fmt: skip
+        for seed in range(3):
+            cfg = config(seed, loss=loss, optimizer=optimizer, optimizer__lr=lr)
+            write_run(tmp_path / str(number), result(value, seed, test=value), cfg)
+            number += 1
+    (part,) = compared(tmp_path, "loss").parts
+    assert by_label(part)["mse"][0].seeds[0] == pytest.approx(65)
+    assert any("3 runs left out, at values of" in note for note in part.notes)
