@@ -40,7 +40,7 @@ def result(value=0.9, seed=0, status="completed", data="d1", test=None, **more):
         "status": status, "objective": objective, "objectives": [objective], "metrics": metrics, "best_epoch": 2,
         "epochs": 3, "train_seconds": 0.5, "samples_per_second": 1000.0, "device": "cpu", "seed": seed,
         "config_digest": "c", "data_digest": data, "n_parameters": 1234, "error": None, "failure": None,
-        "mlflow_run_id": None, **more,
+        "mlflow_run_id": None, "timing": None, **more,
     }  # fmt: skip
 
 

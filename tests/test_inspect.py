@@ -68,7 +68,7 @@ def test_shapes_and_counts_are_those_of_the_network(run):
     assert (dataset.n_features, found.notes) == (1, ())
 
 
-def test_dead_units_are_those_that_no_validation_sample_wakes(run):
+def test_dead_units_are_those_that_no_validation_sample_wakes(run, monkeypatch):
     saved = load_model(run)
     weights = {name: tensor.clone() for name, tensor in saved.weights.items()}
     x_ND = load_dataset(Thresholds()).val.x_ND
@@ -79,6 +79,7 @@ def test_dead_units_are_those_that_no_validation_sample_wakes(run):
     found = hidden_layers(replace(saved, weights=weights), x_ND)
     assert [(layer.units, layer.dead) for layer in found] == [(8, 3), (6, 1)]
     # Across chunks a unit is dead only if no chunk wakes it.
+    monkeypatch.setattr("phalanx.inspection.CHUNK_ROWS", 7)
     weights["layers.0.bias"][3] = -float(x_ND.median())
     assert hidden_layers(replace(saved, weights=weights), x_ND.sort(0).values)[0].dead == 3
 

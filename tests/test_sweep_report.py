@@ -179,7 +179,7 @@ def test_the_time_line_cuts_long_pauses_and_tells_cohorts_apart():
 
 def test_importances_find_what_matters():
     stream = np.random.default_rng(0)
-    points = [{"a": float(x), "b": float(y), "c": "pq"[n % 2], **({"d": 1.0} if n else {})}
+    points = [{"a": float(x), "b": float(y), "c": "pq"[n % 2], **({} if n else {"d": 1.0})}
               for n, (x, y) in enumerate(stream.random((60, 2)))]  # fmt: skip
     found = importances(points, [1 - (p["a"] - 0.5) ** 2 for p in points], "maximize", {})
     assert set(found) == {"a", "b", "c"}  # d is not in every point
@@ -312,10 +312,10 @@ def test_the_report_of_a_run(tmp_path):
     assert "<svg" in page
     assert "kind: none" not in page  # tracking may hold secrets
     (run / "plots").mkdir()
-    (run / "plots" / "mistakes.png").write_bytes(b"2")
+    (run / "plots" / "confusion.png").write_bytes(b"2")
     (run / "plots" / "curves.png").write_bytes(b"1")
     images = re.findall(r'alt="(\w+)" src="data:image/png', write_report(run).read_text())
-    assert images == ["curves", "mistakes"]
+    assert images == ["curves", "confusion"]
 
 
 @pytest.mark.parametrize(("name", "message"), [
