@@ -289,10 +289,12 @@ def test_a_thousand_runs(tmp_path):
     assert not any(d.shown for d in part.differences)  # there is nothing to find
 
 
-def test_help_has_an_example(capsys):
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
-    assert "phalanx compare outputs/sweeps/my_grid --by loss" in capsys.readouterr().out
+@pytest.mark.parametrize("command", ["compare", "report", "inspect"])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"  phalanx {command} outputs/sweeps/my_" in capsys.readouterr().out
 
 
 def test_results_of_the_real_json(tmp_path):

@@ -82,14 +82,14 @@ def test_an_axis_is_logarithmic_where_that_spreads_the_values():
 
 
 def test_values_near_one_get_an_axis_on_which_they_differ():
-    pressed = [0.1, 0.2, 0.97, 0.98, 0.985, 0.986, 0.99]
+    pressed = [0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.97, 0.98, 0.985, 0.986, 0.99]  # the best few, as in a search
     scale = scale_of(pressed, maximize=True)
     assert scale.kind == "error"
     assert scale.inverse(scale.forward(0.98)) == pytest.approx(0.98)
     steps = [float(scale.forward(v)) for v in (0.9, 0.99, 0.999)]
     assert steps[1] - steps[0] == pytest.approx(1, rel=1e-3)
     assert np.isfinite(scale_of([0.1, 1.0, 1.0, 1.0, 1.0], maximize=True).forward(1.0))
-    assert scale_of([0.95, 0.96, 0.97, 0.98], maximize=True) == Scale()
+    assert scale_of([0.1 * k for k in range(1, 10)], maximize=True) == Scale()
     assert scale_of([0.001, 0.01, 0.1, 1, 100], maximize=False).kind == "log"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +13,7 @@ from phalanx.report.trials import log_suits
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PRESSED = 10.0  # the better half in so small a part of the axis calls for another scale
+PRESSED = 10.0  # the best quarter in so small a part of the axis calls for another scale
 PLACES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 
 
@@ -80,7 +79,6 @@ def scale_of(values: Sequence[float], maximize: bool) -> Scale:
 
 
 def _pressed(values: Sequence[float]) -> bool:
-    """Whether the better half of the values takes but a small part of a linear axis."""
+    """Whether the best quarter of the values takes but a small part of a linear axis."""
     ordered = sorted(values, reverse=True)
-    half = ordered[0] - ordered[len(ordered) // 2]
-    return math.isfinite(half) and ordered[0] - ordered[-1] > PRESSED * half
+    return ordered[0] - ordered[-1] > PRESSED * (ordered[0] - ordered[len(ordered) // 4])
