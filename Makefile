@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint pages error-rates bench tables constraints clean
+.PHONY: help test quick lint pages error-rates bench tables screenshots constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 	$(PYTHON) benchmarks/pruners.py
 	$(PYTHON) benchmarks/samplers.py
 	$(PYTHON) benchmarks/search_cost.py
+	$(PYTHON) benchmarks/tracking.py
+
+screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium and chromium-driver)
+	$(PYTHON) docs/screenshots.py
 
 tables: ## the result tables of README.md, from real runs
 	$(PYTHON) benchmarks/result_tables.py --write

@@ -29,10 +29,10 @@ def result_of(folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
 def test_what_fails_after_training_cannot_take_the_result_back(error, config, tmp_path, monkeypatch):
     class Broken(Tracker):
-        def log_run(self, record, on_started=None):
+        def settle(self):
             raise error("too late")
 
-    monkeypatch.setattr(app, "tracker", lambda spec: Broken())
+    monkeypatch.setattr(app, "tracker", lambda spec, root: Broken())
     with pytest.raises(error):
         app.run(config, tmp_path)
     assert result_of(tmp_path)["status"] == "completed"

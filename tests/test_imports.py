@@ -14,19 +14,21 @@ SOURCE = ROOT / "src" / "phalanx"
 
 # Lowest first. A module may import from its own room and from rooms before it.
 ROOMS = (
-    ("errors", "fields", "registry", "result", "paths"),
+    ("errors", "fields", "registry", "result", "paths", "curves"),
     ("seeding", "device"),
     ("data", "models", "losses", "optimizers", "schedules"),
     ("spec",),
     ("evaluation", "observer", "stack", "conditions"),
     ("replay", "block", "plan", "probe", "cohort", "training", "model_file"),
     ("runs", "study", "statistics", "sentences", "manifest"),
-    ("repeats", "final", "tracking", "report", "predict"),
+    ("repeats", "final", "live", "tracking", "report", "predict"),
     ("config", "progress"),
+    ("records",),
+    ("delivery", "delivery_process"),
     ("compare",),
     ("app",),
     ("sweeps", "together"),
-    ("reporting", "inspection"),
+    ("reporting", "inspection", "redelivery"),
     ("commands",),
     ("cli", "__main__"),
 )

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow_page
 import pytest
-
-from phalanx import tracking
-from phalanx.result import EpochMetrics, Status
-from phalanx.tracking import RunRecord, TrackingSpec, tracker
-from phalanx.tracking.guard import DEFAULTS
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-WAIT_S = 60
+from mlflow_page import CHROMIUM, DRIVER, Page
+from mlflow_servers import Server
+from tracking_records import METRICS, VARIABLES, by_key, delivered, run_folder, sweep_folder
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,170 +18,60 @@ pytestmark = [
 ]
 
 
-def run_folder(root, name):
-    """A run folder with a plot in it."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with one single run and a sweep of three trials, delivered, and MLflow's page on it."""
+    root = tmp_path_factory.mktemp("site")
+    with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
+        for name in VARIABLES:
+            patch.setenv(name, "")
+            patch.delenv(name)
+        single = with_plot(run_folder(root / "outputs" / "single-run", 20, metrics=numbers(0.92)))
+        sweep = sweep_folder(root / "outputs" / "three losses", metrics=numbers(0.86))
+        for number, loss in enumerate(("nll", "cross_entropy", "mse")):
+            value = numbers(round(0.80 + 0.03 * number, 2))
+            with_plot(run_folder(sweep / str(number), 20, weights=number == 2, loss=loss, metrics=value))
+        delivered(single)
+        delivered(sweep)
+        with Server(root, "ui") as server:
+            client = client_of(server.url)
+            experiment = client.get_experiment_by_name("phalanx").experiment_id
+            runs = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment])}
+            children = [runs[f"trial {number}"] for number in range(3)]
+            yield SimpleNamespace(
+                root=root, url=server.url, single=runs["single-run"], parent=runs["three losses"], children=children,
+                experiment=experiment,
+            )  # fmt: skip
+
+
+def client_of(url):
+    from mlflow import MlflowClient
+
+    return MlflowClient(url)
+
+
+def numbers(value):
+    return {**METRICS, "val_accuracy": value, "val_loss": 0.11, "test_accuracy": value - 0.01}
+
+
+def with_plot(folder):
     from PIL import Image
 
-    folder = root / "outputs" / name
-    (folder / "plots").mkdir(parents=True)
+    (folder / "plots").mkdir(exist_ok=True)
     Image.new("RGB", (320, 200), (200, 40, 40)).save(folder / "plots" / "learning_curves.png")
-    (folder / "result.json").write_text("{}\n")
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder
 
 
-def log_run(follow, root, number, parent=None, loss="cross_entropy"):
-    best = 0.80 + 0.03 * number
-    name = f"trial {number}" if parent else "single-run"
-    history = [
-        EpochMetrics(e, 2 / e, 1 - 1 / e, 0.5, 2.2 / e, best - 0.4 / e, 0.4, 0.1 * 0.9**e, 0.2) for e in range(1, 21)
-    ]
-    record = RunRecord(
-        name=name,
-        params={"optimizer.lr": 0.1 / (number + 1), "model.hidden": (50, 20), "loss.name": loss, "seed": number},
-        metrics={"val_accuracy": best, "val_loss": 0.11, "test_accuracy": best - 0.01, "best_epoch": 20},
-        history=history,
-        tags={"phalanx.trial": str(number)},
-        status=Status.COMPLETED,
-        folder=run_folder(root, name),
-        parent=parent,
-        start_ms=int(time.time() * 1000) - 4000,
-        end_ms=int(time.time() * 1000),
-    )
-    run_id = follow.log_run(record)
-    if parent:
-        follow.attach(run_id, record.folder)
-    return run_id
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder with one single run and a sweep of three trials, and MLflow's page on it."""
-    root = tmp_path_factory.mktemp("site")
-    with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", *DEFAULTS):
-            patch.setenv(name, "")
-            patch.delenv(name)
-        tracking.store._tracker.cache_clear()
-        follow = tracker(TrackingSpec())
-        single = log_run(follow, root, 4)
-        parent = follow.start_sweep("three losses", {})
-        losses = ("nll", "cross_entropy", "mse")
-        children = [log_run(follow, root, i, parent, loss) for i, loss in enumerate(losses)]
-        follow.end_sweep(parent, "completed", {"val_accuracy": 0.86}, root, {"loss.name": "mse"})
-        with serving(root) as url:
-            yield SimpleNamespace(root=root, url=url, single=single, parent=parent, children=children, experiment="1")
-
-
-@contextlib.contextmanager
-def serving(root):
-    """`mlflow ui` in a process group of its own, which is ended with all its workers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    plain = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    with open(root / "server.log", "w") as log:
-        server = subprocess.Popen(
-            [Path(sys.executable).with_name("mlflow"), "ui", "--port", str(port)],
-            cwd=root,
-            env={**plain, **DEFAULTS},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_for(url, server, root / "server.log")
-        yield url
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(3)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait(10)
-
-
-def wait_for(url, server, log):
-    for _ in range(WAIT_S * 4):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
-            return
-        if server.poll() is not None:
-            break
-        time.sleep(0.25)
-    pytest.fail(f"mlflow ui did not start:\n{log.read_text()[-3000:]}")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
-    profile = tmp_path_factory.mktemp("profile")
-    for switch in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", *quiet):
-        options.add_argument(f"--{switch}")
-    options.add_argument(f"--user-data-dir={profile}")
-    options.add_argument("--window-size=2300,1200")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(WAIT_S)
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """One browser tab, looked at and clicked like a person does; every wait is bounded."""
-
-    def __init__(self, driver, shots):
-        self.driver, self.shots = driver, shots
-
-    def open(self, address):
-        self.driver.get("about:blank")  # the address differs after its # only, which alone loads nothing
-        self.driver.get(address)
-
-    def text(self):
-        return self.driver.execute_script("return document.body.innerText")
-
-    def until(self, condition, what):
-        """Waits for a true value and returns it; a screenshot shows what there was instead."""
-        from selenium.common.exceptions import WebDriverException
-
-        end = time.monotonic() + WAIT_S
-        while time.monotonic() < end:
-            with contextlib.suppress(WebDriverException, ValueError):  # the page is being redrawn
-                if found := condition():
-                    return found
-            time.sleep(0.25)
-        self.shoot("failed")
-        pytest.fail(f"not on the page after {WAIT_S} s: {what}; there was:\n{self.text()[:3000]}")
-
-    def see(self, *texts):
-        for text in texts:
-            self.until(lambda text=text: text in self.text(), text)
-
-    def find(self, selector):
-        return self.driver.find_elements("css selector", selector)
-
-    def click(self, selector, text=""):
-        """Clicks the first visible element that matches the selector and reads `text`, if that is given."""
-
-        def clicked():
-            shown = (e for e in self.find(selector) if e.is_displayed() and text in ("", e.text.strip()))
-            element = next(shown, None)
-            if element is not None:
-                element.click()
-            return element is not None
-
-        self.until(clicked, f"{selector} {text}")
-
-    def shoot(self, name):
-        self.driver.save_screenshot(str(self.shots / f"{name}.png"))
+def driver(tmp_path_factory):
+    with mlflow_page.browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    return Page(browser, tmp_path)
+def page(driver, tmp_path):
+    return Page(driver, tmp_path)
 
 
 def test_experiment_shows_the_sweep_its_trials_and_their_accuracy(site, page):
@@ -204,13 +81,11 @@ def test_experiment_shows_the_sweep_its_trials_and_their_accuracy(site, page):
     page.see("three losses", "single-run", "5 matching runs")
     assert "trial 0" not in page.text()
     page.shoot("collapsed")
-    page.click("[col-id='attributes.`Run Name`'] button")
+    page.unfold()
     page.see("trial 0", "trial 1", "trial 2")
-    page.click("button", "Columns")
-    page.click("[title='val_accuracy']")
-    page.click("h1, h2", "Runs")
+    page.column("val_accuracy")
     column = "[role=gridcell][col-id$='-val_accuracy'], [role=gridcell][col-id$='`val_accuracy`']"
-    wanted = [0.8, 0.83, 0.86, 0.86, 0.92]  # the trials, the sweep as its best trial, the single run
+    wanted = [0.8, 0.83, 0.86, 0.9, 0.92]  # the trials, the sweep as its best trial, the single run
     page.until(lambda: sorted(round(float(c.text), 4) for c in page.find(column)) == wanted, f"val_accuracy {wanted}")
     page.shoot("expanded")
 
@@ -220,7 +95,7 @@ def test_run_page_shows_params_metrics_curves_and_how_to_load(site, page):
     page.open(address)
     page.see("single-run", "Finished", "completed after 20 epochs", "phalanx.folder", "outputs/single-run")
     page.see("val_accuracy", "0.92", "epoch/val_accuracy", "0.9")
-    page.see("optimizer.lr", "0.02", "model.hidden", "[50,20]", "loss.name", "cross_entropy")
+    page.see("optimizer.lr", "1e-05", "model.hidden", "[50,20]", "loss.name", "mse")
     page.click("button", "Show more")
     page.see("load_model('outputs/single-run')")
     page.shoot("run")
@@ -231,8 +106,7 @@ def test_run_page_shows_params_metrics_curves_and_how_to_load(site, page):
 
 
 def test_two_trials_are_compared(site, page):
-    runs = "[" + ",".join(f'"{run_id}"' for run_id in site.children[:2]) + "]"
-    page.open(f'{site.url}/#/compare-runs?runs={runs}&experiments=["{site.experiment}"]')
+    page.compare(site.url, site.experiment, site.children[:2])
     page.see("Comparing 2 Runs", "trial 0", "trial 1", "loss.name", "nll", "cross_entropy", "val_accuracy", "0.83")
     page.shoot("compare")
 
@@ -249,19 +123,27 @@ def test_artifacts_list_the_plots_and_show_one(site, page, which):
     page.shoot("artifacts")
 
 
-def test_runs_can_be_logged_through_the_server(site, capfd):
-    from mlflow import MlflowClient
+def test_trials_are_lines_of_a_parallel_coordinates_plot(site, page):
+    page.compare(site.url, site.experiment, site.children)
+    page.see("Parallel Coordinates Plot", "trial 2")
+    page.until(lambda: page.find(".js-plotly-plot .parcoords"), "the plot")
+    page.shoot("parallel")
 
-    follow = tracker(TrackingSpec(uri=site.url, experiment="over http"))
-    parent = follow.start_sweep("remote", {})
-    run_id = log_run(follow, site.root, 5, parent, loss="é" * 7000)
-    follow.end_sweep(parent, "completed", {"val_accuracy": 0.95}, site.root)
-    client = MlflowClient(site.url)
-    run = client.get_run(run_id)
-    assert (run.info.status, run.data.metrics["val_accuracy"]) == ("FINISHED", pytest.approx(0.95))
-    assert run.data.params["loss.name"] == "é" * 5999 + "…"
-    assert run.data.tags["mlflow.parentRunId"] == parent
-    assert len(client.get_metric_history(run_id, "epoch/val_loss")) == 20
-    assert [file.path for file in client.list_artifacts(run_id, "plots")] == ["plots/learning_curves.png"]
-    assert client.get_run(parent).info.status == "FINISHED"
+
+def test_runs_can_be_delivered_through_the_server(site, capfd):
+    folder = site.root / "outputs" / "remote"
+    sweep_folder(folder, 1, loss="é" * 7000)
+    with_plot(folder / "0")
+    assert delivered(folder, uri=site.url, experiment="over http")[1] == 0
+    client = client_of(site.url)
+    runs = by_key(client, "over http")
+    run_id = runs["0"].info.run_id
+    assert (runs["0"].info.status, runs[""].info.status) == ("FINISHED", "FINISHED")
+    assert runs["0"].data.params["loss.name"] == "é" * 5999 + "…"
+    assert runs["0"].data.tags["mlflow.parentRunId"] == runs[""].info.run_id
+    assert len(client.get_metric_history(run_id, "epoch/val_loss")) == 3
+    assert [file.path for file in client.list_artifacts(run_id, "plots")] == [
+        "plots/curves.png",
+        "plots/learning_curves.png",
+    ]
     assert capfd.readouterr() == ("", "")

@@ -11,14 +11,14 @@ import socket
 import sqlite3
 import threading
 import time
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from tracking_records import SECRET, fill, record, warnings_of
+from tracking_records import SECRET, by_key, count_runs, delivered, run_folder, sweep_folder
 
-from phalanx import tracking
-from phalanx.tracking import Tracker, TrackingSpec, guard, tracker
+from phalanx.delivery import Delivery
+from phalanx.tracking import TrackingSpec, guard
+from phalanx.tracking.store import MlflowStore
 
 pytest_plugins = ("tracking_store",)
 
@@ -30,45 +30,36 @@ def silent_server():
         yield server.getsockname()[1]
 
 
-def log_three_times(follow):
-    """What a sweep of two trials calls; all ids and the seconds that it took."""
-    started = time.monotonic()
-    follow.prepare()
-    parent = follow.start_sweep("s", {})
-    ids = [parent, *(follow.log_run(record(parent=parent)) for _ in range(2))]
-    follow.end_sweep(parent, "completed", {}, Path("sweep"))
-    return ids, time.monotonic() - started
+def tried(root, **spec):
+    """Delivers a folder to a store that fails: what was said of it, once, and the seconds that it took."""
+    said, started = [], time.monotonic()
+    _, left = delivered(run_folder(root), said=lambda *message: said.append(message), **spec)
+    assert left == 1
+    (why,) = [value for kind, value in said if kind == "down"]
+    assert len(why) <= 300
+    assert "\n" not in why
+    return why, time.monotonic() - started
 
 
-def test_dead_server_costs_one_warning_and_no_time(folder, closed_port, caplog):
-    ids, seconds = log_three_times(tracker(TrackingSpec(uri=f"http://127.0.0.1:{closed_port}")))
-    assert ids == [None] * 3
+def test_dead_server_costs_no_time(folder, closed_port):
+    why, seconds = tried(folder / "run", uri=f"http://127.0.0.1:{closed_port}")
+    assert f"no MLflow server answers at http://127.0.0.1:{closed_port}" in why
+    assert "refused" in why
     assert seconds < 15
-    (warning,) = warnings_of(caplog)
-    assert f"no MLflow server answers at http://127.0.0.1:{closed_port}" in warning
-    assert "refused" in warning
-    assert "run folders" in warning
-    assert "\n" not in warning
 
 
-def test_silent_server_is_waited_for_once_and_briefly(folder, silent_server, caplog, monkeypatch):
+def test_silent_server_is_waited_for_briefly(folder, silent_server):
     import mlflow  # noqa: F401  (its import is not what is measured)
 
-    ids, seconds = log_three_times(tracker(TrackingSpec(uri=f"http://127.0.0.1:{silent_server}")))
-    assert ids == [None] * 3
+    why, seconds = tried(folder / "run", uri=f"http://127.0.0.1:{silent_server}")
+    assert "timed out" in why
     assert seconds < guard.PROBE_S + 2
-    (warning,) = warnings_of(caplog)
-    assert "timed out" in warning
 
 
-def test_dead_database_host_costs_one_warning_and_no_time(folder, closed_port, caplog):
-    started = time.monotonic()
-    follow = tracker(TrackingSpec(uri=f"postgresql://me:s3cret@127.0.0.1:{closed_port}/db"))
-    assert follow.log_run(record()) is None
-    assert follow.log_run(record()) is None
-    assert time.monotonic() - started < 15
-    (warning,) = warnings_of(caplog)
-    assert f"no database answers at 127.0.0.1:{closed_port}" in warning
+def test_dead_database_host_costs_no_time(folder, closed_port):
+    why, seconds = tried(folder / "run", uri=f"postgresql://me:s3cret@127.0.0.1:{closed_port}/db")
+    assert f"no database answers at 127.0.0.1:{closed_port}" in why
+    assert seconds < 15
 
 
 class _OnlyHealthy(http.server.BaseHTTPRequestHandler):
@@ -92,63 +83,60 @@ class _OnlyHealthy(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_server_that_hangs_later_is_left_after_the_users_own_timeout(folder, caplog, monkeypatch):
+def test_server_that_hangs_later_is_left_after_the_users_own_timeout(folder, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OnlyHealthy)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    delivery = Delivery(run_folder(folder / "run"), TrackingSpec(uri=f"http://127.0.0.1:{server.server_port}"))
+    started = time.monotonic()
     try:
-        ids, seconds = log_three_times(tracker(TrackingSpec(uri=f"http://127.0.0.1:{server.server_port}")))
+        assert [delivery.advance() for _ in range(5)] == [1] * 5
     finally:
+        delivery.close()
         server.shutdown()
         server.server_close()
-    assert ids == [None] * 3
-    assert seconds < 3.5
-    assert len(warnings_of(caplog)) == 1
-    assert len(_OnlyHealthy.asked) == 2  # the probe and one request; no retries, and silence after the failure
+    assert time.monotonic() - started < 3.5
+    assert len(_OnlyHealthy.asked) == 2  # the probe and one request; no retries, and a pause after the failure
+
+
+def test_a_store_that_comes_back_gets_everything(store, folder, monkeypatch):
+    uri = f"sqlite:///{folder}/away/mlflow.db"
+    (folder / "away").write_text("a file where a folder should be")
+    delivery = Delivery(sweep_folder(folder / "s"), TrackingSpec(uri=uri, register="none"))
+    assert [delivery.advance() for _ in range(3)] == [3, 3, 3]
+    (folder / "away").unlink()
+    (folder / "away").mkdir()
+    shutil.copy(folder / "mlflow.db", folder / "away" / "mlflow.db")
+    assert delivery.advance() == 3  # it is not asked again at once
+    monkeypatch.setattr("phalanx.delivery.RECENT_S", 0.0)
+    assert delivery.finish("completed") == 0
+    delivery.close()
+    assert count_runs(folder / "away" / "mlflow.db") == 4
 
 
 def test_defaults_for_http_are_set_only_where_the_user_set_none(folder, closed_port, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
-    tracker(TrackingSpec(uri=f"http://127.0.0.1:{closed_port}")).prepare()
+    tried(folder / "run", uri=f"http://127.0.0.1:{closed_port}")
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "4"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
 
 
-def test_locked_database_is_left_behind_when_patience_ends(store, folder, caplog, monkeypatch):
-    follow = tracker(TrackingSpec())
-    follow.prepare()
-    monkeypatch.setattr(tracking.store, "CALL_S", 0.5)
-    other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
-    other.execute("begin exclusive")
-    started = time.monotonic()
-    assert follow.log_run(record()) is None
-    assert time.monotonic() - started < 3
-    other.execute("rollback")
-    other.close()
-    (warning,) = warnings_of(caplog)
-    assert "no answer within 0.5 seconds" in warning
-
-
-def test_deleted_experiment_is_explained(store, caplog):
+def test_deleted_experiment_is_explained(store, folder):
     store.delete_experiment(store.create_experiment("phalanx"))
-    assert tracker(TrackingSpec()).log_run(record()) is None
-    (warning,) = warnings_of(caplog)
-    assert "'phalanx' was deleted" in warning
-    assert "mlflow experiments restore --experiment-id 1" in warning
-    assert "tracking.experiment=" in warning
-    assert tracker(TrackingSpec(experiment="other")).log_run(record()) is not None
+    why, _ = tried(folder / "run")
+    assert "'phalanx' was deleted" in why
+    assert "mlflow experiments restore --experiment-id 1" in why
+    assert "tracking.experiment=" in why
+    assert delivered(folder / "run", experiment="other")[1] == 0
 
 
-def test_store_of_another_version_is_explained(folder, empty_store, caplog, capfd):
+def test_store_of_another_version_is_explained(folder, empty_store):
     shutil.copy(empty_store, folder / "mlflow.db")
     with sqlite3.connect(folder / "mlflow.db") as database:
         database.execute("update alembic_version set version_num = '0123456789ab'")
-    assert tracker(TrackingSpec()).log_run(record()) is None
-    (warning,) = warnings_of(caplog)
-    assert "mlflow db upgrade" in warning
-    assert capfd.readouterr() == ("", "")
+    assert "mlflow db upgrade" in tried(folder / "run")[0]
 
 
 @pytest.mark.parametrize(
@@ -162,29 +150,36 @@ def test_store_of_another_version_is_explained(folder, empty_store, caplog, capf
         (f"postgresql://me:{SECRET}@127.0.0.1:9/db", "@ as %40"),
     ],
 )
-def test_wrong_uri_is_one_warning(folder, caplog, capfd, uri, said):
+def test_wrong_uri_is_explained(folder, uri, said):
     (folder / "no_database.txt").write_text("this is not a database " * 100)
-    follow = tracker(TrackingSpec(uri=uri))
-    assert follow.log_run(record()) is None
-    assert follow.log_run(record()) is None
-    (warning,) = warnings_of(caplog)
-    assert said in warning
-    assert len(warning) < 400
-    assert capfd.readouterr() == ("", "")
+    assert said in tried(folder / "run", uri=uri)[0]
 
 
-def test_failing_upload_ends_the_run(store, folder, caplog):
+def test_failing_upload_leaves_the_run_for_later(store, folder):
     (folder / "mlruns").write_text("a file where a folder should be")
-    run_id = tracker(TrackingSpec()).log_run(record(folder=fill(folder / "run")))
-    run = store.get_run(run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics["val_accuracy"] == 0.9
-    assert len(warnings_of(caplog)) == 1
+    tried(folder / "run")
+    (folder / "mlruns").unlink()
+    assert delivered(folder / "run")[1] == 0
+    assert by_key(store)[""].info.status == "FINISHED"
 
 
-def test_base_tracker_and_mlflow_tracker_have_the_same_methods():
-    methods = {name for name in vars(Tracker) if not name.startswith("_")}
-    assert methods == {name for name in vars(tracking.MlflowTracker) if not name.startswith("_")}
+def test_what_the_store_refuses_costs_that_run_alone(store, folder, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    log = MlflowStore.log
+
+    def refusing(self, record):
+        if record.key == "1":
+            raise MlflowException("this one not")
+        return log(self, record)
+
+    monkeypatch.setattr(MlflowStore, "log", refusing)
+    said = []
+    delivery, left = delivered(sweep_folder(folder / "s"), said=lambda *message: said.append(message))
+    assert (delivery.delivered, left) == (2, 0)
+    (warning,) = [value for kind, value in said if kind == "warn"]
+    assert "trial 1 is not logged to MLflow" in warning
+    assert "this one not" in warning
 
 
 def test_within_returns_raises_and_gives_up():

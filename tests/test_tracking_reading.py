@@ -6,36 +6,34 @@ import shutil
 import sqlite3
 
 import pytest
-from tracking_records import SECRET, fill, record
+from tracking_records import SECRET, by_key, delivered, sweep_folder
 
 from phalanx.errors import RequestError
-from phalanx.tracking import TrackingSpec, read_experiment, reading, tracker
+from phalanx.tracking import read_experiment, reading
 
 pytest_plugins = ("tracking_store",)
 
 
 def test_runs_are_read_with_params_metrics_tags_files_and_parents(store, folder, monkeypatch):
     monkeypatch.setattr(reading, "PAGE", 2)  # so that the next page is asked for
-    follow = tracker(TrackingSpec(experiment="odd / näme"))
-    parent = follow.start_sweep("s", {"phalanx.study": "s"})
-    ids = [follow.log_run(record(name=f"t{i}", parent=parent, folder=fill(folder / str(i)))) for i in range(4)]
+    delivered(sweep_folder(folder / "s", 4), experiment="odd / näme")
     runs = read_experiment("odd / näme")
-    assert {run.run_id for run in runs} == {parent, *ids}
-    (last,) = (run for run in runs if run.name == "t3")
-    assert (last.status, last.parent, last.params["optimizer.lr"]) == ("FINISHED", parent, "0.1")
+    (parent,) = (run for run in runs if run.tags["phalanx.kind"] == "sweep")
+    (last,) = (run for run in runs if run.name == "trial 3")
+    assert len(runs) == 5
+    assert (last.status, last.parent, last.params["optimizer.lr"]) == ("FINISHED", parent.run_id, "1e-05")
     assert last.metrics["val_accuracy"] == 0.9
     assert last.tags["phalanx.seed"] == "7"
-    assert (last.artifacts / "metrics.csv").read_text() == "epoch\n1\n"
-    assert (last.start_ms, last.end_ms) == (1_000_000, 1_009_000)
-    assert {run.parent for run in runs if run.run_id == parent} == {None}
+    assert (last.artifacts / "metrics.csv").read_bytes() == (folder / "s" / "3" / "metrics.csv").read_bytes()
+    assert last.end_ms - last.start_ms == 6000
+    assert parent.parent is None
 
 
-def test_children_of_a_deleted_parent_stand_alone(store):
-    follow = tracker(TrackingSpec())
-    parent = follow.start_sweep("s", {})
-    child = follow.log_run(record(parent=parent))
-    store.delete_run(parent)
-    assert [(run.run_id, run.parent) for run in read_experiment("phalanx")] == [(child, None)]
+def test_children_of_a_deleted_parent_stand_alone(store, folder):
+    delivered(sweep_folder(folder / "s", 1))
+    runs = by_key(store)
+    store.delete_run(runs[""].info.run_id)
+    assert [(run.run_id, run.parent) for run in read_experiment("phalanx")] == [(runs["0"].info.run_id, None)]
 
 
 def test_what_cannot_be_read_is_explained(store, folder, empty_store, closed_port):
@@ -61,3 +59,24 @@ def test_what_cannot_be_read_is_explained(store, folder, empty_store, closed_por
         database.execute("update alembic_version set version_num = '0123456789ab'")
     with pytest.raises(RequestError, match="mlflow db upgrade"):
         read_experiment("phalanx", "sqlite:///old.db")
+
+
+def test_the_configuration_of_a_run_is_read_back(store, folder):
+    rows = [
+        {"seed": 8, "status": "completed", "value": 0.9, "metrics": {}, "best_epoch": 1, "epochs": 1, "error": None}
+    ]
+    root = sweep_folder(folder / "s", 1, repeats=rows)
+    delivered(root)
+    runs = {key: run.info.run_id for key, run in by_key(store).items()}
+    own = (root / "0" / "config.yaml").read_text()
+    assert reading.run_config(runs["0"]) == (own, {})
+    assert reading.run_config(runs["0/seed 8"]) == (own, {"seed": 8})
+    assert reading.run_config(runs[""]) == ("text\n", {})  # a sweep's best_config.yaml
+    with pytest.raises(RequestError, match=r"has no run 'f{32}'"):
+        reading.run_config("f" * 32)
+    for file in folder.rglob("config.yaml"):
+        file.unlink()
+    with pytest.raises(RequestError, match=r"has no config\.yaml: its artifacts are gone"):
+        reading.run_config(runs["0"])
+    (root / "0" / "config.yaml").write_text("seed: 3\n")
+    assert reading.run_config(runs["0"]) == ("seed: 3\n", {})  # from the run's own folder

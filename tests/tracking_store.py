@@ -8,8 +8,6 @@ import socket
 import pytest
 from tracking_records import VARIABLES
 
-from phalanx import tracking
-
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory):
@@ -27,7 +25,6 @@ def folder(tmp_path, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    tracking.store._tracker.cache_clear()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -5,10 +5,11 @@ Flow: config → specs → data → training → files → plots → tracking �
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,23 +21,24 @@ from phalanx.config import Settings, read_yaml, resolved_yaml, settings, trial_s
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
 from phalanx.device import resolve
-from phalanx.errors import Failure, PhalanxError, Superseded, TrainingInterrupted, failure_of
-from phalanx.fields import walk
+from phalanx.errors import Failure, PhalanxError, RequestError, Superseded, TrainingInterrupted, failure_of
+from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Deadline, Observer
 from phalanx.paths import RunPaths, relative, write_json, write_text
 from phalanx.progress import RunProgress, headline, summary
 from phalanx.repeats import combined, curves_csv, rows
 from phalanx.result import Status, TrialResult
-from phalanx.runs import read_run, write_failure, write_run
+from phalanx.runs import described, read_run, write_failure, write_run
 from phalanx.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
 from phalanx.study import Pruning
-from phalanx.tracking import RunRecord, tracker
+from phalanx.tracking import Tracker, tracker
 from phalanx.training import train_cohort
 
 log = logging.getLogger(__name__)
 
 FindTrial = Callable[[], Any] | None
+EXAMPLE_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,26 @@ def run(
     `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either way, and
     after any other error, `result.json` says so.
     """
-    paths, console, started = RunPaths(folder), console or Console(), time.time()
+    paths, console = RunPaths(folder), console or Console()
     trained, known = ready.pop(folder, None), {}
     fence = Fence(paths) if trained is None or trained.fence is None else trained.fence
+    follow = Tracker()
     try:
         asked = settings(cfg)
+        if sweep is None:  # a sweep's trials are followed by the process that leads it
+            follow = tracker(asked.tracking, folder)
         specs = with_seeds(asked.trial, sweep)
         known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
         write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
         device = resolve(asked.trial.device)
         dataset = dataset_of(asked.trial.data)
-        known.update(device=str(device), data_digest=dataset.digest)
+        known.update(device=str(device), data_digest=dataset.digest, data=described(asked.trial.data, dataset))
+        follow.start()
+        live = functools.partial(Live, paths, asked.tracking.live, fence)
         if trained is not None:
             results, interrupt = _taken(trained)
         else:
-            results, interrupt = _train(specs, dataset, sweep, console, find_trial)
+            results, interrupt = _train(specs, dataset, sweep, console, find_trial, live)
         fence.check()
         result, content = _write(paths, asked, specs, dataset, results, sweep)
     except Superseded:
@@ -88,12 +95,15 @@ def run(
     except (Exception, KeyboardInterrupt) as error:
         fence.check()
         write_failure(paths, f"{type(error).__name__}: {error}", failure=str(failure_of(error)), **known)
+        follow.cancel() if isinstance(error, RequestError) else follow.end("failed")
         raise
     # From here on the result is written, and nothing that fails may take it back.
     log.info(headline(result))
     if sweep is None and interrupt is None:
         draw_plots(paths, specs[0], dataset, result)
-    _track(asked, paths, sweep, result, content, started, interrupt is not None)
+        if asked.tracking.register == "all":
+            write_example(paths, asked.trial.data)
+    _track(follow, paths, content)
     if interrupt is not None:
         raise interrupt
     if sweep is None:
@@ -118,16 +128,18 @@ def _taken(trained: Trained) -> tuple[Sequence[TrialResult], TrainingInterrupted
 
 
 def _train(
-    specs: Sequence[TrialSpec], dataset: Dataset, sweep: Sweep | None, console: Console, find_trial: FindTrial
-) -> tuple[list[TrialResult], TrainingInterrupted | None]:
+    specs: Sequence[TrialSpec], dataset: Dataset, sweep: Sweep | None, console: Console, find_trial: FindTrial,
+    live: Callable[[Observer], Live],
+) -> tuple[list[TrialResult], TrainingInterrupted | None]:  # fmt: skip
     """The result of each seed, and what interrupted the training, if anything did."""
     log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
     try:
         if sweep is not None:
-            return train_cohort(specs, dataset, _watcher(specs[0], sweep, find_trial), test=sweep.reads_test), None
+            watcher = live(_watcher(specs[0], sweep, find_trial))
+            return train_cohort(specs, dataset, watcher, test=sweep.reads_test), None
         console.print(_opening(specs[0], dataset), highlight=False, soft_wrap=True)
         with RunProgress(console) as progress:
-            return train_cohort(specs, dataset, progress), None
+            return train_cohort(specs, dataset, live(progress)), None
     except TrainingInterrupted as interrupted:
         return interrupted.results, interrupted
 
@@ -179,18 +191,13 @@ def _opening(spec: TrialSpec, dataset: Dataset) -> str:
     )
 
 
-def _track(
-    asked: Settings, paths: RunPaths, sweep: Sweep | None, result: TrialResult, content: dict[str, Any],
-    started: float, interrupted: bool,
-) -> None:  # fmt: skip
-    """Logs the run, and writes its id into `result.json` before the files are uploaded."""
-
-    def on_started(run_id: str) -> None:
-        content["mlflow_run_id"] = run_id
+def _track(follow: Tracker, paths: RunPaths, content: dict[str, Any]) -> None:
+    """Waits until the run is in the tracking store, and writes its id there into `result.json`."""
+    follow.settle()
+    if "" in follow.ids:
+        content["mlflow_run_id"] = follow.ids[""]
         write_json(paths.result, content)
-
-    follow = tracker(asked.tracking)
-    follow.log_run(record(paths, asked.trial, result, sweep, started, interrupted, content["git"]), on_started)
+    follow.end(content["status"])
 
 
 def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
@@ -209,43 +216,14 @@ def read_trial(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
     return spec, dataset_of(spec.data), read_run(paths)
 
 
-def record(
-    paths: RunPaths, spec: TrialSpec, result: TrialResult, sweep: Sweep | None, started: float, interrupted: bool,
-    git: Mapping[str, Any],
-) -> RunRecord:  # fmt: skip
-    """What the tracker is told about one finished trial."""
-    tags = {
-        "phalanx.seed": str(spec.seed),
-        "phalanx.config_digest": result.config_digest,
-        "phalanx.data_digest": result.data_digest,
-        "phalanx.status": str(result.status),
-        "phalanx.git_commit": str(git.get("commit")),
-        "phalanx.git_dirty": str(git.get("dirty")),
-    }
-    if sweep is not None:
-        tags |= {"phalanx.study": sweep.name, "phalanx.trial": str(sweep.number)}
-        if len(sweep.seeds(0)) > 1:
-            tags["phalanx.seeds"] = str(len(sweep.seeds(0)))
-    final = {name: getattr(result.metrics, name) for name in type(result.metrics).__dataclass_fields__}
-    numbers = {"best_epoch": result.best_epoch, "train_seconds": result.train_seconds}
-    return RunRecord(
-        name=paths.root.name if sweep is None else f"{'final' if sweep.final else 'trial'} {sweep.number}",
-        params=flat_params(spec),
-        metrics={**final, **numbers, "n_parameters": result.n_parameters},
-        history=result.history,
-        tags=tags,
-        status=result.status,
-        folder=paths.root,
-        parent=sweep.manifest.parent if sweep else None,
-        interrupted=interrupted,
-        start_ms=int(started * 1000),
-        end_ms=int(time.time() * 1000),
-    )
-
-
-def flat_params(spec: TrialSpec) -> dict[str, Any]:
-    """Every field as `group.name: value`, lists as text."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, _, value in walk(spec)}
+def write_example(paths: RunPaths, spec: DataSpec) -> None:
+    """The first rows of the data as they come from its source: what the registered model shows as its input."""
+    rows = spec.read().x[:EXAMPLE_ROWS]
+    if hasattr(rows, "to_json"):  # a pandas table
+        content = json.loads(rows.to_json(orient="split", index=False))
+    else:
+        content = {"data": rows.reshape(len(rows), -1).tolist()}
+    write_json(paths.example, content)
 
 
 @lru_cache(maxsize=2)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from phalanx import __version__
 from phalanx.commands import compare, inspect, report
-from phalanx.errors import RequestError
+from phalanx.errors import PhalanxError, RequestError
 from phalanx.paths import write_text
+from phalanx.redelivery import add_replay
 
 if TYPE_CHECKING:
     from phalanx.predict import Predictions
@@ -41,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except RequestError as error:
         return _complain(error, 2)
+    except PhalanxError as error:
+        return _complain(error, 1)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _drop_output()
     except OSError as error:
@@ -193,4 +196,4 @@ def _width(texts: list[list[str]]) -> int:
     return 1 + sum(3 + max(map(cell_len, column)) for column in zip(*texts, strict=True))
 
 
-COMMANDS = (report.add, compare.add, inspect.add, _add_predict)
+COMMANDS = (report.add, compare.add, inspect.add, _add_predict, add_replay)

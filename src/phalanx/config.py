@@ -63,7 +63,7 @@ def settings(cfg: DictConfig) -> Settings:
 
     values = plain(cfg)
     faults: list[Fault | str] = []
-    tracking = build(TrackingSpec, values.pop("tracking", {}), faults)
+    tracking = build(TrackingSpec, _group("tracking", values.pop("tracking", {}), faults), faults)
     asked = objectives_of(values)
     trial = _trial(values, faults)
     if faults or trial is None:
@@ -80,6 +80,11 @@ def tracking_spec(cfg: DictConfig) -> TrackingSpec:
     if faults:
         raise SpecError(faults)
     return spec
+
+
+def tracking_of(file: Path) -> TrackingSpec:
+    """The tracking options in a run's `config.yaml`. Raises `RequestError` if a variable in them is not set."""
+    return tracking_spec(OmegaConf.merge({"tracking": {}}, OmegaConf.load(file)))
 
 
 def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
@@ -206,18 +211,30 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def parse_yaml(text: str) -> dict[str, Any]:
+    """Plain values of a YAML text. Raises `RequestError` where it is none."""
+    try:
+        return OmegaConf.to_container(OmegaConf.create(text), resolve=False)  # type: ignore[return-value]
+    except Exception as error:
+        raise RequestError(f"the configuration is damaged: {error}") from error
+
+
+def flat_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's resolved values by dotted key, e.g. `optimizer.lr`; what is not the trial's own is left out."""
+    found: dict[str, Any] = {}
+    for group, value in values.items():
+        if not isinstance(value, Mapping):
+            found[group] = value
+        elif group not in ("tracking", "hydra"):
+            skipped = (SEARCH, *SHORTHANDS.get(group, ()))
+            found |= {f"{group}.{key}": inner for key, inner in value.items() if key not in skipped}
+    return found
+
+
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a trial was trained with, by dotted key, without seed, objective, device, tracking and shorthands."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if key in (*TOP_LEVEL, "device", "tracking"):
-            continue
-        if isinstance(value, Mapping):
-            left_out = (SEARCH, *SHORTHANDS.get(key, ()))
-            found |= {f"{key}.{name}": inner for name, inner in value.items() if name not in left_out}
-        else:
-            found[key] = value
-    return found
+    left_out = (*TOP_LEVEL, "device")
+    return {key: value for key, value in flat_values(values).items() if key.split(".")[0] not in left_out}
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ class Manifest:
 
     study: str = ""
     search: bool = False  # a search chooses by validation, so its trials never read the test split
-    parent: str | None = None  # the tracking run that holds the trials
     repeats: int = 1  # seeds a trial
     aggregate: str = "mean"  # how the seeds' objectives become one value: mean, lower_bound
     final_seeds: int = 0  # fresh seeds for each point of the final

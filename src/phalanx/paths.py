@@ -40,6 +40,11 @@ class RunPaths:
         return self.root / "seeds.csv"
 
     @property
+    def example(self) -> Path:
+        """A few rows as the data source has them, for the registered model."""
+        return self.root / "input_example.json"
+
+    @property
     def attempt(self) -> Path:
         """Which attempt at a trial may write here."""
         return self.root / ".attempt.json"
@@ -82,6 +87,28 @@ class RunPaths:
 
 
 @dataclass(frozen=True)
+class TrackedPaths:
+    """What the delivery to a tracking store leaves in the folder of a run or a sweep."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        """By which name the store knows this folder, wherever it is moved."""
+        return self.root / ".mlflow.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that delivers."""
+        return self.root / ".mlflow.lock"
+
+    @property
+    def diff(self) -> Path:
+        """The changes that were not committed when the run or sweep began."""
+        return self.root / "uncommitted.diff"
+
+
+@dataclass(frozen=True)
 class SweepPaths:
     """The folder of one sweep; trial number n has its run folder in `trial(n)`."""
 
@@ -89,7 +116,7 @@ class SweepPaths:
 
     @property
     def manifest(self) -> Path:
-        """What the jobs of a sweep have to know about it: its kind and its tracking parent."""
+        """What the jobs of a sweep have to know about it: its kind; and how it ended."""
         return self.root / "sweep.json"
 
     @property
@@ -140,22 +167,26 @@ def relative(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it fails."""
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it fails.
+
+    What is not `durable` may be lost, whole, in a power cut, and does not wait for the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Writes `text` in one piece."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

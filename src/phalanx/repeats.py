@@ -34,7 +34,7 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
         status=status,
         objective=replace(first.objective, value=value),
         metrics=_mean_metrics(results),
-        history=_mean_history(results),
+        history=mean_history([result.history for result in results]),
         epochs=max(result.epochs for result in results),
         train_seconds=sum(result.train_seconds for result in results),
         samples_per_second=statistics.fmean(result.samples_per_second for result in results),
@@ -88,13 +88,13 @@ def _mean_metrics(results: Sequence[TrialResult]) -> Metrics:
     return Metrics(**means)
 
 
-def _mean_history(results: Sequence[TrialResult]) -> tuple[EpochMetrics, ...]:
+def mean_history(curves: Sequence[Sequence[EpochMetrics]]) -> tuple[EpochMetrics, ...]:
     """Means over the seeds that were still training in each epoch."""
-    longest = max(len(result.history) for result in results)
+    longest = max(map(len, curves))
     names = [f.name for f in fields(EpochMetrics) if f.name != "epoch"]
     history = []
     for place in range(longest):
-        there = [result.history[place] for result in results if len(result.history) > place]
+        there = [rows[place] for rows in curves if len(rows) > place]
         means = {name: statistics.fmean(getattr(row, name) for row in there) for name in names}
         history.append(EpochMetrics(epoch=place + 1, **means))
     return tuple(history)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import math
 import platform
 import subprocess
@@ -17,7 +16,9 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from phalanx.curves import metrics_csv, read_curves
 from phalanx.data import Dataset
+from phalanx.data.base import DataSpec
 from phalanx.errors import RunFolderError
 from phalanx.model_file import read_weights, save_model
 from phalanx.paths import RunPaths, read_json, write_json, write_text
@@ -33,9 +34,23 @@ def write_run(
     """Writes everything that `result` holds, `result.json` last, with `extra` in it; returns what it says."""
     write_text(paths.metrics, metrics_csv(result.history))
     save_model(paths.model, spec, dataset, result)
-    content = {**result.to_json(), **(extra or {}), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
+    about = {"data": described(spec.data, dataset), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
+    content = {**result.to_json(), **(extra or {}), **about}
     write_json(paths.result, content)
     return content
+
+
+def described(spec: DataSpec, dataset: Dataset) -> dict[str, Any]:
+    """Which data a run was trained on: what a tracker lists as its inputs."""
+    return {
+        "name": dataset.name,
+        "source": str(getattr(spec, "path", None) or getattr(spec, "root", None) or dataset.name),
+        "n_train": len(dataset.train),
+        "n_val": len(dataset.val),
+        "n_test": len(dataset.test),
+        "n_features": dataset.n_features,
+        "n_classes": dataset.n_classes,
+    }
 
 
 def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
@@ -51,6 +66,7 @@ def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
         "samples_per_second": 0.0,
         "failure": None,
         "objectives": [],
+        "data": None,
         **known,
         "error": error,
         "versions": versions(),
@@ -80,24 +96,9 @@ def read_run(paths: RunPaths) -> TrialResult:
         raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {error}") from error
 
 
-def metrics_csv(history: tuple[EpochMetrics, ...]) -> str:
-    """One row an epoch, with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(EpochMetrics)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
-    return text.getvalue()
-
-
 def read_metrics(paths: RunPaths) -> tuple[EpochMetrics, ...]:
     """The rows of `metrics.csv`; none if the run has no such file."""
-    if not paths.metrics.is_file():
-        return ()
-    with open(paths.metrics, newline="", encoding="utf-8") as file:
-        return tuple(
-            EpochMetrics(**{key: int(value) if key == "epoch" else float(value) for key, value in row.items()})
-            for row in csv.DictReader(file)
-        )
+    return read_curves(paths.metrics)
 
 
 def read_curve(paths: RunPaths, name: str) -> tuple[list[int], list[float]]:

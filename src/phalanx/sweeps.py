@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from phalanx.config import objectives_of, read_overrides, read_yaml, to_yaml, tr
 from phalanx.errors import RunFolderError
 from phalanx.final import in_order, read_finalists, rows, write_final
 from phalanx.manifest import update_manifest
-from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json, write_text
+from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, replacing, write_json, write_text
 from phalanx.progress import SweepProgress, final_summary
 from phalanx.spec import OBJECTIVES
 from phalanx.tracking import tracker
@@ -41,19 +42,15 @@ class SweepLog:
     ) -> None:  # fmt: skip
         self.paths, self.n_trials, self.manifest = SweepPaths(root), n_trials, dict(manifest or {})
         self.tracking = tracking_spec(config)
-        self.tracker = tracker(self.tracking)
+        self.tracker = tracker(self.tracking, root)
         self.direction = OBJECTIVES.get(objectives_of(config)[0], "maximize")
         self.console = console or Console()
-        self.parent: str | None = None
 
     def start(self) -> None:
-        """Creates the folder, the tracking parent and the manifest; goes on with those of an earlier start."""
+        """Creates the folder and the manifest, or goes on with those of an earlier start; begins to track."""
         self.paths.root.mkdir(parents=True, exist_ok=True)
-        known = read_json(self.paths.manifest) if self.paths.manifest.is_file() else {}
-        self.tracker.prepare()
-        tags = {"phalanx.study": self.paths.root.name, "phalanx.folder": self.paths.root.as_posix()}
-        self.parent = self.tracker.start_sweep(self.paths.root.name, tags, known.get("parent"))
-        update_manifest(self.paths, parent=self.parent or known.get("parent"), **self.manifest)
+        update_manifest(self.paths, summary=None, **self.manifest)
+        self.tracker.start()
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
         self.known: Known = {}
         self.best: list[dict[str, Any]] = []  # those that keep their weights
@@ -86,7 +83,7 @@ class SweepLog:
             self.paths.trial(number).model.unlink(missing_ok=True)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Writes the summary files, draws the plots of the best, closes the tracking parent.
+        """Writes the summary files, draws the plots of the best, and ends the tracking.
 
         `error` is what ended the sweep before its time, if anything did.
         """
@@ -106,17 +103,29 @@ class SweepLog:
         self._report(trials)
         interrupted = isinstance(error, KeyboardInterrupt)
         status = "interrupted" if interrupted else "completed" if best else "failed"
-        metrics = {
-            **(best[0]["metrics"] if best else {}),
-            "n_trials": len(trials),
-            "n_failed": sum(t["objective"]["value"] is None for t in trials),
-        }
-        params = best[0]["overrides"] if best else {}
-        self.tracker.end_sweep(self.parent, status, metrics, self.paths.root, params)
-        ending = read_json(self.paths.manifest).get("ending") if self.paths.manifest.is_file() else None
+        ending = update_manifest(self.paths, summary=told(trials, best, status)).get("ending")
+        self._track(trials, status)
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
+        if self.tracker.model is not None:
+            serve = f"mlflow models serve -m {self.tracker.model} --env-manager local"
+            self.console.print(f"model: {self.tracker.model}  ({serve})", highlight=False, soft_wrap=True)
         if finalists:
             final_summary(self.console, finalists, sentences)
+
+    def _track(self, trials: Sequence[dict[str, Any]], status: str) -> None:
+        """Waits until the trials are in the tracking store, and writes down their ids there."""
+        self.tracker.settle()
+        ids, new = self.tracker.ids, False
+        for trial in trials:
+            found = ids.get(str(trial["number"]))
+            if found not in (None, trial["mlflow_run_id"]):
+                trial["mlflow_run_id"], new = found, True
+                note_run_id(self.paths.trial(trial["number"]), found)
+        if "" in ids:
+            update_manifest(self.paths, mlflow_run_id=ids[""])
+        if new:
+            write_text(self.paths.trials, trials_csv(trials))
+        self.tracker.end(status)
 
     def _final(self, best: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
         """The final's rows and sentences, where there was one."""
@@ -135,14 +144,33 @@ class SweepLog:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 
     def _draw(self, best: Sequence[dict[str, Any]]) -> None:
-        """Plots of the best trials, which also join their runs in the tracker."""
-        from phalanx.app import draw_plots, read_trial
+        """Plots of the best trials, and for the best of all what its registered model shows as input."""
+        from phalanx.app import draw_plots, read_trial, write_example
 
-        for trial in best:
+        for rank, trial in enumerate(best):
             paths = self.paths.trial(trial["number"])
             if paths.model.is_file() and not paths.plots.is_dir():
                 draw_plots(paths, *read_trial(paths))
-                self.tracker.attach(trial["mlflow_run_id"], paths.root)
+            if rank == 0 and paths.model.is_file() and self.tracking.register != "none":
+                write_example(paths, read_trial(paths)[0].data)
+
+
+def told(trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], status: str) -> dict[str, Any]:
+    """What a tracking store is told of a whole sweep: the best trial, and how many there were."""
+    counts = {"n_trials": len(trials), "n_failed": sum(t["objective"]["value"] is None for t in trials)}
+    metrics = {**(best[0]["metrics"] if best else {}), **counts}
+    params, number = (best[0]["overrides"], best[0]["number"]) if best else ({}, None)
+    return {"status": status, "best": number, "metrics": metrics, "params": params}
+
+
+def note_run_id(paths: RunPaths, run_id: str) -> None:
+    """Writes the id that a tracking store gave to a run, and leaves the time at which its result was written."""
+    if read_json(paths.result)["mlflow_run_id"] == run_id:
+        return
+    when = paths.result.stat()
+    with replacing(paths.result, durable=False) as temporary:  # which write_json has synced
+        write_json(temporary, {**read_json(paths.result), "mlflow_run_id": run_id})
+        os.utime(temporary, ns=(when.st_atime_ns, when.st_mtime_ns))
 
 
 def collect(paths: SweepPaths, known: Known | None = None) -> list[dict[str, Any]]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from phalanx.app import Trained, dataset_of, pruning, ready, with_seeds
 from phalanx.cohort import Cohort
-from phalanx.config import settings
+from phalanx.config import Settings, settings
 from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
+from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
+from phalanx.paths import RunPaths
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
 
@@ -37,9 +39,14 @@ class Job:
     fence: Fence | None = None
 
     @cached_property
+    def asked(self) -> Settings:
+        """What the job is configured to do. Raises `RequestError` for a configuration that is wrong."""
+        return settings(self.cfg)
+
+    @property
     def trial(self) -> TrialSpec:
-        """The trial as it is configured. Raises `RequestError` for a configuration that is wrong."""
-        return settings(self.cfg).trial
+        """The trial, seed aside. Raises as `asked`."""
+        return self.asked.trial
 
     @property
     def key(self) -> Hashable:
@@ -171,7 +178,8 @@ class _Group(Observer):
         self.of: dict[int, _Member] = {}  # by position in the cohort
 
     def join(self, job: Job) -> None:
-        member = _Member(job, pruning(job.trial, job.sweep, job.find_trial))
+        watcher = pruning(job.trial, job.sweep, job.find_trial)
+        member = _Member(job, Live(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher))
         self.members.append(member)
         member.positions = self.cohort.join(with_seeds(job.trial, job.sweep))
         self.of |= dict.fromkeys(member.positions, member)

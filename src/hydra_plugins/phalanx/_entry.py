@@ -73,6 +73,10 @@ def main(app: Callable[[], Any]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         refuse_in_arguments(sys.argv[1:])
+        if any(argument.startswith("from_run=") for argument in sys.argv[1:]):
+            from hydra_plugins.phalanx._from_run import expanded
+
+            sys.argv[1:] = expanded(sys.argv[1:], app)
         app()
     except KeyboardInterrupt:
         print("interrupted: everything finished so far is kept", file=sys.stderr)

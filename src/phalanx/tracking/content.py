@@ -1,20 +1,20 @@
-"""What is logged about a run, in the form that MLflow accepts: plain functions for `tracking.py`, without MLflow."""
+"""What is logged about a run, in the form that MLflow accepts: plain functions, without MLflow."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import math
 import posixpath
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from phalanx.paths import RunPaths, SweepPaths, relative
+from phalanx.paths import RunPaths, relative
 from phalanx.result import EpochMetrics, Status
 from phalanx.tracking.guard import Unusable
 
@@ -26,7 +26,7 @@ KEY, PARAM, TAG = 250, 6000, 8000
 PER_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 BATCH_ENTRIES = 1000
 BATCH_BYTES = 700_000  # a request may have 1e6; the rest is for JSON's own marks
-TEXT = (".json", ".yaml", ".csv", ".log", ".html")
+TEXT = (".json", ".yaml", ".csv", ".log", ".html", ".md", ".diff")
 POINTS = 500  # of one curve; MLflow's page draws fewer, and metrics.csv has them all
 
 NO_WEIGHTS = "This run kept no weights."
@@ -38,31 +38,51 @@ _QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)[
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished trial, ready to be logged."""
+    """What is known of one run, ready to be logged: a single run, a trial of a sweep, or one seed of a trial."""
 
+    key: str  # its place in what is delivered: "" itself, "3" a trial, "3/seed 7" a seed of it
     name: str
+    folder: Path
     params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1
     metrics: Mapping[str, float | None]  # at the saved weights; None is left out
     history: Sequence[EpochMetrics]
     tags: Mapping[str, str]
-    status: Status
-    folder: Path  # the run folder, whose files are logged as artifacts
-    parent: str | None = None  # run id of the sweep
+    status: Status | None  # None: it still trains
     interrupted: bool = False
     start_ms: int | None = None  # since the epoch
     end_ms: int | None = None
+    data: Mapping[str, Any] | None = None  # what `result.json` says of the data
+    result: Mapping[str, Any] | None = None  # all of `result.json`; None where the files are another record's
 
     @property
     def ending(self) -> str:
         """How it ended, in one word."""
-        return "interrupted" if self.interrupted else str(self.status)
+        return "interrupted" if self.interrupted else "training" if self.status is None else str(self.status)
 
     @property
     def state(self) -> str:
         """MLflow's word for how it ended; a pruned trial did what it was asked to."""
         if self.interrupted:
             return "KILLED"
+        if self.status is None:
+            return "RUNNING"
         return "FINISHED" if self.status in (Status.COMPLETED, Status.PRUNED) else "FAILED"
+
+    @property
+    def parent_key(self) -> str | None:
+        """The key of the record under which this one stands; None for the topmost."""
+        return self.key.rpartition("/seed ")[0] if self.key else None
+
+
+_NAMED = re.compile(  # a quoted text, or a word of letters and digits
+    r"""(?ix)(\b[\w-]*(?:passw(?:or)?d|passphrase|secret|api_?key|access_?key|private_?key|token)\w*["']?\s*[:=]\s*)
+    (?:["'][^"'\s$]{6,}["'] | (?=[^\s"']*\d)(?=[^\s"']*[a-z])[^\s"'$,;()]{8,}+(?!\())"""
+)
+
+
+def redact_source(text: str) -> str:
+    """`text`, a piece of program or configuration, without what names of variables tell to be a secret."""
+    return _NAMED.sub(r"\1***", redact(text))
 
 
 def redact(text: str, uri: str = "") -> str:
@@ -164,75 +184,87 @@ def batches(metrics: Iterable[Any], params: Iterable[Any], tags: Iterable[Any]) 
         yield batch
 
 
-def run_files(paths: RunPaths, weights: bool = True) -> list[tuple[Path, str | None]]:
-    """The files of a run with the artifact folder that each goes to; those that exist."""
-    plain = [paths.result, paths.metrics, paths.log, paths.config_resolved, *([paths.model] if weights else [])]
+def run_files(paths: RunPaths, log: bool) -> list[tuple[Path, str | None]]:
+    """The small files of a run, with the artifact folder that each goes to; those that exist."""
+    plain = [paths.metrics, paths.seeds, paths.config_resolved, *([paths.log] if log else [])]
     found: list[tuple[Path, str | None]] = [(path, None) for path in plain if path.is_file()]
-    found += [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
     return found + [(path, "hydra") for path in sorted(paths.config.parent.glob("*.yaml"))]
 
 
-def sweep_files(paths: SweepPaths) -> list[tuple[Path, str | None]]:
+def late_files(paths: RunPaths) -> list[tuple[Path, str | None]]:
+    """The log, and what only a kept run has: weights and plots; those that exist."""
+    found: list[tuple[Path, str | None]] = [(path, None) for path in (paths.log, paths.model) if path.is_file()]
+    return found + [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
+
+
+def sweep_files(root: Path) -> list[tuple[Path, str | None]]:
     """The files of a sweep that exist; its trials have their own runs."""
-    plain = [paths.trials, paths.best_config, paths.optimization_results, paths.root / "report.html"]
-    return [(path, None) for path in plain if path.is_file()]
+    kinds = (".csv", ".yaml", ".html", ".json", ".md", ".png")
+    own = [path for path in sorted(root.iterdir()) if path.suffix in kinds and not path.name.startswith(".")]
+    return [(path, None) for path in own if path.is_file() and path.name not in ("sweep.json", "multirun.yaml")]
 
 
-def harmless(path: Path, scratch: Path) -> Path:
-    """The file itself, or if it is a text with a password in a URL, a copy in the folder `scratch` without it."""
-    if path.suffix not in TEXT:
-        return path
-    text = path.read_text(encoding="utf-8", errors="replace")
-    safe = redact(text)
-    if safe == text:
-        return path
-    copy = scratch / path.name
-    copy.write_text(safe, encoding="utf-8")
-    return copy
+def digest(told: Any) -> str:
+    """Tells one content from another."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def origin() -> dict[str, str]:
+def origin(source: str) -> dict[str, str]:
     """The tags from which MLflow's page fills its columns User and Source."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "unknown"  # a container without an account for its user id
-    return {"mlflow.user": user, "mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}
+    return {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
 
 
-def run_note(record: RunRecord, run_id: str) -> str:
-    """Markdown shown on top of a run's page: how it ended, the numbers, how to load the model."""
+def run_note(record: RunRecord, run_id: str | None = None) -> str:
+    """Markdown shown on top of a run's page: how it ended, the numbers, how to load the model if its id is given."""
     epochs = f" after {record.history[-1].epoch} epochs" if record.history else ""
     table = _table("metric", finite(record.metrics))
-    lines = [f"**{record.ending}**{epochs}", "", *table, f"Folder: `{relative(record.folder)}`", "", NO_WEIGHTS]
-    note = redact("\n".join(lines))
-    return note if record.parent is not None else note_with_weights(note, RunPaths(record.folder), run_id)
+    lines = [f"**{record.ending}**{epochs}", "", *table, f"Folder: `{relative(record.folder)}`", ""]
+    return redact("\n".join([*lines, *_loading(RunPaths(record.folder), run_id)]))
 
 
-def note_with_weights(note: str, paths: RunPaths, run_id: str) -> str:
-    """The note of a run, saying how to load its weights, if the folder has them."""
-    if not paths.model.is_file():
-        return note
-    folder = relative(paths.root)
-    lines = [
+def _loading(paths: RunPaths, run_id: str | None) -> list[str]:
+    """How to load the weights, if the folder has them."""
+    if run_id is None or not paths.model.is_file():
+        return [NO_WEIGHTS]
+    return [
         "```python",
         "from phalanx.model_file import load_model",
         "",
-        f"model = load_model({folder!r})",
+        f"model = load_model({relative(paths.root)!r})",
         "probabilities = model.predict(rows)",
         "```",
+        "",
+        f"Again, with changes: `python train.py from_run={run_id}`",
         "",
         "From another machine, fetch the file first and load that: "
         f"`mlflow artifacts download --run-id {run_id} --artifact-path model.safetensors --dst-path .`",
     ]
-    return note.replace(NO_WEIGHTS, redact("\n".join(lines)))
 
 
 def sweep_note(status: str, metrics: Mapping[str, Any], params: Mapping[str, Any], folder: Path) -> str:
     """Markdown shown on top of a sweep's page."""
     path = relative(folder)
     lines = [f"**{status}**", "", *_table("best trial", finite(metrics)), *_table("with", params)]
-    return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `phalanx report {path}`"]))
+    return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `{path}/report.html`"]))
+
+
+def source_json(source: str) -> str:
+    """Where data came from, in the form of MLflow's data set sources."""
+    return json.dumps({"uri": source})
+
+
+def splits(data: Mapping[str, Any], digest: str) -> list[tuple[str, str, str, str]]:
+    """Name, digest, source and profile of each split, as MLflow's data set inputs take them, by context."""
+    found = []
+    for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
+        profile = {"num_rows": data[f"n_{split}"], "n_features": data["n_features"], "n_classes": data["n_classes"]}
+        # MLflow takes two inputs of one name and digest for one.
+        found.append((context, f"{digest}-{split}", redact(str(data["source"])), json.dumps(profile)))
+    return found
 
 
 def _table(title: str, entries: Mapping[str, Any]) -> list[str]:

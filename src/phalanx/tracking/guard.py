@@ -1,4 +1,4 @@
-"""How long a tracking store may take, and how little it may say: plain functions for `tracking.py`, without MLflow."""
+"""How long a tracking store may take, and how little it may say: plain functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from http.client import HTTPException
 from pathlib import Path
@@ -26,6 +27,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 THREAD = "phalanx-tracking"
 GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish, so that no run is left open
@@ -50,6 +52,12 @@ def set_defaults() -> None:
     is imported, which is when it decides about telemetry."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def load() -> None:
+    """Imports MLflow, which takes seconds."""
+    set_defaults()
+    import mlflow  # noqa: F401
 
 
 def users_timeout() -> float | None:
@@ -97,6 +105,18 @@ def hush() -> None:
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_HUSH)
     logging.getLogger("urllib3.connectionpool").addFilter(_HUSH)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Nothing that MLflow says reaches the terminal: for a command whose process is all ours."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def refuse_dead(uri: str, seconds: float) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from phalanx.errors import RequestError
 from phalanx.tracking import content, guard
+from phalanx.tracking.artifacts import local
 
 T = TypeVar("T")
 
@@ -35,8 +36,7 @@ class TrackedRun:
     @property
     def artifacts(self) -> Path | None:
         """The folder of its artifacts, where that is on this machine."""
-        parts = urlsplit(self.artifact_uri)
-        folder = Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+        folder = local(self.artifact_uri)
         return folder if folder is not None and folder.is_dir() else None
 
 
@@ -53,9 +53,53 @@ def read_experiment(name: str, uri: str | None = None) -> list[TrackedRun]:
             raise guard.Unusable(f"there is no experiment {name!r}; there are: {_names(client)}")
         if found.lifecycle_stage != "active":
             raise guard.Unusable(guard.deleted(name, found.experiment_id))
-        return _linked(list(_all_runs(client, found.experiment_id)))
+        return _linked(list(all_runs(client, found.experiment_id)))
 
     return asked(uri, call)
+
+
+def run_config(run_id: str, uri: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The text of the `config.yaml` that a tracked run was trained with, and values that replace some of it.
+
+    Of a sweep it is the best trial's. Raises `RequestError` where there is no such run, or it has no configuration.
+    """
+
+    def call(client: Any) -> tuple[str, dict[str, Any]]:
+        run, changes = _run(client, run_id), {}
+        tags = run.data.tags
+        if tags.get("phalanx.kind") == "seed":
+            changes = {"seed": int(tags["phalanx.seed"])}
+            run = _run(client, tags["mlflow.parentRunId"])
+        name = "best_config.yaml" if tags.get("phalanx.kind") == "sweep" else "config.yaml"
+        return _text(client, run, name), changes
+
+    return asked(uri, call)
+
+
+def _run(client: Any, run_id: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise guard.Unusable(
+                f"it has no run {run_id!r}; ids of runs are in result.json and in `mlflow ui`"
+            ) from error
+        raise
+
+
+def _text(client: Any, run: Any, name: str) -> str:
+    """The text of an artifact; the file in the run's own folder where that one is gone."""
+    own = Path(run.data.tags.get("phalanx.folder", "")) / name
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return Path(client.download_artifacts(run.info.run_id, name, scratch)).read_text(encoding="utf-8")
+    except Exception as error:
+        if own.is_file():
+            return own.read_text(encoding="utf-8")
+        why = "its artifacts are gone, or Phalanx did not log it"
+        raise guard.Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
 
 
 def asked(uri: str | None, call: Callable[[Any], T]) -> T:
@@ -89,7 +133,8 @@ def _names(client: Any) -> str:
     return ", ".join(map(repr, names)) or "none"
 
 
-def _all_runs(client: Any, experiment_id: str, query: str = "") -> Any:
+def all_runs(client: Any, experiment_id: str, query: str = "") -> Iterator[Any]:
+    """Every run of an experiment that answers the query and was not deleted, page by page."""
     token = None
     while True:
         page = client.search_runs([experiment_id], query, max_results=PAGE, page_token=token)

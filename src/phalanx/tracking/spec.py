@@ -19,6 +19,10 @@ class TrackingSpec(Spec):
     uri: str | None = field(default=None, repr=False, metadata={"law": Law()})
     experiment: str = static("phalanx")
     keep: int = static(3, low=0)  # in a sweep, so many of the best trials get plots and keep their weights
+    # seconds of training after which a trial's curves are logged while it trains, and how often; null: at its end
+    live: float | None = static(5.0, low=0, low_open=True)
+    register: str = static("sweep", choices=("none", "sweep", "all"))  # whose model joins MLflow's registry
+    system_metrics: bool = static(False)  # CPU, memory, disk, network and GPU of the host
 
     def conflicts(self) -> list[Fault | str]:
         named = self.experiment.strip() != "" and len(self.experiment) <= 500

@@ -1,213 +1,264 @@
-"""Trackers: where finished runs are logged for comparison. The only module that imports MLflow, and only when used.
+"""The runs of one folder in an MLflow store: created, filled, continued and ended, nothing logged twice.
 
-A tracker that fails, hangs or is unreachable costs one warning and a few seconds, never a run: everything is in the
-run folder before a tracker hears of it.
+Methods raise what MLflow raises; `phalanx.delivery` decides what that means.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import tempfile
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from phalanx.paths import RunPaths, SweepPaths, relative
+from phalanx.paths import RunPaths
 from phalanx.tracking import content, guard
+from phalanx.tracking.artifacts import upload
 from phalanx.tracking.content import RunRecord
+from phalanx.tracking.reading import all_runs
 from phalanx.tracking.spec import TrackingSpec
+from phalanx.tracking.sqlite import tune
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-CALL_S = 60.0  # how long one call may take, uploads included
+MONITOR_S = 5.0  # between two samples of the host's load
+OPEN_S = 60.0  # how long another process may take to create an SQLite store
 EXPERIMENT_TAGS = {
     "mlflow.note.content": "Runs and sweeps of Phalanx: choose **Model training** at the top left to see them. A sweep "
     "is a parent run with its trials as children. `val_accuracy` and the like are taken at the saved weights; their "
     "curves are under `epoch/`."
 }
 SWEEP_STATES = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+IDENTITY, KEY, RESULT = "phalanx.id", "phalanx.key", "phalanx.result"
 
 
-def _ignore(run_id: str) -> None:
-    pass
+@dataclass
+class Logged:
+    """What the store has of one record."""
+
+    run_id: str
+    artifact_uri: str
+    start_ms: int
+    parent: str | None = None
+    result: str | None = None  # digest of the `result.json` that was logged whole; None while it was not
+    params: set[str] = field(default_factory=set)
+    points: set[tuple[str, int]] = field(default_factory=set)  # (curve, step)
+    inputs: bool = False
+    late: bool = False  # whether the weights were uploaded
 
 
-class Tracker:
-    """Logs nothing. No method of a tracker raises because of the store; where there is no run, the id is None."""
+class MlflowStore:
+    """Logs through MLflow's client with explicit ids. `identity` names the folder, `source` the program that ran."""
 
-    def prepare(self) -> None:
-        """Creates the store and the experiment. Safe when several processes do it at once."""
+    def __init__(self, spec: TrackingSpec, identity: str, source: str) -> None:
+        self.spec, self.identity, self.source = spec, identity, source
+        self.uri, self.experiment = spec.uri or "", ""
+        self.client: Any = None
+        self.monitor: Any = None
+        self.logged: dict[str, Logged] = {}
 
-    def start_sweep(self, name: str, tags: Mapping[str, str], resume: str | None = None) -> str | None:
-        """The id of the parent run of a sweep. `resume` is the id of an earlier one, which goes on if it is there,
-        is of the sweep `name` and has the same tag `phalanx.folder`."""
-        return None
-
-    def log_run(self, record: RunRecord, on_started: Callable[[str], None] = _ignore) -> str | None:
-        """Logs a finished trial. `on_started(run id)` is called once the run exists, before files are uploaded. The
-        weights of a sweep's trial (one with a parent) wait for `attach`, as only the best are kept."""
-        return None
-
-    def attach(self, run_id: str | None, folder: Path) -> None:
-        """Uploads the files of one of a sweep's best trials again, now with its plots and weights."""
-
-    def end_sweep(
-        self, run_id: str | None, status: str, metrics: Mapping[str, float | None], folder: Path,
-        params: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
-        """Ends the parent run: `status` is completed, failed or interrupted; `metrics` and `params` are the best
-        trial's; `folder` is the sweep's."""
-
-
-class MlflowTracker(Tracker):
-    """Logs to MLflow through its client with explicit ids, so that a person's own active run is not touched."""
-
-    def __init__(self, spec: TrackingSpec) -> None:
-        self._spec = spec
-        self._uri = spec.uri or ""
-        self._client: Any = None
-        self._experiment = ""
-        self._opening = threading.Lock()
-        self._off = False
-
-    def prepare(self) -> None:
-        self._guarded(lambda client: None)
-
-    def start_sweep(self, name: str, tags: Mapping[str, str], resume: str | None = None) -> str | None:
-        own = {**content.origin(), **tags, "phalanx.sweep": name}
-
-        def call(client: Any) -> str:
-            if resume is not None and self._is_same(client, resume, own):
-                self._reopen(client, resume)
-                return resume
-            return self._create(client, name, own, int(time.time() * 1000))
-
-        return self._guarded(call)
-
-    def log_run(self, record: RunRecord, on_started: Callable[[str], None] = _ignore) -> str | None:
-        tags = {**content.origin(), **record.tags, "phalanx.status": record.ending}
-        tags["phalanx.folder"] = relative(record.folder)
-        if record.parent is not None:
-            tags["mlflow.parentRunId"] = record.parent
-        run_id = self._guarded(lambda client: self._create(client, record.name, tags, record.start_ms))
-        if run_id is not None:
-            try:
-                on_started(run_id)
-            finally:
-                self._guarded(lambda client: self._fill(client, run_id, record))
-        return run_id
-
-    def attach(self, run_id: str | None, folder: Path) -> None:
-        if run_id is None:
-            return
-        paths = RunPaths(folder)
-
-        def call(client: Any) -> None:
-            _upload(client, run_id, content.run_files(paths))
-            note = client.get_run(run_id).data.tags.get("mlflow.note.content", "")
-            _log(client, run_id, [], {}, {"mlflow.note.content": content.note_with_weights(note, paths, run_id)})
-
-        self._guarded(call)
-
-    def end_sweep(
-        self, run_id: str | None, status: str, metrics: Mapping[str, float | None], folder: Path,
-        params: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
-        if run_id is None:
-            return
-        # Tags, because MLflow's params are written once, and a sweep that goes on may find a better trial.
-        best = {f"best.{key}": value for key, value in (params or {}).items()}
-        note = content.sweep_note(status, metrics, params or {}, folder)
-        own = {**(tags or {}), **best, "phalanx.status": status, "mlflow.note.content": note}
-
-        def call(client: Any) -> None:
-            now = int(time.time() * 1000)
-            with _ending(client, run_id, SWEEP_STATES.get(status, "FAILED"), now):
-                _log(client, run_id, [(key, value, now, 0) for key, value in content.finite(metrics).items()], {}, own)
-                _upload(client, run_id, content.sweep_files(SweepPaths(folder)))
-
-        self._guarded(call)
-
-    def _guarded(self, call: Callable[[Any], T]) -> T | None:
-        """What `call(client)` returns; None, and one warning ever, if the store fails or takes too long."""
-        if self._off:
-            return None
-        try:
-            return guard.within(max(CALL_S, 2 * (guard.users_timeout() or 0)), lambda: call(self._opened()))
-        except Exception as error:
-            self._give_up(error)
-            return None
-
-    def _give_up(self, error: Exception) -> None:
-        if self._off:
-            return
-        self._off = True
-        why = content.cause(error, self._uri)
-        log.warning("MLflow is not used any more: %s. Results are in the run folders, not in MLflow.", why)
-        log.debug("%s", content.redact("".join(traceback.format_exception(error)), self._uri))
-
-    def _opened(self) -> Any:
-        with self._opening:
-            if self._client is None:
-                self._client = self._open()
-            return self._client
-
-    def _open(self) -> Any:
-        """A client for the store, which is created first if it is a new SQLite file."""
+    def open(self, seen: bool) -> None:
+        """Connects, creates store and experiment if need be; `seen`: runs of this folder may be there already."""
         guard.set_defaults()
         from mlflow import MlflowClient, get_tracking_uri
 
         guard.hush()
-        self._uri = self._spec.uri or get_tracking_uri()
-        guard.refuse_dead(self._uri, guard.users_timeout() or guard.PROBE_S)
-        with guard.one_at_a_time(self._uri, CALL_S):
-            client = MlflowClient(self._uri)
-            self._experiment = _experiment_id(client, self._spec.experiment)
-        return client
+        tune()
+        self.uri = self.spec.uri or get_tracking_uri()
+        guard.refuse_dead(self.uri, guard.users_timeout() or guard.PROBE_S)
+        with guard.one_at_a_time(self.uri, OPEN_S):
+            client = MlflowClient(self.uri)
+            self.experiment = _experiment_id(client, self.spec.experiment)
+        self.client = client
+        if seen:
+            self.find()
 
-    def _create(self, client: Any, name: str, tags: Mapping[str, Any], start_ms: int | None) -> str:
-        title = content.cut(content.redact(name), content.KEY)
-        run = client.create_run(self._experiment, start_ms, content.legal(tags, content.TAG), title)
-        return str(run.info.run_id)
-
-    def _is_same(self, client: Any, run_id: str, tags: Mapping[str, str]) -> bool:
+    def refuses(self, error: Exception) -> bool:
+        """Whether what it was given is at fault, rather than the store being away."""
         from mlflow.exceptions import MlflowException
 
+        if not isinstance(error, MlflowException):
+            return isinstance(error, (ValueError, TypeError, KeyError))
         try:
-            run = client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False  # another store, or a new one
-            raise
-        alive = run.info.lifecycle_stage == "active" and run.info.experiment_id == self._experiment
-        wanted = content.legal(tags, content.TAG)
-        return alive and all(run.data.tags.get(k) == wanted.get(k) for k in ("phalanx.sweep", "phalanx.folder"))
+            guard.refuse_dead(self.uri, guard.PROBE_S)
+            self.client.get_experiment(self.experiment)
+        except Exception:
+            return False
+        return True
 
-    def _reopen(self, client: Any, run_id: str) -> None:
-        """Sets a parent to running, and children that were being logged when their process was killed to killed."""
-        client.update_run(run_id, status="RUNNING")
-        left = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
-        for child in client.search_runs([self._experiment], left, max_results=1000):
-            client.set_terminated(child.info.run_id, "KILLED")
+    def start_monitor(self) -> None:
+        """From now on the topmost run has the host's load as metrics under `system/`, if that was asked for."""
+        if self.spec.system_metrics and self.monitor is None:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    def _fill(self, client: Any, run_id: str, record: RunRecord) -> None:
+            run_id = self.logged[""].run_id
+            self.monitor = SystemMetricsMonitor(run_id, MONITOR_S, resume_logging=True, tracking_uri=self.uri)
+            self.monitor.start()
+
+    def stop_monitor(self) -> None:
+        """Ends the monitor, which logs what it has."""
+        monitor, self.monitor = self.monitor, None
+        if monitor is not None:
+            monitor.finish()
+
+    def has(self, record: RunRecord) -> bool:
+        """Whether the record is there, whole."""
+        known = self.logged.get(record.key)
+        return known is not None and known.result is not None and known.result == record.tags.get(RESULT)
+
+    def start_sweep(self, name: str, tags: Mapping[str, str], goes_on: bool) -> str:
+        """The id of the topmost run; one that is there is set to running if the sweep `goes_on`."""
+        known = self.logged.get("")
+        if known is None:
+            known = self.logged[""] = self._create("", name, tags, int(time.time() * 1000), None)
+        elif goes_on:
+            self.client.update_run(known.run_id, status="RUNNING")
+        return known.run_id
+
+    def adopt(self, record: RunRecord) -> None:
+        """Puts a run that is there below its parent, if the one that it had was deleted."""
+        if record.parent_key is None:
+            return
+        known, parent = self.logged[record.key], self.logged[record.parent_key].run_id
+        if known.parent != parent:
+            self.client.set_tag(known.run_id, "mlflow.parentRunId", parent)
+            known.parent = parent
+
+    def log(self, record: RunRecord) -> str:
+        """Logs what is not there yet of the record, and ends its run if it has ended. Returns the run's id."""
+        parent = None if record.parent_key is None else self.logged[record.parent_key].run_id
+        tags = {**record.tags, "mlflow.note.content": content.run_note(record)}
+        known, fresh = self.logged.get(record.key), False
+        if known is None:
+            known, fresh = self._create(record.key, record.name, tags, record.start_ms, parent), True
+            self.logged[record.key] = known
+        else:
+            self.adopt(record)
+        self._fill(known, record, {} if fresh else tags)
+        if record.status is not None:
+            if record.result is not None:
+                files = content.run_files(RunPaths(record.folder), log=record.key != "")
+                upload(self.client, known, files, record.result)
+            self.client.set_terminated(known.run_id, record.state, record.end_ms)
+            known.result, known.points = record.tags.get(RESULT), set()
+        return known.run_id
+
+    def add_late_files(self, record: RunRecord, more: Sequence[Path] = ()) -> None:
+        """Log, weights and plots of a run whose other files are there already, and `more`."""
+        known = self.logged[record.key]
+        files = content.late_files(RunPaths(record.folder)) + [(file, None) for file in more]
+        if known.late or not files:
+            return
+        kept = RunPaths(record.folder).model.is_file()
+        if kept and self._has_weights(known):
+            known.late = True
+            return
+        upload(self.client, known, files)
+        if kept:
+            self.client.set_tag(known.run_id, "mlflow.note.content", self._note(record, known))
+        known.late = kept
+
+    def end_sweep(self, status: str, summary: Mapping[str, Any], folder: Path, files: Sequence[Path] = ()) -> None:
+        """Ends the topmost run; `summary` holds the best trial's metrics and params."""
+        metrics, params = summary.get("metrics") or {}, summary.get("params") or {}
+        now, known = int(time.time() * 1000), self.logged[""]
+        digest = content.digest([status, metrics, params])
+        if known.result != digest:
+            # Tags, because MLflow's params are written once, and a sweep that goes on may find a better trial.
+            tags = {f"best.{key}": value for key, value in params.items()}
+            note = content.sweep_note(status, metrics, params, folder)
+            tags |= {"phalanx.status": status, "mlflow.note.content": note, RESULT: digest}
+            self._batch(known, [(key, value, now, 0) for key, value in content.finite(metrics).items()], {}, tags)
+            upload(self.client, known, [*content.sweep_files(folder), *((file, None) for file in files)])
+        if known.result != digest or self.client.get_run(known.run_id).info.status == "RUNNING":
+            self.client.set_terminated(known.run_id, SWEEP_STATES.get(status, "FAILED"), now)
+        known.result = digest
+
+    def kill(self, keys: Iterable[str]) -> None:
+        """Ends runs that were training when their process ended."""
+        for key in keys:
+            self.client.set_tag(self.logged[key].run_id, "phalanx.status", "killed")
+            self.client.set_terminated(self.logged[key].run_id, "KILLED")
+
+    def find(self) -> None:
+        """Looks up what an earlier delivery of this folder has logged, or one whose answer was lost."""
+        found: dict[str, Logged] = {}
+        for run in self._own():
+            key = run.data.tags.get(KEY, "")
+            if key not in found:
+                found[key] = self._known(run)
+            elif run.info.status == "RUNNING" and not run.data.metrics:
+                self.client.delete_run(run.info.run_id)  # created twice, since the store did not answer in time
+        self.logged = found
+
+    def _own(self) -> list[Any]:
+        """Every run of this folder, those with numbers first."""
+        found = list(all_runs(self.client, self.experiment, f"tags.`{IDENTITY}` = '{self.identity}'"))
+        return sorted(found, key=lambda run: not run.data.metrics)
+
+    def _known(self, run: Any) -> Logged:
+        tags, ended = run.data.tags, run.info.status != "RUNNING"
+        parent = tags.get("mlflow.parentRunId")
+        known = Logged(run.info.run_id, run.info.artifact_uri, run.info.start_time, parent)
+        known.params, known.inputs = set(run.data.params), bool(run.inputs and run.inputs.dataset_inputs)
+        known.result = tags.get(RESULT) if ended else None
+        if not ended:
+            curves = [name for name in run.data.metrics if name.startswith("epoch/")]
+            history = (point for name in curves for point in self.client.get_metric_history(known.run_id, name))
+            known.points = {(point.key, point.step) for point in history}
+        return known
+
+    def _create(
+        self, key: str, name: str, tags: Mapping[str, str], start_ms: int | None, parent: str | None
+    ) -> Logged:  # fmt: skip
+        own = {**content.origin(self.source), **tags, IDENTITY: self.identity, KEY: key}
+        if parent is not None:
+            own["mlflow.parentRunId"] = parent
+        title = content.cut(content.redact(name), content.KEY)
+        run = self.client.create_run(self.experiment, start_ms, content.legal(own, content.TAG), title)
+        return Logged(run.info.run_id, run.info.artifact_uri, run.info.start_time, parent)
+
+    def _fill(self, known: Logged, record: RunRecord, tags: Mapping[str, str]) -> None:
         end_ms = record.end_ms or int(time.time() * 1000)
-        start_ms = end_ms if record.start_ms is None else record.start_ms
-        with _ending(client, run_id, record.state, end_ms):
-            # MLflow's table shows the value logged last, which for a curve is the last epoch's and not the one of
-            # the saved weights. So the plain names hold the latter, once, and curves have names of their own; the
-            # charts then show bars for the former and lines, in a section of their own, for the latter.
-            points = [(key, value, end_ms, 0) for key, value in content.finite(record.metrics).items()]
-            note = {"mlflow.note.content": content.run_note(record, run_id)}
-            _log(client, run_id, points + content.curves(record.history, start_ms), record.params, note)
-            _upload(client, run_id, content.run_files(RunPaths(record.folder), weights=record.parent is None))
+        # MLflow's table shows the value logged last, which for a curve is the last epoch's and not the one of the
+        # saved weights. So the plain names hold the latter, once, and curves have names of their own; the charts
+        # then show bars for the former and lines, in a section of their own, for the latter.
+        points = [(key, value, end_ms, 0) for key, value in content.finite(record.metrics).items()]
+        curves = content.curves(record.history, known.start_ms)
+        new = [point for point in curves if (point[0], point[3]) not in known.points]
+        params = content.legal(record.params, content.PARAM)
+        self._batch(known, points + new, {k: v for k, v in params.items() if k not in known.params}, tags)
+        known.params |= set(params)
+        known.points |= {(point[0], point[3]) for point in new}
+        if record.data and not known.inputs:
+            self._log_inputs(known, record)
+
+    def _batch(
+        self, known: Logged, points: Iterable[content.Point], params: Mapping[str, str], tags: Mapping[str, Any]
+    ) -> None:  # fmt: skip
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(*point) for point in points]
+        plain = [Param(*entry) for entry in params.items()]
+        marks = [RunTag(*entry) for entry in content.legal(tags, content.TAG).items()]
+        for batch in content.batches(metrics, plain, marks):
+            self.client.log_batch(known.run_id, **batch, synchronous=True)
+
+    def _log_inputs(self, known: Logged, record: RunRecord) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = []
+        digest = record.tags.get("phalanx.data_digest", "")
+        for context, name, source, profile in content.splits(record.data or {}, digest):
+            data = Dataset(str(record.data["name"]), name, "phalanx", content.source_json(source), profile=profile)
+            inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
+        self.client.log_inputs(known.run_id, inputs)
+        known.inputs = True
+
+    def _has_weights(self, known: Logged) -> bool:
+        return any(file.path == "model.safetensors" for file in self.client.list_artifacts(known.run_id))
+
+    def _note(self, record: RunRecord, known: Logged) -> str:
+        note = content.run_note(record, known.run_id)
+        return content.cut(note, content.TAG)
 
 
 def _experiment_id(client: Any, name: str) -> str:
@@ -225,43 +276,3 @@ def _experiment_id(client: Any, name: str) -> str:
     if found.lifecycle_stage != "active":
         raise guard.Unusable(guard.deleted(name, found.experiment_id))
     return str(found.experiment_id)
-
-
-@contextlib.contextmanager
-def _ending(client: Any, run_id: str, state: str, end_ms: int) -> Iterator[None]:
-    """Ends the run when the block ends, well or not."""
-    try:
-        yield
-    finally:
-        client.set_terminated(run_id, state, end_ms)
-
-
-def _log(
-    client: Any, run_id: str, points: Iterable[content.Point], params: Mapping[str, Any], tags: Mapping[str, Any]
-) -> None:  # fmt: skip
-    from mlflow.entities import Metric, Param, RunTag
-
-    metrics = [Metric(*point) for point in points]
-    plain = [Param(*entry) for entry in content.legal(params, content.PARAM).items()]
-    marks = [RunTag(*entry) for entry in content.legal(tags, content.TAG).items()]
-    for batch in content.batches(metrics, plain, marks):
-        client.log_batch(run_id, **batch, synchronous=True)
-
-
-def _upload(client: Any, run_id: str, files: Iterable[tuple[Path, str | None]]) -> None:
-    """Uploads the files, those in plain text without the passwords of URLs."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for path, folder in files:
-            client.log_artifact(run_id, str(content.harmless(path, Path(scratch))), folder)
-
-
-def tracker(spec: TrackingSpec) -> Tracker:
-    """The tracker for `spec`: the same one for all runs of a process, so that a dead server is waited for once."""
-    if spec.kind == "none":
-        return Tracker()
-    return _tracker(spec, os.getcwd(), os.environ.get("MLFLOW_TRACKING_URI"), os.getpid())
-
-
-@lru_cache(maxsize=8)
-def _tracker(spec: TrackingSpec, *place: Any) -> Tracker:
-    return MlflowTracker(spec)

@@ -1,0 +1,164 @@
+"""From the folder of a run or a sweep to what a tracking store is told about it. Knows neither MLflow nor torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phalanx.config import flat_values, read_values
+from phalanx.curves import read_curves, read_seeds
+from phalanx.errors import RunFolderError
+from phalanx.paths import FINAL, RunPaths, SweepPaths, TrackedPaths, read_json, relative
+from phalanx.result import Status
+from phalanx.tracking import RunRecord, content
+
+COSTS = ("best_epoch", "train_seconds", "n_parameters")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run stands: `key` as in `RunRecord`, the sweep's name or None, the trial's number or None."""
+
+    paths: RunPaths
+    key: str = ""
+    sweep: str | None = None
+    number: int | None = None
+
+    @property
+    def name(self) -> str:
+        if self.number is None:
+            return self.paths.root.absolute().name
+        return f"{'final' if self.key.startswith(FINAL) else 'trial'} {self.number}"
+
+
+def is_sweep(root: Path) -> bool:
+    """Whether the folder is a sweep's."""
+    return SweepPaths(root).manifest.is_file()
+
+
+def places(root: Path) -> Iterator[Place]:
+    """Every run in the folder of a sweep or of a single run, in order of numbers; some may have no result yet."""
+    if not is_sweep(root):
+        yield Place(RunPaths(root))
+        return
+    name = root.absolute().name
+    for prefix, folder in (("", root), (f"{FINAL}/", root / FINAL)):
+        names = [entry.name for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
+        for number in sorted(map(int, names)):
+            yield Place(RunPaths(folder / str(number)), f"{prefix}{number}", name, number)
+
+
+def records(place: Place) -> list[RunRecord]:
+    """The run and, where it was trained with several seeds, each of them. Raises `RunFolderError` if it is damaged."""
+    paths = place.paths
+    stored = read_json(paths.result) if paths.result.is_file() else None
+    params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else {}
+    try:
+        history = read_curves(paths.metrics)
+        if stored is None:
+            return [_training(place, params, history)]
+        whole = _ended(place, params, history, stored)
+        return [whole, *_seeds(whole, stored)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
+
+
+def result_digest(stored: Mapping[str, Any]) -> str:
+    """Tells one result from another, whether or not it was tracked."""
+    return content.digest({key: value for key, value in stored.items() if key != "mlflow_run_id"})
+
+
+def _training(place: Place, params: Mapping[str, Any], history: Any) -> RunRecord:
+    tags = _place_tags(place) | {"phalanx.status": "training"}
+    root = place.paths.root
+    begun = int((root.stat().st_mtime if not history else time.time() - sum(r.seconds for r in history)) * 1000)
+    return RunRecord(place.key, place.name, root, params, {}, history, tags, None, start_ms=begun)
+
+
+def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mapping[str, Any]) -> RunRecord:
+    status, interrupted = Status(stored["status"]), stored.get("failure") == "interrupted"
+    end_ms = int(place.paths.result.stat().st_mtime * 1000)
+    git = stored.get("git") or {}
+    known = {
+        "phalanx.seed": stored["seed"],
+        "phalanx.config_digest": stored["config_digest"],
+        "phalanx.data_digest": stored["data_digest"],
+        "phalanx.failure": stored.get("failure"),
+        "phalanx.error": stored.get("error"),
+        "phalanx.same_as": stored.get("same_as"),
+        "phalanx.seeds": len(stored.get("repeats", ())) or None,
+        "phalanx.git_commit": git.get("commit"),
+        "phalanx.git_dirty": git.get("dirty"),
+        "mlflow.source.git.commit": git.get("commit"),
+    }
+    tags = _place_tags(place) | {key: str(value) for key, value in known.items() if value is not None}
+    tags |= {"phalanx.status": "interrupted" if interrupted else str(status), "phalanx.result": result_digest(stored)}
+    return RunRecord(
+        key=place.key,
+        name=place.name,
+        folder=place.paths.root,
+        params=params,
+        metrics={**stored["metrics"], **{name: stored.get(name) for name in COSTS}},
+        history=history,
+        tags=tags,
+        status=status,
+        interrupted=interrupted,
+        start_ms=end_ms - int(1000 * stored["train_seconds"]),
+        end_ms=end_ms,
+        data=stored.get("data"),
+        result=stored,
+    )
+
+
+def _seeds(whole: RunRecord, stored: Mapping[str, Any]) -> list[RunRecord]:
+    rows = stored.get("repeats", ())
+    curves = read_seeds(RunPaths(whole.folder).seeds) if rows else {}
+    found = []
+    for row in rows:
+        seed, history = row["seed"], curves.get(row["seed"], ())
+        tags = {**whole.tags, "phalanx.kind": "seed", "phalanx.seed": str(seed), "phalanx.status": row["status"]}
+        tags.pop("phalanx.seeds", None)
+        seconds = sum(epoch.seconds for epoch in history)
+        costs = {"best_epoch": row["best_epoch"], "train_seconds": seconds, "n_parameters": stored["n_parameters"]}
+        found.append(
+            replace(
+                whole,
+                key=f"{whole.key}/seed {seed}",
+                name=f"{whole.name}, seed {seed}",
+                params={**whole.params, "seed": seed},
+                metrics={**row["metrics"], **costs},
+                history=history,
+                tags=tags,
+                status=Status(row["status"]),
+                result=None,
+            )
+        )
+    return found
+
+
+def _place_tags(place: Place) -> dict[str, str]:
+    tags = {"phalanx.folder": relative(place.paths.root), "phalanx.kind": "run"}
+    if place.sweep is not None:
+        kind = "final" if place.key.startswith(FINAL) else "trial"
+        tags |= {"phalanx.kind": kind, "phalanx.study": place.sweep, "phalanx.trial": str(place.number)}
+    return tags
+
+
+def sweep_tags(root: Path) -> dict[str, str]:
+    """What the topmost run of a sweep says of itself."""
+    name = root.absolute().name
+    return {"phalanx.kind": "sweep", "phalanx.study": name, "phalanx.folder": relative(root)}
+
+
+def sweep_summary(root: Path) -> dict[str, Any]:
+    """What the leading process wrote down at the sweep's end; empty while it runs, or if it was killed."""
+    return read_json(SweepPaths(root).manifest).get("summary") or {}
+
+
+def uncommitted(root: Path) -> Path | None:
+    """The file with the changes that were not committed, if there is one."""
+    file = TrackedPaths(root).diff
+    return file if file.is_file() else None

@@ -1,0 +1,159 @@
+"""`phalanx replay`: what MLflow did not get of finished runs and sweeps is delivered later."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phalanx.config import tracking_of
+from phalanx.delivery import Delivery
+from phalanx.errors import PhalanxError, RequestError, RunFolderError
+from phalanx.manifest import update_manifest
+from phalanx.paths import RunPaths, SweepPaths, TrackedPaths, read_json, relative
+from phalanx.records import is_sweep, places, sweep_summary
+from phalanx.tracking import TrackingSpec, content, guard
+
+_HELP = """\
+Deliver to MLflow what it did not get: a tracking server was down, or runs were made with tracking=none.
+
+PATH is the folder of a run or of a sweep, or one that holds many, such as outputs. What is there already is not
+logged twice, so this can be repeated. Where to: as the run was told (tracking.uri, tracking.experiment), or as
+--uri and --experiment say.
+"""
+_EXAMPLES = """\
+examples:
+  phalanx replay outputs/sweeps/my_study
+  phalanx replay outputs --experiment archive
+  MLFLOW_TRACKING_URI=http://server:5000 phalanx replay outputs
+
+Exit status: 0 all is delivered; 1 some is not, try again later; 2 the request was wrong.
+"""
+
+
+class Undelivered(PhalanxError):
+    """The tracking store could not be used, or another process holds a folder."""
+
+
+@dataclass
+class Count:
+    """How many runs were delivered, were there already, and were not delivered."""
+
+    delivered: int = 0
+    already: int = 0
+    left: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        runs = "1 run" if self.delivered == 1 else f"{self.delivered} runs"
+        there = f", {self.already} already there" if self.already else ""
+        left = f", {self.left} not delivered ({self.reason})" if self.left else ""
+        return f"{runs} delivered{there}{left}"
+
+
+def add_replay(commands: Any) -> None:
+    """The parser of the command."""
+    parser = commands.add_parser(
+        "replay",
+        help="deliver finished runs and sweeps to MLflow",
+        description=_HELP,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="run folder, sweep folder, or outputs")
+    parser.add_argument("--uri", help="tracking store; one with a password belongs into MLFLOW_TRACKING_URI")
+    parser.add_argument("--experiment", help="MLflow experiment that gets the runs")
+    parser.set_defaults(run=_replay)
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    if content.redact(arguments.uri or "") != (arguments.uri or ""):
+        raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
+    changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}
+    counts = []
+    for root in targets(arguments.paths):
+        counts.append(deliver(root, replace(asked(root), **changes), elsewhere=bool(changes)))
+        print(f"{relative(root)}: {counts[-1]}")
+    left = sum(count.left for count in counts)
+    if left:
+        raise Undelivered(f"{left} of the runs are not in MLflow; what was delivered stays, so try again later")
+
+
+def targets(paths: Sequence[Path]) -> list[Path]:
+    """The runs and sweeps in the folders, each once. Raises `RunFolderError` for a path that holds none."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        inside = [path] if _is_target(path) else list(_inside(path))
+        if not inside:
+            raise RunFolderError(f"{path} holds no run and no sweep; try outputs, or outputs/sweeps/<study>")
+        found |= {folder.resolve(): folder for folder in inside}
+    return list(found.values())
+
+
+def asked(root: Path) -> TrackingSpec:
+    """How the runs of a folder were told to be tracked; the defaults where they were told not to be."""
+    files = (place.paths.config_resolved for place in places(root))
+    file = next((file for file in files if file.is_file()), None)
+    spec = TrackingSpec() if file is None else tracking_of(file)
+    return spec if spec.kind == "mlflow" else TrackingSpec(register="none")
+
+
+def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count:
+    """Delivers one folder, and writes down the ids that its runs have in the store; `elsewhere` leaves ids that are
+    known, because they belong to the place that the runs were told."""
+    from phalanx.sweeps import note_run_id
+
+    count, ids = Count(), {}
+
+    def say(kind: str, value: Any) -> None:
+        if kind == "run":
+            ids[value[0]] = value[1]
+        elif kind in ("warn", "down"):
+            count.reason = str(value)
+        elif kind == "elsewhere":
+            count.left, count.reason = 1, "a process that runs now delivers it"
+
+    if is_sweep(root) and not sweep_summary(root):
+        _sum_up(root)
+    delivery = Delivery(root, spec, "train.py", say)
+    try:
+        with guard.silence():
+            count.left = delivery.finish() + len(delivery.refused) or count.left
+    finally:
+        delivery.close()
+    if is_sweep(root) and "" in ids and not elsewhere:
+        update_manifest(SweepPaths(root), mlflow_run_id=ids[""])
+    count.delivered, count.already = delivery.delivered, delivery.already
+    for place in places(root):
+        if place.key not in ids or not place.paths.result.is_file():
+            continue
+        if not elsewhere or read_json(place.paths.result)["mlflow_run_id"] is None:
+            note_run_id(place.paths, ids[place.key])
+    return count
+
+
+def _sum_up(root: Path) -> None:
+    """Writes down the summary of a sweep whose process was killed before it could."""
+    from phalanx.sweeps import collect, front_first, ranked, told
+
+    trials = collect(SweepPaths(root))
+    direction = next((t["objective"]["direction"] for t in trials if t["objective"]["direction"]), "maximize")
+    update_manifest(SweepPaths(root), summary=told(trials, front_first(ranked(trials, direction)), "interrupted"))
+
+
+def _is_target(path: Path) -> bool:
+    return path.is_dir() and (
+        is_sweep(path) or RunPaths(path).result.is_file() or TrackedPaths(path).identity.is_file()
+    )
+
+
+def _inside(path: Path) -> Iterator[Path]:
+    """Runs and sweeps at most two folders below."""
+    for folder in sorted(path.glob("*/")):
+        if _is_target(folder):
+            yield folder
+        else:
+            yield from filter(_is_target, sorted(folder.glob("*/")))
