@@ -101,7 +101,7 @@ def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mappin
         name=place.name,
         folder=place.paths.root,
         params=params,
-        metrics={**stored["metrics"], **{name: stored.get(name) for name in COSTS}},
+        metrics={**_objective(stored), **stored["metrics"], **{name: stored.get(name) for name in COSTS}},
         history=history,
         tags=tags,
         status=status,
@@ -111,6 +111,12 @@ def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mappin
         data=stored.get("data"),
         result=stored,
     )
+
+
+def _objective(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What was optimised, to stand first, which MLflow's comparison page then draws by itself."""
+    name = stored["objective"]["name"]
+    return {name: stored["metrics"][name]} if name in stored["metrics"] else {}
 
 
 def _seeds(whole: RunRecord, stored: Mapping[str, Any]) -> list[RunRecord]:
