@@ -124,7 +124,7 @@ def measure(net, compute_loss, x, y):
 def train(
     train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
     optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
-    dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, seed=0,
+    dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, seed=0,
 ):  # fmt: skip
     """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network."""
     (x, y), clock = train_split, {"step": 0}
@@ -141,7 +141,8 @@ def train(
         net.train()
         for i in range(per_epoch):
             index = order[i * batch_size : (i + 1) * batch_size]
-            opt.zero_grad()
+            if zero_grad:
+                opt.zero_grad()
             logits = net(x[index])
             value = compute_loss(logits, y[index])
             value.backward()

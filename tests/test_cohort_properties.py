@@ -33,7 +33,7 @@ def cohorts(draw):
     optimizer = OPTIMIZERS[name]
     losses = st.sampled_from([LOSSES[name](output=output) for name in LOSSES for output in LOSSES[name].outputs])
     schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
-    batch_size = draw(st.sampled_from([7, 25, None]))
+    batch_size, zero_grad = draw(st.sampled_from([7, 25, None])), draw(st.sampled_from([True, True, True, False]))
     activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity"]))
     shapes = st.sampled_from([(6, 5), (6, 5), (3,), (2, 7), (4, 5, 9)])
     device = DeviceSpec(pad=draw(st.booleans()))
@@ -50,6 +50,7 @@ def cohorts(draw):
             trainer=TrainerSpec(
                 epochs=draw(st.integers(1, 3)), batch_size=batch_size,
                 patience=draw(st.sampled_from([None, 1])), clip_norm=draw(st.sampled_from([None, 0.1])),
+                zero_grad=zero_grad,
             ),
         )  # fmt: skip
 

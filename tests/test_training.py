@@ -100,6 +100,8 @@ def test_schedules_agree(dataset, schedule, options):
         {"optimizer": "adamw", "options": {"weight_decay": 0.2}},
         {"smoothing": 0.2},
         {"clip_norm": 0.05, "optimizer": "sgd"},
+        {"zero_grad": False, "optimizer": "sgd", "options": {"lr": 0.003, "weight_decay": 0.1}},
+        {"zero_grad": False, "clip_norm": 0.05},
         {"batch_size": None},
         {"batch_size": 1000},
         {"drop_last": True},
@@ -110,6 +112,14 @@ def test_schedules_agree(dataset, schedule, options):
 )
 def test_options_agree(dataset, loss, case):
     assert_same(*run_both(dataset, loss=loss, **case))
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_gradients_that_are_never_zeroed_agree_and_are_another_training(dataset, optimizer):
+    ours, theirs = run_both(dataset, optimizer=optimizer, zero_grad=False, options={"lr": 0.003})
+    assert_same(ours, theirs)
+    usual, _ = run_both(dataset, optimizer=optimizer, options={"lr": 0.003})
+    assert ours.history[-1].val_loss != pytest.approx(usual.history[-1].val_loss, rel=1e-3)
 
 
 def test_warm_up_climbs_linearly_then_follows_the_schedule(dataset):

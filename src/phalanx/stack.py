@@ -105,6 +105,8 @@ class Stack:
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
         self.dropout = Dropout.of([getattr(spec.model, "dropout", 0.0) for spec in specs], self._keys, device)
         needed = self.optimizer.init(self.params_TP, self.columns)
+        if not self.like.trainer.zero_grad:
+            needed["sum_TP"] = torch.zeros_like(self.params_TP)  # all gradients so far
         self.state = {name: self.state.get(name, value) for name, value in needed.items()}
         # Parameters and gradients are one flat buffer each; the layers are views into them.
         self.grads_TP = torch.empty_like(self.params_TP)
@@ -150,8 +152,11 @@ class Stack:
             self.low[0].copy_(self.params_TP)
             logits_TBC, loss_TB = self._gradients(x_TBD.bfloat16(), y_TB)
             self.grads_TP.copy_(self.low[1])
+        applied_TP = self.grads_TP if self.like.trainer.zero_grad else self.state["sum_TP"].add_(self.grads_TP)
         if self.norm_T is not None:
-            clip(self.grads_TP, self.norm_T)
+            clip(applied_TP, self.norm_T)
+        if applied_TP is not self.grads_TP:
+            self.grads_TP.copy_(applied_TP)  # which the update may overwrite
         self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
         if self.dropout is not None:
             self.dropout.step_T.add_(1)
