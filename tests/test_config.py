@@ -20,6 +20,7 @@ from phalanx.spec import config_digest
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device", "tracking", "debug")
 OPTIONS = [(group, f.stem) for group in GROUPS for f in sorted((CONF / group).glob("*.yaml"))]
+ALIASES = {"handwritten_nll": "nll"}  # options that are another one with other values
 GIVEN = {"csv": ["data.path=some.csv", "data.target=y"]}
 
 
@@ -39,7 +40,15 @@ def composed(*overrides):
 def test_every_option_composes_into_a_spec(group, option):
     asked = settings(composed(f"{group}={option}", *GIVEN.get(option, [])))
     if group in ("data", "loss", "optimizer", "schedule"):
-        assert getattr(asked.trial, group).name == option
+        assert getattr(asked.trial, group).name == ALIASES.get(option, option)
+
+
+def test_the_handwritten_loss_is_nll_on_softmax():
+    alias, spelt = (
+        trial_spec(composed(*args)) for args in (["loss=handwritten_nll"], ["loss=nll", "loss.output=softmax"])
+    )
+    assert alias == spelt
+    assert alias.loss.output == "softmax"
 
 
 def test_the_defaults_in_python_and_in_yaml_are_the_same():
