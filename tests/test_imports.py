@@ -22,7 +22,7 @@ ROOMS = (
     ("replay", "block", "plan", "probe", "cohort", "training", "model_file"),
     ("runs", "study", "statistics", "sentences", "manifest"),
     ("repeats", "final", "live", "tracking", "report", "predict"),
-    ("config", "progress"),
+    ("config", "progress", "verdict"),
     ("records",),
     ("delivery", "delivery_process"),
     ("compare",),

@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from phalanx import verdict
 from phalanx.config import Settings, read_yaml, resolved_yaml, settings, trial_spec
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
@@ -110,8 +111,19 @@ def run(
         summary(console, result, relative(paths.root))
         if result.status is Status.DIVERGED:
             raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
+        _verdict(console, specs[0], result)
     values = [math.nan if o["value"] is None else o["value"] for o in content["objectives"]]
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def _verdict(console: Console, spec: TrialSpec, result: TrialResult) -> None:
+    """Says whether the training accuracy is what was expected, if something was. Raises `RunFailed` if it is not."""
+    if spec.trainer.expect_accuracy is None:
+        return
+    text = verdict.sentence(spec, result)
+    if not verdict.passed(spec, result):
+        raise RunFailed(text)
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:

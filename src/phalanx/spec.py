@@ -41,6 +41,7 @@ class TrainerSpec(Spec):
     keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
     clip_norm: float | None = stacked(None, low=0, low_open=True)  # limit of the gradient's L2 norm
     precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of the products in training
+    expect_accuracy: float | None = stacked(None, low=0, low_open=True, high=1, determines_numbers=False)  # in training
     zero_grad: bool = static(True)  # False: the well-known mistake, each step takes the sum of all gradients so far
 
 
