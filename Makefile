@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint pages error-rates bench tables screenshots constraints clean
+.PHONY: help test quick lint pages error-rates bench tables screenshots experiments constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium 
 
 tables: ## the result tables of README.md, from real runs
 	$(PYTHON) benchmarks/result_tables.py --write
+
+experiments: ## the stored studies at full size: their tables, figures and the overview in README.md
+	$(PYTHON) experiments/measure.py
 
 constraints: ## constraints.txt from what is installed
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt

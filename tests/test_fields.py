@@ -87,7 +87,7 @@ def test_specs_are_hashable_and_frozen():
 STACKED = {
     "seed", "optimizer.lr", "optimizer.beta1", "optimizer.beta2", "optimizer.eps", "optimizer.weight_decay",
     "schedule.warmup_epochs", "model.dropout", "loss.label_smoothing", "trainer.epochs", "trainer.patience",
-    "trainer.clip_norm",
+    "trainer.clip_norm", "trainer.expect_accuracy",
 }  # fmt: skip
 
 
@@ -103,7 +103,9 @@ def test_the_digest_covers_what_determines_the_numbers_except_the_seed():
     base = config_digest(TrialSpec())
     assert config_digest(TrialSpec(seed=7)) == base
     assert config_digest(TrialSpec(device=DeviceSpec(kind="cpu", threads=1))) == base
+    assert config_digest(TrialSpec(trainer=TrainerSpec(expect_accuracy=0.99))) == base  # only says what to make of them
     changed = [
+        TrialSpec(trainer=TrainerSpec(zero_grad=False)),
         TrialSpec(optimizer=OPTIMIZERS["adam"](lr=0.5)),
         TrialSpec(trainer=TrainerSpec(epochs=3)),
         TrialSpec(model=MLP(hidden=(3,))),

@@ -1,0 +1,164 @@
+"""What the studies' `measure.py` share: running a study's own command, statistics, Markdown, figures.
+
+Axes: E epochs.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phalanx.paths import RunPaths
+from phalanx.report.style import save_figure
+from phalanx.result import EpochMetrics
+from phalanx.runs import read_metrics
+from phalanx.statistics import summarise
+
+HERE = Path(__file__).resolve().parent
+STANDARD_ERRORS = 3.0  # by which a mean may differ from its reference
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trained trial: its row of `trials.csv`, and its folder."""
+
+    row: Mapping[str, str]
+    folder: Path
+
+    def __getitem__(self, key: str) -> str:
+        return self.row[key]
+
+    def number(self, key: str) -> float:
+        """A metric, NaN where the trial has none."""
+        return float(self.row[key] or "nan")
+
+    @property
+    def curves(self) -> tuple[EpochMetrics, ...]:
+        """A row an epoch."""
+        return read_metrics(RunPaths(self.folder))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Our values beside a reference's, both one a seed. `tolerance` is an equality up to rounding or reading off."""
+
+    what: str
+    ours: Sequence[float]
+    reference: Sequence[float]
+
+    @property
+    def standard_errors(self) -> float:
+        """The difference of the means in standard errors, with the deviation pooled over both."""
+        n, m = len(self.ours), len(self.reference)
+        squares = sum((x - statistics.fmean(part)) ** 2 for part in (self.ours, self.reference) for x in part)
+        error = math.sqrt(squares / (n + m - 2) * (1 / n + 1 / m))
+        return abs(statistics.fmean(self.ours) - statistics.fmean(self.reference)) / error
+
+    @property
+    def holds(self) -> bool:
+        return self.standard_errors <= STANDARD_ERRORS
+
+    def line(self) -> list[str]:
+        """Cells of `AGREEMENT`."""
+        verdict = f"{self.standard_errors:.1f} standard errors: {'agrees' if self.holds else '**differs**'}"
+        return [self.what, spread(self.reference), spread(self.ours), verdict]
+
+
+AGREEMENT = ("", "reference", "here", "difference")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study found: Markdown for its page, one line for the overview, and comparisons with references."""
+
+    text: str
+    answer: str
+    agreements: Sequence[Agreement] = ()
+
+
+@dataclass
+class Lab:
+    """Runs one study and keeps what it shows. `data_root` is where MNIST lies."""
+
+    name: str
+    data_root: Path
+    scratch: Path
+
+    @property
+    def folder(self) -> Path:
+        return HERE / self.name
+
+    def sweep(self, *overrides: str) -> list[Trial]:
+        """The trials of `python train.py -m experiment=<name> <overrides>`, as a user would run it, untracked."""
+        root = self._train("sweep", "-m", *overrides)
+        with open(root / "trials.csv", newline="") as file:
+            return [Trial(row, root / row["number"]) for row in csv.DictReader(file)]
+
+    def run(self, *overrides: str) -> Path:
+        """The folder of one run, `python train.py experiment=<name> <overrides>`."""
+        return self._train("run", *overrides)
+
+    def _train(self, kind: str, *arguments: str) -> Path:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.scratch))
+        subprocess.run(
+            [sys.executable, str(HERE.parent / "train.py"), f"experiment={self.name}", "tracking=none", *arguments,
+             f"hydra.{kind}.dir={folder}"],
+            cwd=self.scratch, check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "PHALANX_DATA": str(self.data_root.resolve())},
+        )  # fmt: skip
+        return folder
+
+    def figure(self, figure: Any, name: str, alt: str) -> str:
+        """Saves a figure beside the study's page; Markdown that shows it."""
+        save_figure(figure, self.folder / f"{name}.png")
+        return f"![{alt}]({name}.png)"
+
+
+def by(trials: Sequence[Trial], *keys: str) -> dict[tuple[str, ...], list[Trial]]:
+    """Trials grouped by what was asked of them, in order of first appearance."""
+    groups: dict[tuple[str, ...], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(tuple(trial[key] for key in keys), []).append(trial)
+    return groups
+
+
+def values(trials: Sequence[Trial], key: str) -> list[float]:
+    return [trial.number(key) for trial in trials]
+
+
+def spread(numbers: Sequence[float], places: int = 3) -> str:
+    """`mean ± standard deviation (n)`."""
+    if len(numbers) == 1:
+        return f"{numbers[0]:.{places}f} (1)"
+    return f"{statistics.fmean(numbers):.{places}f} ± {statistics.stdev(numbers):.{places}f} ({len(numbers)})"
+
+
+def interval(numbers: Sequence[float], places: int = 3, scale: float = 1.0) -> str:
+    """`mean [low, high]`, the 95 % interval of the mean."""
+    found = summarise([scale * number for number in numbers])
+    return f"{found.mean:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}]"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def mean_curve(trials: Sequence[Trial], key: str) -> list[float]:
+    """The mean over trials of one curve, by epoch (E)."""
+    curves = [[getattr(row, key) for row in trial.curves] for trial in trials]
+    return [statistics.fmean(epoch) for epoch in zip(*curves, strict=True)]
+
+
+Measure = Callable[[Lab], Finding]

@@ -1,0 +1,128 @@
+"""Runs the stored studies at full size and writes what they found: the tables and figures of their pages, and the
+overview in the main README.
+
+    python experiments/measure.py [--data-root ../shared/data] [NAME ...]
+
+A study is a folder with `experiment/<name>.yaml`, `README.md` and `measure.py`, whose `measure(lab)` returns a
+`Finding`. What it found is kept in `measured.json`, from which the overview is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+from lab import AGREEMENT, HERE, STANDARD_ERRORS, Agreement, Finding, Lab, Measure, table
+
+README = HERE.parent / "README.md"
+MARKS = ("<!-- measured: begin, written by `make experiments` -->", "<!-- measured: end -->")
+
+
+def studies() -> list[str]:
+    """Every folder with a `measure.py`."""
+    return sorted(path.parent.name for path in HERE.glob("*/measure.py"))
+
+
+def load(name: str) -> Measure:
+    """The `measure` of one study."""
+    spec = importlib.util.spec_from_file_location(f"measure_{name}", HERE / name / "measure.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.measure
+
+
+def between_marks(page: Path, text: str) -> None:
+    """Replaces what stands between the marks of a page."""
+    before, rest = page.read_text().split(MARKS[0])
+    page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
+
+
+def machine() -> str:
+    import torch
+
+    return f"{os.cpu_count()} CPU cores, torch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
+
+
+def write(name: str, found: Finding, seconds: float) -> None:
+    """The measured part of a study's page, and `measured.json`."""
+    parts = [f"{date.today()}, {machine()}; {seconds:.0f} s in all."]
+    if found.agreements:
+        parts += [
+            "Mean ± standard deviation (number of seeds); the difference of the means may be "
+            f"{STANDARD_ERRORS:g} standard errors, with the deviation pooled over both.",
+            table(AGREEMENT, [agreement.line() for agreement in found.agreements]),
+        ]
+    between_marks(HERE / name / "README.md", "\n\n".join([*parts, found.text]))
+    kept = {"seconds": round(seconds), "answer": found.answer, "agreements": [asdict(a) for a in found.agreements]}
+    (HERE / name / "measured.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def known(name: str) -> dict:
+    return json.loads((HERE / name / "measured.json").read_text())
+
+
+def agreements(name: str) -> list[Agreement]:
+    """The comparisons of a study with its references, as they were measured last."""
+    return [Agreement(**row) for row in known(name)["agreements"]]
+
+
+def overview() -> str:
+    """A row a study, under a figure of everything that has a reference."""
+    names = [name for name in studies() if (HERE / name / "measured.json").is_file()]
+    draw_references(names)
+    rows = [[f"[{name}](experiments/{name}/README.md)", known(name)["answer"]] for name in names]
+    seconds = sum(known(name)["seconds"] for name in names)
+    head = (
+        f"Measured {date.today()} on {machine()}, all of it by `make experiments` in {seconds / 60:.0f} minutes; "
+        "intervals are 95 % of the mean."
+    )
+    return "\n\n".join([head, "![measured accuracies beside their references](experiments/references.png)",
+                        table(("study", "what came out"), rows)])  # fmt: skip
+
+
+def draw_references(names: list[str]) -> None:
+    """`references.png`: every recipe that has a reference, seeds and means of both."""
+    from phalanx.report.style import BLUE, TICK, VERMILLION, label_axes, new_figure, save_figure
+
+    lines = [(f"{name}: {a.what}", a) for name in names for a in agreements(name)]
+    figure = new_figure(9, 0.42 * len(lines) + 1.4)
+    axes = figure.subplots()
+    for place, (_, agreement) in enumerate(lines):
+        both = ((agreement.ours, -0.13, BLUE, "here"), (agreement.reference, 0.13, VERMILLION, "reference"))
+        for seeds, shift, colour, label in both:
+            style = {"color": colour, "label": label if place == 0 else None}
+            axes.plot(seeds, [place + shift] * len(seeds), "o", markersize=5, alpha=0.45, markeredgewidth=0, **style)
+            axes.plot([sum(seeds) / len(seeds)], [place + shift], "|", color=colour, markersize=13, markeredgewidth=2)
+    axes.set_yticks(range(len(lines)), [text for text, _ in lines])
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.3)
+    label_axes(axes, "", "accuracy: a dot a seed, a bar the mean")
+    figure.legend(loc="outside upper right", ncols=2, fontsize=TICK, frameon=False)
+    save_figure(figure, HERE / "references.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="studies to measure; all of them by default")
+    parser.add_argument("--data-root", type=Path, default=HERE.parent.parent / "shared" / "data")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in args.names or studies():
+            start = time.perf_counter()
+            found = load(name)(Lab(name, args.data_root, Path(scratch)))
+            seconds = time.perf_counter() - start
+            write(name, found, seconds)
+            print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)
+    between_marks(README, overview())
+
+
+if __name__ == "__main__":
+    main()
