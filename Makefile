@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint pages error-rates bench tables screenshots experiments constraints clean
+.PHONY: help test quick lint pages error-rates bench tables screenshots experiments golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ tables: ## the result tables of README.md, from real runs
 
 experiments: ## the stored studies at full size: their tables, figures and the overview in README.md
 	$(PYTHON) experiments/measure.py
+
+golden: ## tests/golden anew, after a change that is meant to change numbers
+	cd tests && ../$(PYTHON) test_golden.py
 
 constraints: ## constraints.txt from what is installed
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt

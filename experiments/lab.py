@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.paths import RunPaths
+from phalanx.paths import RunPaths, SweepPaths, read_json
 from phalanx.report.style import save_figure
 from phalanx.result import EpochMetrics
 from phalanx.runs import read_metrics
@@ -102,6 +102,14 @@ class Lab:
         root = self._train("sweep", "-m", *overrides)
         with open(root / "trials.csv", newline="") as file:
             return [Trial(row, root / row["number"]) for row in csv.DictReader(file)]
+
+    def search(self, *overrides: str) -> tuple[float, dict[int, float]]:
+        """The learning rate that a search found, and the test accuracy of each fresh seed of its final."""
+        root = self._train("sweep", "-m", *overrides)
+        with open(root / "final.csv", newline="") as file:
+            (best,) = csv.DictReader(file)
+        seeds = read_json(SweepPaths(root).final(int(best["number"])).result)["repeats"]
+        return float(best["optimizer.lr"]), {row["seed"]: row["metrics"]["test_accuracy"] for row in seeds}
 
     def run(self, *overrides: str) -> Path:
         """The folder of one run, `python train.py experiment=<name> <overrides>`."""

@@ -79,7 +79,10 @@ def criterion(loss, output, smoothing):
         return lambda z, y: inner(out(z), y)
 
     def target(z, y):
-        return (1 - smoothing) * torch.eye(z.shape[-1])[y] + smoothing / z.shape[-1]
+        return (1 - smoothing) * torch.eye(z.shape[-1], dtype=z.dtype)[y] + smoothing / z.shape[-1]
+
+    if loss == "one_vs_all":
+        return lambda z, y: nn.BCEWithLogitsLoss()(out(z), target(z, y))
 
     if loss == "mse":
         return lambda z, y: nn.MSELoss()(out(z), target(z, y))

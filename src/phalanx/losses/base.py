@@ -19,6 +19,12 @@ OUTPUTS = {
 }
 
 
+LOG_PROBABILITIES = {
+    "softmax": lambda logits_TBC: F.log_softmax(logits_TBC, -1),
+    "sigmoid": lambda logits_TBC: F.log_softmax(F.logsigmoid(logits_TBC), -1),  # each sigmoid over their sum
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(Spec):
     """A loss and the output it is applied to. Adding one is one file with one subclass, and one YAML."""
@@ -27,6 +33,7 @@ class LossSpec(Spec):
     mixes: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs on which this loss means something
     why_not: ClassVar[str] = ""  # what to do instead of the others
+    probabilities: ClassVar[str] = "softmax"  # what predictions and the likelihood make of the logits
     output: str = static("logits", choices=tuple(OUTPUTS))
     label_smoothing: float = stacked(0.0, low=0, high=1, high_open=True, advice="0.1")
 
@@ -56,6 +63,10 @@ class LossSpec(Spec):
     def is_log_likelihood(self) -> bool:
         """Whether the loss is -log p(true class) of the softmax, as long as no label is smoothed."""
         return False
+
+    def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
+        """Logarithms (T, B, C) of the class probabilities that a network trained with this loss stands for."""
+        return LOG_PROBABILITIES[self.probabilities](logits_TBC)
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         """Shape (T, B), from the output that `self.output` names and the class indices.

@@ -1,0 +1,56 @@
+"""Accuracy by learning rate, with and without a limit to the gradient's norm."""
+
+from __future__ import annotations
+
+import statistics
+
+from lab import Finding, Lab, Trial, by, interval, spread, table, values
+
+from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
+
+TITLES = {"": "gradient as it is", "1": "trainer.clip_norm=1"}
+
+
+def measure(lab: Lab) -> Finding:
+    trials = by(lab.sweep(), "trainer.clip_norm", "optimizer.lr")
+    rates = list(dict.fromkeys(rate for _, rate in trials))
+    clips = list(dict.fromkeys(clip for clip, _ in trials))
+    rows = [[rate, *(cell(trials[clip, rate]) for clip in clips)] for rate in rates]
+    names = [name(clip) for clip in clips]
+    text = table(("learning rate", *(f"test accuracy, {title}" for title in names)), rows)
+    figure = new_figure(7, 3.6)
+    axes = figure.subplots()
+    for clip, colour in zip(clips, (BLUE, VERMILLION), strict=True):
+        for rate in rates:
+            seeds = sound(trials[clip, rate])
+            axes.plot([float(rate)] * len(seeds), seeds, "o", color=colour, alpha=0.3, markersize=4, markeredgewidth=0)
+        means = [statistics.fmean(sound(trials[clip, rate]) or [float("nan")]) for rate in rates]
+        axes.plot([float(rate) for rate in rates], means, color=colour, label=name(clip))
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    label_axes(axes, "five epochs of 784-50-20-10 on 4,096 images", "learning rate", "test accuracy")
+    shown = lab.figure(figure, "by_rate", "test accuracy by learning rate")
+    plain = {rate: sound(trials[clips[0], rate]) for rate in rates}
+    best = max((rate for rate in rates if plain[rate]), key=lambda rate: statistics.fmean(plain[rate]))
+    answer = (
+        f"test accuracy {interval(plain[best])} at {best}, "
+        f"{statistics.fmean(plain[rates[-1]] or [float('nan')]):.3f} at {rates[-1]}"
+    )
+    return Finding(f"{text}\n\n{shown}", answer)
+
+
+def name(clip: str) -> str:
+    return "gradient as it is" if clip in ("", "None", "null") else f"clip_norm {clip}"
+
+
+def sound(trials: list[Trial]) -> list[float]:
+    """Of the seeds that did not diverge."""
+    return values([trial for trial in trials if trial["status"] == "completed"], "test_accuracy")
+
+
+def cell(trials: list[Trial]) -> str:
+    seeds = sound(trials)
+    diverged = f"{len(trials) - len(seeds)} diverged" if len(seeds) < len(trials) else ""
+    return ", ".join(filter(None, [spread(seeds) if seeds else "", diverged]))
