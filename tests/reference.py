@@ -74,7 +74,7 @@ def network(widths, activation, dropout, dropout_at, seed, clock):
 def criterion(loss, output, smoothing):
     """A function (logits, y) -> mean loss, from torch.nn's losses wherever torch has one."""
     out = {"logits": nn.Identity(), "softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}[output]
-    if loss == "cross_entropy":
+    if loss in ("cross_entropy", "sampled_softmax"):
         inner = nn.CrossEntropyLoss(label_smoothing=smoothing)
         return lambda z, y: inner(out(z), y)
 
@@ -91,6 +91,25 @@ def criterion(loss, output, smoothing):
     if smoothing:
         return lambda z, y: -(target(z, y) * out(z)).sum(-1).mean()
     return lambda z, y: nn.NLLLoss()(out(z), y)
+
+
+def sampled_softmax(n_sampled, n_classes, seed, clock):
+    """A function (logits, y) -> mean loss of a training step: own class, and one of each run of classes weighted."""
+    n_runs, key = min(n_sampled, n_classes), seed_for(seed, "classes") % 2**32
+    ends = np.arange(n_runs + 1) * n_classes // n_runs
+
+    def loss(z, y):
+        step_key = lowbias32(np.uint64((key + clock["step"] * 0xC2B2AE3D) % 2**32))
+        units = (np.arange(n_runs, dtype=np.uint64) * np.uint64(0x85EBCA77)) & M32
+        uniform = (lowbias32(units ^ step_key) >> np.uint64(8)).astype(np.float64) / 2**24
+        lengths = np.diff(ends)
+        drawn = torch.from_numpy(ends[:-1] + np.floor(uniform * lengths).astype(np.int64))
+        total = z.exp().gather(1, y[:, None])[:, 0]
+        for which, length in zip(drawn, lengths, strict=True):
+            total = total + torch.where(which == y, torch.zeros_like(total), length * z[:, which].exp())
+        return (total.log() - z.gather(1, y[:, None])[:, 0]).mean()
+
+    return loss
 
 
 def optimizer_for(name, parameters, options):
@@ -127,12 +146,14 @@ def measure(net, compute_loss, x, y):
 def train(
     train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
     optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
-    dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, seed=0,
+    dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, n_sampled=None, seed=0,
 ):  # fmt: skip
     """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network."""
     (x, y), clock = train_split, {"step": 0}
     net = network(widths, activation, dropout, dropout_at, seed, clock)
-    compute_loss = criterion(loss, output, smoothing)
+    compute_loss = train_loss = criterion(loss, output, smoothing)
+    if n_sampled is not None:
+        train_loss = sampled_softmax(n_sampled, widths[-1], seed, clock)
     opt = optimizer_for(optimizer, net.parameters(), optimizer_options or {})
     batch_size = min(batch_size or len(y), len(y))
     per_epoch = len(y) // batch_size if drop_last else -(-len(y) // batch_size)
@@ -147,7 +168,7 @@ def train(
             if zero_grad:
                 opt.zero_grad()
             logits = net(x[index])
-            value = compute_loss(logits, y[index])
+            value = train_loss(logits, y[index])
             value.backward()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(net.parameters(), clip_norm)

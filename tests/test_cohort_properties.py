@@ -31,7 +31,8 @@ def cohorts(draw):
     """2 to 5 trials equal in static fields and different in everything else."""
     name = draw(st.sampled_from(["sgd", "adam", "adamw"]))
     optimizer = OPTIMIZERS[name]
-    losses = st.sampled_from([LOSSES[name](output=output) for name in LOSSES for output in LOSSES[name].outputs])
+    mixing = [LOSSES[name](output=output) for name in LOSSES if LOSSES[name].mixes for output in LOSSES[name].outputs]
+    losses = st.sampled_from(draw(st.sampled_from([mixing, mixing, [LOSSES["sampled_softmax"](n_sampled=2)]])))
     schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
     batch_size, zero_grad = draw(st.sampled_from([7, 25, None])), draw(st.sampled_from([True, True, True, False]))
     activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity"]))
@@ -39,11 +40,12 @@ def cohorts(draw):
     device = DeviceSpec(pad=draw(st.booleans()))
 
     def trial() -> TrialSpec:
+        loss = draw(losses)
         extra = {"momentum": draw(fractions)} if name == "sgd" else {"beta1": draw(st.sampled_from([0.0, 0.9]))}
         return TrialSpec(
             seed=draw(seeds),
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
-            loss=replace(draw(losses), label_smoothing=draw(fractions)),
+            loss=replace(loss, label_smoothing=draw(fractions) if loss.mixes else 0.0),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             device=device,
             model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions)),

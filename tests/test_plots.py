@@ -365,7 +365,7 @@ def test_a_confusion_matrix_of_too_many_classes_is_left_out(run: Any, tmp_path: 
 
 def test_predictions_agree_with_the_metrics(run: Any) -> None:
     dataset, spec, result = run
-    found = predict_split(spec.model, dataset, result)
+    found = predict_split(spec, dataset, result)
     assert found.split == "test"
     assert confusion_info(found).accuracy == pytest.approx(result.metrics.test_accuracy, abs=1e-12)
     p_true = found.p_NC[np.arange(len(found.y_N)), found.y_N]
@@ -377,7 +377,7 @@ def test_test_split_stays_unread_where_training_left_it(run: Any, tmp_path: Path
     metrics = replace(result.metrics, test_loss=None, test_accuracy=None, test_likelihood=None)
     searched = replace(result, metrics=metrics)
     unread = replace(dataset, test=None)
-    assert predict_split(spec.model, unread, searched).split == "validation"
+    assert predict_split(spec, unread, searched).split == "validation"
     assert len(draw_run(tmp_path, unread, spec, searched)) == 4
 
 

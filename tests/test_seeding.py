@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phalanx.seeding import derive, dropout_keys, dropout_uniforms, generator, permutations
+from phalanx.seeding import derive, dropout_keys, generator, hashed_uniforms, permutations
 
 
 def test_derived_seeds_are_stable_across_versions():
@@ -35,22 +35,22 @@ def test_an_order_depends_on_its_own_seed_alone(seeds, epoch, n):
 @settings(max_examples=50)
 def test_masks_ignore_neighbours_and_padding(seeds, step, rows, units):
     keys = dropout_keys(seeds, layer=1)
-    masks = dropout_uniforms(keys, step, rows, units)
-    alone = dropout_uniforms(keys[1:2], step, rows, units)
-    padded = dropout_uniforms(keys, step, rows + 3, units + 5)
+    masks = hashed_uniforms(keys, step, rows, units)
+    alone = hashed_uniforms(keys[1:2], step, rows, units)
+    padded = hashed_uniforms(keys, step, rows + 3, units + 5)
     assert torch.equal(masks[1:2], alone)
     assert torch.equal(padded[:, :rows, :units], masks)
 
 
 def test_uniforms_are_uniform_and_uncorrelated():
-    u = dropout_uniforms(dropout_keys(range(8), 0), 3, 200, 100).double()
+    u = hashed_uniforms(dropout_keys(range(8), 0), 3, 200, 100).double()
     n = u.numel()
     assert 0 <= u.min() < 0.001
     assert 0.999 < u.max() < 1
     assert abs(u.mean() - 0.5) < 4 * (1 / 12 / n) ** 0.5
     for bins in torch.histc(u, 16, 0, 1):
         assert abs(bins - n / 16) < 5 * (n / 16) ** 0.5
-    shifted = dropout_uniforms(dropout_keys(range(8), 0), 4, 200, 100).double()
+    shifted = hashed_uniforms(dropout_keys(range(8), 0), 4, 200, 100).double()
     for other in (shifted, u.roll(1, 0), u.roll(1, 1), u.roll(1, 2)):
         correlation = torch.corrcoef(torch.stack([u.flatten(), other.flatten()]))[0, 1]
         assert abs(correlation) < 5 / n**0.5

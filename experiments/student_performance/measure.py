@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from lab import Finding, Lab, Trial, by, interval, spread, table, values
 
-from phalanx.statistics import compare, sentence
+from phalanx.sentences import sentence
+from phalanx.statistics import compare
 
 OUTPUTS = {"softmax": "softmax, then cross-entropy", "logits": "cross-entropy on logits"}
 ACTIVATIONS = {"identity": "none", "relu": "ReLU"}

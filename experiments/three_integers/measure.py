@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lab import Finding, Lab, by, interval, spread, table, values
 
-from phalanx.statistics import compare, sentence
+from phalanx.sentences import sentence
+from phalanx.statistics import compare
 
 TITLES = {"relu": "ReLU between the layers", "identity": "none: one linear map"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.data import Split
@@ -25,11 +24,11 @@ class Sums:
         self.n_samples = 0
 
     @torch.no_grad()
-    def add(self, logits_TBC: Tensor, y_TB: Tensor, loss_TB: Tensor, *, is_log_likelihood: bool = False) -> None:
-        """Adds one batch; `is_log_likelihood` says that the loss is -log p(true class) already."""
+    def add(self, logits_TBC: Tensor, y_TB: Tensor, loss: StackedLoss) -> None:
+        """Adds one batch."""
         hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
-        loss_T = loss_TB.sum(1)
-        log_p_T = -loss_T if is_log_likelihood else log_p_of(logits_TBC, y_TB).sum(1)
+        loss_T = loss(logits_TBC, y_TB).sum(1)
+        log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p(logits_TBC, y_TB).sum(1)
         for total_T, part_T in zip(self.totals_3T, (loss_T, hits_T, log_p_T), strict=True):
             total_T += part_T
         self.n_samples += y_TB.shape[1]
@@ -43,7 +42,7 @@ class Tally:
     """What became of every sample in one epoch of training, (T, N) in the order of the epoch; summed at its end."""
 
     def __init__(self, y_TN: Tensor, loss: StackedLoss, n_trials: int) -> None:
-        self.y_TN, self.n_trials = y_TN, n_trials
+        self.y_TN, self.loss, self.n_trials = y_TN, loss, n_trials
         like = {"size": (n_trials, y_TN.shape[1]), "device": y_TN.device}
         self.loss_TN, self.class_TN = torch.empty(**like), torch.empty(**like, dtype=torch.int64)
         self.log_p_TN = None if loss.is_log_likelihood else torch.empty(**like)
@@ -53,19 +52,24 @@ class Tally:
         log_p = [None] * -(-self.y_TN.shape[1] // size) if self.log_p_TN is None else self.log_p_TN.split(size, 1)
         y_TN = self.y_TN.expand(self.n_trials, -1)
         columns = (y_TN.split(size, 1), self.loss_TN.split(size, 1), self.class_TN.split(size, 1), log_p)
-        return [TallyPart(*part) for part in zip(*columns, strict=True)]
+        return [TallyPart(self.loss, *part) for part in zip(*columns, strict=True)]
 
     def write(self, columns_B: Tensor, logits_TBC: Tensor, loss_TB: Tensor, y_TB: Tensor) -> None:
         """What `TallyPart.note` does, for columns that only the device knows."""
         self.loss_TN.index_copy_(1, columns_B, loss_TB)
+        if self.loss.samples_classes:
+            return
         self.class_TN.index_copy_(1, columns_B, logits_TBC.argmax(-1))
         if self.log_p_TN is not None:
-            self.log_p_TN.index_copy_(1, columns_B, log_p_of(logits_TBC, y_TB))
+            self.log_p_TN.index_copy_(1, columns_B, self.loss.log_p(logits_TBC, y_TB))
 
     def means(self) -> list[dict[str, float]]:
-        """As `Sums.means`."""
+        """As `Sums.means`; accuracy and likelihood are NaN where the steps looked at some classes only."""
         dtype = _wide(self.loss_TN.device)
         loss_T = self.loss_TN.mean(1, dtype=dtype)
+        if self.loss.samples_classes:
+            unknown_T = torch.full_like(loss_T, torch.nan)
+            return _rows(torch.stack([loss_T, unknown_T, unknown_T]))
         log_p_T = -loss_T if self.log_p_TN is None else self.log_p_TN.mean(1, dtype=dtype)
         return _rows(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
 
@@ -73,6 +77,7 @@ class Tally:
 class TallyPart(NamedTuple):
     """The columns of one batch, views (T, B)."""
 
+    loss: StackedLoss
     y_TB: Tensor
     loss_TB: Tensor
     class_TB: Tensor
@@ -81,14 +86,11 @@ class TallyPart(NamedTuple):
     def note(self, logits_TBC: Tensor, loss_TB: Tensor) -> None:
         """Writes down what a step found."""
         self.loss_TB.copy_(loss_TB)
+        if self.loss.samples_classes:
+            return
         torch.argmax(logits_TBC, -1, out=self.class_TB)
         if self.log_p_TB is not None:
-            self.log_p_TB.copy_(log_p_of(logits_TBC, self.y_TB))
-
-
-def log_p_of(logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
-    """Log of the softmax's probability of the true class, (T, B)."""
-    return F.log_softmax(logits_TBC, -1).gather(-1, y_TB[..., None]).squeeze(-1)
+            self.log_p_TB.copy_(self.loss.log_p(logits_TBC, self.y_TB))
 
 
 def _wide(device: torch.device) -> torch.dtype:
@@ -125,6 +127,6 @@ def evaluate(
         for x_BD, y_B in zip(split.x_ND.split(CHUNK_ROWS), split.y_N.split(CHUNK_ROWS), strict=True):
             y_TB = y_B.expand(len(places), -1)
             logits_TBC = logits(model, layout, some_TP, x_BD, some_depths)
-            sums.add(logits_TBC, y_TB, some(logits_TBC, y_TB), is_log_likelihood=some.is_log_likelihood)
+            sums.add(logits_TBC, y_TB, some)
         rows += sums.means()
     return rows

@@ -39,7 +39,12 @@ def dropout_keys(seeds: Sequence[int], layer: int) -> Tensor:
     return torch.tensor([derive(seed, "dropout", layer) & _MASK for seed in seeds], dtype=torch.int64)
 
 
-def dropout_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: int) -> Tensor:
+def draw_keys(seeds: Sequence[int]) -> Tensor:
+    """One 32-bit key a trial for the classes that it draws: int64, shape (T,)."""
+    return torch.tensor([derive(seed, "classes") & _MASK for seed in seeds], dtype=torch.int64)
+
+
+def hashed_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: int) -> Tensor:
     """Uniform numbers in [0, 1), shape (T, B, H), a function of (key, step, row, unit) alone.
 
     `step` is one for all trials, or one for each: int64, shape (T,).

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phalanx.fields import stacked_values
 from phalanx.losses.stacked import StackedLoss
-from phalanx.models import Dropout, ModelSpec
+from phalanx.models import Dropout, ModelSpec, SomeClasses
 from phalanx.optimizers.base import clip
 from phalanx.schedules.stacked import StackedSchedule
 from phalanx.seeding import dropout_keys, permutations
@@ -108,6 +108,7 @@ class Stack:
         if not self.like.trainer.zero_grad:
             needed["sum_TP"] = torch.zeros_like(self.params_TP)  # all gradients so far
         self.state = {name: self.state.get(name, value) for name, value in needed.items()}
+        self.draws = self.like.loss.draws([spec.seed for spec in specs], self.n_classes, device)
         # Parameters and gradients are one flat buffer each; the layers are views into them.
         self.grads_TP = torch.empty_like(self.params_TP)
         self.low = None
@@ -135,9 +136,9 @@ class Stack:
 
         Where all trials have the same order it is (1, N).
         """
-        if self.dropout is not None:
+        for counting in filter(None, (self.dropout, self.draws)):
             done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
-            self.dropout.step_T.copy_(done_T * self.steps_per_epoch)
+            counting.step_T.copy_(done_T * self.steps_per_epoch)
         self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
         streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
         if len(set(streams)) == 1:
@@ -145,7 +146,10 @@ class Stack:
         return permutations(streams, self.n_train).to(self.device)
 
     def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B)."""
+        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B).
+
+        Of a loss that samples classes it returns the logits of these.
+        """
         if self.low is None:
             logits_TBC, loss_TB = self._gradients(x_TBD, y_TB)
         else:  # the network in bfloat16, the loss and the weights that are updated in float32
@@ -158,12 +162,18 @@ class Stack:
         if applied_TP is not self.grads_TP:
             self.grads_TP.copy_(applied_TP)  # which the update may overwrite
         self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
-        if self.dropout is not None:
-            self.dropout.step_T.add_(1)
+        for counting in filter(None, (self.dropout, self.draws)):
+            counting.step_T.add_(1)
         return logits_TBC, loss_TB
 
     def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
-        logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths)
-        loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
+        if self.draws is None:
+            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths)
+            loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
+        else:
+            classes_TS = self.draws()
+            some = SomeClasses(y_TB, classes_TS)
+            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths, some)
+            loss_TB, grad_TBC = self.draws.tracked(logits_TBC.float(), y_TB, classes_TS)
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from phalanx.errors import Fault
 from phalanx.fields import Spec, stacked, static
+
+if TYPE_CHECKING:
+    from phalanx.losses.sampled_softmax import Draws
 
 OUTPUTS = {
     "logits": lambda logits_TBC: logits_TBC,
@@ -67,6 +71,10 @@ class LossSpec(Spec):
     def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
         """Logarithms (T, B, C) of the class probabilities that a network trained with this loss stands for."""
         return LOG_PROBABILITIES[self.probabilities](logits_TBC)
+
+    def draws(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> Draws | None:
+        """What draws the classes that a step looks at, where these are not all of them."""
+        return None
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         """Shape (T, B), from the output that `self.output` names and the class indices.

@@ -34,6 +34,20 @@ class StackedLoss:
         """Whether every loss is -log p(true class) of the softmax."""
         return self.smoothing_T is None and all(kind.is_log_likelihood for kind, _ in self.kinds)
 
+    @property
+    def samples_classes(self) -> bool:
+        """Whether a step knows the logits of some classes only, and so neither accuracy nor likelihood."""
+        return any(not kind.mixes for kind, _ in self.kinds)
+
+    def log_p(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
+        """Log of the probability (T, B) that each trial's network gives to the true class."""
+        if len(self.kinds) == 1:
+            return _of_true(self.kinds[0][0].log_probabilities(logits_TBC), y_TB)
+        log_p_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
+        for kind, places in self.kinds:
+            log_p_TB[places] = _of_true(kind.log_probabilities(logits_TBC[places]), y_TB[places])
+        return log_p_TB
+
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
         """The loss of every sample, shape (T, B)."""
         if len(self.kinds) == 1:
@@ -55,3 +69,7 @@ class StackedLoss:
 
     def _smoothing(self, places: Tensor) -> Tensor | None:
         return None if self.smoothing_T is None else self.smoothing_T[places]
+
+
+def _of_true(log_p_TBC: Tensor, y_TB: Tensor) -> Tensor:
+    return log_p_TBC.gather(-1, y_TB[..., None]).squeeze(-1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from phalanx.fields import Spec
+from phalanx.models.some_classes import SomeClasses
 
 Depths = Sequence[int] | None
 Backward = Callable[[Tensor, Sequence[Tensor]], None]
@@ -71,16 +72,19 @@ class ModelSpec(Spec):
         raise NotImplementedError
 
     def tracked(
-        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
-    ) -> tuple[Tensor, Backward]:
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
+        some: SomeClasses | None = None,
+    ) -> tuple[Tensor, Backward]:  # fmt: skip
         """Logits, and a function that writes the gradients of `tensors` where it is told, given that of the logits.
 
+        The logits are those of `some` classes, (T, B, K), where not all are wanted.
         It is called at most once. This form is autograd's and serves every family; one that knows its own gradients
         saves autograd's cost a step.
         """
         leaves = [tensor.detach().requires_grad_() for tensor in tensors]
         with torch.enable_grad():
             logits_TBC = self.forward(leaves, x_TBD, dropout, depths)
+            logits_TBC = logits_TBC if some is None else some.of(logits_TBC)
 
         def backward(grad_TBC: Tensor, into: Sequence[Tensor]) -> None:
             for target, grad in zip(into, torch.autograd.grad(logits_TBC, leaves, grad_TBC), strict=True):
@@ -132,9 +136,9 @@ class Dropout:
 
         `x_TBH` may hold the first trials alone.
         """
-        from phalanx.seeding import dropout_uniforms
+        from phalanx.seeding import hashed_uniforms
 
         n_trials, n_batch, n_units = x_TBH.shape
         rate_T11 = self.rate_T11[:n_trials]
-        uniform_TBH = dropout_uniforms(self.keys[layer][:n_trials], self.step_T[:n_trials], n_batch, n_units)
+        uniform_TBH = hashed_uniforms(self.keys[layer][:n_trials], self.step_T[:n_trials], n_batch, n_units)
         return ((uniform_TBH >= rate_T11) / (1.0 - rate_T11)).to(x_TBH.dtype)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from phalanx.fields import stacked, static
 from phalanx.models.base import Backward, Depths, Dropout, Layout, ModelSpec
+from phalanx.models.some_classes import SomeClasses
 from phalanx.seeding import generator
 
 
@@ -93,8 +94,9 @@ class MLP(ModelSpec):
         raise AssertionError("the last layer returns")
 
     def tracked(
-        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
-    ) -> tuple[Tensor, Backward]:
+        self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
+        some: SomeClasses | None = None,
+    ) -> tuple[Tensor, Backward]:  # fmt: skip
         """As in the base class, by hand: two products a layer and the slopes, straight into the gradients' buffer."""
         activation = ACTIVATIONS[self.activation]
         weights, biases = tensors[::2], tensors[1::2]
@@ -108,6 +110,7 @@ class MLP(ModelSpec):
             factors.append(dropout.factors(layer, y_TBH) if self._drops(layer, dropout) else None)
             x_TBD = _past(y_TBH if factors[-1] is None else y_TBH * factors[-1], x_TBD, n)
         inputs.append(x_TBD)
+        logits = _linear if some is None else some.logits
 
         def backward(grad_TBH: Tensor, into: Sequence[Tensor]) -> None:
             for layer in reversed(range(self.depth + 1)):
@@ -118,11 +121,14 @@ class MLP(ModelSpec):
                         grad_TBH = grad_TBH.mul_(factors[layer])
                     if activation.slope is not None:
                         grad_TBH = grad_TBH.mul_(activation.slope(kept.pop()))
+                if some is not None and layer == self.depth:
+                    grad_TBH = some.backward(grad_TBH, inputs.pop(), weights[-1], into[-2:])
+                    continue
                 _gradients(grad_TBH, inputs.pop()[:n], into[2 * layer], into[2 * layer + 1], n)
                 if layer:
                     grad_TBH = _past(torch.bmm(grad_TBH, weights[layer][:n]), through_TBH, n)
 
-        return _linear(x_TBD, weights[-1], biases[-1]), backward
+        return logits(x_TBD, weights[-1], biases[-1]), backward
 
     def hidden_outputs(self, tensors: Sequence[Tensor], x_TBD: Tensor) -> list[Tensor]:
         """The outputs (T, B, H) of each hidden layer after its activation, without dropout."""

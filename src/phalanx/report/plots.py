@@ -32,7 +32,7 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         paths.append(save_figure(figure, folder / "curves.png"))
     if result.weights is None:
         return paths
-    predicted = predict_split(spec.model, dataset, result)
+    predicted = predict_split(spec, dataset, result)
     figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
     if dataset.n_classes <= MAX_CLASSES:
         figures["confusion"] = draw_confusion(confusion_info(predicted))

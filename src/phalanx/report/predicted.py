@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from phalanx.data import Dataset
 from phalanx.model_file import saved_logits
-from phalanx.models import ModelSpec
 from phalanx.result import TrialResult
+from phalanx.spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,20 @@ class Predicted:
         return self.predicted_N != self.y_N
 
 
-def predict_split(model: ModelSpec, dataset: Dataset, result: TrialResult) -> Predicted:
+def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Predicted:
     """Predictions on the test split, or on the validation split where training left the test split unread.
 
     `result.weights` must be there.
     """
     name = "validation" if result.metrics.test_loss is None else "test"
     split = (dataset.val if name == "validation" else dataset.test).to("cpu")
-    logits_NC = saved_logits(model, result.weights or {}, split.x_ND, dataset.n_classes)
+    logits_NC = saved_logits(spec.model, result.weights or {}, split.x_ND, dataset.n_classes)
     return Predicted(
         split=name,
         classes=dataset.classes,
         y_N=split.y_N.numpy(),
         predicted_N=logits_NC.argmax(-1).numpy(),
-        p_NC=torch.softmax(logits_NC, -1).nan_to_num(nan=0.0).numpy(),
+        p_NC=spec.loss.log_probabilities(logits_NC[None])[0].exp().nan_to_num(nan=0.0).numpy(),
         x_ND=split.x_ND.numpy(),
         image_shape=dataset.image_shape,
     )
