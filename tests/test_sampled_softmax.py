@@ -98,8 +98,8 @@ class ByAutograd(ModelSpec):
     def __init__(self, model):
         object.__setattr__(self, "model", model)
 
-    def forward(self, tensors, x_TBD, dropout=None):
-        return self.model.forward(tensors, x_TBD, dropout)
+    def forward(self, tensors, x_TBD, dropout=None, depths=None):
+        return self.model.forward(tensors, x_TBD, dropout, depths)
 
 
 @pytest.mark.parametrize("hidden", [(5,), (6, 5)])
@@ -112,7 +112,7 @@ def test_the_last_layer_by_hand_has_autograds_gradients(hidden):
     classes_TS, found = draws(), []
     for family in (model, ByAutograd(model)):
         grads_TP = torch.full_like(params_TP, 9.0)  # what was there before has to go
-        logits_TBK, backward = family.tracked(layout.views(params_TP), x_TBD, None, SomeClasses(y_TB, classes_TS))
+        logits_TBK, backward = family.tracked(layout.views(params_TP), x_TBD, some=SomeClasses(y_TB, classes_TS))
         backward(draws.tracked(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
         found.append((logits_TBK, grads_TP))
     for ours, exact in zip(*found, strict=True):
