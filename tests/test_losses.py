@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import reference
 import torch
+from conftest import blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phalanx import LOSSES
+from phalanx import LOSSES, TrainerSpec, TrialSpec
+from phalanx.model_file import load_model, save_model, saved_logits
+from phalanx.training import train_trial
 
 FORMS = [(name, output) for name, cls in LOSSES.items() for output in cls.outputs]
 CASES = [(*form, s) for form in FORMS for s in (0.0, 0.1) if not (s and form[0] == "sampled_softmax")]
@@ -52,6 +55,21 @@ def test_ordinary_logits_agree_with_float64(numbers, case):
     logits_BC, y_B = torch.tensor(numbers).reshape(3, 4), torch.tensor([0, 3, 1])
     ours_B = per_sample(*form, logits_BC, y_B, smoothing)
     torch.testing.assert_close(ours_B.double(), in_float64(*form, logits_BC, y_B, smoothing), rtol=1e-5, atol=1e-6)
+
+
+def test_the_saved_network_of_one_vs_all_answers_with_its_sigmoids(tmp_path):
+    data = blobs()
+    for name in ("one_vs_all", "cross_entropy"):
+        spec = TrialSpec(loss=LOSSES[name](), trainer=TrainerSpec(epochs=2))
+        result = train_trial(spec, data)
+        save_model(tmp_path / f"{name}.safetensors", spec, data, result)
+        saved, x_ND = load_model(tmp_path / f"{name}.safetensors"), data.test.x_ND
+        logits_NC = saved_logits(saved.model, saved.weights, x_ND, 3)
+        sigmoid_NC = torch.sigmoid(logits_NC)
+        wanted_NC = sigmoid_NC / sigmoid_NC.sum(-1, keepdim=True) if name == "one_vs_all" else logits_NC.softmax(-1)
+        torch.testing.assert_close(torch.from_numpy(saved.predict(x_ND.numpy())), wanted_NC)
+        p_true_N = wanted_NC.gather(1, data.test.y_N[:, None])
+        assert result.metrics.test_likelihood == pytest.approx(p_true_N.log().mean().exp().item(), rel=1e-5)
 
 
 def test_one_vs_all_asks_each_class_by_itself():

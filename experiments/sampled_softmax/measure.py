@@ -15,14 +15,14 @@ from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 from phalanx.spec import TrainerSpec
 from phalanx.stack import Stack
 
-DATA = Clouds(n_classes=10_000, n_inputs=32, noise=0.3, n_train=50_000, n_val=10_000, n_test=10_000)
+DATA = Clouds(n_classes=10_000, n_inputs=32, noise=0.3, n_train=50_000, n_val=2_000, n_test=10_000)
 SAMPLES = (1, 10, 100, 1000, 10_000)
 ROUNDS = 5
 
 
 def measure(lab: Lab) -> Finding:
-    sampled = {int(n): trials for (n,), trials in by(lab.sweep(), "loss.n_sampled").items()}
-    full = lab.sweep("loss=cross_entropy", "~hydra.sweeper.params.loss.n_sampled")
+    sampled = {int(n): trials for (n,), trials in by(lab.sweep("loss.n_sampled=10,100,1000"), "loss.n_sampled").items()}
+    full = lab.sweep("loss=cross_entropy")
     dataset = load_dataset(DATA)
     seconds, errors = step_seconds(dataset, [*sampled, None]), gradient_errors(dataset)
     rows = [

@@ -19,7 +19,7 @@ from phalanx.data.base import Dataset
 from phalanx.data.features import Features, features_from_json
 from phalanx.errors import RunFolderError
 from phalanx.evaluation import logits
-from phalanx.losses.base import LOG_PROBABILITIES
+from phalanx.losses.base import SCORES
 from phalanx.models import MODELS, Layout, ModelSpec
 from phalanx.paths import RunPaths, replacing
 from phalanx.result import TrialResult
@@ -42,13 +42,13 @@ class SavedModel:
     data: str
     image_shape: tuple[int, int] | None
     white: float = 255.0  # the grey level of white in rows of images
-    probabilities: str = "softmax"  # what is made of the logits, a key of `LOG_PROBABILITIES`
+    probabilities: str = "softmax"  # what is made of the logits, a key of `SCORES`
 
     def predict(self, rows: Any) -> np.ndarray:
         """Class probabilities, float32 (N, C), for an array (N, D) or a table with the training columns."""
         x_ND = torch.from_numpy(self.features.transform(rows))
         logits_NC = saved_logits(self.model, self.weights, x_ND, len(self.classes))
-        return LOG_PROBABILITIES[self.probabilities](logits_NC).exp().numpy()
+        return torch.softmax(SCORES[self.probabilities](logits_NC), -1).numpy()
 
 
 def saved_logits(
@@ -132,7 +132,7 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
         white=about["white"],
         probabilities=about.get("probabilities", "softmax"),
     )
-    LOG_PROBABILITIES[saved.probabilities]  # one of a later version is not known here
+    SCORES[saved.probabilities]  # one of a later version is not known here
     layout = saved.model.layout(saved.n_features, len(saved.classes))
     expected = dict(zip(layout.names, layout.shapes, strict=True))
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}

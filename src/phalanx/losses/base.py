@@ -23,10 +23,8 @@ OUTPUTS = {
 }
 
 
-LOG_PROBABILITIES = {
-    "softmax": lambda logits_TBC: F.log_softmax(logits_TBC, -1),
-    "sigmoid": lambda logits_TBC: F.log_softmax(F.logsigmoid(logits_TBC), -1),  # each sigmoid over their sum
-}
+# What the softmax is taken of that makes probabilities of logits; of log-sigmoids: each sigmoid over their sum.
+SCORES = {"softmax": lambda logits_TBC: logits_TBC, "sigmoid": F.logsigmoid}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +68,7 @@ class LossSpec(Spec):
 
     def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
         """Logarithms (T, B, C) of the class probabilities that a network trained with this loss stands for."""
-        return LOG_PROBABILITIES[self.probabilities](logits_TBC)
+        return F.log_softmax(SCORES[self.probabilities](logits_TBC), -1)
 
     def draws(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> Draws | None:
         """What draws the classes that a step looks at, where these are not all of them."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from phalanx.data import Dataset
+from phalanx.losses.base import SCORES
 from phalanx.model_file import saved_logits
 from phalanx.result import TrialResult
 from phalanx.spec import TrialSpec
@@ -42,7 +44,7 @@ def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Pre
         classes=dataset.classes,
         y_N=split.y_N.numpy(),
         predicted_N=logits_NC.argmax(-1).numpy(),
-        p_NC=spec.loss.log_probabilities(logits_NC[None])[0].exp().nan_to_num(nan=0.0).numpy(),
+        p_NC=torch.softmax(SCORES[spec.loss.probabilities](logits_NC), -1).nan_to_num(nan=0.0).numpy(),
         x_ND=split.x_ND.numpy(),
         image_shape=dataset.image_shape,
     )
