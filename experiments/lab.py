@@ -131,6 +131,14 @@ class Lab:
         save_figure(figure, self.folder / f"{name}.png")
         return f"![{alt}]({name}.png)"
 
+    def picture(self, path: Path, name: str, alt: str) -> str:
+        """A copy of a run's own plot, in few colours, which a repository can hold."""
+        from PIL import Image
+
+        with Image.open(path) as image:
+            image.convert("RGB").quantize(64).save(self.folder / f"{name}.png", optimize=True)
+        return f"![{alt}]({name}.png)"
+
 
 def by(trials: Sequence[Trial], *keys: str) -> dict[tuple[str, ...], list[Trial]]:
     """Trials grouped by what was asked of them, in order of first appearance."""

@@ -31,9 +31,9 @@ def measure(lab: Lab) -> Finding:
     shown = lab.figure(figure, "curves", "training accuracy by update")
     text = table(("epochs of one batch", "training accuracy", "seeds at 1.0, of 10"), rows) + "\n\n" + shown
     answer = ", ".join(f"{statistics.fmean(seeds):.3f} after {epochs} updates" for epochs, seeds in reached.items())
-    same = Agreement("100 updates, plain PyTorch on the same images", reached[100], plain_torch(lab))
+    same = Agreement("100 updates, same images", reached[100], plain_torch(lab))
     others = values(lab.sweep("trainer.epochs=100", "seed=0", "data.split_seed=range(10)"), "train_accuracy")
-    noted = Agreement("100 updates, plain PyTorch on 64 unknown images; here ten draws of them", others, REFERENCE)
+    noted = Agreement("100 updates, other images", others, REFERENCE)
     return Finding(text, f"training accuracy {answer}", [same, noted])
 
 

@@ -16,7 +16,9 @@ N_TEST = 10_000
 
 def measure(lab: Lab) -> Finding:
     seeds = values(lab.sweep(), "test_accuracy")
-    splits = values(lab.sweep("seed=0", "data.split_seed=range(20)", "data.first=null"), "test_accuracy")
+    splits = values(
+        lab.sweep("seed=0", "data.split_seed=range(20)", "data.first=null", "data.n_train=4096"), "test_accuracy"
+    )
     longer = values(lab.sweep("trainer.epochs=20"), "test_accuracy")
     rows = [row("100 seeds, five epochs", seeds), row("100 seeds, twenty epochs", longer),
             row("one seed, 20 draws of the 4,096 images, five epochs", splits)]  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from lab import Finding, Lab, by, interval, mean_curve, spread, table, values
 
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
@@ -23,8 +21,8 @@ def measure(lab: Lab) -> Finding:
         folder = lab.run(f"trainer.zero_grad={key.lower()}")
         for plot in ("decision", "hidden"):
             name = plot + {"True": "_zeroed", "False": "_never_zeroed"}[key]
-            shutil.copy(folder / "plots" / f"{plot}.png", lab.folder / f"{name}.png")
-            parts.append(f"Seed 0, gradients {TITLES[key]}:\n\n![{plot}]({name}.png)")
+            shown = lab.picture(folder / "plots" / f"{plot}.png", name, f"{plot}, gradients {TITLES[key]}")
+            parts.append(f"Seed 0, gradients {TITLES[key]}:\n\n{shown}")
     zeroed, never = (values(trials[key], "test_accuracy") for key in ("True", "False"))
     answer = f"test accuracy {interval(zeroed)}; {interval(never)} with gradients never zeroed"
     return Finding("\n\n".join(parts), answer)
