@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 from conftest import ROOT
+from forked import train
 from hydra import compose, initialize_config_dir
-from test_train_command import only, result_of, train
+from test_train_command import only, result_of
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, TrainerSpec, TrialSpec
 from phalanx.config import register_resolvers, trial_spec
