@@ -8,7 +8,8 @@ import time
 import torch
 from lab import Finding, Lab, by, interval, spread, table, values
 
-from phalanx import LOSSES, MLP, OPTIMIZERS, Dataset, TrialSpec, load_dataset
+from phalanx import LOSSES, MLP, OPTIMIZERS, TrialSpec, load_dataset
+from phalanx.data import Dataset
 from phalanx.data.clouds import Clouds
 from phalanx.optimizers.base import to_rows
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
