@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from phalanx.losses.base import LossSpec
+from phalanx.losses.base import LossSpec, one_hot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class OneVsAll(LossSpec):
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         if target_TBC is None:
-            target_TBC = F.one_hot(y_TB, output_TBC.shape[-1]).to(output_TBC.dtype)
+            target_TBC = one_hot(output_TBC, y_TB)
         # Not binary_cross_entropy_with_logits, which subtracts two numbers as large as a large logit.
         yes_TBC, no_TBC = F.logsigmoid(output_TBC), F.logsigmoid(-output_TBC)
         return -(target_TBC * yes_TBC + (1 - target_TBC) * no_TBC).mean(-1)
