@@ -66,6 +66,9 @@ def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
     torch.testing.assert_close(loss_TB.double(), expected_TB.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(grad_TBC.double(), wide_TBC.grad, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(loss(logits_TBC, y_TB, smoothing_T), loss_TB, rtol=1e-6, atol=1e-6)
+    leaf_TBC = logits_TBC.clone().requires_grad_()  # and with autograd, as in a notebook
+    loss(leaf_TBC, y_TB, smoothing_T).mean(1).sum().backward()
+    torch.testing.assert_close(leaf_TBC.grad, grad_TBC, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e7, 1e30])

@@ -113,7 +113,7 @@ def softmax_nll(logits_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> 
         true_TB1 = shifted_TBC.gather(-1, y_TB[..., None])
     else:
         true_TB1 = (target_TBC * shifted_TBC).sum(-1, keepdim=True)
-    exp_TBC = shifted_TBC.exp_()
+    exp_TBC = shifted_TBC.exp()
     total_TB1 = exp_TBC.sum(-1, keepdim=True)
     return total_TB1.log() - true_TB1, exp_TBC, total_TB1
 
