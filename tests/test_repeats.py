@@ -88,7 +88,7 @@ def test_a_job_reads_its_place_in_the_sweep_from_its_folder(tmp_path):
     trial, final = Sweep.of(tmp_path / "7", 7), Sweep.of(tmp_path / "final" / "7", 7)
     assert (trial.name, trial.final, trial.reads_test) == (tmp_path.name, False, False)
     assert (final.name, final.final, final.reads_test) == (tmp_path.name, True, True)
-    assert final.manifest == trial.manifest == Manifest("s", True, "abc", repeats=3, final_seeds=4)
+    assert final.manifest == trial.manifest == Manifest(study="s", search=True, repeats=3, final_seeds=4)
     assert trial.seeds(10) == [10, 11, 12]
     assert final.seeds(10) == [13, 14, 15, 16]
     assert not set(trial.seeds(10)) & set(final.seeds(10))
