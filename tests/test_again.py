@@ -128,8 +128,9 @@ def test_the_registered_model_has_a_signature_an_example_and_one_version(site, m
 
     root, sweep, best = site
     monkeypatch.chdir(root)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    client = MlflowClient("sqlite:///mlflow.db")
+    uri = f"sqlite:///{root}/mlflow.db"  # MLflow keeps the engine of a URL: a relative one may be another test's
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = MlflowClient(uri)
     delivery = Delivery(sweep, TrackingSpec())
     delivery.finish("completed")
     delivery.close()

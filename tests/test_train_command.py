@@ -266,7 +266,8 @@ def test_a_search_that_goes_on_stays_one_parent_in_mlflow(tmp_path, monkeypatch)
         )
     monkeypatch.chdir(tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
-    client = MlflowClient("sqlite:///mlflow.db")
+    # By its absolute path: MLflow keeps the engine of a URL, and a relative one is another test's database by now.
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("phalanx").experiment_id
     runs = client.search_runs([experiment])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
