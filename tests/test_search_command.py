@@ -420,7 +420,7 @@ def test_ten_kills_at_random_moments_cost_no_finished_trial_and_repeat_none(tmp_
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_finished_and_the_next_start_takes_the_rest_at_once(how, tmp_path):
-    options = [LR, "hydra.sweeper.n_trials=3", "trainer.epochs=500"]
+    options = [LR, "hydra.sweeper.n_trials=3", "trainer.epochs=3000"]
     process = spawn(tmp_path, *options)
     assert any(line.startswith("trial 0 ") for line in process.stdout)
     time.sleep(0.2)
