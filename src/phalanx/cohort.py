@@ -17,9 +17,10 @@ from phalanx.block import Block
 from phalanx.data import Dataset
 from phalanx.device import resolve, threads
 from phalanx.errors import RequestError
+from phalanx.fields import without_stacked
 from phalanx.models import ModelSpec
 from phalanx.observer import Observer
-from phalanx.plan import FLOPS_PER_S, Cost, bare, block_size, free_bytes, share, workers
+from phalanx.plan import FLOPS_PER_S, Cost, block_size, free_bytes, share, workers
 from phalanx.probe import Way, fastest, ways
 from phalanx.result import EpochMetrics, TrialResult
 from phalanx.spec import TrialSpec, static_key
@@ -98,7 +99,7 @@ class Cohort:
         """Ends all trials where they are; returns what each had reached, by position."""
         ended = [block.abandon() for block in self.blocks]
         for member in self.joining.items():
-            block = self._block(bare(member[1].model))
+            block = self._block(without_stacked(member[1].model))
             self._settle(block, [member])
             ended.append(block.abandon())
         self.joining = {}
@@ -136,7 +137,7 @@ class Cohort:
             members, late = shape.members[:fits], shape.members[fits:]
             free -= n_bytes * len(members)
             self.joining |= dict(late)
-            alike = [block for block in self.blocks if bare(block.stack.model) == shape.model]
+            alike = [block for block in self.blocks if without_stacked(block.stack.model) == shape.model]
             n_trials = len(members) + sum(block.running for block in alike)
             size = block_size(self.device, n_trials, n_bytes, own, self.workers.count)
             if len(shapes) == 1 and not self.blocks and self._is_long(own * n_trials, members):

@@ -58,10 +58,10 @@ def share(
     cost: Cost,
 ) -> list[Shape]:  # fmt: skip
     """Divides trials by shape, and pads where that costs less than a block of its own. Largest networks first."""
-    shapes = [Shape(model, fixed=True) for model in dict.fromkeys(map(bare, running))]
+    shapes = [Shape(model, fixed=True) for model in dict.fromkeys(map(without_stacked, running))]
     groups: dict[ModelSpec, list[tuple[int, TrialSpec]]] = {}
     for position, spec in waiting:
-        groups.setdefault(bare(spec.model), []).append((position, spec))
+        groups.setdefault(without_stacked(spec.model), []).append((position, spec))
     for model, members in sorted(groups.items(), key=lambda group: -size_of(group[0])):
 
         def extra(shape: Shape, model: ModelSpec = model, n: int = len(members)) -> float:
@@ -77,11 +77,6 @@ def share(
         best.model = best.model.enclosing([model])
         best.members += members
     return [shape for shape in shapes if shape.members]
-
-
-def bare(model: ModelSpec) -> ModelSpec:
-    """The model without what may differ from trial to trial."""
-    return without_stacked(model)
 
 
 @dataclass(frozen=True)
