@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import os
 import shutil
@@ -79,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     parser.set_defaults(run=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    form = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+    subparser = functools.partial(argparse.ArgumentParser, **form)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=subparser)
     for add in COMMANDS:
         add(commands)
     return parser
@@ -112,8 +115,6 @@ def _add_predict(commands: Any) -> None:
         help="predict the classes of new samples with a trained run",
         description=_PREDICT_HELP,
         epilog=_PREDICT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
     parser.add_argument("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")

@@ -60,8 +60,6 @@ def add_replay(commands: Any) -> None:
         help="deliver finished runs and sweeps to MLflow",
         description=_HELP,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="run folder, sweep folder, or outputs")
     parser.add_argument("--uri", help="tracking store; one with a password belongs into MLFLOW_TRACKING_URI")

@@ -41,8 +41,6 @@ def add(commands: Any) -> None:
         help="compare groups of runs, with intervals and tests",
         description=HELP,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("sources", metavar="PATH", nargs="*", help="run folder, sweep folder, or mlflow:EXPERIMENT")
     parser.add_argument("--by", metavar="KEYS", type=names, default=[], action="extend",

@@ -44,8 +44,6 @@ def add(commands: Any) -> None:
         help="show the layers of a trained network",
         description=HELP,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
     parser.add_argument("--figure", metavar="FILE", type=Path, help="histograms as .png or .svg")

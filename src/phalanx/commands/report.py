@@ -30,8 +30,6 @@ def add(commands: Any) -> None:
         help="write the report of a run or a sweep",
         description=HELP,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="PATH", type=Path, help="run folder or sweep folder")
     parser.add_argument("--output", metavar="FILE", type=Path, help="default: report.html in the folder")
