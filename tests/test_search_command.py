@@ -168,6 +168,10 @@ WRONG = {
         [LR, "objective=[val_accuracy,n_parameters]", "hydra.sweeper.target=0.9"], ["hydra.sweeper.target=null"],
     ),
     "a study that is not there": ([LR, "hydra.sweeper.warm_start=nope"], ["hydra.sweeper.warm_start=nope"]),
+    "a study in a file that is not there": (
+        [LR, "hydra.sweeper.warm_start={study_name: x, storage: 'sqlite:///typo.db'}"],
+        ["warm_start: the storage sqlite:///typo.db of the study 'x' has no file", "typo.db does not exist"],
+    ),
     "a start point outside": (
         [LR, "hydra.sweeper.enqueue=[{optimizer.lr: 5}]"], ["hydra.sweeper.enqueue[0].optimizer.lr must be from 0.001 to 0.1"],
     ),

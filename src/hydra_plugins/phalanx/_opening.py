@@ -25,7 +25,7 @@ from phalanx.config import objectives_of, trial_spec
 from phalanx.errors import RequestError
 from phalanx.paths import SweepPaths, sibling
 from phalanx.spec import determining
-from phalanx.study import agree, differences, open_study, reseeded
+from phalanx.study import agree, differences, missing_file, open_study, reseeded
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,12 @@ def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
                 "outputs/sweeps, or give {study_name: …, storage: …}"
             )
         url, name = f"sqlite:///{file.resolve()}", Path(str(name)).name
+    missing = missing_file(url)
+    if missing is not None:
+        raise RequestError(
+            f"{KEY}.warm_start: the storage {url} of the study {name!r} has no file, {missing.absolute()} does not "
+            f"exist; give the file's absolute path, as in {url.partition(':')[0]}:////absolute/path/study.db"
+        )
     try:
         return open_study(str(name), url, None, None)
     except KeyError as error:

@@ -99,6 +99,18 @@ def journal_path(url: str) -> Path:
     return path
 
 
+def missing_file(url: str) -> Path | None:
+    """The file that an SQLite or journal URL names, if it is not there: opening it would create it."""
+    if is_journal(url):
+        file = journal_path(url)
+    else:
+        parsed = _parsed(url)
+        if parsed.get_backend_name() != "sqlite" or _is_memory(parsed) or "uri" in parsed.query:
+            return None
+        file = Path(str(parsed.database))
+    return None if file.exists() else file
+
+
 def engine_for(url: str) -> Engine:
     """An engine for a database URL with the settings of `open_storage`, not connected yet. Raises `RequestError`."""
     from sqlalchemy import create_engine
