@@ -149,6 +149,14 @@ def test_contours_are_a_surface_or_a_table_of_means():
     assert contour_info(trials[:5], *parameters(trials[:5])[:2], "maximize") is None
 
 
+def test_a_report_has_the_contours_of_the_most_important_pairs():
+    trials = [trial(n, 0.5 + 0.4 * row[1], **dict(zip("abcd", map(str, row), strict=True)))
+              for n, row in enumerate(np.random.default_rng(1).random((40, 4)))]  # fmt: skip
+    shares = {"d": 0.5, "b": 0.3, "a": 0.15, "c": 0.05}
+    page = page_of(trials=trials, importances=lambda *_: shares)
+    assert re.findall(r"<h3>([a-d] and [a-d])</h3>", page) == ["d and b", "d and a", "b and a"]
+
+
 def test_curves_are_thinned_out_and_keep_their_ends():
     epochs = list(range(1, 1001))
     info = learning_info(TRIALS, {0: (epochs, [1 / e for e in epochs]), 1: ([1, 2], [0.1, 0.2]), 3: ([], [])}, 0,

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 from phalanx.report import tables
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_SLICES = 12
-MOST_PAIRED = 4  # of the most important parameters, two of which are drawn against each other
+MOST_PAIRED = 4  # of the most important parameters are tried against each other
+MOST_CONTOURS = 3
 
 # (objective, parameter) -> share, for the trials given: what `phalanx.study` computes.
 Importances = Callable[[Sequence[Trial], Sequence[Parameter], int], Mapping[str, float]]
@@ -160,12 +161,13 @@ def _parameters(
               "How much each parameter tells the best tenth of the trials from the others (PED-ANOVA).")
         for name, shares in importances.items()
     ]  # fmt: skip
-    contour = _contour(content, ranked)
-    if contour is not None:
-        title = f"{contour.x.key} and {contour.y.key}"
-        parts.append(
-            drawn(draw_contour(contour), title, "Light is good." + (" A dot a trial." if not contour.cells else ""))
+    parts += [
+        drawn(
+            draw_contour(contour), f"{contour.x.key} and {contour.y.key}",
+            "Light is good." + (" A dot a trial." if not contour.cells else ""),
         )
+        for contour in _contours(content, ranked)
+    ]  # fmt: skip
     infos = [slice_info(content.trials, parameter, best, content.direction) for parameter in ranked[:MOST_SLICES]]
     parts += [drawn(draw_slice(info), info.key) for info in infos if info.numbers]
     notes = [] if importances else [_no_importances(content, varied)]
@@ -183,10 +185,11 @@ def _no_importances(content: SweepContent, varied: Sequence[Parameter]) -> str:
     )  # fmt: skip
 
 
-def _contour(content: SweepContent, ranked: Sequence[Parameter]) -> ContourInfo | None:
-    """The most important two parameters that can be drawn against each other."""
-    infos = (contour_info(content.trials, x, y, content.direction) for x, y in combinations(ranked[:MOST_PAIRED], 2))
-    return next((info for info in infos if info is not None), None)
+def _contours(content: SweepContent, ranked: Sequence[Parameter]) -> list[ContourInfo]:
+    """The most important pairs of parameters that can be drawn against each other."""
+    pairs = sorted(combinations(range(min(len(ranked), MOST_PAIRED)), 2), key=lambda pair: pair[::-1])
+    infos = (contour_info(content.trials, ranked[x], ranked[y], content.direction) for x, y in pairs)
+    return list(islice((info for info in infos if info is not None), MOST_CONTOURS))
 
 
 def _parallel(content: SweepContent, varied: Sequence[Parameter], drawn: _Drawn) -> str:

@@ -18,8 +18,7 @@ from phalanx.study.trials import FINISHED, Outcome, Proposal
 
 __all__ = [
     "FINISHED", "RETRIED", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal", "Pruning",
-    "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue", "find_trial",
-    "importances",
-    "missing_file", "n_finished", "n_valued", "open_study", "reseeded", "run_study", "seed_of_start", "start_points", "suggest_from",
-    "summary", "warm_start",
+    "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue",
+    "find_trial", "importances", "missing_file", "n_finished", "n_valued", "open_study", "reseeded", "run_study",
+    "seed_of_start", "start_points", "suggest_from", "summary", "warm_start",
 ]  # fmt: skip
