@@ -28,6 +28,8 @@ ROOMS = (
     ("compare",),
     ("app",),
     ("sweeps", "together"),
+    ("worker",),
+    ("executors",),
     ("reporting", "inspection", "redelivery"),
     ("commands",),
     ("cli", "__main__"),

@@ -76,6 +76,10 @@ class StorageLost(PhalanxError):
     """The database of a study was there, and does not answer any more."""
 
 
+class WorkerLost(PhalanxError):
+    """The process that trained was killed or crashed, more often than is forgiven."""
+
+
 class TrialTimeout(PhalanxError):
     """A trial trained longer than it may."""
 

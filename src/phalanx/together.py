@@ -30,7 +30,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep, before it is trained."""
+    """One job of a sweep, before it is trained. In another process its `Settings` stand in place of its config."""
 
     cfg: Any
     folder: Path
@@ -41,7 +41,7 @@ class Job:
     @cached_property
     def asked(self) -> Settings:
         """What the job is configured to do. Raises `RequestError` for a configuration that is wrong."""
-        return settings(self.cfg)
+        return self.cfg if isinstance(self.cfg, Settings) else settings(self.cfg)
 
     @property
     def trial(self) -> TrialSpec:
@@ -123,6 +123,11 @@ class Stream:
             self.wrong.append(job)
             return
         self.groups[job.key].join(job)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Adds several."""
+        for job in jobs:
+            self.add(job)
 
     def advance(self) -> list[Job]:
         """Trains on until at least one job has ended; returns those that have, their results left in `app.ready`."""

@@ -54,16 +54,30 @@ def find_trial(hydra: DictConfig, sweep: Any) -> Any:
     from hydra.utils import instantiate
 
     from phalanx import study
-    from phalanx.paths import SweepPaths
 
-    file = SweepPaths(Path(hydra.sweep.dir)).storage
-    url = hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)
     options = hydra.sweeper.get("pruner")
 
     def pruner() -> Any:
         return None if options is None else instantiate(options, _execution_whitelist_=("optuna.pruners.*",))
 
-    return study.find_trial(sweep.manifest.study, sweep.number, url, pruner)
+    return study.find_trial(sweep.manifest.study, sweep.number, _storage(hydra), pruner)
+
+
+def address_of(hydra: DictConfig, sweep: Any) -> Any:
+    """What finds that trial from another process; None where nothing prunes."""
+    from phalanx.study import Address
+
+    url = _storage(hydra)
+    trial = None if sweep.reads_test or url is None else find_trial(hydra, sweep)
+    return None if trial is None else Address.of(trial, url)
+
+
+def _storage(hydra: DictConfig) -> str | None:
+    """The URL where the study is kept; None where there is no study."""
+    from phalanx.paths import SweepPaths
+
+    file = SweepPaths(Path(hydra.sweep.dir)).storage
+    return hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)
 
 
 def main(app: Callable[[], Any]) -> NoReturn:

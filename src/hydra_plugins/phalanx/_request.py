@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pydoc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,13 +15,15 @@ from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer, composer_of
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
+from hydra_plugins.phalanx.launcher import options_of
 from phalanx.config import objectives_of
-from phalanx.errors import Fault, SpecError
+from phalanx.errors import Fault, RequestError, SpecError
 from phalanx.final import FinalSpec
 from phalanx.repeats import AGGREGATES
 from phalanx.spec import COSTS, OBJECTIVES
-from phalanx.study import Budget, start_points
+from phalanx.study import Budget, in_memory, start_points
 
+log = logging.getLogger(__name__)
 KEY = "hydra.sweeper"
 SEEDS = ("seed", "data.split_seed")  # never searched: the best of them would be luck
 MISMATCH = ("error", "new")
@@ -95,6 +98,8 @@ def read(
     if faults:
         raise SpecError(faults)
     limits.check(len(directions))
+    if ours:
+        _check_launcher(config, options, limits)
     # A value fixed on the command line needs no condition.
     conditions = {key: text for key, text in (options.conditions or {}).items() if key not in space.fixed}
     composer, search = composer_of(loader, config), Search(space, conditions)
@@ -186,6 +191,21 @@ def _faults(options: Options, space: grammar.Space | None) -> list[Any]:
     if isinstance(options.lease_s, bool) or not isinstance(options.lease_s, (int, float)) or options.lease_s <= 0:
         faults.append(Fault(f"{KEY}.lease_s", options.lease_s, "seconds above 0", f"{KEY}.lease_s=60"))
     return faults
+
+
+def _check_launcher(config: DictConfig, options: Options, budget: Budget) -> None:
+    """Raises `RequestError` where processes could not prune; says so where most of them would have nothing to do."""
+    launcher = options_of(config.hydra.launcher)
+    if launcher is None or launcher.executor == "local":
+        return
+    prunes = options.pruner is not None and not str(options.pruner.get("_target_")).endswith("NopPruner")
+    if prunes and options.storage is not None and in_memory(options.storage):
+        raise RequestError(
+            f"hydra.launcher.executor={launcher.executor} trains in other processes, which cannot prune by a study in "
+            f"memory ({KEY}.storage={options.storage}); try {KEY}.storage=null, or hydra/sweeper/pruner=none"
+        )
+    if budget.n_jobs == 1:
+        log.warning("%s.n_jobs=1 keeps one process busy; try %s.n_jobs=<number of processes>", KEY, KEY)
 
 
 def _not_callable(path: Any) -> list[Any]:

@@ -35,9 +35,11 @@ class SweepCallback(Callback):
         _or_leave(_check, config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from hydra_plugins.phalanx.launcher import options_of
         from phalanx.sweeps import SweepLog
 
         sweeper = config.hydra.sweeper
+        _or_leave(options_of, config.hydra.launcher)
         target = str(sweeper.get("_target_", ""))
         if target.endswith(OURS):
             return
@@ -63,7 +65,7 @@ class SweepCallback(Callback):
             self.sweep.finish(sys.exc_info()[1])
 
 
-def _or_leave(check: Callable[[DictConfig], None], config: DictConfig) -> None:
+def _or_leave(check: Callable[[DictConfig], Any], config: DictConfig) -> None:
     """Ends the process where a request is wrong, before Hydra makes a folder for it."""
     try:
         check(config)

@@ -1,5 +1,7 @@
 """`hydra/launcher=cohort`: trains the jobs of a launch together, then runs each as an ordinary Hydra job.
 
+They train in this process or, with `executor=processes`, in others; they are run, and write their files, here.
+
 A task function that is not marked by `trains_together` is run job by job, as Hydra's own launcher does.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.phalanx._compose import composer_of
+from phalanx.errors import RequestError
+from phalanx.executors import ExecutorSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "trains_together"
@@ -36,40 +40,58 @@ class CohortConf:
     """The launcher's options in an application that has no conf/hydra/launcher/cohort.yaml of its own."""
 
     _target_: str = "hydra_plugins.phalanx.launcher.CohortLauncher"
+    executor: str = "local"
+    workers: int | None = None
     max_trials: int | None = None
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortConf, provider="phalanx")
 
 
+def options_of(launcher: Mapping[str, Any]) -> ExecutorSpec | None:
+    """The options under `hydra.launcher`, if it is this one that is configured. Raises `SpecError`."""
+    if launcher.get("_target_") != CohortConf._target_:
+        return None
+    return ExecutorSpec.of({key: value for key, value in launcher.items() if key != "_target_"})
+
+
 class CohortLauncher(Launcher):
     """Options: conf/hydra/launcher/cohort.yaml."""
 
-    def __init__(self, max_trials: int | None = None) -> None:
-        self.max_trials = max_trials
+    def __init__(self, **keys: Any) -> None:
+        self.keys = keys
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task_function, self.config = hydra_context, task_function, config
+        self.options = ExecutorSpec.of(self.keys)
         self.together = getattr(task_function, MARK, False)
+        if self.options.executor != "local" and not self.together:
+            raise RequestError(
+                f"hydra.launcher.executor={self.options.executor} trains the jobs of Phalanx's own train.py; "
+                "for another application try hydra/launcher=joblib"
+            )
         self.stream: Any = None
+        self.processes: Any = None  # kept from one launch to the next
         self.flying: dict[Path, tuple[int, DictConfig]] = {}  # jobs of the stream, by folder
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._begin()
         configs = [self._config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        if self.together:
+        if not self.together:
+            return [self._run(config) for config in configs]
+        try:
             return self._cohorts(configs)
-        return [self._run(config) for config in configs]
+        except BaseException:
+            self.close()
+            raise
 
     def start(self, overrides: Sequence[str], number: int) -> None:
         """Begins a job whose return value `wait` will give; what `launch` does at once, as a stream."""
-        from phalanx.together import Stream
-
         if self.stream is None:
             self._begin()
-            self.stream = Stream(_report())
+            self.stream = self._stream()
         config = self._config(overrides, number)
-        job = _job(config)
+        job = _job(config, self.options.executor)
         self.flying[job.folder] = number, config
         self.stream.add(job)
 
@@ -77,32 +99,62 @@ class CohortLauncher(Launcher):
         """Trains on until a job of `start` has ended; returns the number and return value of those that have."""
         return self._advance(self.stream, self.flying)
 
-    def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
-        """Trains group by group; a job is run when its training has ended."""
-        from phalanx.together import Stream, cohorts, explain
+    def close(self) -> None:
+        """Ends the processes that train, if there are any; those that have nothing to do end with Python."""
+        if self.processes is not None:
+            self.processes.close()
+        self.processes = None
 
-        jobs = [_job(config) for config in configs]
-        groups = cohorts(jobs, self.max_trials)
+    def _stream(self, note: str = "") -> Any:
+        """Where jobs train, a stream of them."""
+        from phalanx.executors import Processes
+        from phalanx.together import Stream
+
+        if self.options.executor == "local":
+            return Stream(_report(), note)
+        if self.processes is None:
+            self.processes = Processes(self.options.workers, _report())
+        self.processes.note = note
+        return self.processes
+
+    def _streams(self, jobs: Sequence[Any]) -> Iterator[Any]:
+        """The jobs of a grid: here cohort after cohort, in processes all parts of all cohorts at once."""
+        from phalanx.together import cohorts, explain
+
+        groups = cohorts(jobs, self.options.max_trials)
+        apart = self.options.executor != "local"
+        if apart:
+            groups = self._stream().divided(groups, jobs)
         note = explain(groups, jobs) if len(jobs) > 1 else ""
-        returns: dict[int, JobReturn] = {}
+        stream = self._stream(note)
         for group in groups:
-            stream = Stream(_report(), note)
-            for place in group:
-                stream.add(jobs[place])
-            flying = {jobs[place].folder: (place, configs[place]) for place in group}
+            stream.submit([jobs[place] for place in group])
+            if not apart:
+                yield stream
+        if apart:
+            yield stream
+
+    def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
+        """A job is run when its training has ended."""
+        jobs = [_job(config, self.options.executor) for config in configs]
+        flying = {job.folder: (place, configs[place]) for place, job in enumerate(jobs)}
+        returns: dict[int, JobReturn] = {}
+        for stream in self._streams(jobs):
             while stream.running:
                 returns.update(self._advance(stream, flying))
         return [returns[place] for place in range(len(jobs))]
 
     def _advance(self, stream: Any, flying: dict[Path, tuple[int, DictConfig]]) -> list[tuple[int, JobReturn]]:
         """Trains a stream until a job of it has ended, and runs those that have. `flying` has all that have not."""
+        from phalanx.app import ready
         from phalanx.errors import TrainingInterrupted
 
         try:
             ended = stream.advance()
         except TrainingInterrupted:
-            for _, config in flying.values():
-                self._write_down(config)
+            for folder, (_, config) in flying.items():
+                if folder in ready:
+                    self._write_down(config)
             raise KeyboardInterrupt from None
         found = [flying.pop(job.folder) for job in ended]
         return [(number, self._run(config)) for number, config in found]
@@ -147,9 +199,9 @@ def _report() -> Callable[[str], None]:
     return sweeps.current.training if sweeps.current is not None else lambda text: None
 
 
-def _job(config: DictConfig) -> Any:
-    """What `phalanx.together` has to know of a job."""
-    from hydra_plugins.phalanx._entry import find_trial
+def _job(config: DictConfig, executor: str) -> Any:
+    """What `phalanx.together` has to know of a job; for another process nothing of Hydra."""
+    from hydra_plugins.phalanx._entry import address_of, find_trial
     from hydra_plugins.phalanx._spaces import without_hydra
     from phalanx.manifest import Fence, Sweep
     from phalanx.paths import RunPaths
@@ -162,7 +214,8 @@ def _job(config: DictConfig) -> Any:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         sweep = Sweep.of(folder, int(config.hydra.job.num))
         # Hydra names the output directory absolutely; app.run finds the result under that name.
-        look_up = functools.partial(find_trial, config.hydra, sweep)
+        local = executor == "local"
+        look_up = functools.partial(find_trial, config.hydra, sweep) if local else address_of(config.hydra, sweep)
         return Job(without_hydra(config), folder.absolute(), sweep, look_up, Fence(RunPaths(folder)))
     finally:
         HydraConfig.instance().cfg = known

@@ -63,6 +63,8 @@ class StudySweeper(Sweeper):
             )  # fmt: skip
             self._ended(study, ending)
         finally:
+            if (close := getattr(self.launcher, "close", None)) is not None:
+                close()  # processes of trials that are still in flight
             self._sum_up(study, sys.exc_info()[1])
 
     def _suggest(self) -> Any:

@@ -10,15 +10,15 @@ from phalanx.study.importance import importances
 from phalanx.study.leases import Leases
 from phalanx.study.loop import n_finished, n_valued, run_study, summary
 from phalanx.study.opening import agree, differences, open_study
-from phalanx.study.pruning import Pruning, find_trial
+from phalanx.study.pruning import Address, Pruning, find_trial
 from phalanx.study.samplers import automatic, reseeded, seed_of_start
 from phalanx.study.space import choices_of, draw, suggest_from
-from phalanx.study.storage import missing_file
+from phalanx.study.storage import in_memory, missing_file
 from phalanx.study.trials import FINISHED, Outcome, Proposal
 
 __all__ = [
-    "FINISHED", "RETRIED", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal", "Pruning",
-    "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue",
-    "find_trial", "importances", "missing_file", "n_finished", "n_valued", "open_study", "reseeded", "run_study",
-    "seed_of_start", "start_points", "suggest_from", "summary", "warm_start",
+    "FINISHED", "RETRIED", "Address", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal",
+    "Pruning", "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue",
+    "find_trial", "importances", "in_memory", "missing_file", "n_finished", "n_valued", "open_study", "reseeded",
+    "run_study", "seed_of_start", "start_points", "suggest_from", "summary", "warm_start",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import logging
 import statistics
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -33,6 +34,24 @@ def find_trial(study_name: str, number: int, storage: str | None, pruner: Callab
     study = open_study(study_name, storage, None, None, made)
     # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Finds a trial from another process; can be pickled."""
+
+    study: str
+    number: int
+    storage: str
+    pruner: optuna.pruners.BasePruner
+
+    @classmethod
+    def of(cls, trial: optuna.Trial, storage: str) -> Address:
+        """The address of a trial whose study is kept at the URL `storage`."""
+        return cls(trial.study.study_name, trial.number, storage, trial.study.pruner)
+
+    def __call__(self) -> optuna.Trial | None:
+        return find_trial(self.study, self.number, self.storage, lambda: self.pruner)
 
 
 class Pruning(Observer):

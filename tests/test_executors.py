@@ -1,0 +1,263 @@
+"""Processes: the same numbers to the last bit, and what a kill, an interrupt and a wrong request cost."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+from forked import train
+from safetensors.torch import load_file
+from test_launcher import steady, sweep_in
+from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
+
+from phalanx import TrainerSpec, TrialSpec
+from phalanx.app import ready
+from phalanx.config import Settings
+from phalanx.errors import Failure, failure_of
+from phalanx.executors import ExecutorSpec, Processes, parts, places
+from phalanx.manifest import Manifest, Sweep
+from phalanx.together import Job, train_together
+from phalanx.tracking import TrackingSpec
+from phalanx.worker import packed, unpacked
+
+APART = "hydra.launcher.executor=processes"
+
+
+def job(folder, number, **options):
+    search = Sweep("s", number, Manifest(search=True))  # only a search asks for the trial to prune
+    trial = TrialSpec(seed=number, trainer=TrainerSpec(epochs=2))
+    return Job(Settings(trial, TrackingSpec(kind="none")), folder / str(number), search, **options)
+
+
+def die(marker, times):
+    """Stands for the trial to prune, and kills the process that asks for it, so many times."""
+    with open(marker, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if len(marker.read_text().splitlines()) <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trained(jobs_of_parts, n_workers=1):
+    processes, found = Processes(n_workers), {}
+    try:
+        for jobs in jobs_of_parts:
+            processes.submit(jobs)
+        while processes.running:
+            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in processes.advance()}
+    finally:
+        processes.close()
+    return found
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_part_one_more_try_and_a_second_kill_its_jobs(tmp_path):
+    once, always = tmp_path / "once", tmp_path / "always"
+    found = trained(
+        [
+            [job(tmp_path, 0), job(tmp_path, 1, find_trial=functools.partial(die, once, 1))],
+            [job(tmp_path, 2, find_trial=functools.partial(die, always, 9)), job(tmp_path, 3)],
+            [job(tmp_path, 4)],
+        ]
+    )
+    assert len(set(once.read_text().split())) == 2  # another process
+    assert len(always.read_text().split()) == 2
+    for number in (2, 3):
+        assert failure_of(found[number].error) is Failure.CRASH
+        assert "killed or crashed, twice" in str(found[number].error)
+        assert "hydra.launcher.max_trials=1" in str(found[number].error)
+    here = [job(tmp_path, number) for number in (0, 1, 4)]
+    train_together(here)
+    for one in here:
+        assert found[one.sweep.number].error is None
+        (a,), (b,) = found[one.sweep.number].results, ready.pop(one.folder).results
+        assert a.metrics == b.metrics
+        assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
+
+
+def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickled_as_text(tmp_path):
+    train_together([job(tmp_path, 0)])
+    fine = ready.pop(tmp_path / "0")
+
+    class Odd(Exception):
+        pass
+
+    memory, odd = unpacked(packed([replace(fine, error=MemoryError("no")), replace(fine, error=Odd("what"))]))
+    assert failure_of(memory.error) is Failure.OUT_OF_MEMORY
+    assert str(odd.error) == "Odd: what"
+
+
+def test_parts_keep_all_workers_busy():
+    assert parts([list(range(64))], 2) == [list(range(0, 64, 2)), list(range(1, 64, 2))]
+    assert [len(part) for part in parts([list(range(100))], 2)] == [25] * 4
+    assert [len(part) for part in parts([list(range(100))], 2, None)] == [50] * 2
+    assert [len(part) for part in parts([[0, 1], list(range(2, 12)), [12]], 2)] == [5, 5, 2, 1]
+    assert parts([[0]], 8) == [[0]]
+
+
+def test_cores_and_gpus_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 4, 5, 6, 8}, raising=False)
+    monkeypatch.setattr("loky.cpu_count", lambda: 5)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,7")
+    assert [place.cores for place in places(None, "cpu")] == [(3,), (4,), (5,), (6,), (8,)]
+    assert [(place.cores, place.threads, place.gpu) for place in places(2, "cpu")] == [
+        ((3, 4), 2, None), ((5, 6, 8), 2, None),
+    ]  # fmt: skip
+    assert [place.gpu for place in places(None, "cuda")] == ["1", "7"]
+    assert [place.gpu for place in places(3, "cuda")] == ["1", "7", "1"]
+    assert [place.cores for place in places(7, "cpu")][5:] == [(3,), (4,)]
+
+
+def test_a_worker_has_the_cores_threads_and_gpu_of_its_place():
+    from phalanx.worker import Place, Worker
+
+    core = max(os.sched_getaffinity(0))
+    worker = Worker(Place((core,), 1, "5"))
+    try:
+        process = worker._started()
+        assert process.submit(os.sched_getaffinity, 0).result() == {core}
+        assert process.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "5"
+        assert process.submit(eval, "__import__('torch').get_num_threads()").result() == 1
+    finally:
+        worker.end()
+
+
+def same(one, two, n_jobs):
+    """Whether two sweeps found the same, to the last bit."""
+    n_weights = 0
+    for number in map(str, range(n_jobs)):
+        a, b = steady(result_of(one / number)), steady(result_of(two / number))
+        assert a == b
+        assert (one / number / "config.yaml").read_text() == (two / number / "config.yaml").read_text()
+        if (one / number / "model.safetensors").is_file():
+            first, second = (load_file(folder / number / "model.safetensors") for folder in (one, two))
+            assert all(first[name].equal(second[name]) for name in first)
+            n_weights += 1
+    return n_weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["loss=nll,mse", "seed=0,1,2", "trainer.epochs=3"],
+        [
+            "hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(0.001,0.1))", "model.width=choice(8,16)",
+            "hydra.sweeper.n_trials=5", "hydra.sweeper.n_jobs=2", "hydra.sweeper.repeats=2",
+            "hydra/sweeper/sampler=qmc", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.final={top: 1, seeds: 2}",
+        ],
+    ],
+    ids=["grid", "search"],
+)  # fmt: skip
+def test_processes_give_the_same_results_as_this_one(options, tmp_path):
+    folders = tmp_path / "here", tmp_path / "apart"
+    for folder, run, more in zip(
+        folders, (train, train_from_the_start), ([], [APART, "hydra.launcher.workers=2"]), strict=True
+    ):
+        folder.mkdir()
+        run("-m", *QUICK, *options, *more, "tracking=none", cwd=folder, check=0)
+    here, apart = map(sweep_in, folders)
+    assert same(here, apart, 6 if "loss=nll,mse" in options else 5) >= 3
+    if "loss=nll,mse" in options:
+        log = (apart / "0" / "train.log").read_text()
+        assert "trained in a cohort of 3; 6 jobs in 2 cohorts of 3, 3" in log
+    else:
+        (final,) = (apart / "final").iterdir()
+        assert same(here / "final", apart / "final", 0) == 0
+        a, b = (steady(result_of(sweep / "final" / final.name)) for sweep in (here, apart))
+        assert a == b
+
+
+@pytest.mark.slow
+def test_a_search_prunes_from_other_processes(tmp_path):
+    train_from_the_start(
+        "-m", *QUICK, "hydra/sweeper=optuna", "optimizer.lr=choice(0.0001,0.00011,0.1)", "optimizer=sgd",
+        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.25",
+        "trainer.epochs=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=3", "tracking=none", APART,
+        cwd=tmp_path, check=0,
+    )  # fmt: skip
+    rows = {row["optimizer.lr"]: row for row in csv.DictReader(open(sweep_in(tmp_path) / "trials.csv"))}
+    assert [rows[lr]["status"] for lr in ("0.0001", "0.00011", "0.1")] == ["pruned", "pruned", "completed"]
+    assert int(rows["0.0001"]["epochs"]) < 4
+
+
+def started(cwd, *options):
+    """A sweep whose workers train, and these."""
+    driver = subprocess.Popen(
+        [sys.executable, TRAIN, "-m", *QUICK, *options, APART, "tracking=none"], cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"), start_new_session=True,
+    )  # fmt: skip
+    while driver.poll() is None:
+        workers = [p for p in psutil.Process(driver.pid).children() if "popen_loky" in " ".join(p.cmdline())]
+        if workers and all(worker.cpu_times().user > 4 for worker in workers):  # imports are behind them
+            return driver, workers
+        time.sleep(0.05)
+    raise AssertionError(driver.communicate()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", ["the group", "the driver"])
+def test_ctrl_c_ends_the_workers_and_keeps_what_there_is(whole, tmp_path):
+    options = ["trainer.epochs=1,100000", "seed=0,1", "hydra.launcher.workers=1", "hydra.launcher.max_trials=2"]
+    driver, workers = started(tmp_path, *options)  # the first part is short, the second is not
+    assert any(line.startswith("trial 1") for line in driver.stdout)
+    if whole == "the group":
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+    else:
+        driver.send_signal(signal.SIGTERM)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "Traceback" not in err
+    assert "interrupted: everything finished so far is kept" in err
+    assert not any(worker.is_running() for worker in workers)
+    rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
+    assert [row["status"] for row in rows] == ["completed", "completed", "failed", "failed"]
+    assert [row["failure"] for row in rows[2:]] == ["interrupted"] * 2
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_when_a_worker_is_killed_and_workers_end_when_the_driver_is(tmp_path):
+    driver, (worker,) = started(tmp_path, "trainer.epochs=2,3000", "seed=0,1", "hydra.launcher.workers=1")
+    worker.kill()
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0
+    assert "Traceback" not in err
+    rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
+    assert [row["status"] for row in rows] == ["completed"] * 4
+    folder = tmp_path / "second"
+    folder.mkdir()
+    driver, workers = started(folder, "trainer.epochs=100000", "seed=0,1")
+    driver.kill()
+    psutil.wait_procs(workers, timeout=60)
+    assert not any(worker.is_running() for worker in workers)
+    driver.communicate()
+
+
+def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path):
+    done = train("-m", "seed=0,1", "hydra.launcher.executor=cloud", "hydra.launcher.workers=0", cwd=tmp_path, check=2)
+    assert "2 faults" in done.stderr
+    assert "hydra.launcher.executor must be one of local, processes, got 'cloud'" in done.stderr
+    assert (
+        "hydra.launcher.workers must be a whole number of at least 1 or null, got 0; try hydra.launcher.workers=2"
+        in done.stderr
+    )
+    done = train("-m", "seed=0,1", "hydra.launcher.workers=2", cwd=tmp_path, check=2)
+    assert "try hydra.launcher.executor=processes" in done.stderr
+    done = train("-m", "seed=0,1", "+hydra.launcher.worker=2", cwd=tmp_path, check=2)
+    assert "did you mean hydra.launcher.workers?" in done.stderr
+    search = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.storage='sqlite://'"]
+    done = train(*search, APART, cwd=tmp_path, check=2)
+    assert "cannot prune by a study in memory" in done.stderr
+    assert "try hydra.sweeper.storage=null" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_by_themselves():
+    assert ExecutorSpec.of({}) == ExecutorSpec(executor="local", workers=None, max_trials=None)
