@@ -21,8 +21,9 @@ from test_train_command import QUICK, TRAIN, environment, result_of, train_from_
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.app import ready
 from phalanx.config import Settings
+from phalanx.engines.processes import Place, Worker, places
 from phalanx.errors import Failure, failure_of
-from phalanx.executors import ExecutorSpec, Processes, parts, places
+from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
 from phalanx.together import Job, train_together
 from phalanx.tracking import TrackingSpec
@@ -46,14 +47,13 @@ def die(marker, times):
 
 
 def trained(jobs_of_parts, n_workers=1):
-    processes, found = Processes(n_workers), {}
+    parts, found = Parts(ExecutorSpec(executor="processes", workers=n_workers)), {}
     try:
-        for jobs in jobs_of_parts:
-            processes.submit(jobs)
-        while processes.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in processes.advance()}
+        parts.submit(jobs_of_parts)
+        while parts.running:
+            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in parts.advance()}
     finally:
-        processes.close()
+        parts.close()
     return found
 
 
@@ -95,11 +95,11 @@ def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickl
 
 
 def test_parts_keep_all_workers_busy():
-    assert parts([list(range(64))], 2) == [list(range(0, 64, 2)), list(range(1, 64, 2))]
-    assert [len(part) for part in parts([list(range(100))], 2)] == [25] * 4
-    assert [len(part) for part in parts([list(range(100))], 2, None)] == [50] * 2
-    assert [len(part) for part in parts([[0, 1], list(range(2, 12)), [12]], 2)] == [5, 5, 2, 1]
-    assert parts([[0]], 8) == [[0]]
+    assert cut([list(range(64))], 2, 32) == [list(range(0, 64, 2)), list(range(1, 64, 2))]
+    assert [len(part) for part in cut([list(range(100))], 2, 32)] == [25] * 4
+    assert [len(part) for part in cut([list(range(100))], 2, None)] == [50] * 2
+    assert [len(part) for part in cut([[0, 1], list(range(2, 12)), [12]], 2, 32)] == [5, 5, 2, 1]
+    assert cut([[0]], 8, 32) == [[0]]
 
 
 def test_cores_and_gpus_are_shared_out(monkeypatch):
@@ -116,8 +116,6 @@ def test_cores_and_gpus_are_shared_out(monkeypatch):
 
 
 def test_a_worker_has_the_cores_threads_and_gpu_of_its_place():
-    from phalanx.worker import Place, Worker
-
     core = max(os.sched_getaffinity(0))
     worker = Worker(Place((core,), 1, "5"))
     try:

@@ -29,6 +29,7 @@ ROOMS = (
     ("app",),
     ("sweeps", "together"),
     ("worker",),
+    ("engines",),
     ("executors",),
     ("reporting", "inspection", "redelivery"),
     ("commands",),

@@ -1,4 +1,4 @@
-"""Where the jobs of a sweep train: here, as a `together.Stream`, or in processes that stay warm.
+"""Where the jobs of a sweep train: here, as a `together.Stream`, or elsewhere, as `Parts` on an engine.
 
 What is shipped is a part of a cohort: specs with seeds. What comes back is what `app.run` finds ready. A trial's
 numbers depend on no other trial, so they do not depend on where it trained either. torch comes when first needed.
@@ -6,195 +6,219 @@ numbers depend on no other trial, so they do not depend on where it trained eith
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import signal
+import dataclasses
+import importlib.util
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from phalanx.errors import Fault, RequestError, SpecError, TrainingInterrupted
+from phalanx.engines import Engine, EngineSpec, Part
+from phalanx.engines.processes import ProcessesSpec
+from phalanx.errors import Fault, RequestError, SpecError, TrainingInterrupted, WorkerLost
 from phalanx.fields import Spec, build, static
-from phalanx.worker import Place, Worker
 
 if TYPE_CHECKING:
     from phalanx.app import Trained
     from phalanx.together import Job
 
-PART = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
+log = logging.getLogger(__name__)
+
+TRIES = 2  # times that a part is trained whose process or machine is lost
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSpec(Spec):
-    """Options of the cohort launcher."""
+    """Options of the cohort launcher; those of one engine alone are a mapping of its name."""
 
     group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
     executor: str = static("local", choices=("local", "processes"))
-    workers: int | None = static(None, low=1, advice="2")  # processes; null: one for each GPU, or else each core
+    workers: int | None = static(None, low=1, advice="2")  # parts that train at a time; null: what the engine says
     max_trials: int | None = static(None, low=1, advice="null")  # jobs in one cohort
 
+    @property
+    def engine(self) -> EngineSpec | None:
+        """The options of the engine; None where everything trains here."""
+        return {"processes": ProcessesSpec()}.get(self.executor)
+
     def conflicts(self) -> list[Fault | str]:
-        if self.workers is None or self.executor != "local":
-            return []
-        allowed = "null where hydra.launcher.executor=local"
-        return [Fault("hydra.launcher.workers", self.workers, allowed, "hydra.launcher.executor=processes")]
+        faults: list[Fault | str] = [
+            fault for name in _engines() if name != self.executor for fault in _idle(getattr(self, name))
+        ]
+        if self.workers is not None and self.executor == "local":
+            allowed = "null where hydra.launcher.executor=local"
+            faults.append(Fault("hydra.launcher.workers", self.workers, allowed, "hydra.launcher.executor=processes"))
+        return faults
 
     @classmethod
     def of(cls, keys: Mapping[str, Any]) -> ExecutorSpec:
-        """From what stands under `hydra.launcher`. Raises `SpecError`, also for a key that there is not."""
+        """From what stands under `hydra.launcher`. Raises `SpecError` with all faults, also for a key that there is
+        not, and `RequestError` where the engine's library is not installed."""
         faults: list[Fault | str] = []
-        spec = build(cls, keys, faults)
+        engines = {name: _built(kind, keys[name], faults) for name, kind in _engines().items() if name in keys}
+        spec = build(cls, {**keys, **engines}, faults)
         if faults:
             raise SpecError(faults)
+        engine = spec.engine
+        if engine is not None and engine.library and importlib.util.find_spec(engine.library) is None:
+            raise RequestError(
+                f"hydra.launcher.executor={spec.executor} needs {engine.library}, which is not installed; "
+                f"type: pip install 'phalanx[{engine.extra}]'"
+            )
         return spec
 
 
-def places(n_workers: int | None, kind: str) -> list[Place]:
-    """The cores, and with `kind` cuda the GPUs, shared out to processes; by default one for each GPU, or each core."""
-    import loky
-
-    gpus = _gpus() if kind == "cuda" else []
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    n_cores = loky.cpu_count()  # fewer than there are where a container may not use all of them
-    n = n_workers or len(gpus) or n_cores
-    return [Place(_share(cores, i, n), max(n_cores // n, 1), gpus[i % len(gpus)] if gpus else None) for i in range(n)]
+def _engines() -> dict[str, type[EngineSpec]]:
+    """The engines that have options, by the name of their executor."""
+    fields = dataclasses.fields(ExecutorSpec)
+    return {field.name: type(field.default) for field in fields if isinstance(field.default, EngineSpec)}
 
 
-def _share(cores: Sequence[int], place: int, n_places: int) -> tuple[int, ...]:
-    """Neighbouring cores; one that is shared where there are fewer than places."""
-    n = len(cores)
-    if n < n_places:
-        return (cores[place % n],) if n else ()
-    return tuple(cores[place * n // n_places : (place + 1) * n // n_places])
+def _built(kind: type[EngineSpec], given: Any, faults: list[Fault | str]) -> EngineSpec:
+    if not isinstance(given, Mapping):
+        faults.append(Fault(kind.group, given, "a mapping", f"{kind.group}={{}}"))
+        return kind()
+    return build(kind, given, faults) or kind()
 
 
-def _gpus() -> list[str]:
-    import torch
+def _idle(options: EngineSpec) -> list[Fault | str]:
+    """A fault for each option that was given to an engine that is not used."""
+    return [
+        Fault(f"{options.group}.{field.name}", value, f"{field.default} where hydra.launcher.executor is another",
+              f"hydra.launcher.executor={options.name}")
+        for field in dataclasses.fields(options)
+        if (value := getattr(options, field.name)) != field.default
+    ]  # fmt: skip
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
 
-
-def parts(groups: Sequence[Sequence[int]], n_workers: int, largest: int | None = PART) -> list[list[int]]:
-    """Cohorts cut into parts that keep `n_workers` equally busy, each of at most about `largest` jobs, largest first.
+def cut(groups: Sequence[Sequence[int]], n_at_once: int, largest: int | None) -> list[list[int]]:
+    """Cohorts cut into parts that keep `n_at_once` places equally busy, of at most about `largest` jobs, largest first.
 
     Every n-th job goes into the same part, since neighbours in a grid take about as long as each other.
     """
     n_jobs = sum(map(len, groups))
-    rounds = max(-(-n_jobs // (n_workers * largest)), 1) if largest else 1
-    size = max(-(-n_jobs // (n_workers * rounds)), 1)
-    cut = [list(group[i :: -(-len(group) // size)]) for group in groups for i in range(-(-len(group) // size))]
-    return sorted(cut, key=len, reverse=True)
+    rounds = max(-(-n_jobs // (n_at_once * largest)), 1) if largest else 1
+    size = max(-(-n_jobs // (n_at_once * rounds)), 1)
+    parts = [list(group[i :: -(-len(group) // size)]) for group in groups for i in range(-(-len(group) // size))]
+    return sorted(parts, key=len, reverse=True)
 
 
-class Processes:
-    """Jobs that train in processes; has the interface of `together.Stream`, and `submit` for jobs of one cohort."""
+@dataclass
+class _Sent:
+    """A part, with the jobs as the caller knows them."""
 
-    def __init__(self, n_workers: int | None, report: Callable[[str], None] = lambda text: None) -> None:
-        self.n_workers, self.report, self.note = n_workers, report, ""
-        self.workers: list[Worker] = []
-        self.futures: dict[Future[list[Trained]], list[Job]] = {}
+    jobs: list[Job]
+    part: Part
+    tries: int = 0
+
+
+class Parts:
+    """Jobs that train on an engine; has the interface of `together.Stream`."""
+
+    def __init__(self, options: ExecutorSpec, report: Callable[[str], None] = lambda text: None) -> None:
+        self.options, self.report, self.note = options, report, ""
+        self.engine: Engine | None = None  # opened for the first job that can be trained
+        self.waiting: list[_Sent] = []
+        self.futures: dict[Future[list[Trained]], _Sent] = {}
         self.wrong: list[Job] = []  # configurations that cannot be trained: their jobs say why when they are run
 
     @property
     def running(self) -> int:
         """How many jobs have not been returned by `advance`."""
-        return sum(map(len, self.futures.values())) + len(self.wrong)
-
-    def open(self, jobs: Sequence[Job]) -> list[Worker]:
-        """The workers, shared out by the device of the first job that has one. None is started yet."""
-        for job in jobs if not self.workers else ():
-            with contextlib.suppress(RequestError):
-                self._share_out(job)
-                break
-        return self.workers
-
-    def _share_out(self, job: Job) -> None:
-        from phalanx.device import resolve
-
-        self.workers = [Worker(place) for place in places(self.n_workers, resolve(job.trial.device).type)]
-        self.idle: queue.LifoQueue[Worker] = queue.LifoQueue()  # the one that is warm goes first
-        for worker in reversed(self.workers):
-            self.idle.put(worker)
-        self.threads = ThreadPoolExecutor(len(self.workers), initializer=_block_interrupts)
+        return sum(len(sent.jobs) for sent in (*self.waiting, *self.futures.values())) + len(self.wrong)
 
     def divided(self, groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> list[list[int]]:
-        """Cohorts, as positions in `jobs`, cut into parts for the workers; a GPU takes any number at a time."""
-        workers = self.open(jobs)
-        gpus = any(worker.place.gpu for worker in workers)
-        return parts(groups, max(len(workers), 1), None if gpus else PART)
+        """Cohorts, as positions in `jobs`, cut into parts for the engine."""
+        for job in jobs:
+            if (part := self._part([job])) is not None:
+                engine = self._open(part)
+                return cut(groups, engine.n_at_once, engine.largest)
+        return list(map(list, groups))
 
     def add(self, job: Job) -> None:
         """A part of one job."""
-        self.submit([job])
+        self.submit([[job]])
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Has jobs of one cohort trained together by the next worker that is free."""
+    def submit(self, parts: Sequence[Sequence[Job]]) -> None:
+        """Has each part, jobs of one cohort, trained in one place. They begin with the next `advance`, together."""
+        for jobs in parts:
+            part = self._part(jobs)
+            if part is None:
+                self.wrong.extend(jobs)
+            else:
+                self.waiting.append(_Sent(list(jobs), part))
+
+    def _part(self, jobs: Sequence[Job]) -> Part | None:
+        """What is shipped; None where a configuration is wrong."""
         try:
-            known = [job.key for job in jobs] and self.open(jobs)
+            return Part([replace(job, cfg=job.asked) for job in jobs], self.note)
         except RequestError:
-            known = []
-        if known:
-            self.futures[self.threads.submit(self._train, list(jobs), self.note)] = list(jobs)
-        else:
-            self.wrong.extend(jobs)
+            return None
+
+    def _open(self, part: Part) -> Engine:
+        if self.engine is None:
+            self.engine = self.options.engine.open(self.options.workers, part)
+        return self.engine
 
     def advance(self) -> list[Job]:
         """Waits until at least one part has ended; returns its jobs, their results left in `app.ready`."""
-        if self.wrong:
-            ended, self.wrong = self.wrong, []
-            return ended
+        ended, self.wrong = self.wrong, []
         try:
-            n_parts = min(len(self.futures), len(self.workers))
-            waiting = f", {len(self.futures) - n_parts} wait" if len(self.futures) > n_parts else ""
-            self.report(f"{n_parts} part{'s' * (n_parts > 1)} training{waiting}")
-            wait(self.futures, return_when=FIRST_COMPLETED)
-            done = [future for future in self.futures if future.done()]
-            return [job for future in done for job in self._leave(future, self.futures.pop(future))]
+            while not ended:
+                self._send()
+                self._tell()
+                wait(self.futures, return_when=FIRST_COMPLETED)
+                ended = [job for future in list(self.futures) if future.done() for job in self._received(future)]
         except KeyboardInterrupt:
             self.abandon()
             raise TrainingInterrupted([]) from None
+        return ended
+
+    def _send(self) -> None:
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
+            futures = self._open(waiting[0].part).submit([sent.part for sent in waiting])
+            for future, sent in zip(futures, waiting, strict=True):
+                sent.tries += 1
+                self.futures[future] = sent
+
+    def _tell(self) -> None:
+        n_parts = min(len(self.futures), self.engine.n_at_once)
+        more = f", {len(self.futures) - n_parts} wait" if len(self.futures) > n_parts else ""
+        self.report(f"{n_parts} part{'s' * (n_parts > 1)} training{more}")
+
+    def _received(self, future: Future[list[Trained]], tries: int = TRIES) -> list[Job]:
+        """The jobs of a part that ended, their results left; none where it was lost and is trained again."""
+        from phalanx.app import Trained, ready
+
+        sent = self.futures.pop(future)
+        error = future.exception()
+        if isinstance(error, WorkerLost) and sent.tries < tries:
+            log.warning("%s; its part of %d trials is trained again", error, len(sent.jobs))
+            self.waiting.append(sent)
+            return []
+        if isinstance(error, WorkerLost) and sent.tries > 1:
+            error = WorkerLost(
+                f"{error}, twice; if memory ran out, try fewer hydra.launcher.workers or "
+                f"hydra.launcher.max_trials={max(len(sent.jobs) // 2, 1)}"
+            )
+        found = [Trained((), error=error) for _ in sent.jobs] if error is not None else future.result()
+        for job, trained in zip(sent.jobs, found, strict=True):
+            ready[job.folder] = replace(trained, fence=job.fence)
+        return sent.jobs
 
     def abandon(self) -> list[Job]:
-        """Ends the processes. Leaves what has ended, and of what has begun that it was interrupted; returns these."""
-        futures, self.futures = self.futures, {}
-        for future in futures:
-            future.cancel()
-        for worker in self.workers:
-            worker.end()
-        return [job for future, jobs in futures.items() if not future.cancelled() for job in self._leave(future, jobs)]
+        """Ends the engine. Leaves what has ended, and of what has begun that it was interrupted; returns these."""
+        if self.engine is not None:
+            self.engine.close()
+        self.engine, self.waiting = None, []
+        begun = [future for future in self.futures if not future.cancelled()]
+        ended = [job for future in begun for job in self._received(future, tries=1)]
+        self.futures = {}
+        return ended
 
     def close(self) -> None:
-        """Ends the processes, whatever they do."""
+        """Ends the engine, whatever it does."""
         self.abandon()
-        if self.workers:
-            self.threads.shutdown()
-        self.workers = []
-
-    def _leave(self, future: Future[list[Trained]], jobs: list[Job]) -> list[Job]:
-        from phalanx.app import ready
-
-        for job, trained in zip(jobs, future.result(), strict=True):
-            ready[job.folder] = replace(trained, fence=job.fence)
-        return jobs
-
-    def _train(self, jobs: list[Job], note: str) -> list[Trained]:
-        """Runs in a thread of its own for each worker."""
-        from phalanx.app import Trained
-
-        worker = self.idle.get()
-        try:
-            return worker.train(jobs, note)
-        except (Exception, TrainingInterrupted) as error:
-            return [Trained((), error=error) for _ in jobs]
-        finally:
-            self.idle.put(worker)
-
-
-def _block_interrupts() -> None:
-    """Ctrl-C goes to every process of a terminal. Those that this thread starts leave it to the one that leads."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

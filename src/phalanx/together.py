@@ -124,10 +124,11 @@ class Stream:
             return
         self.groups[job.key].join(job)
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Adds several."""
-        for job in jobs:
-            self.add(job)
+    def submit(self, parts: Sequence[Sequence[Job]]) -> None:
+        """Adds the jobs of several cohorts, or parts of them."""
+        for jobs in parts:
+            for job in jobs:
+                self.add(job)
 
     def advance(self) -> list[Job]:
         """Trains on until at least one job has ended; returns those that have, their results left in `app.ready`."""

@@ -1,6 +1,6 @@
 """`hydra/launcher=cohort`: trains the jobs of a launch together, then runs each as an ordinary Hydra job.
 
-They train in this process or, with `executor=processes`, in others; they are run, and write their files, here.
+They train in this process or, as `executor` says, elsewhere; they are run, and write their files, here.
 
 A task function that is not marked by `trains_together` is run job by job, as Hydra's own launcher does.
 """
@@ -71,7 +71,7 @@ class CohortLauncher(Launcher):
                 "for another application try hydra/launcher=joblib"
             )
         self.stream: Any = None
-        self.processes: Any = None  # kept from one launch to the next
+        self.parts: Any = None  # kept from one launch to the next
         self.flying: dict[Path, tuple[int, DictConfig]] = {}  # jobs of the stream, by folder
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -100,38 +100,34 @@ class CohortLauncher(Launcher):
         return self._advance(self.stream, self.flying)
 
     def close(self) -> None:
-        """Ends the processes that train, if there are any; those that have nothing to do end with Python."""
-        if self.processes is not None:
-            self.processes.close()
-        self.processes = None
+        """Ends what trains elsewhere, if there is any; processes that have nothing to do end with Python."""
+        if self.parts is not None:
+            self.parts.close()
+        self.parts = None
 
     def _stream(self, note: str = "") -> Any:
         """Where jobs train, a stream of them."""
-        from phalanx.executors import Processes
+        from phalanx.executors import Parts
         from phalanx.together import Stream
 
         if self.options.executor == "local":
             return Stream(_report(), note)
-        if self.processes is None:
-            self.processes = Processes(self.options.workers, _report())
-        self.processes.note = note
-        return self.processes
+        if self.parts is None:
+            self.parts = Parts(self.options, _report())
+        self.parts.note = note
+        return self.parts
 
     def _streams(self, jobs: Sequence[Any]) -> Iterator[Any]:
-        """The jobs of a grid: here cohort after cohort, in processes all parts of all cohorts at once."""
+        """The jobs of a grid: here cohort after cohort, elsewhere all parts of all cohorts at once."""
         from phalanx.together import cohorts, explain
 
         groups = cohorts(jobs, self.options.max_trials)
-        apart = self.options.executor != "local"
-        if apart:
+        here = self.options.executor == "local"
+        if not here:
             groups = self._stream().divided(groups, jobs)
-        note = explain(groups, jobs) if len(jobs) > 1 else ""
-        stream = self._stream(note)
-        for group in groups:
-            stream.submit([jobs[place] for place in group])
-            if not apart:
-                yield stream
-        if apart:
+        stream = self._stream(explain(groups, jobs) if len(jobs) > 1 else "")
+        for some in [[group] for group in groups] if here else [groups]:
+            stream.submit([[jobs[place] for place in group] for group in some])
             yield stream
 
     def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:

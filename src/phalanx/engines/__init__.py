@@ -1,0 +1,59 @@
+"""Engines: what trains parts of cohorts elsewhere, one file each. `phalanx.executors` drives them all alike.
+
+An engine is opened by its options, an `EngineSpec`, which stand under `hydra.launcher.<executor>`, when the first part
+is there. What it ships is a `Part`, what runs at the other end is `phalanx.worker.train_part`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from phalanx.fields import Spec
+
+if TYPE_CHECKING:
+    from phalanx.app import Trained
+    from phalanx.together import Job
+
+
+@dataclass(frozen=True)
+class Part:
+    """Jobs that train as one cohort in one place. They can be pickled: a job's config is its `Settings`."""
+
+    jobs: Sequence[Job]
+    note: str = ""  # for the log of every job
+
+
+class Engine(Protocol):
+    """Trains parts, each in one go. Its methods are called from one thread."""
+
+    n_at_once: int  # parts that can train at the same time; cohorts are cut for so many
+    largest: int | None  # jobs from which a larger part trains hardly faster a trial; None: it always does
+
+    def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
+        """Begins, and returns at once, a future for each part: what became of each of its jobs, in their order.
+
+        A future raises `WorkerLost` where process or machine was lost: the part is then submitted once more, by the
+        caller and not by the engine. Anything else that it raises becomes the error of each job of the part.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends all that trains and all that was started for it; may be called twice.
+
+        Every future is then done: cancelled where nothing had begun, else with what there is or `TrainingInterrupted`.
+        """
+        ...
+
+
+class EngineSpec(Spec):
+    """Options of one engine."""
+
+    library: ClassVar[str] = ""  # what it imports, and the extra of phalanx that installs it
+    extra: ClassVar[str] = ""
+
+    def open(self, n_workers: int | None, part: Part) -> Engine:
+        """The engine for `hydra.launcher.workers`; `part` is the first that it will train. Raises `RequestError`."""
+        raise NotImplementedError
