@@ -143,17 +143,20 @@ class CohortLauncher(Launcher):
     def _advance(self, stream: Any, flying: dict[Path, tuple[int, DictConfig]]) -> list[tuple[int, JobReturn]]:
         """Trains a stream until a job of it has ended, and runs those that have. `flying` has all that have not."""
         from phalanx.app import ready
-        from phalanx.errors import TrainingInterrupted
 
+        found = []
         try:
-            ended = stream.advance()
-        except TrainingInterrupted:
+            for job in stream.advance():
+                number, config = flying[job.folder]
+                found.append((number, self._run(config)))
+                del flying[job.folder]
+        except KeyboardInterrupt:
+            stream.abandon()
             for folder, (_, config) in flying.items():
                 if folder in ready:
                     self._write_down(config)
             raise KeyboardInterrupt from None
-        found = [flying.pop(job.folder) for job in ended]
-        return [(number, self._run(config)) for number, config in found]
+        return found
 
     def _write_down(self, config: DictConfig) -> None:
         """Runs a job whose training was interrupted: it writes how far it was, and passes the interrupt on."""
