@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import psutil
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from test_launcher import steady, sweep_in
 from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
+from hydra_plugins.phalanx.launcher import CohortLauncher
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.app import ready
 from phalanx.config import Settings
@@ -187,24 +187,22 @@ def test_a_search_prunes_from_other_processes(tmp_path):
 
 
 def started(cwd, *options):
-    """A sweep, and its workers."""
+    """A sweep in whose processes a first part has ended and a long one trains; and these."""
     driver = subprocess.Popen(
-        [sys.executable, TRAIN, "-m", *QUICK, *options, APART, "hydra.launcher.workers=1", "tracking=none"],
+        [sys.executable, TRAIN, "-m", *QUICK, *options, APART, "hydra.launcher.max_trials=1", "tracking=none"],
         cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"),
         start_new_session=True,
     )  # fmt: skip
-    while driver.poll() is None:
-        if workers := [p for p in psutil.Process(driver.pid).children() if "popen_loky" in " ".join(p.cmdline())]:
-            return driver, workers
-        time.sleep(0.05)
-    raise AssertionError(driver.communicate()[1])
+    if not any(line.startswith("trial ") for line in driver.stdout):
+        raise AssertionError(driver.communicate()[1])
+    return driver, [p for p in psutil.Process(driver.pid).children() if "popen_loky" in " ".join(p.cmdline())]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whole", ["the group", "the driver"])
 def test_ctrl_c_ends_the_workers_and_keeps_what_there_is(whole, tmp_path):
-    driver, workers = started(tmp_path, "trainer.epochs=1,100000", "seed=0,1", "hydra.launcher.max_trials=2")
-    assert any(line.startswith("trial 1") for line in driver.stdout)  # so the second part trains
+    n_workers = 2 if whole == "the group" else 1  # one of two has nothing to do when the interrupt comes
+    driver, workers = started(tmp_path, "trainer.epochs=1,100000", f"hydra.launcher.workers={n_workers}")
     if whole == "the group":
         os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
     else:
@@ -213,30 +211,49 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_there_is(whole, tmp_path):
     assert driver.returncode == 1
     assert "Traceback" not in err
     assert "interrupted: everything finished so far is kept" in err
+    assert len(workers) == n_workers
     assert not any(worker.is_running() for worker in workers)
     rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
-    assert [row["status"] for row in rows] == ["completed", "completed", "failed", "failed"]
-    assert [row["failure"] for row in rows[2:]] == ["interrupted"] * 2
+    assert [(row["status"], row["failure"]) for row in rows] == [("completed", ""), ("failed", "interrupted")]
 
 
 @pytest.mark.slow
 def test_a_sweep_goes_on_when_a_worker_is_killed_and_workers_end_when_the_driver_is(tmp_path):
-    driver, (worker,) = started(tmp_path, "trainer.epochs=2,2000", "seed=0,1", "hydra.launcher.max_trials=2")
-    assert any(line.startswith("trial 1") for line in driver.stdout)
+    driver, (worker,) = started(tmp_path, "trainer.epochs=2,2000", "hydra.launcher.workers=1")
     worker.kill()
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 0
     assert "Traceback" not in err
-    assert "was killed or crashed; its part of 2 trials is trained again" in err
+    assert "was killed or crashed; trained again: 1 of the jobs" in err
     rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
-    assert [row["status"] for row in rows] == ["completed"] * 4
+    assert [row["status"] for row in rows] == ["completed"] * 2
     folder = tmp_path / "second"
     folder.mkdir()
-    driver, workers = started(folder, "trainer.epochs=100000", "seed=0,1")
+    driver, workers = started(folder, "trainer.epochs=1,100000", "hydra.launcher.workers=1")
     driver.kill()
     psutil.wait_procs(workers, timeout=60)
     assert not any(worker.is_running() for worker in workers)
     driver.communicate()
+
+
+def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reached(tmp_path, monkeypatch):
+    first, second = job(tmp_path, 0), job(tmp_path, 1)
+    stream, written = Parts(ExecutorSpec()), []
+    stream.advance = lambda: [first]
+    stream.abandon = lambda: ready.update({second.folder: None})
+
+    def run(config):
+        if config == "first":
+            raise KeyboardInterrupt
+        written.append(config)
+        raise KeyboardInterrupt
+
+    launcher = CohortLauncher()
+    monkeypatch.setattr(launcher, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        launcher._advance(stream, {first.folder: (0, "first"), second.folder: (1, "second")})
+    ready.pop(second.folder)
+    assert written == ["second"]
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path):

@@ -196,7 +196,7 @@ class Parts:
         sent = self.futures.pop(future)
         error = future.exception()
         if isinstance(error, WorkerLost) and sent.tries < tries:
-            log.warning("%s; its part of %d trials is trained again", error, len(sent.jobs))
+            log.warning("%s; trained again: %d of the jobs", error, len(sent.jobs))
             self.waiting.append(sent)
             return []
         if isinstance(error, WorkerLost) and sent.tries > 1:

@@ -1,0 +1,170 @@
+"""Where trials train: what a part of a cohort costs on each engine, what a second worker brings, and whole commands.
+
+    python benchmarks/executors.py [--only part trials commands] [--data-root ../shared/data] [--rounds 5]
+
+Rounds alternate the ways, so that a busy moment hits all of them; medians, with the range in brackets. Except in
+commands, processes are warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from datetime import date
+from pathlib import Path
+
+import torch
+from cohorts import Case, cases
+
+from phalanx import TrainerSpec, TrialSpec, train_trial
+from phalanx.app import dataset_of, ready
+from phalanx.config import Settings
+from phalanx.engines import Part
+from phalanx.executors import ExecutorSpec, Parts
+from phalanx.manifest import Sweep
+from phalanx.together import Job, Stream
+from phalanx.tracking import TrackingSpec
+from phalanx.worker import packed, train_part, unpacked
+
+TRAIN = Path(__file__).resolve().parent.parent / "train.py"
+APART = ["hydra.launcher.executor=processes", "hydra.launcher.workers=2"]
+COMMANDS = {
+    "8 trials, 20 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"],
+    "256 trials, 400 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=range(64)", "trainer.epochs=400"],
+}
+
+
+def jobs_of(trials: Sequence[TrialSpec]) -> list[Job]:
+    return [
+        Job(Settings(spec, TrackingSpec(kind="none")), Path(f"never/{number}"), Sweep("never", number))
+        for number, spec in enumerate(trials)
+    ]
+
+
+def trained(stream: Stream | Parts, trials: Sequence[TrialSpec]) -> None:
+    """Trials that share a cohort, trained where `stream` has them trained."""
+    jobs = jobs_of(trials)
+    groups = [list(range(len(jobs)))]
+    if isinstance(stream, Parts):
+        groups = stream.divided(groups, jobs)
+    stream.submit([[jobs[place] for place in group] for group in groups])
+    while stream.running:
+        for job in stream.advance():
+            if (error := ready.pop(job.folder).error) is not None:
+                raise error
+
+
+def processes(n: int) -> Parts:
+    return Parts(ExecutorSpec(executor="processes", workers=n))
+
+
+def seconds(work: Callable[..., object], *arguments: object) -> float:
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def shown(found: Sequence[float], form: str = ".2f") -> str:
+    return f"{statistics.median(found):{form}} ({min(found):{form}}-{max(found):{form}})"
+
+
+def table(*columns: str) -> None:
+    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
+
+
+def part(rounds: int, root: str) -> None:
+    """A part of trials of one epoch, in ms: here, in a process that is warm, and what of it is packing."""
+    table("trials of one epoch", "here, ms", "process, ms", "its first, s", "bytes there", "bytes back", "packing, ms")
+    for n in (1, 32):
+        specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=1)) for seed in range(n)]
+        here, there, packing = [], [], []
+        with closing(processes(1)) as apart:
+            trained(Stream(), specs)
+            first = seconds(trained, apart, specs)
+            for _ in range(10 * rounds):
+                here.append(1000 * seconds(trained, Stream(), specs))
+                there.append(1000 * seconds(trained, apart, specs))
+        shipped = Part(jobs_of(specs))
+        back = train_part(shipped)
+        for _ in range(10 * rounds):
+            packing.append(1000 * (seconds(copied, shipped) + seconds(lambda b: packed(unpacked(b)), back)))
+        cells = [shown(here, ".1f"), shown(there, ".1f"), f"{first:.1f}", f"{len(pickle.dumps(shipped)):,}",
+                 f"{len(back):,}", shown(packing, ".1f")]  # fmt: skip
+        print(f"| {n} | " + " | ".join(cells) + " |", flush=True)
+
+
+def copied(shipped: Part) -> Part:
+    return pickle.loads(pickle.dumps(shipped))
+
+
+def trials(rounds: int, root: str) -> None:
+    """The same trials one by one, as a cohort here, in one process, and in two."""
+    table("work", "one by one, s", "here, s", "one process, s", "two, s", "one by one / here", "one by one / two",
+          "efficiency of two")  # fmt: skip
+    for name in ("digits", "mnist"):
+        with ExitStack() as opened:
+            one, two = (opened.enter_context(closing(processes(n))) for n in (1, 2))
+            print(_row(cases(root)[name], one, two, rounds), flush=True)
+
+
+def _row(case: Case, one: Parts, two: Parts, rounds: int) -> str:
+    specs, data = case.specs, dataset_of(case.specs[0].data)
+    alone = specs[: case.n_serial]
+    ways: dict[str, Callable[[], object]] = {
+        "alone": lambda: [train_trial(spec, data) for spec in alone],
+        "here": lambda: trained(Stream(), specs),
+        "one": lambda: trained(one, specs),
+        "two": lambda: trained(two, specs),
+    }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):  # the first warms up
+        for way, work in ways.items():
+            times[way] += [seconds(work)] * (turn > 0)
+    times["alone"] = [s * len(specs) / len(alone) for s in times["alone"]]
+    ratios = [[a / b for a, b in zip(times["alone"], times[way], strict=True)] for way in ("here", "two")]
+    gain = [a / b / 2 for a, b in zip(times["one"], times["two"], strict=True)]
+    cells = [*map(shown, times.values()), *(shown(r, ".1f") for r in ratios), shown(gain, ".0%")]
+    return f"| {case.name} | " + " | ".join(cells) + " |"
+
+
+def commands(rounds: int, root: str) -> None:
+    """Whole commands, all included."""
+    table("command, digits", "here, s", "two processes, s")
+    for name, options in COMMANDS.items():
+        times: list[list[float]] = [[], []]
+        for _ in range(rounds):
+            for found, more in zip(times, ([], APART), strict=True):
+                found.append(seconds(command, [*options, *more]))
+        print(f"| {name} | " + " | ".join(shown(found, ".1f") for found in times) + " |", flush=True)
+
+
+def command(options: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, TRAIN, "-m", *options, "tracking=none"], cwd=folder, check=True,
+                       stdout=subprocess.DEVNULL)  # fmt: skip
+
+
+TABLES = {"part": part, "trials": trials, "commands": commands}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--data-root", default="../shared/data")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    print(f"{date.today()}, torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds")
+    for name in args.only:
+        print()
+        TABLES[name](args.rounds, args.data_root)
+
+
+if __name__ == "__main__":
+    main()
