@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -19,7 +21,7 @@ from test_train_command import QUICK, TRAIN, environment, result_of, train_from_
 
 from hydra_plugins.phalanx.launcher import CohortLauncher
 from phalanx import TrainerSpec, TrialSpec
-from phalanx.app import ready
+from phalanx.app import Trained, ready
 from phalanx.config import Settings
 from phalanx.engines.processes import Place, Worker, places
 from phalanx.errors import Failure, failure_of
@@ -100,6 +102,44 @@ def test_parts_keep_all_workers_busy():
     assert [len(part) for part in cut([list(range(100))], 2, None)] == [50] * 2
     assert [len(part) for part in cut([[0, 1], list(range(2, 12)), [12]], 2, 32)] == [5, 5, 2, 1]
     assert cut([[0]], 8, 32) == [[0]]
+
+
+class Recorder:
+    """An engine of two places that says how many jobs each of its parts has, and trains none."""
+
+    n_at_once, largest = 2, 32
+
+    def __init__(self):
+        self.sizes, self.futures = [], []
+
+    def open(self, n_workers, part):
+        return self
+
+    def submit(self, parts):
+        self.sizes.append([len(part.jobs) for part in parts])
+        found = [Future() for _ in parts]
+        self.futures += found
+        found[0].set_result([Trained(()) for _ in parts[0].jobs])
+        return found
+
+    def close(self):
+        pass
+
+
+def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free(tmp_path):
+    engine = Recorder()
+    parts = Parts(SimpleNamespace(engine=engine, workers=None, max_trials=None))
+    for number in range(8):
+        parts.add(job(tmp_path, number))
+    assert parts.running == 8
+    ended = parts.advance()
+    assert engine.sizes == [[4, 4]]
+    assert [one.sweep.number for one in ended] == [0, 2, 4, 6]
+    for number in range(8, 12):
+        parts.add(job(tmp_path, number))
+    assert [one.sweep.number for one in parts.advance()] == [8, 9, 10, 11]
+    assert engine.sizes == [[4, 4], [4]]
+    assert parts.running == 4
 
 
 def test_cores_and_gpus_are_shared_out(monkeypatch):

@@ -120,6 +120,7 @@ class Parts:
     def __init__(self, options: ExecutorSpec, report: Callable[[str], None] = lambda text: None) -> None:
         self.options, self.report, self.note = options, report, ""
         self.engine: Engine | None = None  # opened for the first job that can be trained
+        self.points: list[Job] = []  # of a search, which wait to be gathered into parts
         self.waiting: list[_Sent] = []
         self.futures: dict[Future[list[Trained]], _Sent] = {}
         self.wrong: list[Job] = []  # configurations that cannot be trained: their jobs say why when they are run
@@ -127,19 +128,20 @@ class Parts:
     @property
     def running(self) -> int:
         """How many jobs have not been returned by `advance`."""
-        return sum(len(sent.jobs) for sent in (*self.waiting, *self.futures.values())) + len(self.wrong)
+        sent = sum(len(sent.jobs) for sent in (*self.waiting, *self.futures.values()))
+        return sent + len(self.points) + len(self.wrong)
 
     def divided(self, groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> list[list[int]]:
         """Cohorts, as positions in `jobs`, cut into parts for the engine."""
         for job in jobs:
             if (part := self._part([job])) is not None:
                 engine = self._open(part)
-                return cut(groups, engine.n_at_once, engine.largest)
+                return cut(groups, max(engine.n_at_once - len(self.futures), 1), engine.largest)
         return list(map(list, groups))
 
     def add(self, job: Job) -> None:
-        """A part of one job."""
-        self.submit([[job]])
+        """The job trains with those of its cohort that are added before the next `advance`."""
+        self.points.append(job)
 
     def submit(self, parts: Sequence[Sequence[Job]]) -> None:
         """Has each part, jobs of one cohort, trained in one place. They begin with the next `advance`, together."""
@@ -176,7 +178,17 @@ class Parts:
             raise TrainingInterrupted([]) from None
         return ended
 
+    def _gather(self) -> None:
+        """Makes parts of the points that wait, for the places that are free."""
+        from phalanx.together import cohorts
+
+        points, self.points = self.points, []
+        groups = self.divided(cohorts(points, self.options.max_trials), points)
+        self.submit([[points[place] for place in group] for group in groups])
+
     def _send(self) -> None:
+        if self.points:
+            self._gather()
         if self.waiting:
             waiting, self.waiting = self.waiting, []
             futures = self._open(waiting[0].part).submit([sent.part for sent in waiting])
@@ -213,7 +225,7 @@ class Parts:
         """Ends the engine. Leaves what has ended, and of what has begun that it was interrupted; returns these."""
         if self.engine is not None:
             self.engine.close()
-        self.engine, self.waiting = None, []
+        self.engine, self.waiting, self.points = None, [], []
         begun = [future for future in self.futures if not future.cancelled()]
         ended = [job for future in begun for job in self._received(future, tries=1)]
         self.futures = {}
