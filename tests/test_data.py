@@ -197,6 +197,15 @@ def test_a_split_larger_than_the_data_is_refused_with_the_limit(key: str, asked:
     assert load_dataset(spec_of([0, 1] * 50, **{key: most if key == "n_train" else most - 10}))
 
 
+def test_all_splits_that_are_too_large_are_named_at_once_with_numbers_that_work() -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset(spec_of([0, 1] * 20, n_test=30, n_val=30, n_train=60))
+    lines = str(caught.value).splitlines()
+    assert [line.split()[0] for line in lines] == ["data.n_val", "data.n_train"]
+    typed = dict(line.split("; try data.")[1].split("=") for line in lines)
+    load_dataset(spec_of([0, 1] * 20, n_test=30, **{key: int(value) for key, value in typed.items()}))
+
+
 def test_a_class_that_training_never_sees_is_refused_with_its_counts() -> None:
     test = (np.zeros((5, 1)), np.array([0, 1, 2, 2, 2]))
     with pytest.raises(DataError) as caught:

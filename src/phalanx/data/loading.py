@@ -38,35 +38,52 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
 
 def _split(spec: DataSpec, raw: Raw) -> tuple[np.ndarray, np.ndarray, Any, np.ndarray]:
     """Row numbers for training and validation, and the test rows themselves."""
-    n_rows, seed = len(raw.y), spec.split_seed
+    n_test, n_val, n_train = _sizes(spec, len(raw.y), None if raw.test_y is None else len(raw.test_y))
+    seed = spec.split_seed
     if raw.test_x is None:
-        n_test = spec.n_test or max(1, n_rows // 5)
-        _enough(spec, "n_test", n_test, n_rows - 2)
         test, rest = stratified(raw.y, n_test, seed, "test")
         test_x, test_y = _rows(raw.x, test), raw.y[test]
     else:
-        rest = np.arange(n_rows)
+        rest = np.arange(len(raw.y))
         test_x, test_y = raw.test_x, raw.test_y
         if spec.n_test is not None:
-            _enough(spec, "n_test", spec.n_test, len(test_y))
-            kept, _ = stratified(test_y, spec.n_test, seed, "test")
+            kept, _ = stratified(test_y, n_test, seed, "test")
             test_x, test_y = _rows(test_x, kept), test_y[kept]
-    n_val = spec.n_val or max(1, len(rest) // 5)
-    _enough(spec, "n_val", n_val, len(rest) - 1)
     val, train = (rest[i] for i in stratified(raw.y[rest], n_val, seed, "val"))
     if spec.n_train is not None:
-        _enough(spec, "n_train", spec.n_train, len(train))
-        kept, _ = stratified(raw.y[train], spec.n_train, seed, "train")
+        kept, _ = stratified(raw.y[train], n_train, seed, "train")
         train = train[kept]
     return train, val, test_x, test_y
 
 
-def _enough(spec: DataSpec, key: str, asked: int, available: int) -> None:
-    if asked > available:
-        raise DataError(
+def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:
+    """Rows for test, validation and training; `n_official` are those of an official test split.
+
+    One `DataError` with every number that is too large.
+    """
+    faults: list[str] = []
+
+    def part(key: str, default: int, available: int) -> int:
+        asked: int = getattr(spec, key) or default
+        if asked <= available:
+            return asked
+        fits = max(available // 2, 1)
+        faults.append(
             f"data.{key} must be at most {max(available, 0)} with data={spec.name} and the other splits, "
-            f"got {asked}; try data.{key}={max(available // 2, 1)}"
+            f"got {asked}; try data.{key}={fits}"
         )
+        return fits
+
+    if n_official is None:
+        n_test = part("n_test", max(1, n_rows // 5), n_rows - 2)
+        n_rows -= n_test
+    else:
+        n_test = part("n_test", n_official, n_official)
+    n_val = part("n_val", max(1, n_rows // 5), n_rows - 1)
+    n_train = part("n_train", n_rows - n_val, n_rows - n_val)
+    if faults:
+        raise DataError("\n".join(faults))
+    return n_test, n_val, n_train
 
 
 def _learnable(spec: DataSpec, raw: Raw, train: np.ndarray, others: dict[str, np.ndarray]) -> None:
