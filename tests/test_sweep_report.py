@@ -91,6 +91,7 @@ def test_values_near_one_get_an_axis_on_which_they_differ():
     assert np.isfinite(scale_of([0.1, 1.0, 1.0, 1.0, 1.0], maximize=True).forward(1.0))
     assert scale_of([0.1 * k for k in range(1, 10)], maximize=True) == Scale()
     assert scale_of([0.001, 0.01, 0.1, 1, 100], maximize=False).kind == "log"
+    assert scale_of([0.242, 0.308], maximize=True) == Scale()  # none of the places that have a name lies between
 
 
 def test_the_front_and_what_lies_behind_it():

@@ -72,7 +72,8 @@ def _apart(places: Sequence[float], height: Callable[[float], float], least: flo
 def scale_of(values: Sequence[float], maximize: bool) -> Scale:
     """The scale that suits an objective's values, of which the large ones are the good ones or the bad ones."""
     shares = bool(values) and min(values) >= 0 and max(values) <= 1
-    if shares and maximize and _pressed(values):
+    named = shares and sum(min(values) <= place <= max(values) for place in PLACES) > 1
+    if named and maximize and _pressed(values):
         missing = min(1 - value for value in values if value < 1)
         return Scale("error", min(values), max(values), missing / 2 if max(values) == 1 else missing / 1000)
     return Scale("log") if log_suits(values) else Scale()
