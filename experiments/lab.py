@@ -1,5 +1,6 @@
 """What the studies' `measure.py` share: running a study's own command, statistics, Markdown, figures.
 
+A command runs in a process of its own that finds the libraries imported: their import takes longer than many a study.
 Axes: E epochs.
 """
 
@@ -7,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import math
+import multiprocessing
 import os
+import runpy
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,24 @@ from phalanx.runs import read_metrics
 from phalanx.statistics import summarise
 
 HERE = Path(__file__).resolve().parent
+TRAIN = str(HERE.parent / "train.py")
 STANDARD_ERRORS = 3.0  # by which a mean may differ from its reference
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(
+    ["hydra.main", "phalanx.together", "phalanx.final", "sklearn.datasets", "hydra_plugins.phalanx.sweeper",
+     "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"]
+)  # fmt: skip
+
+
+def train_command(arguments: Sequence[str], folder: Path, variables: Mapping[str, str], said: Path) -> None:
+    """`python train.py ARGUMENTS` in `folder`, its words in the file `said`; for a process of its own."""
+    os.chdir(folder)
+    os.environ.update(variables)
+    for stream in (1, 2):
+        os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
+    sys.argv = [TRAIN, *arguments]
+    runpy.run_path(TRAIN, run_name="__main__")
 
 
 @dataclass(frozen=True)
@@ -98,14 +117,14 @@ class Lab:
         return HERE / self.name
 
     def sweep(self, *overrides: str) -> list[Trial]:
-        """The trials of `python train.py -m experiment=<name> <overrides>`, as a user would run it, untracked."""
-        root = self._train("sweep", "-m", *overrides)
+        """The trials of `python train.py -m experiment=<name> <overrides>`, untracked and without plots."""
+        root = self._train("sweep", "-m", "tracking.keep=0", *overrides)
         with open(root / "trials.csv", newline="") as file:
             return [Trial(row, root / row["number"]) for row in csv.DictReader(file)]
 
     def search(self, *overrides: str) -> tuple[float, dict[int, float]]:
         """The learning rate that a search found, and the test accuracy of each fresh seed of its final."""
-        root = self._train("sweep", "-m", *overrides)
+        root = self._train("sweep", "-m", "tracking.keep=0", *overrides)
         with open(root / "final.csv", newline="") as file:
             (best,) = csv.DictReader(file)
         seeds = read_json(SweepPaths(root).final(int(best["number"])).result)["repeats"]
@@ -118,12 +137,15 @@ class Lab:
     def _train(self, kind: str, *arguments: str) -> Path:
         self.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.scratch))
-        subprocess.run(
-            [sys.executable, str(HERE.parent / "train.py"), f"experiment={self.name}", "tracking=none", *arguments,
-             f"hydra.{kind}.dir={folder}"],
-            cwd=self.scratch, check=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, "PHALANX_DATA": str(self.data_root.resolve())},
-        )  # fmt: skip
+        said = folder.with_suffix(".txt")
+        words = [f"experiment={self.name}", "tracking=none", *arguments, f"hydra.{kind}.dir={folder}"]
+        variables = {"PHALANX_DATA": str(self.data_root.resolve())}
+        child = processes.Process(target=train_command, args=(words, self.scratch, variables, said))
+        child.start()
+        child.join()
+        if child.exitcode:
+            command = " ".join(["python train.py", *words])
+            raise SystemExit(f"{command}\nended with status {child.exitcode}:\n{said.read_text()}")
         return folder
 
     def figure(self, figure: Any, name: str, alt: str) -> str:
@@ -136,7 +158,7 @@ class Lab:
         from PIL import Image
 
         with Image.open(path) as image:
-            image.convert("RGB").quantize(64).save(self.folder / f"{name}.png", optimize=True)
+            image.convert("RGB").quantize(256).save(self.folder / f"{name}.png", optimize=True)
         return f"![{alt}]({name}.png)"
 
 

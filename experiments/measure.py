@@ -20,9 +20,11 @@ from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
+import psutil
 from lab import AGREEMENT, HERE, STANDARD_ERRORS, Agreement, Finding, Lab, Measure, table
 
 README = HERE.parent / "README.md"
+WHOLE = HERE / "measured.json"  # when and how long the last run of the whole collection was
 MARKS = ("<!-- measured: begin, written by `make experiments` -->", "<!-- measured: end -->")
 
 
@@ -79,13 +81,17 @@ def overview() -> str:
     names = [name for name in studies() if (HERE / name / "measured.json").is_file()]
     draw_references(names)
     rows = [[f"[{name}](experiments/{name}/README.md)", known(name)["answer"]] for name in names]
-    seconds = sum(known(name)["seconds"] for name in names)
+    whole = json.loads(WHOLE.read_text())
     head = (
-        f"Measured {date.today()} on {machine()}, all of it by `make experiments` in {seconds / 60:.0f} minutes; "
-        "intervals are 95 % of the mean."
+        f"`make experiments` measured the whole collection in {clock(whole['seconds'])}, {whole['date']}, on "
+        f"{whole['machine']}; intervals are 95 % of the mean."
     )
     return "\n\n".join([head, "![measured accuracies beside their references](experiments/references.png)",
                         table(("study", "what came out"), rows)])  # fmt: skip
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
 def draw_references(names: list[str]) -> None:
@@ -121,6 +127,11 @@ def main() -> None:
             seconds = time.perf_counter() - start
             write(name, found, seconds)
             print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)
+    if not args.names:
+        seconds = time.time() - psutil.Process().create_time()
+        kept = {"date": str(date.today()), "machine": machine(), "seconds": round(seconds)}
+        WHOLE.write_text(json.dumps(kept, indent=1) + "\n")
+        print(f"the whole collection: {clock(seconds)}")
     between_marks(README, overview())
 
 

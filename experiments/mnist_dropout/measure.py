@@ -21,10 +21,12 @@ def measure(lab: Lab) -> Finding:
     ]
     figure = new_figure(7, 3.6)
     axes = figure.subplots()
+    epochs = range(1, len(trials[0].curves) + 1)
     for trial in trials:
-        axes.plot([row.val_accuracy for row in trial.curves], color=BLUE, alpha=0.3, linewidth=1)
-    axes.plot(mean_curve(trials, "val_accuracy"), color=BLUE, linewidth=2, label="validation")
-    axes.plot(mean_curve(trials, "train_accuracy"), "--", color=VERMILLION, linewidth=2, label="training, with dropout")
+        axes.plot(epochs, [row.val_accuracy for row in trial.curves], color=BLUE, alpha=0.3, linewidth=1)
+    looks = (("val", BLUE, "-", "validation"), ("train", VERMILLION, "--", "training, with dropout"))
+    for split, colour, line, label in looks:
+        axes.plot(epochs, mean_curve(trials, f"{split}_accuracy"), line, color=colour, linewidth=2, label=label)
     axes.set_ylim(0.8, 1.0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")

@@ -108,4 +108,6 @@ def draw(errors: dict[int, float], seconds: dict[int | None, float]) -> object:
         axes.set_xscale("log")
         axes.grid(alpha=0.3)
     left.set_yscale("log")
+    left.set_yticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
+    left.yaxis.set_minor_formatter("")
     return figure

@@ -7,8 +7,9 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from lab import Finding, Lab, Trial, by, interval, spread, table, values
+from lab import Finding, Lab, Trial, by, interval, mean_curve, spread, table, values
 
+from phalanx.report.style import BLUE, TICK, VERMILLION, label_axes, new_figure
 from phalanx.sentences import sentence
 from phalanx.statistics import compare
 
@@ -32,6 +33,7 @@ def measure(lab: Lab) -> Finding:
         wrong, right = (groups[key] for key in (("softmax", "identity"), ("logits", "relu")))
         both, neither = (interval(values(group, "test_accuracy")) for group in (wrong, right))
         answers.append(f"{data}: test accuracy {both} with both mistakes, {neither} without")
+    parts.append(lab.figure(draw(found), "loss", "training loss by epoch of the four ways on both tables"))
     parts.append(
         "Cross-entropy on softmax cannot fall below −log(e / (e + C − 1)): "
         f"{lowest(3):.3f} for 3 classes, {lowest(5):.3f} for 5."
@@ -45,14 +47,34 @@ def cells(trials: list[Trial]) -> list[str]:
 
 def differences(groups: dict[tuple[str, ...], list[Trial]]) -> str:
     """Each way against the right one, by seed."""
-    names = {key: f"{OUTPUTS[key[0]]}, {ACTIVATIONS[key[1]]}" for key in groups}
+    names = {key: way(*key) for key in groups}
     seeds = {names[key]: dict(enumerate(values(group, "test_accuracy"))) for key, group in groups.items()}
     found = compare(seeds, "maximize", baseline=names["logits", "relu"])
     return "\n".join(f"- {sentence(difference)}" for difference in found)
 
 
+def way(output: str, activation: str) -> str:
+    return f"{OUTPUTS[output]}, " + ("no activation" if activation == "identity" else ACTIVATIONS[activation])
+
+
 def lowest(n_classes: int) -> float:
     return -math.log(math.e / (math.e + n_classes - 1))
+
+
+def draw(found: dict[str, list[Trial]]) -> object:
+    figure = new_figure(10, 3.8)
+    for axes, (data, trials), n_classes in zip(figure.subplots(1, 2), found.items(), (3, 5), strict=True):
+        for (output, kind), group in by(trials, "loss.output", "model.activation").items():
+            curve, colour = mean_curve(group, "train_loss"), {"softmax": VERMILLION, "logits": BLUE}[output]
+            line = {"identity": "--", "relu": "-"}[kind]
+            axes.plot(range(1, len(curve) + 1), curve, line, color=colour, label=way(output, kind))
+        axes.axhline(lowest(n_classes), color="black", linestyle=":", label="the least of a doubled softmax")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        label_axes(axes, data, "epoch", "training loss, mean of ten seeds")
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=TICK, frameon=False)
+    return figure
 
 
 def epochs(trials: list[Trial]) -> str:

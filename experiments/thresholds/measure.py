@@ -10,7 +10,7 @@ TITLES = {"True": "zeroed before each step", "False": "never zeroed"}
 
 
 def measure(lab: Lab) -> Finding:
-    trials = {key: found for (key,), found in by(lab.sweep("tracking.keep=0"), "trainer.zero_grad").items()}
+    trials = {key: found for (key,), found in by(lab.sweep(), "trainer.zero_grad").items()}
     rows = [
         [TITLES[key], *(spread(values(found, name)) for name in ("train_accuracy", "test_accuracy", "test_loss"))]
         for key, found in trials.items()
