@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from phalanx import LOSSES, TrainerSpec, TrialSpec
 from phalanx.model_file import load_model, save_model, saved_logits
+from phalanx.report.predicted import predict_split
 from phalanx.training import train_trial
 
 FORMS = [(name, output) for name, cls in LOSSES.items() for output in cls.outputs]
@@ -68,6 +69,7 @@ def test_the_saved_network_of_one_vs_all_answers_with_its_sigmoids(tmp_path):
         sigmoid_NC = torch.sigmoid(logits_NC)
         wanted_NC = sigmoid_NC / sigmoid_NC.sum(-1, keepdim=True) if name == "one_vs_all" else logits_NC.softmax(-1)
         torch.testing.assert_close(torch.from_numpy(saved.predict(x_ND.numpy())), wanted_NC)
+        torch.testing.assert_close(torch.from_numpy(predict_split(spec, data, result).p_NC), wanted_NC)  # the plots'
         p_true_N = wanted_NC.gather(1, data.test.y_N[:, None])
         assert result.metrics.test_likelihood == pytest.approx(p_true_N.log().mean().exp().item(), rel=1e-5)
 

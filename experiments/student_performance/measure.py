@@ -82,7 +82,7 @@ def epochs(trials: list[Trial]) -> str:
     first = [next((row.epoch for row in t.curves if row.train_accuracy >= ENOUGH), None) for t in trials]
     reached = [epoch for epoch in first if epoch is not None]
     never = len(first) - len(reached)
-    return (f"{statistics.median(reached):.0f}" if reached else "") + (f" ({never} never)" if never else "")
+    return ((f"{statistics.median(reached):.0f} " if reached else "") + (f"({never} never)" if never else "")).strip()
 
 
 def write_students(path: Path) -> Path:
