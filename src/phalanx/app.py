@@ -18,11 +18,20 @@ from typing import Any
 from rich.console import Console
 
 from phalanx import verdict
+from phalanx.checkpoint import Checkpoints
 from phalanx.config import Settings, read_yaml, resolved_yaml, settings, trial_spec
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
 from phalanx.device import resolve
-from phalanx.errors import Failure, PhalanxError, RequestError, Superseded, TrainingInterrupted, failure_of
+from phalanx.errors import (
+    CheckpointError,
+    Failure,
+    PhalanxError,
+    RequestError,
+    Superseded,
+    TrainingInterrupted,
+    failure_of,
+)
 from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Deadline, Observer
@@ -79,19 +88,22 @@ def run(
             follow = tracker(asked.tracking, folder)
         specs = with_seeds(asked.trial, sweep)
         known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
+        keeper = None if trained else checkpoints(asked, folder, sweep, fence)
         write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
         device = resolve(asked.trial.device)
         dataset = dataset_of(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest, data=described(asked.trial.data, dataset))
+        if keeper is not None:
+            keeper.begin(dataset.digest)
         follow.start()
         live = functools.partial(Live, paths, asked.tracking.live, fence)
         if trained is not None:
             results, interrupt = _taken(trained)
         else:
-            results, interrupt = _train(specs, dataset, sweep, console, find_trial, live)
+            results, interrupt = _train(specs, dataset, sweep, console, find_trial, live, keeper)
         fence.check()
         result, content = _write(paths, asked, specs, dataset, results, sweep)
-    except Superseded:
+    except (Superseded, CheckpointError):  # nothing that is there is touched
         raise
     except (Exception, KeyboardInterrupt) as error:
         fence.check()
@@ -106,6 +118,8 @@ def run(
             write_example(paths, asked.trial.data)
     _track(follow, paths, content)
     if interrupt is not None:
+        if sweep is None and paths.checkpoint.is_file():
+            console.print(f"go on: python train.py resume={relative(folder)}", highlight=False, soft_wrap=True)
         raise interrupt
     if sweep is None:
         summary(console, result, relative(paths.root))
@@ -141,24 +155,35 @@ def _taken(trained: Trained) -> tuple[Sequence[TrialResult], TrainingInterrupted
 
 def _train(
     specs: Sequence[TrialSpec], dataset: Dataset, sweep: Sweep | None, console: Console, find_trial: FindTrial,
-    live: Callable[[Observer], Live],
+    live: Callable[[Observer], Live], keeper: Checkpoints,
 ) -> tuple[list[TrialResult], TrainingInterrupted | None]:  # fmt: skip
     """The result of each seed, and what interrupted the training, if anything did."""
     log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
     try:
         if sweep is not None:
-            watcher = live(_watcher(specs[0], sweep, find_trial))
-            return train_cohort(specs, dataset, watcher, test=sweep.reads_test), None
-        console.print(_opening(specs[0], dataset), highlight=False, soft_wrap=True)
+            watcher = live(_watcher(specs[0], sweep, find_trial, keeper.seconds_before))
+            watcher.goes_on(dict(enumerate(keeper.states)))
+            return train_cohort(specs, dataset, watcher, test=sweep.reads_test, keeper=keeper), None
+        console.print(_opening(specs[0], dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
         with RunProgress(console) as progress:
-            return train_cohort(specs, dataset, live(progress)), None
+            watcher = live(progress)
+            watcher.goes_on(dict(enumerate(keeper.states)))
+            return train_cohort(specs, dataset, watcher, keeper=keeper), None
     except TrainingInterrupted as interrupted:
         return interrupted.results, interrupted
 
 
-def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
+def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial, spent: float) -> Observer:
     watcher, limit = pruning(spec, sweep, find_trial), sweep.manifest.trial_timeout_s
-    return watcher if limit is None else Deadline(limit, watcher)
+    return watcher if limit is None else Deadline(limit, watcher, spent)
+
+
+def checkpoints(asked: Settings, folder: Path, sweep: Sweep | None, fence: Fence | None = None) -> Checkpoints:
+    """Where a job in this folder goes on, and what keeps how far it is.
+
+    Raises `CheckpointError` if there is a checkpoint of something else; a sweep, which nobody watches, sets it aside.
+    """
+    return Checkpoints(RunPaths(folder), asked.checkpoint, with_seeds(asked.trial, sweep), fence, strict=sweep is None)
 
 
 def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
@@ -180,7 +205,10 @@ def _write(
     if len(results) > 1:
         extra |= {"aggregate": aggregate, "repeats": rows(results)}
         write_text(paths.seeds, curves_csv(results))
-    return result, write_run(paths, specs[0], dataset, result, extra)
+    content = write_run(paths, specs[0], dataset, result, extra)
+    if result.status is not Status.FAILED:
+        paths.checkpoint.unlink(missing_ok=True)
+    return result, content
 
 
 def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]]:
@@ -193,13 +221,14 @@ def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]
     return found
 
 
-def _opening(spec: TrialSpec, dataset: Dataset) -> str:
+def _opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
     hidden = getattr(spec.model, "hidden", ())
     widths = "-".join(map(str, (dataset.n_features, *hidden, dataset.n_classes)))
     return (
         f"{dataset.name} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
         f"{widths} {getattr(spec.model, 'activation', '')}  {spec.loss.name}  {spec.optimizer.name} "
         f"lr={spec.optimizer.lr:g}  batch {spec.trainer.batch_size or len(dataset.train)}  seed {spec.seed}"
+        + (f"  goes on after epoch {epochs_before}" if epochs_before else "")
     )
 
 

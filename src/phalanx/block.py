@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -21,7 +21,7 @@ from phalanx.losses.stacked import StackedLoss
 from phalanx.models import ModelSpec
 from phalanx.optimizers.base import to_rows
 from phalanx.replay import FEWEST, Replay, cuda_graph
-from phalanx.result import EpochMetrics, Metrics, Objective, Status, Timing, TrialResult
+from phalanx.result import EpochMetrics, Metrics, Objective, Snapshot, Status, Timing, TrialResult
 from phalanx.spec import TrialSpec, config_digest
 from phalanx.stack import Stack
 
@@ -31,11 +31,12 @@ OnStep = Callable[[int, int], None]
 class Trace:
     """What is remembered of one trial while it trains."""
 
-    def __init__(self, spec: TrialSpec) -> None:
+    def __init__(self, spec: TrialSpec, after: Snapshot | None = None) -> None:
         self.spec = spec
-        self.history: list[EpochMetrics] = []
-        self.best: EpochMetrics | None = None
-        self.status, self.error, self.seconds, self.started = Status.COMPLETED, None, 0.0, time.time()
+        self.history = list(after.history) if after else []
+        self.best = self.history[after.best_epoch - 1] if after and after.best_epoch else None
+        self.seconds, self.started = sum(row.seconds for row in self.history), time.time()
+        self.status, self.error = Status.COMPLETED, None
 
     def improved(self, row: EpochMetrics) -> bool:
         """Whether `row` beats the best epoch in the objective, or equals it at a lower validation loss."""
@@ -71,11 +72,19 @@ class Block:
         """How many of its trials still train."""
         return len(self.stack.rows)
 
-    def join(self, specs: Sequence[TrialSpec], positions: Sequence[int]) -> None:
-        """Adds trials, which begin with the next epoch."""
-        self.replay = None
-        self.stack.join(specs, positions)
-        self.traces |= {position: Trace(spec) for position, spec in zip(positions, specs, strict=True)}
+    def join(
+        self, specs: Sequence[TrialSpec], positions: Sequence[int], after: Mapping[int, Snapshot] | None = None
+    ) -> None:
+        """Adds trials, which begin, or go on `after` their snapshots, with the next epoch."""
+        self.replay, after = None, after or {}
+        self.stack.join(specs, positions, after)
+        self.traces |= {p: Trace(spec, after.get(p)) for p, spec in zip(positions, specs, strict=True)}
+
+    def snapshot(self, position: int) -> Snapshot:
+        """How far a trial is, between two epochs."""
+        trace = self.traces[position]
+        best = trace.best.epoch if trace.best else None
+        return Snapshot(tuple(trace.history), best, self.stack.of_trial(position))
 
     def train_epoch(self, on_step: OnStep) -> dict[int, EpochMetrics]:
         """Trains each trial by one epoch and validates it; what each reached, by position."""

@@ -22,7 +22,7 @@ from phalanx.models import ModelSpec
 from phalanx.observer import Observer
 from phalanx.plan import FLOPS_PER_S, Cost, block_size, free_bytes, share, workers
 from phalanx.probe import Way, fastest, ways
-from phalanx.result import EpochMetrics, TrialResult
+from phalanx.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.spec import TrialSpec, static_key
 
 PROBE_FROM_S = 20.0  # estimated training time from which a probe is made
@@ -67,25 +67,39 @@ class Cohort:
         self.dataset, self.observer, self.test = dataset.to(self.device), observer or Observer(), test
         self.blocks: list[Block] = []
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
+        self.after: dict[int, Snapshot] = {}  # where those of them go on that were on their way before
+        self.over: dict[int, TrialResult] = {}  # trials that had ended before
         self.n_joined, self.name = 0, uuid.uuid4().hex[:8]
 
     @property
     def running(self) -> int:
         """How many trials still train."""
-        return sum(block.running for block in self.blocks) + len(self.joining)
+        return sum(block.running for block in self.blocks) + len(self.joining) + len(self.over)
 
     @property
     def steps_per_epoch(self) -> int:
         """Updates of each trial in one pass over the training split."""
         return self._block().stack.steps_per_epoch
 
-    def join(self, specs: Sequence[TrialSpec]) -> list[int]:
-        """Adds trials, which begin with the next epoch; returns their positions."""
+    def join(self, specs: Sequence[TrialSpec], states: Sequence[State] = ()) -> list[int]:
+        """Adds trials, which begin with the next epoch; returns their positions.
+
+        With their `states` of an earlier training they go on from there, whoever they trained with; the result of one
+        that had ended is given back after the next epoch.
+        """
         check_static([self.like, *specs])
         positions = list(range(self.n_joined, self.n_joined + len(specs)))
-        self.joining |= dict(zip(positions, specs, strict=True))
+        known = dict(zip(positions, states, strict=False))
+        self.over |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}
+        self.after |= {p: state for p, state in known.items() if isinstance(state, Snapshot)}
+        self.joining |= {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.over}
         self.n_joined += len(specs)
         return positions
+
+    def snapshot(self, position: int) -> Snapshot | None:
+        """How far a trial is that has not ended; None if it has not begun. Between two epochs only."""
+        blocks = [block for block in self.blocks if position in block.traces]
+        return blocks[0].snapshot(position) if blocks else self.after.get(position)
 
     def epoch(self) -> dict[int, TrialResult]:
         """Trains each trial by one epoch; returns the results of those that ended with it, by position."""
@@ -107,7 +121,8 @@ class Cohort:
 
     def _results(self, ended: Sequence[dict[int, TrialResult]]) -> dict[int, TrialResult]:
         self.blocks = [block for block in self.blocks if block.running]
-        return {position: result for results in ended for position, result in results.items()}
+        over, self.over = self.over, {}
+        return over | {position: result for results in ended for position, result in results.items()}
 
     def _block(self, model: ModelSpec | None = None) -> Block:
         return Block(self.like, self.dataset, self.device, test=self.test, model=model, cohort=self.name)
@@ -176,7 +191,9 @@ class Cohort:
 
     def _settle(self, block: Block, members: Collection[tuple[int, TrialSpec]]) -> None:
         if members:
-            block.join([spec for _, spec in members], [position for position, _ in members])
+            positions = [position for position, _ in members]
+            after = {p: self.after.pop(p) for p in positions if p in self.after}
+            block.join([spec for _, spec in members], positions, after)
 
     def _train(self) -> dict[int, EpochMetrics]:
         """One epoch of every block, `workers.count` of them at a time."""

@@ -20,6 +20,7 @@ from phalanx.errors import Fault, RequestError, RunFolderError, SpecError
 from phalanx.fields import Spec, build
 
 if TYPE_CHECKING:
+    from phalanx.checkpoint import CheckpointSpec
     from phalanx.spec import TrialSpec
     from phalanx.tracking import TrackingSpec
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SHORTHANDS = {"model": ("width",), "loss": ("default_lr",)}
 SEARCH = "search"  # the key under which an option says what it brings to a search
 TOP_LEVEL = ("objective", "seed")
+ASIDE = ("tracking", "checkpoint")  # groups that say nothing of the trial itself
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Settings:
 
     trial: TrialSpec
     tracking: TrackingSpec
-    objectives: tuple[str, ...] = ()  # the trial's own first; a search may have further ones
+    checkpoint: CheckpointSpec
+    objectives: tuple[str, ...]  # the trial's own first; a search may have further ones
 
 
 def register_resolvers() -> None:
@@ -59,16 +62,20 @@ def _sweep_name(study_name: Any) -> str:
 
 def settings(cfg: DictConfig) -> Settings:
     """The specs described by a composed config. Raises one `SpecError` with every fault of it."""
+    from phalanx.checkpoint import CheckpointSpec
     from phalanx.tracking import TrackingSpec
 
     values = plain(cfg)
     faults: list[Fault | str] = []
-    tracking = build(TrackingSpec, _group("tracking", values.pop("tracking", {}), faults), faults)
+    tracking, checkpoint = (
+        build(cls, _group(cls.group, values.pop(cls.group, {}), faults), faults)
+        for cls in (TrackingSpec, CheckpointSpec)
+    )
     asked = objectives_of(values)
     trial = _trial(values, faults)
     if faults or trial is None:
         raise SpecError(faults)
-    return Settings(trial, tracking, asked)
+    return Settings(trial, tracking, checkpoint, asked)
 
 
 def tracking_spec(cfg: DictConfig) -> TrackingSpec:
@@ -88,9 +95,10 @@ def tracking_of(file: Path) -> TrackingSpec:
 
 
 def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
-    """The trial described by a composed config or plain nested values, tracking left aside."""
+    """The trial described by a composed config or plain nested values; how it is watched is left aside."""
     values = plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg)
-    values.pop("tracking", None)
+    for group in ASIDE:
+        values.pop(group, None)
     faults: list[Fault | str] = []
     trial = _trial(values, faults)
     if faults or trial is None:
@@ -225,7 +233,7 @@ def flat_values(values: Mapping[str, Any]) -> dict[str, Any]:
     for group, value in values.items():
         if not isinstance(value, Mapping):
             found[group] = value
-        elif group not in ("tracking", "hydra"):
+        elif group not in (*ASIDE, "hydra"):
             skipped = (SEARCH, *SHORTHANDS.get(group, ()))
             found |= {f"{group}.{key}": inner for key, inner in value.items() if key not in skipped}
     return found

@@ -68,6 +68,10 @@ class RunFolderError(RequestError):
     """A folder that should hold a finished run does not."""
 
 
+class CheckpointError(RunFolderError):
+    """A checkpoint is damaged, or of another training than the one that should go on from it."""
+
+
 class StudyFailed(PhalanxError):
     """A search ended without a single value."""
 

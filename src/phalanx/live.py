@@ -12,7 +12,7 @@ from phalanx.manifest import Fence
 from phalanx.observer import Observer
 from phalanx.paths import RunPaths, write_text
 from phalanx.repeats import mean_history
-from phalanx.result import EpochMetrics, TrialResult
+from phalanx.result import EpochMetrics, State, TrialResult
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ class Live(Observer):
         self.paths, self.seconds, self.fence, self.inner = paths, seconds, fence, inner
         self.rows: dict[int, list[EpochMetrics]] = {}
         self.due = time.monotonic() + (seconds or 0.0)
+
+    def goes_on(self, states: Mapping[int, State]) -> None:
+        """What trials had reached before, by position, comes first."""
+        self.rows |= {position: list(state.history) for position, state in states.items() if state}
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
         self.inner.on_start(n_trials, n_epochs, steps_per_epoch)

@@ -78,8 +78,6 @@ def _stacked(
 
 def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
     """Writes the kept weights of `result` to `path`, whole or not at all. Without weights nothing is written."""
-    from safetensors.torch import save
-
     if result.weights is None:
         return
     about = {
@@ -96,9 +94,16 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         "config_digest": result.config_digest,
         "data_digest": result.data_digest,
     }
+    write_tensors(path, result.weights, about)
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: Mapping[str, Any]) -> None:
+    """Writes tensors, and JSON that describes them, to `path`, whole or not at all."""
+    from safetensors.torch import save
+
     with replacing(path) as temporary:
         # Not `save_file`, which hides a full disk behind an exception of its own.
-        temporary.write_bytes(save(result.weights, metadata={KEY: json.dumps(about)}))
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
 
 
 def load_model(path: Path | str) -> SavedModel:
@@ -108,7 +113,7 @@ def load_model(path: Path | str) -> SavedModel:
     if not file.is_file():
         why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
         raise RunFolderError(f"{file} does not exist: {why}")
-    about, weights = _read(file)
+    about, weights = read_tensors(file)
     if about.get("format") != FORMAT:
         raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
     try:
@@ -148,10 +153,11 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The tensors of a model file alone. Raises `RunFolderError` if it is damaged."""
-    return _read(file)[1]
+    return read_tensors(file)[1]
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_tensors(file: Path, what: str = "a model") -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What `write_tensors` wrote. Raises `RunFolderError` if it is damaged, calling it `what`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -159,4 +165,4 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             about = dict(json.loads((stored.metadata() or {})[KEY]))
             return about, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{file} is not a model written by Phalanx, or is damaged: {error}") from error
+        raise RunFolderError(f"{file} is not {what} written by Phalanx, or is damaged: {error}") from error

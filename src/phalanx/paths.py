@@ -50,6 +50,11 @@ class RunPaths:
         return self.root / ".attempt.json"
 
     @property
+    def checkpoint(self) -> Path:
+        """How far the training is, for a later process to go on from; gone when it has ended."""
+        return self.root / "checkpoint.safetensors"
+
+    @property
     def plots(self) -> Path:
         return self.root / "plots"
 

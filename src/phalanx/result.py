@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,18 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A trial between two epochs: with its spec and its data, all that the rest of its training depends on.
+
+    Random numbers and scheduled rates follow from the seed and the number of epochs, so there are no generators here.
+    """
+
+    history: tuple[EpochMetrics, ...]
+    best_epoch: int | None
+    tensors: dict[str, Tensor]  # its row of the weights, of those to save, and of the optimizer's state; on the CPU
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """Everything about one trained trial. `weights` are the saved ones, in the layout of `torch.nn.Linear`."""
 
@@ -96,3 +109,22 @@ class TrialResult:
         plain["objective"], plain["metrics"] = asdict(self.objective), asdict(self.metrics)
         plain["timing"] = self.timing and asdict(self.timing)
         return plain
+
+    @classmethod
+    def from_json(
+        cls, stored: Mapping[str, Any], history: Sequence[EpochMetrics], weights: dict[str, Tensor] | None
+    ) -> TrialResult:
+        """What `to_json` gave, and more keys beside. Raises `KeyError`, `TypeError` or `ValueError` if it did not."""
+        known = {f.name for f in fields(cls)}
+        parts = {
+            "status": Status(stored["status"]),
+            "objective": Objective(**stored["objective"]),
+            "metrics": Metrics(**stored["metrics"]),
+            "timing": Timing(**timing) if (timing := stored.get("timing")) else None,
+            "history": tuple(history),
+            "weights": weights,
+        }
+        return cls(**{**{key: value for key, value in stored.items() if key in known}, **parts})
+
+
+State = Snapshot | TrialResult | None  # of a trial: on its way, ended, or not begun

@@ -22,7 +22,7 @@ from phalanx.data.base import DataSpec
 from phalanx.errors import RunFolderError
 from phalanx.model_file import read_weights, save_model
 from phalanx.paths import RunPaths, read_json, write_json, write_text
-from phalanx.result import EpochMetrics, Metrics, Objective, Status, Timing, TrialResult
+from phalanx.result import EpochMetrics, Metrics, Status, TrialResult
 from phalanx.spec import TrialSpec
 
 PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
@@ -79,19 +79,9 @@ def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
 def read_run(paths: RunPaths) -> TrialResult:
     """The result in a run folder, with history, and with weights where they were kept."""
     stored = read_json(paths.check().result)
-    known = {f.name for f in fields(TrialResult)}
     try:
-        return TrialResult(
-            **{
-                **{key: value for key, value in stored.items() if key in known},
-                "status": Status(stored["status"]),
-                "objective": Objective(**stored["objective"]),
-                "metrics": Metrics(**stored["metrics"]),
-                "timing": Timing(**timing) if (timing := stored.get("timing")) else None,
-                "history": read_metrics(paths),
-                "weights": read_weights(paths.model) if paths.model.is_file() else None,
-            }
-        )
+        weights = read_weights(paths.model) if paths.model.is_file() else None
+        return TrialResult.from_json(stored, read_metrics(paths), weights)
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {error}") from error
 

@@ -6,7 +6,7 @@ Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from phalanx.fields import stacked_values
 from phalanx.losses.stacked import StackedLoss
 from phalanx.models import Dropout, ModelSpec, SomeClasses
 from phalanx.optimizers.base import clip
+from phalanx.result import Snapshot
 from phalanx.schedules.stacked import StackedSchedule
 from phalanx.seeding import dropout_keys, permutations
 from phalanx.spec import TrialSpec
@@ -44,17 +45,25 @@ class Stack:
         self.kept_TP = self.params_TP.clone()  # the weights to save
         self.state: dict[str, Tensor] = {}
 
-    def join(self, specs: Sequence[TrialSpec], rows: Sequence[int]) -> None:
-        """Adds trials before their first epoch; `rows` are their positions in the cohort."""
+    def join(
+        self, specs: Sequence[TrialSpec], rows: Sequence[int], after: Mapping[int, Snapshot] | None = None
+    ) -> None:
+        """Adds trials; `rows` are their positions in the cohort. They begin, or go on `after` their snapshots."""
+        after = after or {}
         fresh_TP = self._initial(specs).to(self.device)
         self.params_TP = torch.cat([self.params_TP, fresh_TP])
         self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
         self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
-        self.epochs_done = [*self.epochs_done, *[0] * len(specs)]
+        self.epochs_done += [len(after[row].history) if row in after else 0 for row in rows]
         for name, known in self.state.items():
             self.state[name] = torch.cat([known, known.new_zeros(len(specs), *known.shape[1:])])
         # The deepest first, which is what the model wants.
         self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.depth))
+        for row, snapshot in after.items():
+            place = self.rows.index(row)
+            for name, held in self._held().items():
+                if name in snapshot.tensors:  # a stack keeps no state that is zero for all
+                    held[place, self._places(self.specs[place])] = snapshot.tensors[name].to(self.device)
 
     def leave(self, keep: list[int]) -> None:
         """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
@@ -76,19 +85,31 @@ class Stack:
         flat_TP = torch.zeros(len(specs), self.layout.size)
         for place, spec in enumerate(specs):
             own = spec.model.init(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
-            if len(own) == self.layout.size:
-                flat_TP[place] = own
-            else:
-                flat_TP[place, self._places(spec)] = own
+            flat_TP[place, self._places(spec)] = own
         return flat_TP
 
-    def _places(self, spec: TrialSpec) -> Tensor:
+    def _places(self, spec: TrialSpec) -> Tensor | slice:
+        """Where a trial's own numbers stand in its row."""
+        if spec.model.layout(self.n_features, self.n_classes).size == self.layout.size:
+            return slice(None)
         return self.model.embedded(spec.model, self.n_features, self.n_classes)
+
+    def _own(self, spec: TrialSpec, row_P: Tensor) -> Tensor:
+        """A copy of a trial's own numbers on the CPU, from its row."""
+        return row_P.to("cpu", copy=True)[self._places(spec)]
+
+    def _held(self) -> dict[str, Tensor]:
+        return {"params_TP": self.params_TP, "kept_TP": self.kept_TP, **self.state}
+
+    def of_trial(self, row: int) -> dict[str, Tensor]:
+        """One trial's own numbers (P,) on the CPU that its next step or its end depends on, by their names here."""
+        place = self.rows.index(row)
+        return {name: self._own(self.specs[place], held[place]) for name, held in self._held().items()}
 
     def weights(self, spec: TrialSpec, flat_P: Tensor) -> dict[str, Tensor]:
         """One trial's own tensors on the CPU, from its row."""
         layout = spec.model.layout(self.n_features, self.n_classes)
-        own_P = flat_P.cpu().clone() if layout.size == self.layout.size else flat_P.cpu()[self._places(spec)]
+        own_P = self._own(spec, flat_P)
         return dict(zip(layout.names, (view[0] for view in layout.views(own_P[None])), strict=True))
 
     def _describe(self) -> None:

@@ -5,6 +5,7 @@ A trial's numbers do not depend on the others, so a job writes the same files wh
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phalanx.app import Trained, dataset_of, pruning, ready, with_seeds
+from phalanx.app import Trained, checkpoints, dataset_of, pruning, ready, with_seeds
+from phalanx.checkpoint import Checkpoints
 from phalanx.cohort import Cohort
 from phalanx.config import Settings, settings
 from phalanx.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
+from phalanx.interrupts import EpochEnd
 from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
 from phalanx.paths import RunPaths
-from phalanx.result import EpochMetrics, TrialResult
+from phalanx.result import EpochMetrics, State, TrialResult
 from phalanx.spec import TrialSpec, static_key
 
 log = logging.getLogger(__name__)
@@ -153,6 +156,7 @@ class _Member:
 
     job: Job
     pruning: Observer
+    keeper: Checkpoints
     positions: list[int] = field(default_factory=list)
     results: dict[int, TrialResult] = field(default_factory=dict)
     seconds: float = 0.0
@@ -162,6 +166,10 @@ class _Member:
         found = tuple(self.results[position] for position in self.positions)
         ready[self.job.folder] = Trained(found, interrupt, self.late, note, self.job.fence)
         return self.job
+
+    def states(self, cohort: Cohort) -> list[State]:
+        """How far each seed is, between two epochs."""
+        return [self.results.get(position) or cohort.snapshot(position) for position in self.positions]
 
     def too_long(self, rows: Mapping[int, EpochMetrics]) -> bool:
         """A trial's time in a cohort is its share of the cohort's."""
@@ -179,22 +187,30 @@ class _Group(Observer):
 
     def __init__(self, job: Job, stream: Stream) -> None:
         self.stream, self.largest, like = stream, 0, job.trial
+        self.end, self.between = EpochEnd(), True  # whether all trials are between two epochs
         self.cohort = Cohort(like, dataset_of(like.data), self, test=job.sweep.reads_test)
         self.members: list[_Member] = []
         self.of: dict[int, _Member] = {}  # by position in the cohort
 
     def join(self, job: Job) -> None:
         watcher = pruning(job.trial, job.sweep, job.find_trial)
-        member = _Member(job, Live(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher))
+        specs, keeper = with_seeds(job.trial, job.sweep), checkpoints(job.asked, job.folder, job.sweep, job.fence)
+        keeper.begin(self.cohort.dataset.digest)
+        live = Live(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher)
+        member = _Member(job, live, keeper, seconds=keeper.seconds_before)
         self.members.append(member)
-        member.positions = self.cohort.join(with_seeds(job.trial, job.sweep))
+        member.positions = self.cohort.join(specs, keeper.states)
+        live.goes_on(dict(zip(member.positions, keeper.states, strict=False)))
         self.of |= dict.fromkeys(member.positions, member)
         self.largest = max(self.largest, self.cohort.running)
 
     def epoch(self) -> list[Job]:
         """One epoch of all; returns the jobs that ended with it."""
         try:
-            found = self.cohort.epoch()
+            with self.end.awaited(any(member.keeper.keeps for member in self.members)):
+                self.between = False
+                found = self.cohort.epoch()
+                self.between = True
         except KeyboardInterrupt:
             self.abandon()
             self.stream.abandon()
@@ -206,9 +222,18 @@ class _Group(Observer):
         ended = [member for member in self.members if len(member.results) == len(member.positions)]
         self.members = [member for member in self.members if member not in ended]
         note = f"trained in a cohort of {self.largest}" + (f"; {self.stream.note}" if self.stream.note else "")
-        return [member.leave_result(note) for member in ended]
+        jobs = [member.leave_result(note) for member in ended]
+        for member in self.members:
+            member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
+        if self.end.asked:
+            self.abandon()
+            self.stream.abandon()
+            raise TrainingInterrupted([])
+        return jobs
 
     def abandon(self) -> list[Job]:
+        for member in self.members if self.between else ():
+            member.keeper.write(functools.partial(member.states, self.cohort))
         for position, result in self.cohort.abandon().items():
             self.of.pop(position).results[position] = result
         members, self.members = self.members, []

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from phalanx.cohort import Cohort
 from phalanx.data import Dataset
 from phalanx.errors import TrainingInterrupted
-from phalanx.observer import Observer
-from phalanx.result import TrialResult
+from phalanx.interrupts import EpochEnd
+from phalanx.observer import Keeper, Observer
+from phalanx.result import State, TrialResult
 from phalanx.spec import TrialSpec
 
 
@@ -20,25 +21,37 @@ def train_trial(
 
 
 def train_cohort(
-    specs: Sequence[TrialSpec], dataset: Dataset, observer: Observer | None = None, *, test: bool = True
-) -> list[TrialResult]:
+    specs: Sequence[TrialSpec], dataset: Dataset, observer: Observer | None = None, *, test: bool = True,
+    keeper: Keeper | None = None,
+) -> list[TrialResult]:  # fmt: skip
     """Trains all `specs` together and returns their results in the same order.
 
-    A trial's numbers do not depend on the others. `test=False` leaves the test split unread. Raises `RequestError`
-    if the specs differ in a static field, and `TrainingInterrupted` (with all results so far) on Ctrl-C.
+    A trial's numbers do not depend on the others. `test=False` leaves the test split unread. A `keeper` says where
+    trials go on that were on their way before, and keeps how far they are. Raises `RequestError` if the specs differ
+    in a static field, and `TrainingInterrupted` (with all results so far) on Ctrl-C.
     """
     if not specs:
         return []
+    keeper, end = keeper or Keeper(), EpochEnd()
     cohort = Cohort(specs[0], dataset, observer, test=test)
-    cohort.join(specs)
+    positions = cohort.join(specs, keeper.states)
     found: dict[int, TrialResult] = {}
+
+    def states() -> list[State]:
+        return [found.get(position) or cohort.snapshot(position) for position in positions]
+
     cohort.observer.on_start(len(specs), max(s.trainer.epochs for s in specs), cohort.steps_per_epoch)
     try:
         while cohort.running:
-            found.update(cohort.epoch())
+            with end.awaited(keeper.keeps):
+                found.update(cohort.epoch())
+            keeper.epoch_ended(states)
+            if end.asked:
+                keeper.write(states)
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         found.update(cohort.abandon())
-        raise TrainingInterrupted([found[position] for position in range(len(specs))]) from None
-    for position in range(len(specs)):
+        raise TrainingInterrupted([found[position] for position in positions]) from None
+    for position in positions:
         cohort.observer.on_end(position, found[position])
-    return [found[position] for position in range(len(specs))]
+    return [found[position] for position in positions]

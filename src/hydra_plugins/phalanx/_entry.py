@@ -87,6 +87,10 @@ def main(app: Callable[[], Any]) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         refuse_in_arguments(sys.argv[1:])
+        if any(argument.startswith("resume=") for argument in sys.argv[1:]):
+            from hydra_plugins.phalanx._resume import resumed
+
+            sys.argv[1:] = resumed(sys.argv[1:], app)
         if any(argument.startswith("from_run=") for argument in sys.argv[1:]):
             from hydra_plugins.phalanx._from_run import expanded
 

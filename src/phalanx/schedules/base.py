@@ -22,6 +22,7 @@ class ScheduleSpec(Spec):
 
     group: ClassVar[str] = "schedule"
     mixes: ClassVar[bool] = True
+    spans: ClassVar[bool] = True  # whether the rate at a step depends on how many will follow
     warmup_epochs: float = stacked(0.0, low=0, advice="1")  # the rate first climbs linearly for so many epochs
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:

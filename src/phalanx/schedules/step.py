@@ -16,6 +16,7 @@ class Step(ScheduleSpec):
     """gamma to the power of (whole periods passed)."""
 
     name: ClassVar[str] = "step"
+    spans: ClassVar[bool] = False
     every_epochs: int = stacked(10, low=1)
     gamma: float = stacked(0.1, low=0, low_open=True, high=1)
 

@@ -1,0 +1,83 @@
+"""`resume=<run>`: goes on with a run that was interrupted or killed, in its folder and with its configuration."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra_plugins.phalanx._from_run import _key, _overrides, _typed
+from phalanx.checkpoint import read_checkpoint
+from phalanx.config import ASIDE, parse_yaml
+from phalanx.errors import RequestError, RunFolderError
+from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json
+
+KEY = "resume"
+FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
+ENDED = ("completed", "pruned", "diverged")
+
+
+def resumed(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
+    """The arguments with `resume=…` replaced by the run's configuration and folder.
+
+    Raises `RequestError` if it cannot go on. Of a run that has ended it says so, and leaves with status 0.
+    """
+    named = [a for a in arguments if a.partition("=")[0] == KEY]
+    rest = [a for a in arguments if a not in named]
+    _check_arguments(named, rest)
+    paths = _run(named[0].partition("=")[2])
+    if paths.result.is_file() and read_json(paths.result)["status"] in ENDED:
+        _tell_ended(paths)
+    if paths.checkpoint.is_file():
+        read_checkpoint(paths.checkpoint)
+    else:
+        print(f"{paths.root} has no checkpoint: the run starts from its beginning")
+    values = parse_yaml(paths.config_resolved.read_text(encoding="utf-8"))
+    taken = {_key(argument) for argument in rest}
+    conf = Path(inspect.getfile(inspect.unwrap(app))).absolute().parent / "conf"
+    aside = {f"{g}.{name}": value for g in ASIDE if g not in taken for name, value in values.get(g, {}).items()}
+    kept = [f"++{key}={_typed(value)}" for key, value in aside.items() if key not in taken]
+    return [*_overrides(values, conf, taken), *kept, f"hydra.run.dir={_typed(str(paths.root))}", *rest]
+
+
+def _check_arguments(named: Sequence[str], rest: Sequence[str]) -> None:
+    if len(named) > 1:
+        raise RequestError(f"{KEY} can be given once, got {' '.join(named)}")
+    run = named[0].partition("=")[2]
+    if any(a in ("-m", "--multirun") for a in rest):
+        raise RequestError(f"{KEY} goes on with a single run; a sweep goes on by its own command, typed again")
+    keys = [_key(a) for a in rest if not a.startswith("-")]
+    others = [key for key in keys if key.partition(".")[0] not in FREE and key not in FREE or key == "hydra.run.dir"]
+    if others:
+        raise RequestError(
+            f"{KEY} goes on with a run as it is, so {', '.join(others)} cannot be given beside it; for a run with "
+            f"changes type from_run={run}"
+        )
+
+
+def _run(given: str) -> RunPaths:
+    folder = Path(given)
+    if not given or not folder.is_dir():
+        raise RunFolderError(f"{KEY} must be the folder of a run, got {given!r}; try {KEY}=outputs/runs/<time>-<id>")
+    above = folder.absolute().parent
+    above = above.parent if above.name == FINAL else above
+    for sweep in (folder.absolute(), above):
+        if SweepPaths(sweep).manifest.is_file():
+            raise RequestError(
+                f"{KEY}={given}: a sweep goes on by its own command, typed again with the same study_name or "
+                f"hydra.sweep.dir={sweep}; its trials go on from their checkpoints"
+            )
+    if not RunPaths(folder).config_resolved.is_file():
+        raise RunFolderError(f"{KEY}={given}: there is no run's config.yaml; try {KEY}=outputs/runs/<time>-<id>")
+    return RunPaths(folder)
+
+
+def _tell_ended(paths: RunPaths) -> None:
+    stored = read_json(paths.result)
+    print(
+        f"{paths.root} has ended ({stored['status']}, {stored['epochs']} epochs), so there is nothing to go on with; "
+        f"for a longer run type from_run={paths.root} trainer.epochs=…"
+    )
+    sys.exit(0)
