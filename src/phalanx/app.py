@@ -95,6 +95,8 @@ def run(
         known.update(device=str(device), data_digest=dataset.digest, data=described(asked.trial.data, dataset))
         if keeper is not None:
             keeper.begin(dataset.digest)
+            if keeper.states and sweep is None:
+                paths.result.unlink(missing_ok=True)  # of the part before; a folder without one is being trained
         follow.start()
         live = functools.partial(Live, paths, asked.tracking.live, fence)
         if trained is not None:

@@ -83,6 +83,8 @@ class Checkpoints(Keeper):
         if self.states and self.about["data_digest"] != data_digest:
             self._refuse(CheckpointError(_message(self.paths.checkpoint, "is of a training on other data")))
         self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": data_digest, "versions": versions()}
+        for torn in self.paths.root.glob(f".{self.paths.checkpoint.name}.*"):
+            torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
         self.n_epochs = self.written = self.epochs_before
         if self.states:
             log.info("goes on after epoch %d, from %s", self.epochs_before, self.paths.checkpoint.name)
@@ -144,9 +146,7 @@ class Checkpoints(Keeper):
         first, done = self.trials[0], self.epochs_before
         if differing == ["trainer.epochs"] and len(self.trials) == 1:
             if first.schedule.spans:
-                return (
-                    f"schedule={first.schedule.name} spreads over trainer.epochs={then['trainer.epochs']}, which stay"
-                )
+                return f"schedule={first.schedule.name} was laid out over trainer.epochs={then['trainer.epochs']}"
             if first.trainer.epochs <= done:
                 return f"trainer.epochs={first.trainer.epochs}, and {done} are trained already"
             return ""

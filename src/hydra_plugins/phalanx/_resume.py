@@ -49,7 +49,8 @@ def _check_arguments(named: Sequence[str], rest: Sequence[str]) -> None:
     if any(a in ("-m", "--multirun") for a in rest):
         raise RequestError(f"{KEY} goes on with a single run; a sweep goes on by its own command, typed again")
     keys = [_key(a) for a in rest if not a.startswith("-")]
-    others = [key for key in keys if key.partition(".")[0] not in FREE and key not in FREE or key == "hydra.run.dir"]
+    free = [key for key in keys if key != "hydra.run.dir" and (key in FREE or key.partition(".")[0] in FREE)]
+    others = [key for key in keys if key not in free]
     if others:
         raise RequestError(
             f"{KEY} goes on with a run as it is, so {', '.join(others)} cannot be given beside it; for a run with "

@@ -43,6 +43,7 @@ class Logged:
     points: set[tuple[str, int]] = field(default_factory=set)  # (curve, step)
     inputs: bool = False
     late: bool = False  # whether the weights were uploaded
+    ended: bool = False
 
 
 class MlflowStore:
@@ -132,14 +133,22 @@ class MlflowStore:
             self.logged[record.key] = known
         else:
             self.adopt(record)
+            if known.ended:
+                self._reopen(known)
         self._fill(known, record, {} if fresh else tags)
         if record.status is not None:
             if record.result is not None:
                 files = content.run_files(RunPaths(record.folder), log=record.key != "")
                 upload(self.client, known, files, record.result)
             self.client.set_terminated(known.run_id, record.state, record.end_ms)
-            known.result, known.points = record.tags.get(RESULT), set()
+            known.result, known.points, known.ended = record.tags.get(RESULT), set(), True
         return known.run_id
+
+    def _reopen(self, known: Logged) -> None:
+        """A run that had ended goes on, or was trained again."""
+        known.points = self._points(self.client.get_run(known.run_id))
+        self.client.update_run(known.run_id, status="RUNNING")
+        known.result, known.ended = None, False
 
     def add_late_files(self, record: RunRecord, more: Sequence[Path] = ()) -> None:
         """Log, weights and plots of a run whose other files are there already, and `more`."""
@@ -195,16 +204,20 @@ class MlflowStore:
         return sorted(found, key=lambda run: not run.data.metrics)
 
     def _known(self, run: Any) -> Logged:
-        tags, ended = run.data.tags, run.info.status != "RUNNING"
+        tags = run.data.tags
         parent = tags.get("mlflow.parentRunId")
         known = Logged(run.info.run_id, run.info.artifact_uri, run.info.start_time, parent)
         known.params, known.inputs = set(run.data.params), bool(run.inputs and run.inputs.dataset_inputs)
-        known.result = tags.get(RESULT) if ended else None
-        if not ended:
-            curves = [name for name in run.data.metrics if name.startswith("epoch/")]
-            history = (point for name in curves for point in self.client.get_metric_history(known.run_id, name))
-            known.points = {(point.key, point.step) for point in history}
+        known.ended = run.info.status != "RUNNING"
+        known.result = tags.get(RESULT) if known.ended else None
+        known.points = set() if known.ended else self._points(run)
         return known
+
+    def _points(self, run: Any) -> set[tuple[str, int]]:
+        """What the store has of a run's curves."""
+        curves = [name for name in run.data.metrics if name.startswith("epoch/")]
+        history = (point for name in curves for point in self.client.get_metric_history(run.info.run_id, name))
+        return {(point.key, point.step) for point in history}
 
     def _create(
         self, key: str, name: str, tags: Mapping[str, str], start_ms: int | None, parent: str | None

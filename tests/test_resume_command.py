@@ -1,0 +1,238 @@
+"""Runs and sweeps that are killed go on by the commands of README.md and docs/checkpoints.md, in real processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from forked import start, train
+from test_train_command import TRAIN, environment, result_of
+
+pytestmark = pytest.mark.slow
+
+# Odd sizes, so that rows of parameters are not aligned and the last batch is not full.
+NET = [
+    "model.hidden=[33,17]", "model.dropout=0.1", "trainer.batch_size=29", "optimizer.lr=0.003", "tracking=none",
+    "schedule=cosine", "checkpoint.every_epochs=1",
+]  # fmt: skip
+RUN = [*NET, "trainer.epochs=80", "hydra.run.dir=run"]
+TIMES = ("seconds", "train_seconds", "samples_per_second", "timing", "mlflow_run_id")
+
+
+def same(one, other):
+    """Weights to the byte, curves and result to the last digit, but for times."""
+    for name in ("model.safetensors", "metrics.csv", "seeds.csv", "result.json"):
+        first, second = (_content(folder / name) for folder in (one, other))
+        assert first == second, name
+    assert not (one / "checkpoint.safetensors").exists()
+
+
+def _content(file):
+    if not file.is_file():
+        return None
+    if file.suffix == ".csv":
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file.open())]
+    if file.suffix == ".json":
+        return {key: value for key, value in json.loads(file.read_text()).items() if key not in TIMES}
+    return file.read_bytes()
+
+
+def killed_once_it_goes_on(arguments, cwd, *files, how=signal.SIGKILL):
+    """Starts a training and kills it at a moment after every one of the checkpoints was written anew."""
+    before = {file: _written(file) for file in files}
+    child = start(*arguments, cwd=cwd, out=cwd / "out")
+    while any(_written(file) == before[file] for file in files):
+        assert child.is_alive(), (cwd / "out").read_text()
+        time.sleep(0.005)
+    time.sleep(random.uniform(0, 0.15))
+    os.kill(child.pid, how)
+    child.join(60)
+    return child.exitcode
+
+
+def _written(file):
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(*RUN, cwd=folder, check=0)
+    return folder / "run"
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    assert killed_once_it_goes_on(RUN, tmp_path, run / "checkpoint.safetensors") == -signal.SIGKILL
+    assert not (run / "result.json").exists()
+    killed_once_it_goes_on(["resume=run"], tmp_path, run / "checkpoint.safetensors")
+    done = train("resume=run", cwd=tmp_path, check=0)
+    assert "goes on after epoch" in done.stdout
+    same(run, uninterrupted)
+    assert (run / "train.log").read_text().count("goes on after epoch") == 2
+    ended = train("resume=run", cwd=tmp_path, check=0)
+    assert "has ended (completed, 80 epochs)" in ended.stdout
+    same(run, uninterrupted)
+
+
+def test_the_same_command_in_the_same_folder_goes_on_too_after_an_interrupt(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    assert killed_once_it_goes_on(RUN, tmp_path, run / "checkpoint.safetensors", how=signal.SIGTERM) == 1
+    result, text = result_of(run), (tmp_path / "out").read_text()
+    assert "go on: python train.py resume=run" in text
+    assert result["failure"] == "interrupted"
+    (run / "result.json").rename(tmp_path / "before.json")
+    train(*RUN, cwd=tmp_path, check=0)
+    assert f"goes on after epoch {result['epochs']}," in (run / "train.log").read_text()
+    same(run, uninterrupted)
+
+
+def test_without_a_checkpoint_it_starts_from_its_beginning(uninterrupted, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_bytes((uninterrupted / "config.yaml").read_bytes())
+    assert "has no checkpoint" in train("resume=run", cwd=tmp_path, check=0).stdout
+    same(tmp_path / "run", uninterrupted)
+
+
+def test_a_torn_checkpoint_is_refused_and_nothing_is_touched(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    killed_once_it_goes_on(RUN, tmp_path, run / "checkpoint.safetensors", how=signal.SIGTERM)
+    file = run / "checkpoint.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-50])
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = train("resume=run", cwd=tmp_path, check=2)
+    assert "is not a checkpoint written by Phalanx, or is damaged" in done.stderr
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    file.write_bytes(whole)
+    done = train(*RUN, "optimizer.lr=0.1", cwd=tmp_path, check=2)
+    assert "is of another configuration: optimizer.lr was 0.003, now 0.1" in done.stderr
+    assert (run / "config.yaml").read_bytes() == before[run / "config.yaml"]
+    assert (run / "result.json").read_bytes() == before[run / "result.json"]
+    train("resume=run", cwd=tmp_path, check=0)
+    same(run, uninterrupted)
+
+
+GRID = [
+    "-m", *NET, "optimizer=adam", "seed=0,1", "loss=cross_entropy,mse", "optimizer.lr=0.003,0.001", "trainer.patience=9",
+    "trainer.epochs=40", "hydra.sweep.dir=grid", "tracking.keep=8",
+]  # fmt: skip
+
+
+def test_a_cohort_that_is_killed_goes_on_trial_by_trial(tmp_path):
+    """After an interrupt, then after a kill, with fewer beside each other, it ends as one that was not."""
+    (tmp_path / "whole").mkdir()
+    train(*GRID, cwd=tmp_path / "whole", check=0)
+    files = [tmp_path / "grid" / n / "checkpoint.safetensors" for n in "07"]
+    assert killed_once_it_goes_on(GRID, tmp_path, *files, how=signal.SIGTERM) == 1
+    rows = list(csv.DictReader((tmp_path / "grid" / "trials.csv").open()))
+    assert {row["failure"] for row in rows} == {"interrupted"}
+    killed_once_it_goes_on([*GRID, "hydra.launcher.max_trials=5"], tmp_path, files[0])
+    alone = train(*GRID, "hydra/launcher=basic", cwd=tmp_path, check=0)
+    assert "8/8 trials, 0 failed" in alone.stdout
+    for n in "01234567":
+        same(tmp_path / "grid" / n, tmp_path / "whole" / "grid" / n)
+    assert all("goes on after epoch" in (tmp_path / "grid" / n / "train.log").read_text() for n in "567")
+
+
+def test_a_search_that_is_killed_goes_on_with_the_trials_in_flight(tmp_path):
+    search = [
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", *NET, "optimizer.lr=choice(0.001,0.003,0.01)",
+        "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3", "hydra.sweeper.repeats=2", "hydra.sweeper.n_jobs=3",
+        "trainer.epochs=40", "hydra/sweeper/pruner=median",
+    ]  # fmt: skip
+    (tmp_path / "whole").mkdir()
+    train(*search, cwd=tmp_path / "whole", check=0)
+    sweep = tmp_path / "outputs" / "sweeps" / "s"
+    killed_once_it_goes_on(search, tmp_path, *[sweep / n / "checkpoint.safetensors" for n in "012"])
+    train(*search, cwd=tmp_path, check=0)
+    for n in "012":
+        same(sweep / n, tmp_path / "whole" / "outputs" / "sweeps" / "s" / n)
+        assert "goes on after epoch" in (sweep / n / "train.log").read_text()
+
+
+def test_the_run_in_mlflow_goes_on_with_each_epoch_once(tmp_path):
+    from mlflow import MlflowClient
+
+    options = [*RUN, "tracking=mlflow", "tracking.live=0.05", "trainer.epochs=400"]
+    process = subprocess.Popen(
+        [sys.executable, TRAIN, *options], cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
+    )
+    store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run = _until(lambda: _seen(tmp_path, store))
+    process.kill()
+    process.wait()
+    done = subprocess.run(
+        [sys.executable, TRAIN, "resume=run"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (again,) = store.search_runs(["1"])
+    assert again.info.run_id == run.info.run_id == result_of(tmp_path / "run")["mlflow_run_id"]
+    assert again.info.status == "FINISHED"
+    points = store.get_metric_history(run.info.run_id, "epoch/val_loss")
+    assert [point.step for point in sorted(points, key=lambda point: point.step)] == list(range(1, 401))
+
+
+def _seen(folder, store):
+    """The run in MLflow once it has a curve."""
+    if not (folder / "run" / "checkpoint.safetensors").is_file() or not (folder / "mlflow.db").is_file():
+        return None
+    runs = [run for e in store.search_experiments() for run in store.search_runs([e.experiment_id])]
+    return next((run for run in runs if "epoch/val_loss" in run.data.metrics), None)
+
+
+def _until(look, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["resume=run", "-m"], "a sweep goes on by its own command"),
+    (["resume=run", "resume=run"], "can be given once"),
+    (["resume=run", "from_run=run"], "from_run cannot be given beside it"),
+    (["resume=run", "optimizer.lr=1", "seed=2"], "optimizer.lr, seed cannot be given beside it"),
+    (["resume=run", "hydra.run.dir=other"], "hydra.run.dir cannot be given beside it"),
+    (["resume=nowhere"], "must be the folder of a run, got 'nowhere'"),
+    (["resume=empty"], "there is no run's config.yaml"),
+    (["resume=sweep"], "a sweep goes on by its own command"),
+    (["resume=sweep/3"], "a sweep goes on by its own command"),
+    (["resume=sweep/final/3"], "a sweep goes on by its own command"),
+], ids=lambda x: " ".join(x) if isinstance(x, list) else "")  # fmt: skip
+def test_what_cannot_go_on_is_told(given, said, tmp_path, monkeypatch):
+    from hydra_plugins.phalanx._resume import resumed
+    from phalanx.errors import RequestError
+
+    for name in ("run", "empty", "sweep/3", "sweep/final/3"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("seed: 0\n")
+    (tmp_path / "empty" / "config.yaml").unlink()
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RequestError, match=said):
+        resumed(given, lambda: None)
+
+
+def test_secrets_stay_unresolved_and_tracking_is_the_runs_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("STORE", "sqlite:///own.db")
+    train(*RUN, "trainer.epochs=2", "tracking=mlflow", "tracking.uri=${oc.env:STORE}", "tracking.experiment=mine",
+          "tracking.kind=none", cwd=tmp_path, check=0, STORE="sqlite:///own.db")  # fmt: skip
+    (tmp_path / "run" / "result.json").unlink()
+    train("resume=run", "trainer.epochs=3", cwd=tmp_path, check=0, STORE="sqlite:///own.db")
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    assert "uri: ${oc.env:STORE}" in text
+    assert "experiment: mine" in text
+    assert "epochs: 3" in text
