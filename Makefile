@@ -29,6 +29,7 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 	$(PYTHON) benchmarks/samplers.py
 	$(PYTHON) benchmarks/search_cost.py
 	$(PYTHON) benchmarks/tracking.py
+	$(PYTHON) benchmarks/checkpoints.py
 
 screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium and chromium-driver)
 	$(PYTHON) docs/screenshots.py

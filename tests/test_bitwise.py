@@ -35,6 +35,18 @@ def test_alone_and_in_a_cohort(hidden, batch, n_trials, optimizer, activation, l
         assert all(alone.weights[name].equal(together[place].weights[name]) for name in alone.weights)
 
 
+def test_alone_and_beside_other_losses():
+    """The likelihood is the loss for some of them, and a number of its own for others."""
+    losses = [LOSSES["cross_entropy"](), LOSSES["mse"](), LOSSES["nll"](), LOSSES["cross_entropy"](label_smoothing=0.1)]
+    specs = [TrialSpec(loss=loss, model=MLP(hidden=(9,)), trainer=TrainerSpec(epochs=2)) for loss in losses]
+    dataset = load_dataset(specs[0].data)
+    for spec, together in zip(specs, train_cohort(specs, dataset), strict=True):
+        alone = train_trial(spec, dataset)
+        assert alone.metrics == together.metrics
+        curves = ([replace(row, seconds=0.0) for row in result.history] for result in (alone, together))
+        assert next(curves) == next(curves)
+
+
 def test_alone_and_beside_networks_of_other_shapes():
     shapes = [(8,), (31,), (64,), (16, 5), (40, 40), (9, 64, 24), (33, 33, 33), (8,)]
     specs = [

@@ -18,7 +18,7 @@ from phalanx.fields import walk
 from phalanx.spec import config_digest
 
 CONF = ROOT / "conf"
-GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device", "tracking", "debug")
+GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device", "tracking", "checkpoint", "debug")
 OPTIONS = [(group, f.stem) for group in GROUPS for f in sorted((CONF / group).glob("*.yaml"))]
 ALIASES = {"handwritten_nll": "nll"}  # options that are another one with other values
 GIVEN = {"csv": ["data.path=some.csv", "data.target=y"]}

@@ -28,7 +28,7 @@ class Sums:
         """Adds one batch."""
         hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
         loss_T = loss(logits_TBC, y_TB).sum(1)
-        log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p(logits_TBC, y_TB).sum(1)
+        log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p_T(loss.log_p(logits_TBC, y_TB).sum(1), loss_T)
         for total_T, part_T in zip(self.totals_3T, (loss_T, hits_T, log_p_T), strict=True):
             total_T += part_T
         self.n_samples += y_TB.shape[1]
@@ -70,7 +70,7 @@ class Tally:
         if self.loss.samples_classes:
             unknown_T = torch.full_like(loss_T, torch.nan)
             return _rows(torch.stack([loss_T, unknown_T, unknown_T]))
-        log_p_T = -loss_T if self.log_p_TN is None else self.log_p_TN.mean(1, dtype=dtype)
+        log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self.log_p_TN.mean(1, dtype=dtype), loss_T)
         return _rows(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
 
 

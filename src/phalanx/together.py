@@ -163,6 +163,8 @@ class _Member:
     late: TrialTimeout | None = None
 
     def leave_result(self, note: str, interrupt: TrainingInterrupted | None = None) -> Job:
+        if before := self.keeper.epochs_before:
+            note += f"; went on after epoch {before}"
         found = tuple(self.results[position] for position in self.positions)
         ready[self.job.folder] = Trained(found, interrupt, self.late, note, self.job.fence)
         return self.job

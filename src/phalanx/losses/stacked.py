@@ -21,6 +21,8 @@ class StackedLoss:
         places: dict[LossSpec, list[int]] = {}
         for place, spec in enumerate(specs):
             places.setdefault(replace(spec, label_smoothing=0.0), []).append(place)
+        same = [spec.is_log_likelihood and not spec.label_smoothing for spec in specs]
+        self.same_T, self._all_same = torch.tensor(same, dtype=torch.bool, device=device), all(same)
         self.kinds = [(kind, torch.tensor(where, device=device)) for kind, where in places.items()]
 
     def take(self, places: Sequence[int]) -> StackedLoss:
@@ -32,7 +34,11 @@ class StackedLoss:
     @property
     def is_log_likelihood(self) -> bool:
         """Whether every loss is -log p(true class) of the softmax."""
-        return self.smoothing_T is None and all(kind.is_log_likelihood for kind, _ in self.kinds)
+        return self._all_same
+
+    def log_p_T(self, log_p_T: Tensor, loss_T: Tensor) -> Tensor:
+        """Sums or means (T,) of log p, taken from the loss where it is the same, so that it rounds as it does alone."""
+        return torch.where(self.same_T, -loss_T, log_p_T)
 
     @property
     def samples_classes(self) -> bool:
