@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from phalanx import app, together
+from phalanx.checkpoint import read_checkpoint
 from phalanx.cohort import Cohort
 from phalanx.config import register_resolvers
 from phalanx.errors import Superseded, TrainingInterrupted, TrialTimeout
@@ -115,6 +117,44 @@ def test_out_of_memory_halves_a_cohort_until_it_fits(job, monkeypatch, caplog):
     assert max(sizes) == 7
     assert min(sizes) <= 2
     assert not any(app.ready[j.folder].error for j in jobs)
+
+
+def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypatch):
+    class Full(Cohort):
+        def epoch(self):
+            if self.running > 2 and self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            return super().epoch()
+
+    monkeypatch.setattr(together, "Cohort", Full)
+    jobs = [job(n, f"seed={n}", "trainer.epochs=4", "checkpoint.every_epochs=1") for n in range(4)]
+    train_together(jobs)
+    notes = [app.ready[one.folder].note for one in jobs]
+    assert notes == ["trained in a cohort of 2; went on after epoch 2"] * 4
+    found = [app.ready.pop(one.folder).results[0] for one in jobs]
+    monkeypatch.setattr(together, "Cohort", Cohort)
+    plain = [job(9 + n, f"seed={n}", "trainer.epochs=4") for n in range(4)]
+    train_together(plain)
+    assert [result.metrics for result in found] == [app.ready[one.folder].results[0].metrics for one in plain]
+
+
+def test_an_interrupt_keeps_the_epoch_of_every_cohort(job, monkeypatch):
+    class Asked(Cohort):
+        def epoch(self):
+            if self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().epoch()
+
+    monkeypatch.setattr(together, "Cohort", Asked)
+    stream = Stream()
+    jobs = [job(0, "trainer.epochs=9"), job(1, "trainer.epochs=9", "trainer.batch_size=7")]
+    for one in jobs:
+        stream.add(one)
+    with pytest.raises(TrainingInterrupted):
+        [stream.advance() for _ in range(99)]
+    assert [app.ready[one.folder].results[0].epochs for one in jobs] == [3, 2]
+    kept = [read_checkpoint(RunPaths(one.folder).checkpoint)[1][0] for one in jobs]
+    assert [len(state.history) for state in kept] == [3, 2]
 
 
 def test_an_error_is_its_own_jobs_alone(job, monkeypatch):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from phalanx.app import Trained, checkpoints, dataset_of, pruning, ready, with_seeds
 from phalanx.checkpoint import Checkpoints
@@ -214,9 +214,7 @@ class _Group(Observer):
                 found = self.cohort.epoch()
                 self.between = True
         except KeyboardInterrupt:
-            self.abandon()
-            self.stream.abandon()
-            raise TrainingInterrupted([]) from None
+            self._interrupt()
         except Exception as error:
             return self._take_apart(error)
         for position, result in found.items():
@@ -225,13 +223,19 @@ class _Group(Observer):
         self.members = [member for member in self.members if member not in ended]
         note = f"trained in a cohort of {self.largest}" + (f"; {self.stream.note}" if self.stream.note else "")
         jobs = [member.leave_result(note) for member in ended]
-        for member in self.members:
-            member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
+        try:
+            for member in self.members:
+                member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
+        except KeyboardInterrupt:
+            self._interrupt()
         if self.end.asked:
-            self.abandon()
-            self.stream.abandon()
-            raise TrainingInterrupted([])
+            self._interrupt()
         return jobs
+
+    def _interrupt(self) -> NoReturn:
+        self.abandon()
+        self.stream.abandon()
+        raise TrainingInterrupted([]) from None
 
     def abandon(self) -> list[Job]:
         for member in self.members if self.between else ():
