@@ -22,7 +22,7 @@ class EpochEnd:
 
     @contextlib.contextmanager
     def awaited(self, wanted: bool) -> Iterator[None]:
-        """Around an epoch. Other handlers than Python's own are left alone; in a thread, which gets no signals, too."""
+        """Around an epoch and what keeps it. Other handlers than Python's own, and those of threads, are left alone."""
         start, before = time.monotonic(), {}
         if wanted and self.last_s <= WAIT_S and threading.current_thread() is threading.main_thread():
             before = {number: signal.getsignal(number) for number in SIGNALS}

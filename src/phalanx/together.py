@@ -211,23 +211,19 @@ class _Group(Observer):
         try:
             with self.end.awaited(any(member.keeper.keeps for member in self.members)):
                 self.between = False
-                found = self.cohort.epoch()
+                for position, result in self.cohort.epoch().items():
+                    self.of.pop(position).results[position] = result
                 self.between = True
+                for member in self.members:
+                    member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
         except KeyboardInterrupt:
             self._interrupt()
         except Exception as error:
             return self._take_apart(error)
-        for position, result in found.items():
-            self.of.pop(position).results[position] = result
         ended = [member for member in self.members if len(member.results) == len(member.positions)]
         self.members = [member for member in self.members if member not in ended]
         note = f"trained in a cohort of {self.largest}" + (f"; {self.stream.note}" if self.stream.note else "")
         jobs = [member.leave_result(note) for member in ended]
-        try:
-            for member in self.members:
-                member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
-        except KeyboardInterrupt:
-            self._interrupt()
         if self.end.asked:
             self._interrupt()
         return jobs

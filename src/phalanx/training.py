@@ -45,7 +45,7 @@ def train_cohort(
         while cohort.running:
             with end.awaited(keeper.keeps):
                 found.update(cohort.epoch())
-            keeper.epoch_ended(states)
+                keeper.epoch_ended(states)
             if end.asked:
                 keeper.write(states)
                 raise KeyboardInterrupt
