@@ -6,6 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import distribution_to_json
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from phalanx.errors import RequestError
 from phalanx.result import EpochMetrics
@@ -251,6 +252,42 @@ def test_a_pruner_hears_every_epoch_and_stops_what_it_judges_hopeless(tmp_path):
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
     assert study.trials[2].intermediate_values == {1: 0.1, 2: 0.2}
     assert study.trials[3].intermediate_values == {1: 0.2, 2: 0.7, 3: 0.85}
+
+
+@pytest.mark.parametrize(("silence", "heard"), [(0, {1: 0.9, 3: 0.7, 4: 0.1}), (1000, {1: 0.9})])
+def test_a_trial_is_pruned_again_when_its_storage_is_back(silence, heard, monkeypatch, caplog):
+    """What was not heard is left out; a storage that is away is not asked at every epoch."""
+    monkeypatch.setattr("phalanx.study.pruning.SILENCE_S", silence)
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.2))
+    trial = study.ask()
+    watcher, report = Pruning(trial, "val_accuracy"), trial.report
+
+    def away(value, step):
+        raise optuna.exceptions.StorageInternalError("the server closed the connection")
+
+    stopped = []
+    for step, value in enumerate((0.9, 0.8, 0.7, 0.1), start=1):
+        monkeypatch.setattr(trial, "report", away if step == 2 else report)
+        stopped.append(bool(watcher.on_epoch({0: epoch(step, value)})))
+    assert study.trials[0].intermediate_values == heard
+    assert stopped == [False, False, False, silence == 0]
+    assert caplog.text.count("goes on without pruning until the study's storage answers: the server closed") == 1
+
+
+def test_a_job_waits_for_the_storage_that_it_reports_to(tmp_path, monkeypatch):
+    pruned_study(tmp_path, None)
+    calls = []
+
+    def away_once(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise RequestError("cannot be opened") from OperationalError("SELECT", {}, Exception("refused"))
+        return open_study(*args)
+
+    monkeypatch.setattr("phalanx.study.storage.PAUSES_S", (0,))
+    monkeypatch.setattr("phalanx.study.pruning.open_study", away_once)
+    trial = find_trial("s", 1, f"sqlite:///{tmp_path / 'study.db'}", optuna.pruners.MedianPruner)
+    assert (trial.number, len(calls)) == (1, 2)
 
 
 def test_without_a_pruner_nothing_is_reported(tmp_path):

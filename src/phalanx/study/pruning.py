@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ import optuna
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics
 from phalanx.study.opening import open_study
+from phalanx.study.storage import lost, patiently
+from phalanx.study.words import reason
 
 log = logging.getLogger(__name__)
+
+SILENCE_S = 15.0  # how long a storage that did not answer is not asked again: training does not wait for it
 
 live: dict[tuple[str, int], optuna.Trial] = {}  # (study, number): trials that this process's own loop has in flight
 
@@ -31,7 +36,11 @@ def find_trial(study_name: str, number: int, storage: str | None, pruner: Callab
     made = pruner() if storage is not None else None
     if made is None or isinstance(made, optuna.pruners.NopPruner):
         return None
-    study = open_study(study_name, storage, None, None, made)
+    return patiently(_stored, study_name, number, storage, made)
+
+
+def _stored(study_name: str, number: int, storage: str, pruner: Any) -> optuna.Trial:
+    study = open_study(study_name, storage, None, None, pruner)
     # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
@@ -59,9 +68,10 @@ class Pruning(Observer):
 
     def __init__(self, trial: optuna.Trial | None, objective: str) -> None:
         self.trial, self.objective = trial, objective
+        self.again, self.told = 0.0, False
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
-        if self.trial is None:
+        if self.trial is None or time.monotonic() < self.again:
             return ()
         value = statistics.fmean(getattr(row, self.objective) for row in rows.values())
         epoch = next(iter(rows.values())).epoch
@@ -74,7 +84,11 @@ class Pruning(Observer):
                 warnings.filterwarnings("ignore", message="The reported value is ignored")
                 self.trial.report(value, epoch)
             return self.trial.should_prune()
-        except optuna.exceptions.StorageInternalError:
-            log.warning("the study cannot be reached; this trial goes on without pruning", exc_info=True)
-            self.trial = None
+        except Exception as error:
+            if not lost(error):
+                raise
+            self.again = time.monotonic() + SILENCE_S
+            if not self.told:
+                self.told = True
+                log.warning("a trial goes on without pruning until the study's storage answers: %s", reason(error))
             return False

@@ -59,7 +59,7 @@ def patiently(call: Callable[..., T], *args: Any) -> T:
         try:
             return call(*args)
         except Exception as error:
-            if not _lost(error):
+            if not lost(error):
                 raise
             why = f"the study's storage does not answer: {reason(error)}"
             if pause is None:
@@ -69,10 +69,11 @@ def patiently(call: Callable[..., T], *args: Any) -> T:
     raise AssertionError("unreachable")
 
 
-def _lost(error: Exception) -> bool:
+def lost(error: Exception) -> bool:
+    """Whether the error says that the database did not answer, so that the same call may go well later."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    cause = error.__cause__ if isinstance(error, (StorageInternalError, RequestError)) else error
     if isinstance(cause, DBAPIError):
         return cause.connection_invalidated or isinstance(cause, (InterfaceError, OperationalError))
     return isinstance(error, StorageInternalError)
