@@ -14,6 +14,8 @@ import torch
 from phalanx.data import Dataset, Split
 from phalanx.data.features import ArrayFeatures
 
+pytest.register_assert_rewrite("drivers")  # whose checks then say what differed
+
 ROOT = Path(__file__).resolve().parent.parent
 MNIST_ROOT = ROOT.parent / "shared" / "data"
 

@@ -94,6 +94,7 @@ class SweepLog:
         for trial in trials:
             if trial["number"] not in self.progress.trials:  # another driver's of the same study
                 self.progress.add(trial, quiet=True)
+        self._keep(trials)
         write_text(self.paths.trials, trials_csv(trials))
         self.progress.stop()
         if best:
@@ -102,7 +103,8 @@ class SweepLog:
         finalists, sentences = self._final(best)
         self._report(trials)
         interrupted = isinstance(error, KeyboardInterrupt)
-        status = "interrupted" if interrupted else "completed" if best else "failed"
+        nothing_to_do = not trials and error is None  # other drivers have evaluated all, in folders of their own
+        status = "interrupted" if interrupted else "completed" if best or nothing_to_do else "failed"
         ending = update_manifest(self.paths, summary=told(trials, best, status)).get("ending")
         self._track(trials, status)
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
@@ -243,8 +245,13 @@ def best_config(paths: RunPaths) -> str:
 
 
 def reuse(paths: SweepPaths, number: int, source: int) -> None:
-    """Gives trial `number` what the equal trial `source` left, but for weights and plots, and says so in it."""
+    """Gives trial `number` what the equal trial `source` left, but for weights and plots, and says so in it.
+
+    A trial that another driver evaluated in a folder of its own left nothing here, so neither does its equal.
+    """
     target, found = paths.trial(number), paths.trial(source)
+    if not found.result.is_file():
+        return
     target.root.mkdir(parents=True, exist_ok=True)
     target.overrides.parent.mkdir(exist_ok=True)
     for name in ("config_resolved", "metrics", "seeds", "overrides"):

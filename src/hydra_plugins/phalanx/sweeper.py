@@ -15,9 +15,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
+    from hydra_plugins.phalanx._opening import Opened
     from phalanx.study import Outcome, Proposal
 
 log = logging.getLogger(__name__)
+
+WEEK_S = 7 * 86400.0  # how long a driver waits for the final that another one plays
 
 
 class StudySweeper(Sweeper):
@@ -61,7 +64,7 @@ class StudySweeper(Sweeper):
                 recorded=self._recorded, reused=self._reused,
                 leases=Leases.of(opened.url, study.study_name, options.lease_s),
             )  # fmt: skip
-            self._ended(study, ending)
+            self._ended(opened, ending)
         finally:
             if (close := getattr(self.launcher, "close", None)) is not None:
                 close()  # processes of trials that are still in flight
@@ -140,18 +143,28 @@ class StudySweeper(Sweeper):
             for proposal in proposals:
                 self.log.trial_ended(proposal.number, self.space.overrides(proposal.params))
 
-    def _ended(self, study: Any, ending: str) -> None:
+    def _ended(self, opened: Opened, ending: str) -> None:
         """Notes the ending and plays the final. Raises `StudyFailed` where no trial came to a value."""
         from hydra_plugins.phalanx._jobs import play_final
         from phalanx.errors import StudyFailed
         from phalanx.manifest import update_manifest
-        from phalanx.study import n_finished, n_valued
+        from phalanx.study import Leases, n_finished, n_valued
 
+        name, final = opened.study.study_name, self.request.final
         update_manifest(self.paths, ending=ending)
-        if n_finished(study) and not n_valued(study):
-            raise StudyFailed(f"no trial of {study.study_name} came to a value; their errors are in trials.csv")
-        if self.request.final is not None and self.log is not None:
-            play_final(self.launcher, self.paths, self.space, self.request.final, self.log)
+        n_trials = n_finished(opened.study)
+        if n_trials and not n_valued(opened.study):
+            raise StudyFailed(f"no trial of {name} came to a value; their errors are in trials.csv")
+        elsewhere = n_trials - sum(1 for _ in self.paths.root.glob("[0-9]*/result.json"))
+        if self.log is not None and elsewhere > 0:
+            log.info(
+                "%d of the study's %d trials have no folder here: other drivers evaluated them, or their equals",
+                elsewhere, n_trials,
+            )  # fmt: skip
+        if final is not None and self.log is not None:
+            # One driver plays it; the others then find it played.
+            with Leases.of(opened.url, name, self.request.options.lease_s) as leases, leases.alone("final", WEEK_S):
+                play_final(self.launcher, self.paths, self.space, final, self.log)
 
     def _sum_up(self, study: Any, error: BaseException | None) -> None:
         from phalanx.config import to_yaml

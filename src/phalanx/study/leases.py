@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 60.0
 JOIN_S = 5.0  # how long the end waits for a beat that is under way
-POLL_S = (0.002, 0.012)  # between two looks at a lease that somebody else holds
+POLL_S = 0.002, 0.25  # between the first two looks at a lease that somebody else holds, and at most
 
 
 class LeaseTimeout(PhalanxError):
@@ -127,10 +127,12 @@ class Leases:
         if not inside.acquire(timeout=timeout_s):
             raise LeaseTimeout(f"another thread was in {name!r} for {timeout_s:g} s")
         try:
+            pause = POLL_S[0]
             while self.claim(number) is None:
                 if self._clock() > end:
                     raise LeaseTimeout(f"other drivers of the study were in {name!r} for {timeout_s:g} s")
-                time.sleep(random.uniform(*POLL_S))
+                time.sleep(random.uniform(pause, 2 * pause))
+                pause = min(1.3 * pause, POLL_S[1])
             try:
                 yield
             finally:
