@@ -22,6 +22,7 @@ from test_train_command import QUICK, TRAIN, environment, result_of, train_from_
 from hydra_plugins.phalanx.launcher import CohortLauncher
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
+from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.engines.processes import Place, Worker, places
 from phalanx.errors import Failure, failure_of
@@ -37,7 +38,8 @@ APART = "hydra.launcher.executor=processes"
 def job(folder, number, **options):
     search = Sweep("s", number, Manifest(search=True))  # only a search asks for the trial to prune
     trial = TrialSpec(seed=number, trainer=TrainerSpec(epochs=2))
-    return Job(Settings(trial, TrackingSpec(kind="none")), folder / str(number), search, **options)
+    asked = Settings(trial, TrackingSpec(kind="none"), CheckpointSpec(), ())
+    return Job(asked, folder / str(number), search, **options)
 
 
 def die(marker, times):
