@@ -219,7 +219,7 @@ def test_processes_give_the_same_results_as_this_one(options, tmp_path):
 def test_a_search_prunes_from_other_processes(tmp_path):
     train_from_the_start(
         "-m", *QUICK, "hydra/sweeper=optuna", "optimizer.lr=choice(0.0001,0.00011,0.1)", "optimizer=sgd",
-        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.25",
+        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.16",
         "trainer.epochs=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=3", "tracking=none", APART,
         cwd=tmp_path, check=0,
     )  # fmt: skip
