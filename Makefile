@@ -37,7 +37,7 @@ screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium 
 tables: ## the result tables of README.md, from real runs
 	$(PYTHON) benchmarks/result_tables.py --write
 
-experiments: ## the stored studies at full size: their tables, figures and the overview in README.md
+experiments: ## the stored studies at full size (12 minutes): their tables, figures and the overview in README.md
 	$(PYTHON) experiments/measure.py
 
 golden: ## tests/golden anew, after a change that is meant to change numbers

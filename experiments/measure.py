@@ -90,8 +90,8 @@ def overview() -> str:
                         table(("study", "what came out"), rows)])  # fmt: skip
 
 
-def clock(seconds: float) -> str:
-    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+def clock(seconds: int) -> str:
+    return f"{seconds // 60} min {seconds % 60} s"
 
 
 def draw_references(names: list[str]) -> None:
@@ -128,8 +128,8 @@ def main() -> None:
             write(name, found, seconds)
             print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)
     if not args.names:
-        seconds = time.time() - psutil.Process().create_time()
-        kept = {"date": str(date.today()), "machine": machine(), "seconds": round(seconds)}
+        seconds = round(time.time() - psutil.Process().create_time())
+        kept = {"date": str(date.today()), "machine": machine(), "seconds": seconds}
         WHOLE.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"the whole collection: {clock(seconds)}")
     between_marks(README, overview())
