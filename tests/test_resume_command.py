@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from forked import start, train
 from test_train_command import TRAIN, environment, result_of
 
+from phalanx.checkpoint import read_checkpoint
+
 pytestmark = pytest.mark.slow
 
 # Odd sizes, so that rows of parameters are not aligned and the last batch is not full.
@@ -22,7 +25,7 @@ NET = [
     "model.hidden=[33,17]", "model.dropout=0.1", "trainer.batch_size=29", "optimizer.lr=0.003", "tracking=none",
     "schedule=cosine", "checkpoint.every_epochs=1",
 ]  # fmt: skip
-RUN = [*NET, "trainer.epochs=80", "hydra.run.dir=run"]
+RUN = [*NET, "trainer.epochs=50", "hydra.run.dir=run"]
 TIMES = ("seconds", "train_seconds", "samples_per_second", "timing", "mlflow_run_id")
 
 
@@ -81,17 +84,22 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(uninterru
     same(run, uninterrupted)
     assert (run / "train.log").read_text().count("goes on after epoch") == 2
     ended = train("resume=run", cwd=tmp_path, check=0)
-    assert "has ended (completed, 80 epochs)" in ended.stdout
+    assert "has ended (completed, 50 epochs)" in ended.stdout
     same(run, uninterrupted)
 
 
-def test_the_same_command_in_the_same_folder_goes_on_too_after_an_interrupt(uninterrupted, tmp_path):
-    run = tmp_path / "run"
-    assert killed_once_it_goes_on(RUN, tmp_path, run / "checkpoint.safetensors", how=signal.SIGTERM) == 1
-    result, text = result_of(run), (tmp_path / "out").read_text()
-    assert "go on: python train.py resume=run" in text
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interrupted")
+    assert killed_once_it_goes_on(RUN, folder, folder / "run" / "checkpoint.safetensors", how=signal.SIGTERM) == 1
+    return folder
+
+
+def test_the_same_command_in_the_same_folder_goes_on_too_after_an_interrupt(uninterrupted, interrupted, tmp_path):
+    run = shutil.copytree(interrupted / "run", tmp_path / "run")
+    result = result_of(run)
+    assert "go on: python train.py resume=run" in (interrupted / "out").read_text()
     assert result["failure"] == "interrupted"
-    (run / "result.json").rename(tmp_path / "before.json")
     train(*RUN, cwd=tmp_path, check=0)
     assert f"goes on after epoch {result['epochs']}," in (run / "train.log").read_text()
     same(run, uninterrupted)
@@ -104,9 +112,8 @@ def test_without_a_checkpoint_it_starts_from_its_beginning(uninterrupted, tmp_pa
     same(tmp_path / "run", uninterrupted)
 
 
-def test_a_torn_checkpoint_is_refused_and_nothing_is_touched(uninterrupted, tmp_path):
-    run = tmp_path / "run"
-    killed_once_it_goes_on(RUN, tmp_path, run / "checkpoint.safetensors", how=signal.SIGTERM)
+def test_a_torn_checkpoint_is_refused_and_nothing_is_touched(interrupted, tmp_path):
+    run = shutil.copytree(interrupted / "run", tmp_path / "run")
     file = run / "checkpoint.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-50])
@@ -117,10 +124,9 @@ def test_a_torn_checkpoint_is_refused_and_nothing_is_touched(uninterrupted, tmp_
     file.write_bytes(whole)
     done = train(*RUN, "optimizer.lr=0.1", cwd=tmp_path, check=2)
     assert "is of another configuration: optimizer.lr was 0.003, now 0.1" in done.stderr
-    assert (run / "config.yaml").read_bytes() == before[run / "config.yaml"]
-    assert (run / "result.json").read_bytes() == before[run / "result.json"]
-    train("resume=run", cwd=tmp_path, check=0)
-    same(run, uninterrupted)
+    assert file.read_bytes() == whole
+    for name in ("config.yaml", "result.json", "metrics.csv"):
+        assert (run / name).read_bytes() == before[run / name]
 
 
 GRID = [
@@ -165,30 +171,36 @@ def test_a_search_that_is_killed_goes_on_with_the_trials_in_flight(tmp_path):
 def test_the_run_in_mlflow_goes_on_with_each_epoch_once(tmp_path):
     from mlflow import MlflowClient
 
-    options = [*RUN, "tracking=mlflow", "tracking.live=0.05", "trainer.epochs=400"]
+    slow = ["model.hidden=[300,300]", "trainer.batch_size=8", "schedule=constant", "trainer.epochs=100000"]
     process = subprocess.Popen(
-        [sys.executable, TRAIN, *options], cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
-    )
+        [sys.executable, TRAIN, *RUN, *slow, "tracking=mlflow", "tracking.live=0.05"], cwd=tmp_path,
+        env=environment(), stdout=subprocess.DEVNULL,
+    )  # fmt: skip
     store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    run = _until(lambda: _seen(tmp_path, store))
-    process.kill()
-    process.wait()
+    try:
+        run = _until(lambda: _seen(tmp_path, store))
+    finally:
+        process.kill()
+        process.wait()
+    (state,) = read_checkpoint(tmp_path / "run" / "checkpoint.safetensors")[1]
+    n_epochs = len(state.history) + 5
     done = subprocess.run(
-        [sys.executable, TRAIN, "resume=run"], cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
+        [sys.executable, TRAIN, "resume=run", f"trainer.epochs={n_epochs}"], cwd=tmp_path, env=environment(),
+        capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (again,) = store.search_runs(["1"])
+    (again,) = [r for e in store.search_experiments() for r in store.search_runs([e.experiment_id])]
     assert again.info.run_id == run.info.run_id == result_of(tmp_path / "run")["mlflow_run_id"]
     assert again.info.status == "FINISHED"
     points = store.get_metric_history(run.info.run_id, "epoch/val_loss")
-    assert [point.step for point in sorted(points, key=lambda point: point.step)] == list(range(1, 401))
+    assert sorted(point.step for point in points) == list(range(1, n_epochs + 1))
 
 
 def _seen(folder, store):
     """The run in MLflow once it has a curve."""
     if not (folder / "run" / "checkpoint.safetensors").is_file() or not (folder / "mlflow.db").is_file():
         return None
-    runs = [run for e in store.search_experiments() for run in store.search_runs([e.experiment_id])]
+    runs = [r for e in store.search_experiments() for r in store.search_runs([e.experiment_id])]
     return next((run for run in runs if "epoch/val_loss" in run.data.metrics), None)
 
 

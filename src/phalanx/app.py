@@ -93,10 +93,6 @@ def run(
         device = resolve(asked.trial.device)
         dataset = dataset_of(asked.trial.data)
         known.update(device=str(device), data_digest=dataset.digest, data=described(asked.trial.data, dataset))
-        if keeper is not None:
-            keeper.begin(dataset.digest)
-            if keeper.states and sweep is None:
-                paths.result.unlink(missing_ok=True)  # of the part before; a folder without one is being trained
         follow.start()
         live = functools.partial(Live, paths, asked.tracking.live, fence)
         if trained is not None:
@@ -105,7 +101,10 @@ def run(
             results, interrupt = _train(specs, dataset, sweep, console, find_trial, live, keeper)
         fence.check()
         result, content = _write(paths, asked, specs, dataset, results, sweep)
-    except (Superseded, CheckpointError):  # nothing that is there is touched
+    except Superseded:
+        raise
+    except CheckpointError:  # what the run had reached stays as it is
+        follow.cancel()
         raise
     except (Exception, KeyboardInterrupt) as error:
         fence.check()
@@ -120,8 +119,6 @@ def run(
             write_example(paths, asked.trial.data)
     _track(follow, paths, content)
     if interrupt is not None:
-        if sweep is None and paths.checkpoint.is_file():
-            console.print(f"go on: python train.py resume={relative(folder)}", highlight=False, soft_wrap=True)
         raise interrupt
     if sweep is None:
         summary(console, result, relative(paths.root))
@@ -161,6 +158,9 @@ def _train(
 ) -> tuple[list[TrialResult], TrainingInterrupted | None]:  # fmt: skip
     """The result of each seed, and what interrupted the training, if anything did."""
     log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
+    keeper.begin(dataset.digest)
+    if keeper.states and sweep is None:
+        keeper.paths.result.unlink(missing_ok=True)  # of the part before: a folder without one is being trained
     try:
         if sweep is not None:
             watcher = live(_watcher(specs[0], sweep, find_trial, keeper.seconds_before))
@@ -172,6 +172,9 @@ def _train(
             watcher.goes_on(dict(enumerate(keeper.states)))
             return train_cohort(specs, dataset, watcher, keeper=keeper), None
     except TrainingInterrupted as interrupted:
+        if sweep is None and keeper.paths.checkpoint.is_file():
+            go_on = f"go on: python train.py resume={relative(keeper.paths.root)}"
+            console.print(go_on, highlight=False, soft_wrap=True)
         return interrupted.results, interrupted
 
 
