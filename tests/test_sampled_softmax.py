@@ -50,6 +50,11 @@ def test_all_classes_of_a_run_are_drawn_as_often_and_one_step_says_nothing_of_th
     assert pairs.sub(500).abs().max() < 5 * math.sqrt(500)
 
 
+def test_each_seed_draws_its_own_classes():
+    one_S, other_S = SampledSoftmax(n_sampled=30).draws([0, 1], 3000, CPU)()
+    assert (one_S == other_S).float().mean() < 0.2
+
+
 def full(logits_BC, y_B):
     """Loss (B,) and gradient (B, C) of cross-entropy."""
     loss_TB, grad_TBC = LOSSES["cross_entropy"]().tracked(logits_BC[None], y_B[None])
