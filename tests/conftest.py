@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Tests run beside each other: with a thread each they do not wait for one another. Set before torch is loaded.
@@ -45,3 +46,13 @@ def mnist_root() -> Path:
     if not (MNIST_ROOT / "MNIST" / "raw").is_dir():
         pytest.skip(f"the MNIST files are not in {MNIST_ROOT.name}/ beside the checkout")
     return MNIST_ROOT
+
+
+@pytest.fixture
+def interruptible():
+    """SIGINT and SIGTERM as in train.py: a process that was started in the background ignores the former."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)

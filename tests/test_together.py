@@ -138,7 +138,7 @@ def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypa
     assert [result.metrics for result in found] == [app.ready[one.folder].results[0].metrics for one in plain]
 
 
-def test_an_interrupt_keeps_the_epoch_of_every_cohort(job, monkeypatch):
+def test_an_interrupt_keeps_the_epoch_of_every_cohort(job, monkeypatch, interruptible):
     class Asked(Cohort):
         def epoch(self):
             if self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
