@@ -132,6 +132,7 @@ def test_a_torn_checkpoint_is_refused_and_nothing_is_touched(interrupted, tmp_pa
 GRID = [
     "-m", *NET, "optimizer=adam", "seed=0,1", "loss=cross_entropy,mse", "optimizer.lr=0.003,0.001", "trainer.patience=9",
     "trainer.epochs=40", "hydra.sweep.dir=grid", "tracking.keep=8",
+    "checkpoint.every_epochs=3",
 ]  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def test_a_search_that_is_killed_goes_on_with_the_trials_in_flight(tmp_path):
     search = [
         "-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", *NET, "optimizer.lr=choice(0.001,0.003,0.01)",
         "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3", "hydra.sweeper.repeats=2", "hydra.sweeper.n_jobs=3",
-        "trainer.epochs=40", "hydra/sweeper/pruner=median",
+        "trainer.epochs=40", "hydra/sweeper/pruner=median", "checkpoint.every_epochs=3",
     ]  # fmt: skip
     (tmp_path / "whole").mkdir()
     train(*search, cwd=tmp_path / "whole", check=0)
