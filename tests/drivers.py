@@ -213,15 +213,20 @@ def main() -> None:
                 print(f"{fleet.n_finished()} trials: {event}", flush=True)
             fleet.join()
             seconds = time.monotonic() - began
-            trials = check(fleet, args.trials, keep=3)
+            report(fleet, check(fleet, args.trials, keep=3), seconds, args.kills, args.restarts)
         finally:
             cluster.stop()
+
+
+def report(fleet: Fleet, trials: list[Trial], seconds: float, kills: int, restarts: int) -> None:
+    """Says what came of a long run."""
     pruned = [trial for trial in trials if trial.state == "PRUNED"]
-    others = judged_by_others(trials, STARTUP)
-    print(f"{date.today()}, {os.cpu_count()} cores, {seconds:.0f} s: {len(trials)} trials finished, each once, "
-          f"{len(pruned)} pruned, {len(others)} of them by other drivers' trials; {args.kills} drivers killed, whose "
-          f"{len(fleet.held)} trials were evaluated again; {args.restarts} restarts, "
-          f"{fleet.said().count('does not answer')} calls waited")  # fmt: skip
+    print(
+        f"{date.today()}, {os.cpu_count()} cores, {seconds:.0f} s: {len(trials)} trials finished, each once, {len(pruned)} "
+        f"pruned, {len(judged_by_others(trials, STARTUP))} of them by other drivers' trials; {kills} drivers killed, whose "
+        f"{len(fleet.held)} trials were evaluated again; {restarts} restarts, "
+        f"{fleet.said().count('storage does not answer')} calls waited"
+    )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def programs() -> Path | None:
 class Cluster:
     """One server on a free port of this host, with a password that has to be given."""
 
-    def __init__(self, programs: Path) -> None:
-        self.programs, self.port = programs, free_port()
+    def __init__(self, programs: Path, options: str = "") -> None:
+        self.programs, self.port, self.options = programs, free_port(), options
         self.password = f"pw-{secrets.token_hex(8)}"
         self.root = Path(tempfile.mkdtemp(prefix="postgres-"))
         self.data, self.log = self.root / "data", self.root / "server.log"
@@ -51,7 +51,7 @@ class Cluster:
             "initdb", "-D", self.data, "-U", "phalanx", "--pwfile", word, "-A", "scram-sha-256", "-N", "-E", "UTF8"
         )
         word.unlink()
-        options = f"-p {self.port} -k {self.root} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        options = f"-p {self.port} -k {self.root} -c listen_addresses=127.0.0.1 -c max_connections=200 {self.options}"
         self._run("pg_ctl", "start", "-w", "-D", self.data, "-l", self.log, "-o", options)
         self.running = True
         return self
