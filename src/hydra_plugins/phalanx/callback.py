@@ -30,6 +30,10 @@ class SweepCallback(Callback):
     def __init__(self) -> None:
         self.sweep: Any = None
 
+    def __reduce__(self) -> tuple[type[SweepCallback], tuple[()]]:
+        """A launcher takes it along to where jobs run; the sweep stays with the process that leads it."""
+        return SweepCallback, ()
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _or_leave(refuse_in_config, config)
         _or_leave(_check, config)
