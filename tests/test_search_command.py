@@ -278,7 +278,7 @@ def test_trials_are_pruned_whichever_process_trains_them(launcher, tmp_path):
     run = {"basic": train, "joblib": train_from_the_start}[launcher]
     run(
         *PLAIN, "optimizer.lr=choice(0.0001,0.00011,0.1)", "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold",
-        "hydra.sweeper.pruner.lower=0.25", "trainer.epochs=4", f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=3",
+"hydra.sweeper.pruner.lower=0.16", "trainer.epochs=4", f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=3",
         "hydra.sweeper.n_trials=3", "optimizer=sgd", cwd=tmp_path, check=0,
     )  # fmt: skip
     rows = {row["optimizer.lr"]: row for row in table(sweep_of(tmp_path))}
@@ -394,8 +394,9 @@ def test_ten_kills_at_random_moments_cost_no_finished_trial_and_repeat_none(tmp_
     while kills < 10:
         out = tmp_path / f"out-{kills}"
         process = start(*PLAIN, *options, cwd=tmp_path, out=out)
-        assert until("sweep of", out, process), "ended before it began"
-        time.sleep(draw.uniform(0.02, 1.2))
+        # Every other kill comes after a trial has ended, however slow the machine is.
+        assert until("trial " if kills % 2 else "sweep of", out, process), "ended before it began"
+        time.sleep(draw.uniform(0.02, 0.6 if kills % 2 else 1.2))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "ended before it was killed"
