@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
-from phalanx import app
+from phalanx import TrainerSpec, TrialSpec, app, train_trial
 from phalanx.config import register_resolvers
-from phalanx.errors import TrainingInterrupted
+from phalanx.errors import DeviceError, TrainingInterrupted, WorkerLost
 from phalanx.manifest import Sweep
 from phalanx.tracking import Tracker
 
@@ -82,3 +83,22 @@ def test_the_returned_number_is_the_objective_and_nan_if_there_is_none(config, t
     value = app.run(config, tmp_path / "sweep" / "3", Sweep("sweep", 3))
     assert value != value
     assert result_of(tmp_path / "sweep" / "3")["status"] == "diverged"
+
+
+def test_what_was_trained_elsewhere_may_name_a_device_that_is_not_here(config, tmp_path):
+    config.device.kind = "mps"  # which no machine with CUDA has, and no CPU
+    sweep, folders = Sweep("sweep", 0), [tmp_path / name for name in ("ended", "lost")]
+    result = replace(
+        train_trial(TrialSpec(trainer=TrainerSpec(epochs=1)), app.dataset_of(TrialSpec().data)), device="mps"
+    )
+    for folder, trained in zip(
+        folders, (app.Trained([result]), app.Trained((), error=WorkerLost("gone"))), strict=True
+    ):
+        app.ready[folder] = trained
+    app.run(config, folders[0], sweep)
+    assert result_of(folders[0])["device"] == "mps"
+    with pytest.raises(WorkerLost):
+        app.run(config, folders[1], sweep)
+    assert result_of(folders[1])["failure"] == "crash"
+    with pytest.raises(DeviceError):
+        app.run(config, tmp_path / "here", sweep)

@@ -22,9 +22,10 @@ from phalanx.checkpoint import Checkpoints
 from phalanx.config import Settings, read_yaml, resolved_yaml, settings, trial_spec
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
-from phalanx.device import resolve
+from phalanx.device import DeviceSpec, resolve
 from phalanx.errors import (
     CheckpointError,
+    DeviceError,
     Failure,
     PhalanxError,
     RequestError,
@@ -90,9 +91,9 @@ def run(
         known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
         keeper = None if trained else checkpoints(asked, folder, sweep, fence)
         write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
-        device = resolve(asked.trial.device)
+        device = _device(asked.trial.device, trained)
         dataset = dataset_of(asked.trial.data)
-        known.update(device=str(device), data_digest=dataset.digest, data=described(asked.trial.data, dataset))
+        known.update(device=device, data_digest=dataset.digest, data=described(asked.trial.data, dataset))
         follow.start()
         live = functools.partial(Live, paths, asked.tracking.live, fence)
         if trained is not None:
@@ -127,6 +128,18 @@ def run(
         _verdict(console, specs[0], result)
     values = [math.nan if o["value"] is None else o["value"] for o in content["objectives"]]
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def _device(spec: DeviceSpec, trained: Trained | None) -> str:
+    """Where the job trains, or has trained: elsewhere there may be a device that is not here."""
+    if trained is not None and trained.results:
+        return trained.results[0].device
+    try:
+        return str(resolve(spec))
+    except DeviceError:
+        if trained is None:
+            raise
+        return spec.kind
 
 
 def _verdict(console: Console, spec: TrialSpec, result: TrialResult) -> None:
