@@ -40,6 +40,7 @@ LIBRARY_ROOMS = {
     "optuna": {"study"},
     "mlflow": {"tracking"},
     "hydra": set(),
+    "submitit": {"engines"},
     "matplotlib": {"report"},
 }
 LAZY = {"mlflow", "torchvision", "sklearn", "matplotlib", "pandas", "PIL", "scipy"}

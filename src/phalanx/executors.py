@@ -11,11 +11,12 @@ import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.engines import Engine, EngineSpec, Part
 from phalanx.engines.processes import ProcessesSpec
+from phalanx.engines.slurm import SubmititSpec
 from phalanx.errors import Fault, RequestError, SpecError, TrainingInterrupted, WorkerLost
 from phalanx.fields import Spec, build, static
 
@@ -34,14 +35,15 @@ class ExecutorSpec(Spec):
 
     group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
-    executor: str = static("local", choices=("local", "processes"))
+    executor: str = static("local", choices=("local", "processes", "submitit"))
     workers: int | None = static(None, low=1, advice="2")  # parts that train at a time; null: what the engine says
     max_trials: int | None = static(None, low=1, advice="null")  # jobs in one cohort
+    submitit: SubmititSpec = field(default=SubmititSpec())
 
     @property
     def engine(self) -> EngineSpec | None:
         """The options of the engine; None where everything trains here."""
-        return {"processes": ProcessesSpec()}.get(self.executor)
+        return {"processes": ProcessesSpec(), "submitit": self.submitit}.get(self.executor)
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = [
@@ -67,13 +69,15 @@ class ExecutorSpec(Spec):
                 f"hydra.launcher.executor={spec.executor} needs {engine.library}, which is not installed; "
                 f"type: pip install 'phalanx[{engine.extra}]'"
             )
+        if engine is not None:
+            engine.check()
         return spec
 
 
 def _engines() -> dict[str, type[EngineSpec]]:
     """The engines that have options, by the name of their executor."""
     fields = dataclasses.fields(ExecutorSpec)
-    return {field.name: type(field.default) for field in fields if isinstance(field.default, EngineSpec)}
+    return {f.name: type(f.default) for f in fields if isinstance(f.default, EngineSpec)}
 
 
 def _built(kind: type[EngineSpec], given: Any, faults: list[Fault | str]) -> EngineSpec:
@@ -86,10 +90,10 @@ def _built(kind: type[EngineSpec], given: Any, faults: list[Fault | str]) -> Eng
 def _idle(options: EngineSpec) -> list[Fault | str]:
     """A fault for each option that was given to an engine that is not used."""
     return [
-        Fault(f"{options.group}.{field.name}", value, f"{field.default} where hydra.launcher.executor is another",
+        Fault(f"{options.group}.{f.name}", value, f"{f.default} where hydra.launcher.executor is another",
               f"hydra.launcher.executor={options.name}")
-        for field in dataclasses.fields(options)
-        if (value := getattr(options, field.name)) != field.default
+        for f in dataclasses.fields(options)
+        if (value := getattr(options, f.name)) != f.default
     ]  # fmt: skip
 
 
@@ -136,7 +140,7 @@ class Parts:
         for job in jobs:
             if (part := self._part([job])) is not None:
                 engine = self._open(part)
-                return cut(groups, max(engine.n_at_once - len(self.futures), 1), engine.largest)
+                return cut(groups, max((engine.n_at_once or 1) - len(self.futures), 1), engine.largest)
         return list(map(list, groups))
 
     def add(self, job: Job) -> None:
@@ -197,9 +201,10 @@ class Parts:
                 self.futures[future] = sent
 
     def _tell(self) -> None:
-        n_parts = min(len(self.futures), self.engine.n_at_once)
+        n_parts = min(len(self.futures), self.engine.n_at_once or len(self.futures))
+        doing = "training" if self.engine.n_at_once else "submitted"
         more = f", {len(self.futures) - n_parts} wait" if len(self.futures) > n_parts else ""
-        self.report(f"{n_parts} part{'s' * (n_parts > 1)} training{more}")
+        self.report(f"{n_parts} part{'s' * (n_parts > 1)} {doing}{more}")
 
     def _received(self, future: Future[list[Trained]], tries: int = TRIES) -> list[Job]:
         """The jobs of a part that ended, their results left; none where it was lost and is trained again."""
@@ -213,7 +218,7 @@ class Parts:
             return []
         if isinstance(error, WorkerLost) and sent.tries > 1:
             error = WorkerLost(
-                f"{error}, twice; if memory ran out, try fewer hydra.launcher.workers or "
+                f"{error}, twice; if memory ran out, try {self.options.engine.relief} or "
                 f"hydra.launcher.max_trials={max(len(sent.jobs) // 2, 1)}"
             )
         found = [Trained((), error=error) for _ in sent.jobs] if error is not None else future.result()

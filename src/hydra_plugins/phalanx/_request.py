@@ -206,6 +206,8 @@ def _check_launcher(config: DictConfig, options: Options, budget: Budget) -> Non
         )
     if budget.n_jobs == 1:
         log.warning("%s.n_jobs=1 keeps one process busy; try %s.n_jobs=<number of processes>", KEY, KEY)
+    elif launcher.executor == "submitit" and launcher.workers is None and launcher.submitit.cluster == "slurm":
+        log.warning("all points train in one job of Slurm; try hydra.launcher.workers=<jobs at a time>")
 
 
 def _not_callable(path: Any) -> list[Any]:

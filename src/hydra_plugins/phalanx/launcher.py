@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import composer_of
+from phalanx.engines.slurm import SubmititSpec
 from phalanx.errors import RequestError
 from phalanx.executors import ExecutorSpec
 
@@ -43,6 +44,7 @@ class CohortConf:
     executor: str = "local"
     workers: int | None = None
     max_trials: int | None = None
+    submitit: dict[str, Any] = field(default_factory=lambda: asdict(SubmititSpec()))
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortConf, provider="phalanx")
@@ -52,7 +54,12 @@ def options_of(launcher: Mapping[str, Any]) -> ExecutorSpec | None:
     """The options under `hydra.launcher`, if it is this one that is configured. Raises `SpecError`."""
     if launcher.get("_target_") != CohortConf._target_:
         return None
-    return ExecutorSpec.of({key: value for key, value in launcher.items() if key != "_target_"})
+    return ExecutorSpec.of(_plain({key: value for key, value in launcher.items() if key != "_target_"}))
+
+
+def _plain(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists and mappings of OmegaConf as Python's own."""
+    return OmegaConf.to_container(OmegaConf.create(dict(keys)), resolve=True)
 
 
 class CohortLauncher(Launcher):
@@ -63,7 +70,7 @@ class CohortLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task_function, self.config = hydra_context, task_function, config
-        self.options = ExecutorSpec.of(self.keys)
+        self.options = ExecutorSpec.of(_plain(self.keys))
         self.together = getattr(task_function, MARK, False)
         if self.options.executor != "local" and not self.together:
             raise RequestError(

@@ -29,7 +29,7 @@ class Part:
 class Engine(Protocol):
     """Trains parts, each in one go. Its methods are called from one thread."""
 
-    n_at_once: int  # parts that can train at the same time; cohorts are cut for so many
+    n_at_once: int | None  # parts that can train at the same time, for which cohorts are cut; None: who knows
     largest: int | None  # jobs from which a larger part trains hardly faster a trial; None: it always does
 
     def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
@@ -53,6 +53,10 @@ class EngineSpec(Spec):
 
     library: ClassVar[str] = ""  # what it imports, and the extra of phalanx that installs it
     extra: ClassVar[str] = ""
+    relief: ClassVar[str] = "fewer hydra.launcher.workers"  # what to try where memory runs out
+
+    def check(self) -> None:
+        """Raises `RequestError` where this machine cannot do what is asked; called before anything is written."""
 
     def open(self, n_workers: int | None, part: Part) -> Engine:
         """The engine for `hydra.launcher.workers`; `part` is the first that it will train. Raises `RequestError`."""
