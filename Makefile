@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint pages error-rates bench drivers tables screenshots experiments golden constraints clean
+.PHONY: help test quick lint slurm pages error-rates bench drivers tables screenshots experiments golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ quick: ## without the slow tests
 
 lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+slurm: ## the tests with a real Slurm, which is installed for them alone (needs root on Debian)
+	tests/slurm/with_slurm.sh $(PYTHON) -m pytest -q tests/test_slurm.py
 
 pages: ## what a report costs to write and to open, and its pictures in docs/images (needs Chromium)
 	$(PYTHON) benchmarks/report_page.py
