@@ -288,4 +288,14 @@ def write_example(paths: RunPaths, spec: DataSpec) -> None:
 @lru_cache(maxsize=2)
 def dataset_of(spec: DataSpec) -> Dataset:
     """The data on the CPU, read once for all trials of a sweep that share it."""
-    return load_dataset(spec)
+    return _offered.pop(spec, None) or load_dataset(spec)
+
+
+_offered: dict[DataSpec, Dataset] = {}
+
+
+def offer(spec: DataSpec, dataset: Dataset) -> None:
+    """Has `dataset_of` give this, which came from another process, where it has not read the data itself."""
+    _offered[spec] = dataset
+    dataset_of(spec)
+    _offered.clear()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.engines import Engine, EngineSpec, Part
 from phalanx.engines.processes import ProcessesSpec
+from phalanx.engines.ray import RaySpec
 from phalanx.engines.slurm import SubmititSpec
 from phalanx.errors import Fault, RequestError, SpecError, TrainingInterrupted, WorkerLost
 from phalanx.fields import Spec, build, static
@@ -35,15 +36,16 @@ class ExecutorSpec(Spec):
 
     group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
-    executor: str = static("local", choices=("local", "processes", "submitit"))
+    executor: str = static("local", choices=("local", "processes", "submitit", "ray"))
     workers: int | None = static(None, low=1, advice="2")  # parts that train at a time; null: what the engine says
     max_trials: int | None = static(None, low=1, advice="null")  # jobs in one cohort
     submitit: SubmititSpec = field(default=SubmititSpec())
+    ray: RaySpec = field(default=RaySpec())
 
     @property
     def engine(self) -> EngineSpec | None:
         """The options of the engine; None where everything trains here."""
-        return {"processes": ProcessesSpec(), "submitit": self.submitit}.get(self.executor)
+        return {"processes": ProcessesSpec(), "submitit": self.submitit, "ray": self.ray}.get(self.executor)
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = [

@@ -22,6 +22,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import composer_of
+from phalanx.engines.ray import RaySpec
 from phalanx.engines.slurm import SubmititSpec
 from phalanx.errors import RequestError
 from phalanx.executors import ExecutorSpec
@@ -45,6 +46,7 @@ class CohortConf:
     workers: int | None = None
     max_trials: int | None = None
     submitit: dict[str, Any] = field(default_factory=lambda: asdict(SubmititSpec()))
+    ray: dict[str, Any] = field(default_factory=lambda: asdict(RaySpec()))
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortConf, provider="phalanx")

@@ -1,0 +1,168 @@
+"""Ray: a real cluster of a head and two nodes, the same numbers, and what a lost task, a lost node and an end cost."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from forked import train
+from test_executors import die, job, same
+from test_launcher import sweep_in
+from test_train_command import QUICK, TRAIN, environment, train_from_the_start
+
+from phalanx import TrainerSpec, TrialSpec
+from phalanx.app import dataset_of, ready
+from phalanx.config import Settings
+from phalanx.data.delimited import Csv
+from phalanx.engines import Part
+from phalanx.engines.ray import RaySpec, _check_storage
+from phalanx.errors import RequestError
+from phalanx.executors import ExecutorSpec, Parts
+from phalanx.manifest import Sweep
+from phalanx.study import Address
+from phalanx.together import Job, train_together
+from phalanx.tracking import TrackingSpec
+
+ray = pytest.importorskip("ray", reason="pip install 'phalanx[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that trains nothing and two nodes of one CPU."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # for `die`
+    memory = {"object_store_memory": 100 * 2**20}
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
+    for _ in range(2):
+        found.add_node(num_cpus=1, **memory)
+    del os.environ["PYTHONPATH"]
+    yield found
+    found.shutdown()
+
+
+def on(cluster):
+    return ["hydra.launcher.executor=ray", f"hydra.launcher.ray.address={cluster.address}"]
+
+
+def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_process(cluster, tmp_path, caplog):
+    file = tmp_path / "points.csv"
+    file.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{'uv'[i % 7 > i % 5]}\n" for i in range(200)))
+    spec = TrialSpec(data=Csv(path=str(file), target="y"), trainer=TrainerSpec(epochs=2))
+    once = tmp_path / "once"
+    from_file = Job(Settings(spec, TrackingSpec(kind="none")), tmp_path / "9", Sweep("s", 9))
+    dataset_of(spec.data)
+    file.unlink()  # a task that looked for it would fail
+    jobs = [job(tmp_path, 0, find_trial=functools.partial(die, once, 1)), job(tmp_path, 1)]
+    parts, found = Parts(ExecutorSpec(executor="ray", ray=RaySpec(address=cluster.address))), {}
+    try:
+        assert parts.divided([[0, 1]], jobs) == [[0], [1]]  # two nodes
+        parts.submit([jobs, [from_file]])
+        while parts.running:
+            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in parts.advance()}
+    finally:
+        parts.close()
+    assert not ray.is_initialized()
+    assert [trained.error for trained in found.values()] == [None] * 3
+    assert len(once.read_text().split()) == 2
+    assert "(WorkerCrashedError); trained again: 2 of the jobs" in caplog.text  # by us, not by Ray
+    here = [job(tmp_path, 0), job(tmp_path, 1), from_file]
+    train_together(here)
+    for one in here:
+        (a,), (b,) = found[one.sweep.number].results, ready.pop(one.folder).results
+        assert a.metrics == b.metrics
+        assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
+
+
+def tasks():
+    return [p for p in psutil.process_iter(["name"]) if (p.info["name"] or "").startswith("ray::_train")]
+
+
+def started(cwd, *options):
+    """A sweep whose tasks train on both nodes."""
+    driver = subprocess.Popen(
+        [sys.executable, TRAIN, "-m", *QUICK, *options, "tracking=none"], cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"), start_new_session=True,
+    )  # fmt: skip
+    while driver.poll() is None:
+        if len(tasks()) == 2:
+            return driver
+        time.sleep(0.05)
+    raise AssertionError(driver.communicate()[1])
+
+
+def test_sigterm_ends_the_tasks(cluster, tmp_path):
+    driver = started(tmp_path, "trainer.epochs=100000", "seed=0,1", *on(cluster))
+    driver.send_signal(signal.SIGTERM)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "Traceback" not in err
+    assert "interrupted: everything finished so far is kept" in err
+    rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
+    assert [row["failure"] for row in rows] == ["interrupted"] * 2
+    psutil.wait_procs(tasks(), timeout=30)
+    assert not tasks()
+
+
+def test_a_sweep_ends_complete_and_the_same_when_a_node_is_removed(cluster, tmp_path):
+    grid = ["loss=nll,mse", "seed=0,1", "trainer.epochs=500"]
+    folders = tmp_path / "here", tmp_path / "apart"
+    for folder in folders:
+        folder.mkdir()
+    train("-m", *QUICK, *grid, "tracking=none", cwd=folders[0], check=0)
+    driver = started(folders[1], *grid, *on(cluster))
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    _, err = driver.communicate(timeout=150)
+    assert driver.returncode == 0, err
+    assert "(NodeDiedError); trained again: 2 of the jobs" in err
+    assert same(*map(sweep_in, folders), 4) >= 3
+
+
+def test_a_search_on_a_cluster_of_its_own_prunes_from_its_tasks(tmp_path):
+    done = train_from_the_start(
+        "-m", *QUICK, "hydra/sweeper=optuna", "optimizer.lr=choice(0.0001,0.1)", "optimizer=sgd",
+        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.25",
+        "trainer.epochs=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2", "tracking=none",
+        "hydra.launcher.executor=ray", "hydra.launcher.workers=2", cwd=tmp_path, check=0,
+    )  # fmt: skip
+    rows = {row["optimizer.lr"]: row for row in csv.DictReader(open(sweep_in(tmp_path) / "trials.csv"))}
+    assert [rows[lr]["status"] for lr in ("0.0001", "0.1")] == ["pruned", "completed"]
+    assert "ray" not in done.stderr.lower()
+    assert "ray" not in done.stdout.lower().replace("hydra.launcher.executor=ray", "")
+
+
+def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "NodeManagerAddress": name} for name in "ab"])
+    pruned = job(tmp_path, 0, find_trial=Address("s", 0, "sqlite:///study.db", None))
+    with pytest.raises(RequestError, match="2 machines, which cannot prune by a study in a file"):
+        _check_storage(Part([pruned]))
+    _check_storage(Part([job(tmp_path, 0)]))
+    _check_storage(Part([job(tmp_path, 0, find_trial=Address("s", 0, "postgresql://h/d", None))]))
+
+
+def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
+    done = train("-m", "seed=0,1", "hydra.launcher.ray.num_cpus=2", cwd=tmp_path, check=2)
+    assert "hydra.launcher.ray.num_cpus must be 1 where hydra.launcher.executor is another, got 2" in done.stderr
+    assert "try hydra.launcher.executor=ray" in done.stderr
+    wrong = ["hydra.launcher.ray.num_gpus=-1", "+hydra.launcher.ray.adress=auto"]
+    done = train("-m", "seed=0,1", "hydra.launcher.executor=ray", *wrong, cwd=tmp_path, check=2)
+    assert "hydra.launcher.ray.num_gpus must be a number of at least 0, got -1" in done.stderr
+    assert "did you mean hydra.launcher.ray.address?" in done.stderr
+    assert not list(tmp_path.iterdir())
+    away = ["hydra.launcher.executor=ray", "hydra.launcher.ray.address=127.0.0.1:1"]
+    done = train_from_the_start("-m", *QUICK, "seed=0,1", *away, "tracking=none", cwd=tmp_path, check=2)
+    assert "hydra.launcher.ray.address=127.0.0.1:1: no Ray cluster can be used there" in done.stderr
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
+    with pytest.raises(RequestError, match=r"needs ray, which is not installed; type: pip install 'phalanx\[ray\]'"):
+        ExecutorSpec.of({"executor": "ray"})
