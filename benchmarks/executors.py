@@ -34,7 +34,7 @@ from phalanx.tracking import TrackingSpec
 from phalanx.worker import packed, train_part, unpacked
 
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
-APART = ["hydra.launcher.executor=processes", "hydra.launcher.workers=2"]
+WHERE = ([], *(["hydra.launcher.workers=2", f"hydra.launcher.executor={name}"] for name in ("processes", "ray")))
 COMMANDS = {
     "8 trials, 20 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"],
     "256 trials, 400 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=range(64)", "trainer.epochs=400"],
@@ -61,8 +61,8 @@ def trained(stream: Stream | Parts, trials: Sequence[TrialSpec]) -> None:
                 raise error
 
 
-def processes(n: int) -> Parts:
-    return Parts(ExecutorSpec(executor="processes", workers=n))
+def on(engine: str, n: int) -> Parts:
+    return Parts(ExecutorSpec(executor=engine, workers=n))
 
 
 def seconds(work: Callable[..., object], *arguments: object) -> float:
@@ -80,22 +80,24 @@ def table(*columns: str) -> None:
 
 
 def part(rounds: int, root: str) -> None:
-    """A part of trials of one epoch, in ms: here, in a process that is warm, and what of it is packing."""
-    table("trials of one epoch", "here, ms", "process, ms", "its first, s", "bytes there", "bytes back", "packing, ms")
+    """A part of trials of one epoch, in ms: here, on engines that are warm, and what of it is packing."""
+    table("trials of one epoch", "here, ms", "process, ms", "Ray, ms", "first in a process, s", "first on Ray, s",
+          "bytes there", "bytes back", "packing, ms")  # fmt: skip
     for n in (1, 32):
         specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=1)) for seed in range(n)]
-        here, there, packing = [], [], []
-        with closing(processes(1)) as apart:
-            trained(Stream(), specs)
-            first = seconds(trained, apart, specs)
+        trained(Stream(), specs)
+        with ExitStack() as opened:
+            engines = [opened.enter_context(closing(on(name, 1))) for name in ("processes", "ray")]
+            firsts = [f"{seconds(trained, engine, specs):.1f}" for engine in engines]
+            times: list[list[float]] = [[], [], []]
             for _ in range(10 * rounds):
-                here.append(1000 * seconds(trained, Stream(), specs))
-                there.append(1000 * seconds(trained, apart, specs))
-        shipped = Part(jobs_of(specs))
+                for found, stream in zip(times, (Stream(), *engines), strict=True):
+                    found.append(1000 * seconds(trained, stream, specs))
+        shipped, packing = Part(jobs_of(specs)), []
         back = train_part(shipped)
         for _ in range(10 * rounds):
             packing.append(1000 * (seconds(copied, shipped) + seconds(lambda b: packed(unpacked(b)), back)))
-        cells = [shown(here, ".1f"), shown(there, ".1f"), f"{first:.1f}", f"{len(pickle.dumps(shipped)):,}",
+        cells = [*(shown(found, ".1f") for found in times), *firsts, f"{len(pickle.dumps(shipped)):,}",
                  f"{len(back):,}", shown(packing, ".1f")]  # fmt: skip
         print(f"| {n} | " + " | ".join(cells) + " |", flush=True)
 
@@ -110,7 +112,7 @@ def trials(rounds: int, root: str) -> None:
           "efficiency of two")  # fmt: skip
     for name in ("digits", "mnist"):
         with ExitStack() as opened:
-            one, two = (opened.enter_context(closing(processes(n))) for n in (1, 2))
+            one, two = (opened.enter_context(closing(on("processes", n))) for n in (1, 2))
             print(_row(cases(root)[name], one, two, rounds), flush=True)
 
 
@@ -136,11 +138,11 @@ def _row(case: Case, one: Parts, two: Parts, rounds: int) -> str:
 
 def commands(rounds: int, root: str) -> None:
     """Whole commands, all included."""
-    table("command, digits", "here, s", "two processes, s")
+    table("command, digits", "here, s", "two processes, s", "two Ray tasks, s")
     for name, options in COMMANDS.items():
-        times: list[list[float]] = [[], []]
+        times: list[list[float]] = [[] for _ in WHERE]
         for _ in range(rounds):
-            for found, more in zip(times, ([], APART), strict=True):
+            for found, more in zip(times, WHERE, strict=True):
                 found.append(seconds(command, [*options, *more]))
         print(f"| {name} | " + " | ".join(shown(found, ".1f") for found in times) + " |", flush=True)
 
