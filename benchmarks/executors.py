@@ -25,6 +25,7 @@ from cohorts import Case, cases
 
 from phalanx import TrainerSpec, TrialSpec, train_trial
 from phalanx.app import dataset_of, ready
+from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.engines import Part
 from phalanx.executors import ExecutorSpec, Parts
@@ -43,7 +44,11 @@ COMMANDS = {
 
 def jobs_of(trials: Sequence[TrialSpec]) -> list[Job]:
     return [
-        Job(Settings(spec, TrackingSpec(kind="none")), Path(f"never/{number}"), Sweep("never", number))
+        Job(
+            Settings(spec, TrackingSpec(kind="none"), CheckpointSpec(), ()),
+            Path(f"never/{number}"),
+            Sweep("never", number),
+        )
         for number, spec in enumerate(trials)
     ]
 

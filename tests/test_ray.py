@@ -21,6 +21,7 @@ from test_train_command import QUICK, TRAIN, environment, train_from_the_start
 
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.app import dataset_of, ready
+from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.data.delimited import Csv
 from phalanx.engines import Part
@@ -60,7 +61,7 @@ def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_pr
     file.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{'uv'[i % 7 > i % 5]}\n" for i in range(200)))
     spec = TrialSpec(data=Csv(path=str(file), target="y"), trainer=TrainerSpec(epochs=2))
     once = tmp_path / "once"
-    from_file = Job(Settings(spec, TrackingSpec(kind="none")), tmp_path / "9", Sweep("s", 9))
+    from_file = Job(Settings(spec, TrackingSpec(kind="none"), CheckpointSpec(), ()), tmp_path / "9", Sweep("s", 9))
     dataset_of(spec.data)
     file.unlink()  # a task that looked for it would fail
     jobs = [job(tmp_path, 0, find_trial=functools.partial(die, once, 1)), job(tmp_path, 1)]

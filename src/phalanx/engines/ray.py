@@ -56,10 +56,11 @@ class Ray:
         _connect(options, n_workers)
         try:
             _check_storage(part)
-            self.n_at_once = n_workers or _room(options)
+            room = _room(options)
         except BaseException:
             ray.shutdown()
             raise
+        self.n_at_once = n_workers or room
         self.largest = None if options.num_gpus else LARGEST
         self.task = ray.remote(num_cpus=options.num_cpus, num_gpus=options.num_gpus, max_retries=0)(_train)
         self.n_threads, self.data, self.futures = options.num_cpus, {}, []
@@ -120,6 +121,8 @@ def _pass_on(found: Future[bytes], future: Future[list[Trained]]) -> None:
             future.set_exception(error.cause if isinstance(error.cause, Exception) else error)
         except lost.RayError as error:  # a traceback of Ray's own, for what goes wrong before the task begins
             future.set_exception(RuntimeError(f"Ray: {str(error).strip().splitlines()[-1]}"))
+        except Exception as error:
+            future.set_exception(error)
 
 
 def _train(part: Part, arrays: Any, n_threads: int) -> bytes:
