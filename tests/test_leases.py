@@ -93,6 +93,17 @@ def test_a_trial_has_one_owner(drivers):
     assert not a.holds(9)
 
 
+def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended):
+    a, b = drivers(), drivers()
+    for driver, number in ((a, 0), (b, 1), (b, 2)):
+        driver.claim(number)
+    b.release(2)
+    book.write(3, None, Entry(1, ended))
+    assert a.claimable([0, 1, 2, 3, 4]) == [0, 2, 3, 4]
+    assert b.claimable([0, 1]) == [1]
+    assert a.claimable([]) == []
+
+
 def test_what_is_released_is_free_at_once(drivers):
     a, b = drivers(), drivers()
     assert [a.claim(n) for n in range(3)] == [1, 1, 1]

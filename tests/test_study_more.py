@@ -16,6 +16,7 @@ from phalanx.errors import Failure, RequestError, SpecError
 from phalanx.study import (
     Budget,
     Evaluator,
+    Leases,
     Outcome,
     Streaming,
     TooManyFailures,
@@ -30,6 +31,7 @@ from phalanx.study import (
     summary,
     warm_start,
 )
+from phalanx.study.books import MemoryBook
 
 SPACE = {
     "lr": FloatDistribution(1e-4, 1.0, log=True),
@@ -184,6 +186,35 @@ def test_a_connection_lost_at_any_call_costs_nothing(worked, monkeypatch):
             break
         assert [len(trial.params) for trial in study.trials] == [2] * 6
     assert 50 < lost_at < 499
+
+
+@pytest.mark.parametrize("n_flying", [0, 200])
+def test_trials_in_flight_elsewhere_are_looked_at_once_in_a_while(n_flying):
+    """Otherwise each point would cost as many questions as there are trials in flight on all machines."""
+
+    class Counting(MemoryBook):
+        reads = looks = 0
+
+        def read(self, number):
+            self.reads += 1
+            return super().read(number)
+
+        def entries(self, numbers):
+            self.looks += 1
+            return {number: self._entries[number] for number in numbers if number in self._entries}
+
+    book, found = Counting(), study()
+    others = Leases(book)
+    for _ in range(n_flying):
+        others.claim(found.ask().number)
+    book.reads = 0
+    run_study(
+        found, suggest_from(SPACE), lambda proposals: [Outcome((p.number - n_flying + 0.0,)) for p in proposals],
+        budget=Budget(1000, patience=9), leases=Leases(book),
+    )  # fmt: skip
+    assert len(found.trials) == n_flying + 10
+    assert book.reads < 60
+    assert book.looks == min(n_flying, 1)
 
 
 # Start points

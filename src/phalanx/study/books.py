@@ -96,6 +96,10 @@ class Book(Protocol):
 
     def read(self, number: int) -> Entry | None: ...
 
+    def entries(self, numbers: Collection[int]) -> dict[int, Entry]:
+        """Those of the entries that there are, by number."""
+        return {number: entry for number in numbers if (entry := self.read(number)) is not None}
+
     def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
         """Puts `new` in the place of `seen`; False if by now something else stands there."""
         ...
@@ -107,7 +111,7 @@ class Book(Protocol):
     def close(self) -> None: ...
 
 
-class MemoryBook:
+class MemoryBook(Book):
     """A book for one process."""
 
     def __init__(self) -> None:
@@ -133,7 +137,7 @@ class MemoryBook:
         pass
 
 
-class SqlBook:
+class SqlBook(Book):
     """A book in a table of the study's database; the beats count the changes too."""
 
     def __init__(self, url: str, study: str) -> None:
@@ -169,6 +173,12 @@ class SqlBook:
             row = connection.execute(self._sa.select(*columns).where(self._at(number))).one_or_none()
         return None if row is None else Entry(*row)
 
+    def entries(self, numbers: Collection[int]) -> dict[int, Entry]:
+        columns = (self._table.c[name] for name in ("number", "attempt", "owner", "settled", "beat"))
+        with self._engine.connect() as connection:
+            rows = connection.execute(self._sa.select(*columns).where(self._at(*numbers))).all()
+        return {number: Entry(*rest) for number, *rest in rows}
+
     def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
         values = {"attempt": new.attempt, "owner": new.owner, "settled": new.settled}
         change = self._table.insert().values(study=self._study, number=number, beat=0, **values)
@@ -190,7 +200,7 @@ class SqlBook:
         self._engine.dispose()
 
 
-class FileBook:
+class FileBook(Book):
     """A book in a folder: a folder a number, in it a file a version of its entry, of which the last one holds.
 
     Whoever creates a version first has made that change. A beat is a byte more at the end of the last version.

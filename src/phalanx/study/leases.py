@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -77,6 +77,12 @@ class Leases:
             return None
         self._keep(number, math.inf)
         return entry.attempt
+
+    def claimable(self, numbers: Sequence[int]) -> list[int]:
+        """Those that `claim` might give: nobody's, our own, and those whose driver is gone. One question for all."""
+        entries = patiently(self._book.entries, numbers) if numbers else {}
+        known = [(number, entries.get(number)) for number in numbers]
+        return [n for n, entry in known if entry is None or entry.owner == self._me or self._free(n, entry)]
 
     def holds(self, number: int) -> bool:
         """Whether the trial is ours still, and not settled."""

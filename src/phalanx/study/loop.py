@@ -72,6 +72,7 @@ class _Search:
         self.open: list[int] = []  # numbers of those that have not
         self.n_looked_at = 0
         self.waiting: dict[int, list[Proposal]] = {}  # proposals by the number of the equal one in flight
+        self.due = 0.0  # when to look again for trials whose driver is gone, on the monotonic clock
         self.seconds, self.clock = self._noted(SECONDS, 0.0), time.monotonic()
         self.noted = self.seconds
 
@@ -128,13 +129,22 @@ class _Search:
         ending = self.budget.spent(self.done, self.directions, self._elapsed())
         if ending is not None:
             return ending, []
-        proposals = list(itertools.islice(self._interrupted(trials), wanted))
-        if proposals:
-            return None, proposals
-        if self._noted(EXHAUSTED):
-            running = any(trial.state == TrialState.RUNNING for trial in trials)
+        exhausted = self._noted(EXHAUSTED)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        left = 0 if exhausted else self.budget.n_trials - len(self.done) - len(running)
+        # A look costs more the more trials are in flight anywhere. A try that was cut off is followed by a look.
+        due, self.due = self.due, 0.0
+        if left <= 0 or time.monotonic() >= due:
+            due = time.monotonic() + self.leases.lease_s / 4
+            proposals = list(itertools.islice(self._interrupted(running), wanted))
+            if proposals:
+                return None, proposals
+        if exhausted:
+            self.due = due
             return (None if running else "every point of the space is evaluated"), []
-        return None, self._fresh(trials, wanted)
+        fresh = [self._ask() for _ in range(min(wanted, left))]
+        self.due = due
+        return None, fresh
 
     def _look(self) -> list[FrozenTrial]:
         """The trials that have not ended; of those that have since the last look, the study's own join `done`.
@@ -156,9 +166,8 @@ class _Search:
 
     def _interrupted(self, trials: Sequence[FrozenTrial]) -> Iterator[Proposal]:
         """Trials whose driver is gone: told where their result was written, else proposed again."""
-        for stored in trials:
-            if stored.state != TrialState.RUNNING or stored.number in self.flying:
-                continue
+        others = {trial.number: trial for trial in trials if trial.number not in self.flying}
+        for stored in map(others.__getitem__, self.leases.claimable(list(others))):
             attempt = self.leases.claim(stored.number)
             if attempt is None or self._trials()[stored.number].state != TrialState.RUNNING:
                 continue  # somebody holds it, or has told it just now
@@ -171,10 +180,6 @@ class _Search:
             else:
                 live[self.study.study_name, stored.number] = trial
                 self._tell(Proposal(stored.number, stored.params, attempt), outcome)
-
-    def _fresh(self, trials: Sequence[FrozenTrial], wanted: int) -> list[Proposal]:
-        taken = len(self.done) + sum(trial.state == TrialState.RUNNING for trial in trials)
-        return [self._ask() for _ in range(min(wanted, self.budget.n_trials - taken))]
 
     def _ask(self) -> Proposal:
         trial = self.study.ask()
