@@ -37,7 +37,7 @@ from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Deadline, Observer
 from phalanx.paths import RunPaths, relative, write_json, write_text
-from phalanx.progress import RunProgress, headline, summary
+from phalanx.progress import RunProgress, headline, opening, summary
 from phalanx.repeats import combined, curves_csv, rows
 from phalanx.result import Status, TrialResult
 from phalanx.runs import described, read_run, write_failure, write_run
@@ -179,7 +179,7 @@ def _train(
             watcher = live(_watcher(specs[0], sweep, find_trial, keeper.seconds_before))
             watcher.goes_on(dict(enumerate(keeper.states)))
             return train_cohort(specs, dataset, watcher, test=sweep.reads_test, keeper=keeper), None
-        console.print(_opening(specs[0], dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
+        console.print(opening(specs[0], dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
         with RunProgress(console) as progress:
             watcher = live(progress)
             watcher.goes_on(dict(enumerate(keeper.states)))
@@ -237,17 +237,6 @@ def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]
         value = None if result.objective.value is None else number
         found.append({"name": name, "value": value, "direction": (OBJECTIVES | COSTS)[name]})
     return found
-
-
-def _opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
-    hidden = getattr(spec.model, "hidden", ())
-    widths = "-".join(map(str, (dataset.n_features, *hidden, dataset.n_classes)))
-    return (
-        f"{dataset.name} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
-        f"{widths} {getattr(spec.model, 'activation', '')}  {spec.loss.name}  {spec.optimizer.name} "
-        f"lr={spec.optimizer.lr:g}  batch {spec.trainer.batch_size or len(dataset.train)}  seed {spec.seed}"
-        + (f"  goes on after epoch {epochs_before}" if epochs_before else "")
-    )
 
 
 def _track(follow: Tracker, paths: RunPaths, content: dict[str, Any]) -> None:

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from phalanx.data import Dataset
 from phalanx.observer import Observer
 from phalanx.result import EpochMetrics, Status, TrialResult
+from phalanx.spec import TrialSpec
 
 PLAIN_LINES = 10  # so many lines of progress a run where nothing can be redrawn
 REDRAWS_PER_SECOND = 8
@@ -214,6 +216,18 @@ def summary(console: Console, result: TrialResult, folder: str) -> None:
             console.print(f"{split:<6}{numbers}", highlight=False, soft_wrap=True)
     console.print(headline(result), highlight=False, soft_wrap=True)
     console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+
+
+def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
+    """What a run says before its first epoch."""
+    hidden = getattr(spec.model, "hidden", ())
+    widths = "-".join(map(str, (dataset.n_features, *hidden, dataset.n_classes)))
+    return (
+        f"{dataset.name} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
+        f"{widths} {getattr(spec.model, 'activation', '')}  {spec.loss.name}  {spec.optimizer.name} "
+        f"lr={spec.optimizer.lr:g}  batch {spec.trainer.batch_size or len(dataset.train)}  seed {spec.seed}"
+        + (f"  goes on after epoch {epochs_before}" if epochs_before else "")
+    )
 
 
 def headline(result: TrialResult) -> str:
