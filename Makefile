@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint slurm pages error-rates bench drivers tables screenshots experiments golden constraints clean
+.PHONY: help test quick lint slurm pages error-rates bench drivers database tables screenshots experiments golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 
 drivers: ## four drivers, 400 trials, six of them killed and the database restarted four times (needs PostgreSQL)
 	cd tests && ../$(PYTHON) drivers.py
+
+database: ## what drivers ask of the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
+	$(PYTHON) benchmarks/database.py
 
 screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium and chromium-driver)
 	$(PYTHON) docs/screenshots.py
