@@ -132,7 +132,7 @@ def test_a_sweep_ends_complete_and_the_same_when_a_node_is_removed(cluster, tmp_
 def test_a_search_on_a_cluster_of_its_own_prunes_from_its_tasks(tmp_path):
     done = train_from_the_start(
         "-m", *QUICK, "hydra/sweeper=optuna", "optimizer.lr=choice(0.0001,0.1)", "optimizer=sgd",
-        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.25",
+        "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.16",
         "trainer.epochs=4", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2", "tracking=none",
         "hydra.launcher.executor=ray", "hydra.launcher.workers=2", cwd=tmp_path, check=0,
     )  # fmt: skip
