@@ -169,12 +169,12 @@ class Submitted:
             return
         o, driver = self.options, os.getpid() if self.here else None
         tasks = [SlurmJob(part, o.cpus_per_task, o.timeout_min, o.signal_delay_s, driver) for _, part in some]
-        try:
-            with _no_interrupts():
+        with _no_interrupts(signal.SIGINT, *(() if self.here else (signal.SIGTERM,))):
+            try:
                 jobs = self.executor.submit_array(tasks)
-        except Exception as error:
-            raise RequestError(f"the jobs could not be submitted: {_last_line(error)}") from error
-        self.jobs.update(zip((future for future, _ in some), jobs, strict=True))
+            except Exception as error:
+                raise RequestError(f"the jobs could not be submitted: {_last_line(error)}") from error
+            self.jobs.update(zip((future for future, _ in some), jobs, strict=True))
         self.since = time.monotonic()
 
     def _watch(self) -> None:
@@ -259,9 +259,10 @@ class Submitted:
 
 
 @contextlib.contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Ctrl-C goes to every process of a terminal. Those that start in here leave it to the one that leads."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+def _no_interrupts(*signals: signal.Signals) -> Iterator[None]:
+    """No job is submitted and then not known. And Ctrl-C goes to every process of a terminal: those that start in here
+    leave it to the one that leads."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
