@@ -301,7 +301,7 @@ def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reac
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path):
     done = train("-m", "seed=0,1", "hydra.launcher.executor=cloud", "hydra.launcher.workers=0", cwd=tmp_path, check=2)
     assert "2 faults" in done.stderr
-    assert "hydra.launcher.executor must be one of local, processes, submitit, got 'cloud'" in done.stderr
+    assert "hydra.launcher.executor must be one of local, processes, submitit, ray, got 'cloud'" in done.stderr
     assert (
         "hydra.launcher.workers must be a whole number of at least 1 or null, got 0; try hydra.launcher.workers=2"
         in done.stderr

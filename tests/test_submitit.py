@@ -15,6 +15,7 @@ from forked import train
 from submitit_jobs import Killed, Told
 from test_executors import job, same
 from test_launcher import sweep_in
+from test_leases import until
 from test_train_command import train_from_the_start
 
 from phalanx import TrainerSpec
@@ -106,8 +107,7 @@ def test_ctrl_c_ends_the_jobs(tmp_path, jobs_find_helpers):
     parts, told = here(), Told(tmp_path / "diary")
     parts.submit([[lasting(tmp_path, 0, 100_000, find_trial=told)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
     ended = {one.sweep.number for one in parts.advance()}  # 2 waits for a place
-    while not told.diary.is_file():
-        time.sleep(0.05)
+    until(told.diary.is_file)
     assert processes_of(tmp_path / "submitit")
     left = {one.sweep.number for one in parts.abandon()}
     assert 0 in left
