@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 
 import pytest
 from drivers import DEADLINE_S, STARTUP, Fleet, check, judged_by_others, wait_until
 from forked import start, train
 from mlflow_servers import Server
 from postgres import Cluster, programs
+from test_train_command import environment
 from tracking_records import by_key
 
 pytestmark = pytest.mark.slow
@@ -51,7 +54,10 @@ def test_four_drivers_one_killed_and_the_database_restarted(cluster, tmp_path):
 
 
 def test_two_drivers_deliver_one_sweep_to_a_server_on_a_database_that_restarts(cluster, tmp_path, monkeypatch):
-    """One of the two delivers for both; each run is there once, with its curve, and each trial knows its run."""
+    """One of the two delivers for both; each run is there once, with its curve, and each trial knows its run.
+
+    What a slow server had not taken when the drivers ended is replayed; it would show what is there twice.
+    """
     from mlflow import MlflowClient
 
     cluster.create("mlflow")
@@ -64,6 +70,8 @@ def test_two_drivers_deliver_one_sweep_to_a_server_on_a_database_that_restarts(c
         cluster.restart("fast")
         fleet.join()
         assert len({trial.pid for trial in check(fleet, 16, keep=0)}) == 2
+        replay = [sys.executable, "-m", "phalanx", "replay", str(fleet.sweep), "--uri", server.url]
+        assert subprocess.run(replay, env=environment(), capture_output=True).returncode == 0
         client = MlflowClient(server.url)
         runs = by_key(client)
         curves = {
