@@ -17,6 +17,10 @@ from phalanx.data.features import ArrayFeatures
 
 pytest.register_assert_rewrite("drivers")  # whose checks then say what differed
 
+# A shell that starts tests in the background has them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 MNIST_ROOT = ROOT.parent / "shared" / "data"
 
