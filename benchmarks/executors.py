@@ -38,7 +38,7 @@ TRAIN = Path(__file__).resolve().parent.parent / "train.py"
 WHERE = ([], *(["hydra.launcher.workers=2", f"hydra.launcher.executor={name}"] for name in ("processes", "ray")))
 COMMANDS = {
     "8 trials, 20 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"],
-    "256 trials, 400 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=range(64)", "trainer.epochs=400"],
+    "128 trials, 100 epochs": ["loss=nll,mse", "optimizer=sgd,adam", "seed=range(32)", "trainer.epochs=100"],
 }
 
 
