@@ -30,17 +30,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from postgres import Cluster, programs
+from search_cost import SPACE
 
 from phalanx.result import EpochMetrics
 from phalanx.study import Budget, Leases, Outcome, Pruning, find_trial, open_study, run_study, suggest_from
-
-SPACE = {
-    "model": optuna.distributions.CategoricalDistribution(["mlp2", "mlp3", "mlp4"]),
-    "model.width": optuna.distributions.CategoricalDistribution([32, 64, 128, 256]),
-    "loss": optuna.distributions.CategoricalDistribution(["nll", "cross_entropy", "mse"]),
-    "optimizer": optuna.distributions.CategoricalDistribution(["sgd", "adam"]),
-    "optimizer.lr": optuna.distributions.FloatDistribution(0.0005, 0.5, log=True),
-}
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def die(marker, times):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trained(jobs_of_parts, n_workers=1):
-    parts, found = Parts(ExecutorSpec(executor="processes", workers=n_workers)), {}
+def trained(jobs_of_parts, parts=None):
+    parts, found = parts or Parts(ExecutorSpec(executor="processes", workers=1)), {}
     try:
         parts.submit(jobs_of_parts)
         while parts.running:

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from forked import train
 from submitit_jobs import Killed, Told
-from test_executors import job, same
+from test_executors import job, same, trained
 from test_launcher import sweep_in
 from test_leases import until
 from test_train_command import train_from_the_start
@@ -45,17 +45,6 @@ def here(**options):
     return Parts(ExecutorSpec(executor="submitit", workers=2, submitit=SubmititSpec(cluster="local", **options)))
 
 
-def trained(jobs_of_parts):
-    parts, found = here(), {}
-    try:
-        parts.submit(jobs_of_parts)
-        while parts.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in parts.advance()}
-    finally:
-        parts.close()
-    return found
-
-
 def processes_of(folder):
     return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or ())]
 
@@ -79,7 +68,7 @@ def test_jobs_give_the_same_results_as_this_process(tmp_path):
 def test_a_job_that_is_told_to_end_goes_on_from_its_checkpoints_to_the_same_numbers(tmp_path, jobs_find_helpers):
     told = [Told(tmp_path / f"diary-{number}", at) for number, at in enumerate((None, 3, None))]
     epochs = [2, 6, 5]
-    found = trained([[lasting(tmp_path, n, epochs[n], find_trial=told[n]) for n in range(3)]])
+    found = trained([[lasting(tmp_path, n, epochs[n], find_trial=told[n]) for n in range(3)]], here())
     alone = [lasting(tmp_path / "alone", n, epochs[n]) for n in range(3)]
     train_together(alone)
     for one in alone:
@@ -94,7 +83,7 @@ def test_a_job_that_is_told_to_end_goes_on_from_its_checkpoints_to_the_same_numb
 @pytest.mark.slow
 def test_a_job_that_is_lost_twice_fails_alone(tmp_path, jobs_find_helpers):
     diary = tmp_path / "diary"
-    found = trained([[job(tmp_path, 0, find_trial=Killed(diary))], [job(tmp_path, 1)]])
+    found = trained([[job(tmp_path, 0, find_trial=Killed(diary))], [job(tmp_path, 1)]], here())
     assert len(set(diary.read_text().split())) == 2  # processes
     assert failure_of(found[0].error) is Failure.CRASH
     assert "ended without a result, twice" in str(found[0].error)

@@ -6,6 +6,8 @@ is there. What it ships is a `Part`, what runs at the other end is `phalanx.work
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from phalanx.fields import Spec
 if TYPE_CHECKING:
     from phalanx.app import Trained
     from phalanx.together import Job
+
+LARGEST = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,14 @@ class EngineSpec(Spec):
     def open(self, n_workers: int | None, part: Part) -> Engine:
         """The engine for `hydra.launcher.workers`; `part` is the first that it will train. Raises `RequestError`."""
         raise NotImplementedError
+
+
+_reading = threading.Lock()
+
+
+def read_here(part: Part) -> None:
+    """Reads the data in this process, which needs it too: what has to be downloaded is then there for all."""
+    from phalanx.app import dataset_of
+
+    with _reading, contextlib.suppress(Exception):  # whoever trains meets the same error, and says so
+        dataset_of(part.jobs[0].trial.data)

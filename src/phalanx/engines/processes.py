@@ -5,7 +5,6 @@ One loky executor each, not one for all: loky gives up everything in flight when
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import signal
@@ -16,14 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from phalanx.engines import EngineSpec, Part
+from phalanx.engines import LARGEST, EngineSpec, Part, read_here
 from phalanx.errors import TrainingInterrupted, WorkerLost
 from phalanx.worker import train_part, unpacked
 
 if TYPE_CHECKING:
     from phalanx.app import Trained
 
-LARGEST = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
 WATCH_S = 1.0  # how often a process looks whether the one that started it is still there
 
 
@@ -115,7 +113,7 @@ class Worker:
 
         try:
             process = self._started()
-            _read_here(part)  # while the process starts
+            read_here(part)  # while the process starts
             return unpacked(process.submit(train_part, part, self.place.threads).result())
         except BrokenProcessPool:
             self._forget()
@@ -156,17 +154,6 @@ def _executor(place: Place) -> Any:
     executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, os.getpid()), env=variables)
     executor.submit(os.getpid)
     return executor
-
-
-_reading = threading.Lock()
-
-
-def _read_here(part: Part) -> None:
-    """Reads the data in this process, which needs it too: what has to be downloaded is then there for all."""
-    from phalanx.app import dataset_of
-
-    with _reading, contextlib.suppress(Exception):  # the process that trains meets the same error, and says so
-        dataset_of(part.jobs[0].trial.data)
 
 
 def _prepare(place: Place, parent: int) -> None:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from phalanx.engines import EngineSpec, Part
+from phalanx.engines import LARGEST, EngineSpec, Part
 from phalanx.errors import RequestError, TrainingInterrupted, WorkerLost
 from phalanx.fields import static
 from phalanx.worker import train_part, unpacked
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from phalanx.app import Trained
     from phalanx.data import Dataset
 
-LARGEST = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 SILENT = {"log_to_driver": False, "logging_level": logging.ERROR}
 

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 
-from phalanx.engines import EngineSpec, Part
-from phalanx.engines.processes import LARGEST
+from phalanx.engines import LARGEST, EngineSpec, Part, read_here
 from phalanx.engines.slurm_job import SlurmJob
 from phalanx.errors import Fault, RequestError, TrainingInterrupted, WorkerLost
 from phalanx.fields import static
@@ -152,7 +151,7 @@ class Submitted:
     def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
         futures: list[Future[list[Trained]]] = [Future() for _ in parts]
         for part in parts:
-            _read_here(part)
+            read_here(part)
         with self.lock:
             self.waiting.extend(zip(futures, parts, strict=True))
             self._send()
@@ -267,14 +266,6 @@ def _no_interrupts(*signals: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _read_here(part: Part) -> None:
-    """Reads the data in this process, which needs it too: what has to be downloaded is then there for all."""
-    from phalanx.app import dataset_of
-
-    with contextlib.suppress(Exception):  # the job meets the same error, and says so
-        dataset_of(part.jobs[0].trial.data)
 
 
 def _log(job: Any) -> str:
