@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -76,6 +77,8 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
     client = MlflowClient(server.url)
     runs = by_key(client)
     assert {key: run.info.status for key, run in runs.items()} == dict.fromkeys(("", "0", "1", "2"), "FINISHED")
+    rows = {row["number"]: row["mlflow_run_id"] for row in csv.DictReader(open(root / "trials.csv"))}
+    assert rows == {number: runs[number].info.run_id for number in "012"}
     for number in "012":
         history = client.get_metric_history(runs[number].info.run_id, "epoch/val_loss")
         assert [point.step for point in history] == [1, 2, 3]

@@ -12,7 +12,7 @@ from phalanx.config import tracking_of
 from phalanx.delivery import Delivery
 from phalanx.errors import PhalanxError, RequestError, RunFolderError
 from phalanx.manifest import update_manifest
-from phalanx.paths import RunPaths, SweepPaths, TrackedPaths, read_json, relative
+from phalanx.paths import RunPaths, SweepPaths, TrackedPaths, read_json, relative, write_text
 from phalanx.records import is_sweep, places, sweep_summary
 from phalanx.tracking import TrackingSpec, content, guard
 
@@ -102,7 +102,7 @@ def asked(root: Path) -> TrackingSpec:
 def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count:
     """Delivers one folder, and writes down the ids that its runs have in the store; `elsewhere` leaves ids that are
     known, because they belong to the place that the runs were told."""
-    from phalanx.sweeps import note_run_id
+    from phalanx.sweeps import collect, note_run_id, trials_csv
 
     count, ids = Count(), {}
 
@@ -124,12 +124,14 @@ def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count
         delivery.close()
     if is_sweep(root) and "" in ids and not elsewhere:
         update_manifest(SweepPaths(root), mlflow_run_id=ids[""])
-    count.delivered, count.already = delivery.delivered, delivery.already
+    count.delivered, count.already, new = delivery.delivered, delivery.already, False
     for place in places(root):
         if place.key not in ids or not place.paths.result.is_file():
             continue
         if not elsewhere or read_json(place.paths.result)["mlflow_run_id"] is None:
-            note_run_id(place.paths, ids[place.key])
+            new |= note_run_id(place.paths, ids[place.key])
+    if new and is_sweep(root):
+        write_text(SweepPaths(root).trials, trials_csv(collect(SweepPaths(root))))
     return count
 
 

@@ -165,14 +165,18 @@ def told(trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], statu
     return {"status": status, "best": number, "metrics": metrics, "params": params}
 
 
-def note_run_id(paths: RunPaths, run_id: str) -> None:
-    """Writes the id that a tracking store gave to a run, and leaves the time at which its result was written."""
+def note_run_id(paths: RunPaths, run_id: str) -> bool:
+    """Writes the id that a tracking store gave to a run, and leaves the time at which its result was written.
+
+    False if it stood there already.
+    """
     if read_json(paths.result)["mlflow_run_id"] == run_id:
-        return
+        return False
     when = paths.result.stat()
     with replacing(paths.result, durable=False) as temporary:  # which write_json has synced
         write_json(temporary, {**read_json(paths.result), "mlflow_run_id": run_id})
         os.utime(temporary, ns=(when.st_atime_ns, when.st_mtime_ns))
+    return True
 
 
 def collect(paths: SweepPaths, known: Known | None = None) -> list[dict[str, Any]]:
