@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, TrainerSpec, TrialSpec, load_dataset, train_cohort, train_trial
+from phalanx.models.mlp import ACTIVATIONS
 
 # Odd sizes on purpose: rows of parameters that are not aligned, batches that are not full, tensors with odd ends.
 CASES = [
@@ -16,6 +17,8 @@ CASES = [
     ((257, 129, 31), 17, 5, "adamw", "gelu", "cross_entropy"),
     ((7,), 1000, 33, "sgd", "sigmoid", "nll"),
     ((512, 256), 128, 6, "adam", "relu", "mse"),
+    ((50, 20), 1, 2, "sgd", "relu", "cross_entropy"),  # a single row, as the last batch may be
+    ((300, 10), 48, 5, "sgd", "relu", "cross_entropy"),  # a product that is turned
 ]
 
 
@@ -33,6 +36,18 @@ def test_alone_and_in_a_cohort(hidden, batch, n_trials, optimizer, activation, l
         alone = train_trial(specs[place], dataset)
         assert alone.metrics == together[place].metrics
         assert all(alone.weights[name].equal(together[place].weights[name]) for name in alone.weights)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_an_activation_rounds_alike_alone_and_in_a_cohort(activation):
+    """Whatever the sizes: vector instructions compute what fills a register, another function what is left over."""
+    stream = torch.Generator().manual_seed(0)
+    for n_batch, n_units in [(1, 1), (3, 5), (7, 33), (29, 17), (32, 64), (33, 31), (64, 50)]:
+        z_TBH = 2 * torch.randn(5, n_batch, n_units, generator=stream)
+        for place in range(len(z_TBH)):
+            assert activation.apply(z_TBH.clone())[place].equal(activation.apply(z_TBH[place : place + 1].clone())[0])
+            if activation.slope is not None:
+                assert activation.slope(z_TBH.clone())[place].equal(activation.slope(z_TBH[place].clone()))
 
 
 def test_alone_and_beside_other_losses():

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -25,6 +26,7 @@ from phalanx.probe import Way, fastest, ways
 from phalanx.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.spec import TrialSpec, static_key
 
+Of = TypeVar("Of")
 PROBE_FROM_S = 20.0  # estimated training time from which a probe is made
 probed: dict[Hashable, Way] = {}  # what probes have found in this process
 COPIES = 5  # of its parameters that a trial holds: they, their gradients, the kept ones, the optimizer's state
@@ -107,7 +109,7 @@ class Cohort:
         rows = self._train()
         sound = {position: row for block in self.blocks for position, row in block.record(rows).items()}
         pruned = set(self.observer.on_epoch(sound)) if sound else set()
-        return self._results([block.end(sound.keys() & block.traces.keys(), pruned) for block in self.blocks])
+        return self._results(self._each(lambda block: block.end(sound.keys() & block.traces.keys(), pruned)))
 
     def abandon(self) -> dict[int, TrialResult]:
         """Ends all trials where they are; returns what each had reached, by position."""
@@ -196,36 +198,39 @@ class Cohort:
             block.join([spec for _, spec in members], positions, after)
 
     def _train(self) -> dict[int, EpochMetrics]:
-        """One epoch of every block, `workers.count` of them at a time."""
-        n_workers = min(self.workers.count, len(self.blocks))
-        if n_workers < 2:
-            with threads(self.workers.threads):
-                rows = [block.train_epoch(self.observer.on_step) for block in self.blocks]
-        else:
-            rows = self._train_in_threads(n_workers)
-        return {position: row for part in rows for position, row in part.items()}
-
-    def _train_in_threads(self, n_workers: int) -> list[dict[int, EpochMetrics]]:
-        stopped, before = threading.Event(), torch.get_num_threads()
+        """One epoch of every block."""
+        stopped = threading.Event()
 
         def on_step(epoch: int, step: int) -> None:
             if stopped.is_set():
                 raise _Stopped
             self.observer.on_step(epoch, step)
 
-        def train(block: Block) -> dict[int, EpochMetrics]:
+        rows = self._each(lambda block: block.train_epoch(on_step), stopped)
+        return {position: row for part in rows for position, row in part.items()}
+
+    def _each(self, work: Callable[[Block], Of], stopped: threading.Event | None = None) -> list[Of]:
+        """What `work` gives of each block, `workers.count` of them at a time; `stopped` is set when one has failed."""
+        n_workers = min(self.workers.count, len(self.blocks))
+        if n_workers < 2:
+            with threads(self.workers.threads):
+                return [work(block) for block in self.blocks]
+        before = torch.get_num_threads()
+
+        def with_threads(block: Block) -> Of:
             torch.set_num_threads(self.workers.threads)  # of this thread, and of all that start later
             try:
-                return block.train_epoch(on_step)
+                return work(block)
             finally:
                 torch.set_num_threads(before)
 
         with ThreadPoolExecutor(n_workers) as pool:
-            futures = [pool.submit(train, block) for block in self.blocks]
+            futures = [pool.submit(with_threads, block) for block in self.blocks]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                stopped.set()  # which those that are done no longer look at
+                if stopped is not None:
+                    stopped.set()  # which those that are done no longer look at
         for future in futures:
             if isinstance(error := future.exception(), Exception) and not isinstance(error, _Stopped):
                 raise error
