@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -111,8 +110,12 @@ class Block:
             self.replay = self.replay or Replay(stack, train, self.capture)
             tally = self.replay.run(order_TN, tables, tally, n_full, lambda step: on_step(epoch, step))
             done = n_full
-        steps = zip(to_rows(tables), order_TN.split(stack.batch_size, 1), tally.cut(stack.batch_size), strict=True)
-        for step, (at, index_TB, part) in islice(enumerate(steps, start=1), done, None):
+        if done == stack.steps_per_epoch:
+            return lr_ST, tally.means()
+        rest = to_rows({name: table[done:] for name, table in tables.items()})
+        batches = order_TN[:, done * stack.batch_size :].split(stack.batch_size, 1)
+        steps = zip(rest, batches, tally.cut(stack.batch_size)[done:], strict=True)
+        for step, (at, index_TB, part) in enumerate(steps, start=done + 1):
             logits_TBC, loss_TB = stack.step(train.rows(index_TB, len(stack.rows)), part.y_TB, at)
             part.note(logits_TBC, loss_TB)
             on_step(epoch, step)

@@ -25,6 +25,7 @@ from phalanx.plan import FLOPS_PER_S, Cost, block_size, free_bytes, share, worke
 from phalanx.probe import Way, fastest, ways
 from phalanx.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.spec import TrialSpec, static_key
+from phalanx.stack import batches
 
 Of = TypeVar("Of")
 PROBE_FROM_S = 20.0  # estimated training time from which a probe is made
@@ -81,7 +82,7 @@ class Cohort:
     @property
     def steps_per_epoch(self) -> int:
         """Updates of each trial in one pass over the training split."""
-        return self._block().stack.steps_per_epoch
+        return batches(self.like.trainer, len(self.dataset.train))[1]
 
     def join(self, specs: Sequence[TrialSpec], states: Sequence[State] = ()) -> list[int]:
         """Adds trials, which begin with the next epoch; returns their positions.
@@ -142,7 +143,7 @@ class Cohort:
         waiting, self.joining = list(self.joining.items()), {}
         # Zeros in a product change how it is rounded, so on a CPU, where bits are kept, padding has to be asked for.
         pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
-        cost = Cost(self._block().stack.batch_size, self.device.type, pads)
+        cost = Cost(batches(self.like.trainer, len(self.dataset.train))[0], self.device.type, pads)
         there = [spec for block in self.blocks for spec in block.stack.specs]
         flops = sum(cost.flops(self._size(spec.model)) for spec in [*there, *(spec for _, spec in waiting)])
         self.workers = workers(self.device, self.like.device, len(there) + len(waiting), flops)

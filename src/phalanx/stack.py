@@ -18,7 +18,14 @@ from phalanx.optimizers.base import clip
 from phalanx.result import Snapshot
 from phalanx.schedules.stacked import StackedSchedule
 from phalanx.seeding import dropout_keys, permutations
-from phalanx.spec import TrialSpec
+from phalanx.spec import TrainerSpec, TrialSpec
+
+
+def batches(trainer: TrainerSpec, n_train: int) -> tuple[int, int]:
+    """Samples a step, and steps an epoch."""
+    size = min(trainer.batch_size or n_train, n_train)
+    steps = n_train / size
+    return size, math.floor(steps) if trainer.drop_last else math.ceil(steps)
 
 
 class Stack:
@@ -38,9 +45,7 @@ class Stack:
         self.epochs_done: list[int] = []
         self.model, self.optimizer = model or like.model, like.optimizer
         self.layout = self.model.layout(n_features, n_classes)
-        self.batch_size = min(like.trainer.batch_size or n_train, n_train)
-        steps = n_train / self.batch_size
-        self.steps_per_epoch = math.floor(steps) if like.trainer.drop_last else math.ceil(steps)
+        self.batch_size, self.steps_per_epoch = batches(like.trainer, n_train)
         self.params_TP = torch.empty(0, self.layout.size, device=device)
         self.kept_TP = self.params_TP.clone()  # the weights to save
         self.state: dict[str, Tensor] = {}
