@@ -49,15 +49,20 @@ def _content(file):
 
 def killed_once_it_goes_on(arguments, cwd, *files, how=signal.SIGKILL):
     """Starts a training and kills it at a moment after every one of the checkpoints was written anew."""
+    child = started_until_it_goes_on(arguments, cwd, *files)
+    time.sleep(random.uniform(0, 0.15))
+    os.kill(child.pid, how)
+    child.join(60)
+    return child.exitcode
+
+
+def started_until_it_goes_on(arguments, cwd, *files):
     before = {file: _written(file) for file in files}
     child = start(*arguments, cwd=cwd, out=cwd / "out")
     while any(_written(file) == before[file] for file in files):
         assert child.is_alive(), (cwd / "out").read_text()
         time.sleep(0.005)
-    time.sleep(random.uniform(0, 0.15))
-    os.kill(child.pid, how)
-    child.join(60)
-    return child.exitcode
+    return child
 
 
 def _written(file):
@@ -86,6 +91,27 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(uninterru
     ended = train("resume=run", cwd=tmp_path, check=0)
     assert "has ended (completed, 50 epochs)" in ended.stdout
     same(run, uninterrupted)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    """By that which began it, then by that which goes on with it; a kill lets go of it."""
+    run, long = tmp_path / "run", [*RUN, "schedule=constant", "trainer.epochs=100000"]
+    file = run / "checkpoint.safetensors"
+    for arguments in (long, ["resume=run"]):
+        child = started_until_it_goes_on(arguments, tmp_path, file)
+        try:
+            config = (run / ".hydra" / "config.yaml").stat()
+            for late in (["resume=run", "trainer.epochs=1"], [*long, "optimizer.lr=0.1"]):
+                done = train(*late, cwd=tmp_path, check=2)
+                assert "another process is training in run; wait until it has ended, or stop it" in done.stderr
+            assert (run / ".hydra" / "config.yaml").stat() == config
+            assert child.is_alive()
+        finally:
+            child.kill()
+            child.join()
+    n_epochs = len(read_checkpoint(file)[1][0].history) + 1
+    train("resume=run", f"trainer.epochs={n_epochs}", cwd=tmp_path, check=0)
+    assert result_of(run)["epochs"] == n_epochs
 
 
 @pytest.fixture(scope="module")

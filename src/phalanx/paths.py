@@ -50,6 +50,11 @@ class RunPaths:
         return self.root / ".attempt.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains a single run."""
+        return self.root / ".train.lock"
+
+    @property
     def checkpoint(self) -> Path:
         """How far the training is, for a later process to go on from; gone when it has ended."""
         return self.root / "checkpoint.safetensors"

@@ -14,18 +14,41 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from phalanx.curves import metrics_csv, read_curves
 from phalanx.data import Dataset
 from phalanx.data.base import DataSpec
-from phalanx.errors import RunFolderError
+from phalanx.errors import RequestError, RunFolderError
 from phalanx.model_file import read_weights, save_model
-from phalanx.paths import RunPaths, read_json, write_json, write_text
+from phalanx.paths import RunPaths, read_json, relative, write_json, write_text
 from phalanx.result import EpochMetrics, Metrics, Status, TrialResult
 from phalanx.spec import TrialSpec
 
 PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
+
+_held: dict[Path, Any] = {}  # this process's locks, by folder
+
+
+def hold(paths: RunPaths) -> None:
+    """Keeps other processes from training in this folder, which it makes, until this one has ended or is killed.
+
+    Raises `RequestError` if one trains there already.
+    """
+    from filelock import FileLock, Timeout
+
+    paths.root.mkdir(parents=True, exist_ok=True)
+    lock = _held.setdefault(paths.root.resolve(), FileLock(paths.lock))
+    try:
+        if not lock.is_locked:
+            lock.acquire(blocking=False)
+    except Timeout:
+        folder = relative(paths.root)
+        raise RequestError(
+            f"another process is training in {folder}; wait until it has ended, or stop it with Ctrl-C, and then type "
+            f"the same command again; for a run of its own beside it type from_run={folder}"
+        ) from None
 
 
 def write_run(

@@ -13,6 +13,7 @@ from phalanx.checkpoint import read_checkpoint
 from phalanx.config import ASIDE, parse_yaml
 from phalanx.errors import RequestError, RunFolderError
 from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json
+from phalanx.runs import hold
 
 KEY = "resume"
 FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
@@ -22,14 +23,16 @@ ENDED = ("completed", "pruned", "diverged")
 def resumed(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
     """The arguments with `resume=…` replaced by the run's configuration and folder.
 
-    Raises `RequestError` if it cannot go on. Of a run that has ended it says so, and leaves with status 0.
+    Raises `RequestError` if it cannot go on, or if another process trains it. Of a run that has ended it says so, and
+    leaves with status 0.
     """
     named = [a for a in arguments if a.partition("=")[0] == KEY]
     rest = [a for a in arguments if a not in named]
     _check_arguments(named, rest)
     paths = _run(named[0].partition("=")[2])
-    if paths.result.is_file() and read_json(paths.result)["status"] in ENDED:
-        _tell_ended(paths)
+    _leave_if_ended(paths)
+    hold(paths)
+    _leave_if_ended(paths)  # in another process, which has just let go of it
     if paths.checkpoint.is_file():
         read_checkpoint(paths.checkpoint)
     else:
@@ -75,10 +78,11 @@ def _run(given: str) -> RunPaths:
     return RunPaths(folder)
 
 
-def _tell_ended(paths: RunPaths) -> None:
-    stored = read_json(paths.result)
-    print(
-        f"{paths.root} has ended ({stored['status']}, {stored['epochs']} epochs), so there is nothing to go on with; "
-        f"for a longer run type from_run={paths.root} trainer.epochs=…"
-    )
-    sys.exit(0)
+def _leave_if_ended(paths: RunPaths) -> None:
+    stored = read_json(paths.result) if paths.result.is_file() else {}
+    if stored.get("status") in ENDED:
+        print(
+            f"{paths.root} has ended ({stored['status']}, {stored['epochs']} epochs), so there is nothing to go on "
+            f"with; for a longer run type from_run={paths.root} trainer.epochs=…"
+        )
+        sys.exit(0)

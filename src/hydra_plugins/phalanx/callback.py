@@ -78,13 +78,16 @@ def _or_leave(check: Callable[[DictConfig], Any], config: DictConfig) -> None:
 
 
 def _check(config: DictConfig) -> None:
-    """Raises `SpecError` with every fault of a single run's configuration."""
+    """Raises `SpecError` with every fault of a single run's configuration, `RequestError` if its folder is in use."""
     from phalanx.config import settings
+    from phalanx.paths import RunPaths
+    from phalanx.runs import hold
 
     known = HydraConfig.instance().cfg
     HydraConfig.instance().cfg = config
     try:
         settings(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+        hold(RunPaths(Path(config.hydra.run.dir)))
     finally:
         HydraConfig.instance().cfg = known
 
