@@ -97,6 +97,17 @@ def test_a_run_that_is_not_there_is_a_wrong_request(site, given, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "value", ["a b", r"C:\table.csv", "it's", "\\", "${oc.env:HOME}", ["\\s", None, True, 0.1, {"k": "v"}]]
+)
+def test_a_value_comes_back_from_the_command_line_as_it_was(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from hydra_plugins.phalanx._overrides import typed
+
+    assert OverridesParser.create().parse_override(f"key={typed(value)}").value() == value
+
+
 @pytest.mark.slow
 def test_the_served_model_says_what_phalanx_predict_says(site, monkeypatch):
     root, _, best = site

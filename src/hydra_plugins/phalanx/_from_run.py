@@ -5,22 +5,20 @@ What a person types beside it goes on top; a group that is chosen anew drops wha
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from phalanx.config import TOP_LEVEL, flat_values, parse_yaml, plain
+from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of
+from phalanx.config import parse_yaml
 from phalanx.errors import RequestError, RunFolderError
 from phalanx.paths import RunPaths, SweepPaths
 
 KEY = "from_run"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device")
 
 
 def expanded(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
@@ -32,8 +30,7 @@ def expanded(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
     if len(named) > 1:
         raise RequestError(f"{KEY} can be given once, got {' '.join(named)}")
     values = _values(named[0].partition("=")[2], _tracking_uri(rest))
-    conf = Path(inspect.getfile(inspect.unwrap(app))).absolute().parent / "conf"
-    return _overrides(values, conf, {_key(argument) for argument in rest}) + rest
+    return overrides_of(values, folder_of(app), {key_of(argument) for argument in rest}) + rest
 
 
 def _values(run: str, uri: str | None) -> dict[str, Any]:
@@ -61,36 +58,5 @@ def _file(folder: Path) -> Path:
 
 def _tracking_uri(arguments: Sequence[str]) -> str | None:
     """Where the person says that the runs are tracked."""
-    given = [a.partition("=")[2] for a in arguments if _key(a) == "tracking.uri"]
+    given = [a.partition("=")[2] for a in arguments if key_of(a) == "tracking.uri"]
     return OmegaConf.create({"uri": given[-1].strip("'\"")}).uri if given else None
-
-
-def _overrides(values: Mapping[str, Any], conf: Path, taken: set[str]) -> list[str]:
-    """The choices of groups, and every value in which what they compose to differs from the run's."""
-    chosen = {g: values[g]["name"] for g in GROUPS if isinstance(values.get(g), Mapping) and "name" in values[g]}
-    groups = [f"{g}={n}" for g, n in chosen.items() if (conf / g / f"{n}.yaml").is_file() and g not in taken]
-    with initialize_config_dir(str(conf)):
-        present = flat_values(plain(compose("config", groups)))
-    known = (*GROUPS, *TOP_LEVEL)
-    wanted = {key: value for key, value in flat_values(values).items() if key.partition(".")[0] in known}
-    free = (key for key in wanted if key not in taken and key.partition(".")[0] not in taken)
-    changed = [key for key in free if key not in present or present[key] != wanted[key]]
-    return groups + [f"{'' if key in present else '++'}{key}={_typed(wanted[key])}" for key in changed]
-
-
-def _key(argument: str) -> str:
-    """The key or the group that an override sets."""
-    return argument.partition("=")[0].lstrip("+~").partition("@")[0]
-
-
-def _typed(value: Any) -> str:
-    """A value in Hydra's grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_typed, value)) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_typed(k)}:{_typed(v)}" for k, v in value.items()) + "}"
-    return repr(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra_plugins.phalanx._from_run import _key, _overrides, _typed
+from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of, typed
 from phalanx.checkpoint import read_checkpoint
 from phalanx.config import ASIDE, parse_yaml
 from phalanx.errors import RequestError, RunFolderError
@@ -38,11 +37,10 @@ def resumed(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
     else:
         print(f"{paths.root} has no checkpoint: the run starts from its beginning")
     values = parse_yaml(paths.config_resolved.read_text(encoding="utf-8"))
-    taken = {_key(argument) for argument in rest}
-    conf = Path(inspect.getfile(inspect.unwrap(app))).absolute().parent / "conf"
+    taken = {key_of(argument) for argument in rest}
     aside = {f"{g}.{name}": value for g in ASIDE if g not in taken for name, value in values.get(g, {}).items()}
-    kept = [f"++{key}={_typed(value)}" for key, value in aside.items() if key not in taken]
-    return [*_overrides(values, conf, taken), *kept, f"hydra.run.dir={_typed(str(paths.root))}", *rest]
+    kept = [f"++{key}={typed(value)}" for key, value in aside.items() if key not in taken]
+    return [*overrides_of(values, folder_of(app), taken), *kept, f"hydra.run.dir={typed(str(paths.root))}", *rest]
 
 
 def _check_arguments(named: Sequence[str], rest: Sequence[str]) -> None:
@@ -51,7 +49,7 @@ def _check_arguments(named: Sequence[str], rest: Sequence[str]) -> None:
     run = named[0].partition("=")[2]
     if any(a in ("-m", "--multirun") for a in rest):
         raise RequestError(f"{KEY} goes on with a single run; a sweep goes on by its own command, typed again")
-    keys = [_key(a) for a in rest if not a.startswith("-")]
+    keys = [key_of(a) for a in rest if not a.startswith("-")]
     free = [key for key in keys if key != "hydra.run.dir" and (key in FREE or key.partition(".")[0] in FREE)]
     others = [key for key in keys if key not in free]
     if others:
