@@ -5,7 +5,6 @@ Flow: config → specs → data → training → files → plots → tracking �
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import math
@@ -79,55 +78,107 @@ def run(
     `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either way, and
     after any other error, `result.json` says so.
     """
-    paths, console = RunPaths(folder), console or Console()
-    trained, known = ready.pop(folder, None), {}
-    fence = Fence(paths) if trained is None or trained.fence is None else trained.fence
-    follow = Tracker()
+    job = _Job(cfg, RunPaths(folder), sweep, console or Console(), find_trial)
     try:
-        asked = settings(cfg)
-        if sweep is None:  # a sweep's trials are followed by the process that leads it
-            follow = tracker(asked.tracking, folder)
-        specs = with_seeds(asked.trial, sweep)
-        known.update(seed=specs[0].seed, config_digest=config_digest(asked.trial))
-        keeper = None if trained else checkpoints(asked, folder, sweep, fence)
-        write_text(paths.config_resolved, resolved_yaml(cfg, seed=specs[0].seed))
-        device = _device(asked.trial.device, trained)
-        dataset = dataset_of(asked.trial.data)
-        known.update(device=device, data_digest=dataset.digest, data=described(asked.trial.data, dataset))
-        follow.start()
-        live = functools.partial(Live, paths, asked.tracking.live, fence)
-        if trained is not None:
-            results, interrupt = _taken(trained)
-        else:
-            results, interrupt = _train(specs, dataset, sweep, console, find_trial, live, keeper)
-        fence.check()
-        result, content = _write(paths, asked, specs, dataset, results, sweep)
+        job.train()
     except Superseded:
         raise
     except CheckpointError:  # what the run had reached stays as it is
-        follow.cancel()
+        job.follow.cancel()
         raise
     except (Exception, KeyboardInterrupt) as error:
-        fence.check()
-        write_failure(paths, f"{type(error).__name__}: {error}", failure=str(failure_of(error)), **known)
-        follow.cancel() if isinstance(error, RequestError) else follow.end("failed")
+        job.fail(error)
         raise
     # From here on the result is written, and nothing that fails may take it back.
-    log.info(headline(result))
-    if sweep is None and interrupt is None:
-        draw_plots(paths, specs[0], dataset, result)
-        if asked.tracking.register == "all":
-            write_example(paths, asked.trial.data)
-    _track(follow, paths, content)
-    if interrupt is not None:
-        raise interrupt
-    if sweep is None:
-        summary(console, result, relative(paths.root))
-        if result.status is Status.DIVERGED:
-            raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
-        _verdict(console, specs[0], result)
-    values = [math.nan if o["value"] is None else o["value"] for o in content["objectives"]]
+    job.finish()
+    values = [math.nan if o["value"] is None else o["value"] for o in job.content["objectives"]]
     return values[0] if len(values) == 1 else tuple(values)
+
+
+class _Job:
+    """What is known of a job on its way from config to files."""
+
+    def __init__(self, cfg: Any, paths: RunPaths, sweep: Sweep | None, console: Console, find_trial: FindTrial) -> None:
+        self.cfg, self.paths, self.sweep, self.console, self.find_trial = cfg, paths, sweep, console, find_trial
+        self.trained = ready.pop(paths.root, None)
+        self.fence = (self.trained and self.trained.fence) or Fence(paths)
+        self.follow, self.known = Tracker(), {}
+
+    def train(self) -> None:
+        """From the configuration to the written result."""
+        self.asked = settings(self.cfg)
+        if self.sweep is None:  # a sweep's trials are followed by the process that leads it
+            self.follow = tracker(self.asked.tracking, self.paths.root)
+        trial, self.specs = self.asked.trial, with_seeds(self.asked.trial, self.sweep)
+        self.known.update(seed=self.specs[0].seed, config_digest=config_digest(trial))
+        keeper = None if self.trained else checkpoints(self.asked, self.paths.root, self.sweep, self.fence)
+        write_text(self.paths.config_resolved, resolved_yaml(self.cfg, seed=self.specs[0].seed))
+        device = _device(trial.device, self.trained)
+        self.dataset = dataset_of(trial.data)
+        self.known.update(device=device, data_digest=self.dataset.digest, data=described(trial.data, self.dataset))
+        self.follow.start()
+        results, self.interrupt = self._train(keeper) if keeper else _taken(self.trained)
+        self.fence.check()
+        self.result, self.content = self._write(results)
+
+    def _train(self, keeper: Checkpoints) -> tuple[list[TrialResult], TrainingInterrupted | None]:
+        """The result of each seed, and what interrupted the training, if anything did."""
+        specs, sweep = self.specs, self.sweep
+        log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
+        keeper.begin(self.dataset.digest)
+        if keeper.states and sweep is None:
+            self.paths.result.unlink(missing_ok=True)  # of the part before: a folder without one is being trained
+        try:
+            if sweep is not None:
+                watcher = self._live(_watcher(specs[0], sweep, self.find_trial, keeper.seconds_before), keeper)
+                return train_cohort(specs, self.dataset, watcher, test=sweep.reads_test, keeper=keeper), None
+            self.console.print(opening(specs[0], self.dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
+            with RunProgress(self.console) as progress:
+                return train_cohort(specs, self.dataset, self._live(progress, keeper), keeper=keeper), None
+        except TrainingInterrupted as interrupted:
+            if sweep is None and self.paths.checkpoint.is_file():
+                go_on = f"go on: python train.py resume={relative(self.paths.root)}"
+                self.console.print(go_on, highlight=False, soft_wrap=True)
+            return interrupted.results, interrupted
+
+    def _live(self, watcher: Observer, keeper: Checkpoints) -> Live:
+        live = Live(self.paths, self.asked.tracking.live, self.fence, watcher)
+        live.goes_on(dict(enumerate(keeper.states)))
+        return live
+
+    def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, dict[str, Any]]:
+        """Writes what the seeds reached; returns it as one result, and what `result.json` says."""
+        aggregate = "mean" if self.sweep is None or self.sweep.final else self.sweep.manifest.aggregate
+        result = combined(results, aggregate)
+        failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
+        extra = {"failure": failure and str(failure), "objectives": objectives(self.asked.objectives, result)}
+        if len(results) > 1:
+            extra |= {"aggregate": aggregate, "repeats": rows(results)}
+            write_text(self.paths.seeds, curves_csv(results))
+        content = write_run(self.paths, self.specs[0], self.dataset, result, extra)
+        if result.status is not Status.FAILED:
+            self.paths.checkpoint.unlink(missing_ok=True)
+        return result, content
+
+    def fail(self, error: BaseException) -> None:
+        """Writes down what ended the job before it had a result."""
+        self.fence.check()
+        write_failure(self.paths, f"{type(error).__name__}: {error}", failure=str(failure_of(error)), **self.known)
+        self.follow.cancel() if isinstance(error, RequestError) else self.follow.end("failed")
+
+    def finish(self) -> None:
+        """Plots, tracking, and what a person is told. Raises `RunFailed`, or what interrupted the training."""
+        log.info(headline(self.result))
+        if self.sweep is None and self.interrupt is None:
+            draw_plots(self.paths, self.specs[0], self.dataset, self.result)
+            if self.asked.tracking.register == "all":
+                write_example(self.paths, self.asked.trial.data)
+        _track(self.follow, self.paths, self.content)
+        if self.interrupt is not None:
+            raise self.interrupt
+        if self.sweep is None:
+            summary(self.console, self.result, relative(self.paths.root))
+            _judge(self.console, self.specs[0], self.result)
 
 
 def _device(spec: DeviceSpec, trained: Trained | None) -> str:
@@ -142,8 +193,10 @@ def _device(spec: DeviceSpec, trained: Trained | None) -> str:
         return spec.kind
 
 
-def _verdict(console: Console, spec: TrialSpec, result: TrialResult) -> None:
-    """Says whether the training accuracy is what was expected, if something was. Raises `RunFailed` if it is not."""
+def _judge(console: Console, spec: TrialSpec, result: TrialResult) -> None:
+    """Raises `RunFailed` if the run diverged, or missed the training accuracy that was expected; says if it did not."""
+    if result.status is Status.DIVERGED:
+        raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
     if spec.trainer.expect_accuracy is None:
         return
     text = verdict.sentence(spec, result)
@@ -165,32 +218,6 @@ def _taken(trained: Trained) -> tuple[Sequence[TrialResult], TrainingInterrupted
     return trained.results, trained.interrupt
 
 
-def _train(
-    specs: Sequence[TrialSpec], dataset: Dataset, sweep: Sweep | None, console: Console, find_trial: FindTrial,
-    live: Callable[[Observer], Live], keeper: Checkpoints,
-) -> tuple[list[TrialResult], TrainingInterrupted | None]:  # fmt: skip
-    """The result of each seed, and what interrupted the training, if anything did."""
-    log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
-    keeper.begin(dataset.digest)
-    if keeper.states and sweep is None:
-        keeper.paths.result.unlink(missing_ok=True)  # of the part before: a folder without one is being trained
-    try:
-        if sweep is not None:
-            watcher = live(_watcher(specs[0], sweep, find_trial, keeper.seconds_before))
-            watcher.goes_on(dict(enumerate(keeper.states)))
-            return train_cohort(specs, dataset, watcher, test=sweep.reads_test, keeper=keeper), None
-        console.print(opening(specs[0], dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
-        with RunProgress(console) as progress:
-            watcher = live(progress)
-            watcher.goes_on(dict(enumerate(keeper.states)))
-            return train_cohort(specs, dataset, watcher, keeper=keeper), None
-    except TrainingInterrupted as interrupted:
-        if sweep is None and keeper.paths.checkpoint.is_file():
-            go_on = f"go on: python train.py resume={relative(keeper.paths.root)}"
-            console.print(go_on, highlight=False, soft_wrap=True)
-        return interrupted.results, interrupted
-
-
 def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial, spent: float) -> Observer:
     watcher, limit = pruning(spec, sweep, find_trial), sweep.manifest.trial_timeout_s
     return watcher if limit is None else Deadline(limit, watcher, spent)
@@ -209,24 +236,6 @@ def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
     if not sweep.manifest.search or sweep.final or find_trial is None:
         return Observer()
     return Pruning(find_trial(), spec.objective)
-
-
-def _write(
-    paths: RunPaths, asked: Settings, specs: Sequence[TrialSpec], dataset: Dataset, results: Sequence[TrialResult],
-    sweep: Sweep | None,
-) -> tuple[TrialResult, dict[str, Any]]:  # fmt: skip
-    """Writes what the seeds reached; returns it as one result, and what `result.json` says."""
-    aggregate = "mean" if sweep is None or sweep.final else sweep.manifest.aggregate
-    result = combined(results, aggregate)
-    failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
-    extra: dict[str, Any] = {"failure": failure and str(failure), "objectives": objectives(asked.objectives, result)}
-    if len(results) > 1:
-        extra |= {"aggregate": aggregate, "repeats": rows(results)}
-        write_text(paths.seeds, curves_csv(results))
-    content = write_run(paths, specs[0], dataset, result, extra)
-    if result.status is not Status.FAILED:
-        paths.checkpoint.unlink(missing_ok=True)
-    return result, content
 
 
 def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]]:
