@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from forked import train
+from forked import server, train
 from safetensors.torch import load_file
 from test_launcher import steady, sweep_in
+from test_leases import until
 from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
 from hydra_plugins.phalanx.launcher import CohortLauncher
@@ -24,10 +27,12 @@ from phalanx import TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
+from phalanx.engines import end_with
 from phalanx.engines.processes import Place, Worker, places
 from phalanx.errors import Failure, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
+from phalanx.study import Owner
 from phalanx.together import Job, train_together
 from phalanx.tracking import TrackingSpec
 from phalanx.worker import packed, unpacked
@@ -276,6 +281,31 @@ def test_a_sweep_goes_on_when_a_worker_is_killed_and_workers_end_when_the_driver
     psutil.wait_procs(workers, timeout=60)
     assert not any(worker.is_running() for worker in workers)
     driver.communicate()
+
+
+def lead(file):
+    file.write_bytes(pickle.dumps(Owner.here()))
+    time.sleep(600)
+
+
+def follow(file):
+    end_with(pickle.loads(file.read_bytes()))
+    time.sleep(600)
+
+
+def test_a_process_ends_with_its_leader_and_not_before(tmp_path):
+    file = tmp_path / "leader"
+    leader = server.Process(target=lead, args=(file,))
+    leader.start()
+    until(lambda: file.is_file() and file.stat().st_size)
+    follower = server.Process(target=follow, args=(file,))
+    follower.start()
+    follower.join(1.5)
+    assert follower.is_alive()
+    os.kill(leader.pid, signal.SIGKILL)
+    follower.join(60)
+    assert follower.exitcode == 1
+    leader.join()
 
 
 def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reached(tmp_path, monkeypatch):

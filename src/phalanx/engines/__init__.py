@@ -7,7 +7,9 @@ is there. What it ships is a `Part`, what runs at the other end is `phalanx.work
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,9 +19,11 @@ from phalanx.fields import Spec
 
 if TYPE_CHECKING:
     from phalanx.app import Trained
+    from phalanx.study import Owner
     from phalanx.together import Job
 
 LARGEST = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
+WATCH_S = 1.0  # how often a process looks whether the one that leads the sweep is still there
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,14 @@ def read_here(part: Part) -> None:
 
     with _reading, contextlib.suppress(Exception):  # whoever trains meets the same error, and says so
         dataset_of(part.jobs[0].trial.data)
+
+
+def end_with(leader: Owner) -> None:
+    """Has this process end soon after `leader`, a process of the same machine, however that ends."""
+
+    def watch() -> None:
+        while leader.gone() is not True:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

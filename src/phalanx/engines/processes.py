@@ -9,20 +9,18 @@ import os
 import queue
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from phalanx.engines import LARGEST, EngineSpec, Part, read_here
+from phalanx.engines import LARGEST, EngineSpec, Part, end_with, read_here
 from phalanx.errors import TrainingInterrupted, WorkerLost
 from phalanx.worker import train_part, unpacked
 
 if TYPE_CHECKING:
     from phalanx.app import Trained
-
-WATCH_S = 1.0  # how often a process looks whether the one that started it is still there
+    from phalanx.study import Owner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,15 +148,17 @@ def _executor(place: Place) -> Any:
     """A process that begins to start at once."""
     from loky import ProcessPoolExecutor
 
+    from phalanx.study import Owner
+
     variables = {"OMP_NUM_THREADS": str(place.threads)} | ({"CUDA_VISIBLE_DEVICES": place.gpu} if place.gpu else {})
-    executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, os.getpid()), env=variables)
+    executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, Owner.here()), env=variables)
     executor.submit(os.getpid)
     return executor
 
 
-def _prepare(place: Place, parent: int) -> None:
+def _prepare(place: Place, leader: Owner) -> None:
     """The beginning of a process that trains: its cores, its imports, its end with the one that started it."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(leader)
     if place.cores:
         os.sched_setaffinity(0, place.cores)
     import torch
@@ -166,12 +166,6 @@ def _prepare(place: Place, parent: int) -> None:
     import phalanx.together  # noqa: F401
 
     torch.set_num_threads(place.threads)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
 
 
 def _block_interrupts() -> None:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -166,8 +165,10 @@ class Submitted:
         some = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
         if not some:
             return
-        o, driver = self.options, os.getpid() if self.here else None
-        tasks = [SlurmJob(part, o.cpus_per_task, o.timeout_min, o.signal_delay_s, driver) for _, part in some]
+        from phalanx.study import Owner
+
+        o, leader = self.options, Owner.here() if self.here else None
+        tasks = [SlurmJob(part, o.cpus_per_task, o.timeout_min, o.signal_delay_s, leader) for _, part in some]
         with _no_interrupts(signal.SIGINT, *(() if self.here else (signal.SIGTERM,))):
             try:
                 jobs = self.executor.submit_array(tasks)

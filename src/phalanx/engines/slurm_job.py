@@ -10,19 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
-
-from phalanx.engines import Part
+from phalanx.engines import Part, end_with
 from phalanx.errors import TrialTimeout
 from phalanx.paths import RunPaths
 from phalanx.worker import packed, train_part, unpacked
+
+if TYPE_CHECKING:
+    from phalanx.study import Owner
 
 STALLS = 2  # times in a row that a job may run its time and leave nothing to go on from
 EARLY_S = 60  # Slurm's signal may come so much before it is due
@@ -32,16 +32,16 @@ TOGETHER_S = 5.0  # in which both signals of a pre-emption come
 class SlurmJob:
     """Callable, as submitit wants it; what it returns is packed, the results of the part's jobs in their order."""
 
-    def __init__(self, part: Part, n_threads: int, minutes: int, delay_s: int, driver: int | None = None) -> None:
-        """`driver` is the process with which this one ends, where both are on the same machine."""
-        self.part, self.n_threads, self.driver = part, n_threads, driver
+    def __init__(self, part: Part, n_threads: int, minutes: int, delay_s: int, leader: Owner | None = None) -> None:
+        """`leader` is the process with which this one ends, where both are on the same machine."""
+        self.part, self.n_threads, self.leader = part, n_threads, leader
         self.minutes, self.time_s = minutes, 0.9 * (60 * minutes - delay_s - EARLY_S)
         self.found: dict[Path, bytes] = {}  # jobs that ended before the part was queued again
         self.stalls = 0
 
     def __call__(self) -> bytes:
-        if self.driver is not None:
-            threading.Thread(target=_end_with, args=(self.driver,), daemon=True).start()
+        if self.leader is not None:
+            end_with(self.leader)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")  # to the log of the job
         started, there, told = time.monotonic(), self._progress(), Told(_signal())
         try:
@@ -120,9 +120,3 @@ class Told:
             time.sleep(0.1)
         if self.number in self.heard:
             self.before(self.number, None)
-
-
-def _end_with(driver: int) -> None:
-    while psutil.pid_exists(driver):
-        time.sleep(1.0)
-    os._exit(1)

@@ -3,6 +3,7 @@
 Optuna is known in this room alone. `run_study` is the whole of it; docs/search.md shows it from a notebook.
 """
 
+from phalanx.study.books import Owner
 from phalanx.study.budget import RETRIED, Budget, TooManyFailures
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator, Streaming
 from phalanx.study.history import enqueue, start_points, warm_start
@@ -17,8 +18,8 @@ from phalanx.study.storage import in_memory, missing_file
 from phalanx.study.trials import FINISHED, Outcome, Proposal
 
 __all__ = [
-    "FINISHED", "RETRIED", "Address", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Proposal",
-    "Pruning", "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw", "enqueue",
-    "find_trial", "importances", "in_memory", "missing_file", "n_finished", "n_valued", "open_study", "reseeded",
-    "run_study", "seed_of_start", "start_points", "suggest_from", "summary", "warm_start",
+    "FINISHED", "RETRIED", "Address", "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "Owner",
+    "Proposal", "Pruning", "Streaming", "TooManyFailures", "agree", "automatic", "choices_of", "differences", "draw",
+    "enqueue", "find_trial", "importances", "in_memory", "missing_file", "n_finished", "n_valued", "open_study",
+    "reseeded", "run_study", "seed_of_start", "start_points", "suggest_from", "summary", "warm_start",
 ]  # fmt: skip
