@@ -86,7 +86,12 @@ WRONG = [
     (["data=csv", "data.path=no.csv", "data.target=y"], "no.csv", ""),
     (["device=cuda"], "device=cuda cannot be used", "device=cpu"),
     (["data.n_val=100000"], "data.n_val must be at most", "try data.n_val="),
-    (["hydra.run.dir=a_file/run"], "cannot write", "hydra.run.dir="),
+    (["hydra.run.dir=a_file/run"], "hydra.run.dir must be a folder", "try hydra.run.dir=outputs/runs/mine"),
+    (["hydra.run.dir=/proc/x"], "got '/proc/x'", "try hydra.run.dir="),
+    (["hydra.run.dir=/proc"], "got '/proc'", "try hydra.run.dir="),
+    (["-m", "seed=0,1", "hydra.sweep.dir=/proc/x"], "hydra.sweep.dir must be a folder", "try hydra.sweep.dir="),
+    (["-m", "seed=0,1", "hydra.sweep.dir=a_file"], "got 'a_file'", "try hydra.sweep.dir=outputs/sweeps/mine"),
+    (["-m", "hydra/sweeper=optuna", "hydra.sweep.dir=/proc/x"], "got '/proc/x'", "try hydra.sweep.dir="),
     (["-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=../x"], "plain folder name", "study_name=first"),
     (["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=0", "hydra.sweeper.patience=x"], "2 faults", "n_trials=20"),
     (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.errors import RunFolderError
+from phalanx.errors import RequestError, RunFolderError
 
 FINAL = "final"
 
@@ -163,6 +165,21 @@ class SweepPaths:
     def final(self, number: int) -> RunPaths:
         """Where the trial's point is trained once more, on fresh seeds."""
         return RunPaths(self.root / FINAL / str(number))
+
+
+def make_folder(path: Path, key: str, name: str) -> None:
+    """Makes the folder that `key` names. Raises `RequestError` if that, or writing into it, is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise RequestError(
+            f"{key} must be a folder that can be made and written to, got {str(path)!r} ({error.strerror}); try "
+            f"{key}=outputs/{name}"
+        ) from error
 
 
 def sibling(path: Path, name: str) -> Path:

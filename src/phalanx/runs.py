@@ -32,13 +32,12 @@ _held: dict[Path, Any] = {}  # this process's locks, by folder
 
 
 def hold(paths: RunPaths) -> None:
-    """Keeps other processes from training in this folder, which it makes, until this one has ended or is killed.
+    """Keeps other processes from training in this folder until this one has ended or is killed.
 
     Raises `RequestError` if one trains there already.
     """
     from filelock import FileLock, Timeout
 
-    paths.root.mkdir(parents=True, exist_ok=True)
     lock = _held.setdefault(paths.root.resolve(), FileLock(paths.lock))
     try:
         if not lock.is_locked:

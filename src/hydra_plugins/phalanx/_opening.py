@@ -23,7 +23,7 @@ from hydra_plugins.phalanx._request import KEY, Request, is_list
 from hydra_plugins.phalanx._spaces import without_hydra
 from phalanx.config import objectives_of, trial_spec
 from phalanx.errors import RequestError
-from phalanx.paths import SweepPaths, sibling
+from phalanx.paths import SweepPaths, make_folder, sibling
 from phalanx.spec import determining
 from phalanx.study import agree, differences, missing_file, open_study, reseeded
 
@@ -113,7 +113,7 @@ def _rename(config: DictConfig, name: str) -> None:
 
 def _open(request: Request, config: DictConfig, pruner: Any) -> Opened:
     paths = SweepPaths(Path(config.hydra.sweep.dir))
-    paths.root.mkdir(parents=True, exist_ok=True)
+    make_folder(paths.root, "hydra.sweep.dir", "sweeps/mine")
     url = request.options.storage or f"sqlite:///{paths.storage.resolve()}"
     try:
         study = open_study(config.hydra.sweeper.study_name or paths.root.name, url, request.directions, None, pruner)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.phalanx._entry import leave
 from hydra_plugins.phalanx._secrets import refuse_in_config
 from phalanx.errors import RequestError
-from phalanx.paths import FINAL
+from phalanx.paths import FINAL, RunPaths, make_folder
 
 GRIDS = ("BasicSweeper", "GridSweeper")
 OURS = "StudySweeper"  # which sums up itself
@@ -48,6 +48,7 @@ class SweepCallback(Callback):
         if target.endswith(OURS):
             return
         _or_leave(refuse_in_config, config)
+        _or_leave(_make_folder, config)
         search = not target.endswith(GRIDS)  # what is no plain grid may choose by results
         n_trials = sweeper.get("n_trials") if search else _n_trials(config)
         sweep = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
@@ -78,18 +79,22 @@ def _or_leave(check: Callable[[DictConfig], Any], config: DictConfig) -> None:
 
 
 def _check(config: DictConfig) -> None:
-    """Raises `SpecError` with every fault of a single run's configuration, `RequestError` if its folder is in use."""
+    """Raises `SpecError` with every fault of a single run's configuration, `RequestError` without its folder."""
     from phalanx.config import settings
-    from phalanx.paths import RunPaths
     from phalanx.runs import hold
 
     known = HydraConfig.instance().cfg
     HydraConfig.instance().cfg = config
     try:
         settings(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
-        hold(RunPaths(Path(config.hydra.run.dir)))
+        make_folder(folder := Path(config.hydra.run.dir), "hydra.run.dir", "runs/mine")
+        hold(RunPaths(folder))
     finally:
         HydraConfig.instance().cfg = known
+
+
+def _make_folder(config: DictConfig) -> None:
+    make_folder(Path(config.hydra.sweep.dir), "hydra.sweep.dir", "sweeps/mine")
 
 
 def _n_trials(config: DictConfig) -> int | None:
