@@ -314,11 +314,17 @@ def test_an_interrupted_grid_sums_up_what_is_done(tmp_path):
     assert any(line.startswith("trial 1 ") for line in process.stdout)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in err
-    rows = list(csv.DictReader(open(only(tmp_path / "outputs" / "sweeps") / "trials.csv")))
+    assert "stopped: 2/3 trials, 0 failed, 1 interrupted, best" in out
+    sweep = only(tmp_path / "outputs" / "sweeps")
+    counts = json.loads((sweep / "sweep.json").read_text())["summary"]["metrics"]
+    assert [counts[name] for name in ("n_trials", "n_failed", "n_interrupted")] == [3, 0, 1]
+    assert "3 trials: 2 completed, 1 interrupted." in (sweep / "report.html").read_text()
+    rows = list(csv.DictReader(open(sweep / "trials.csv")))
     assert [row["status"] for row in rows] == ["completed", "completed", "failed"]
+    assert [row["failure"] for row in rows] == ["", "", "interrupted"]
     assert "interrupted after epoch" in rows[2]["error"]
 
 

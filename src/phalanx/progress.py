@@ -13,7 +13,7 @@ from rich.table import Table
 
 from phalanx.data import Dataset
 from phalanx.observer import Observer
-from phalanx.result import EpochMetrics, Status, TrialResult
+from phalanx.result import EpochMetrics, Status, TrialResult, ended_as
 from phalanx.spec import TrialSpec
 
 PLAIN_LINES = 10  # so many lines of progress a run where nothing can be redrawn
@@ -93,7 +93,7 @@ class SweepProgress:
     def start(self, folder: str) -> None:
         """Opens the display."""
         total = "" if self.n_trials is None else f" of {self.n_trials} trials"
-        earlier = f", {len(self.trials)} finished before" if self.trials else ""
+        earlier = f", {self._n_finished} finished before" if self._n_finished else ""
         self.console.print(f"sweep{total} in {folder}{earlier}", highlight=False, soft_wrap=True)
         self.bar.start()
 
@@ -108,7 +108,7 @@ class SweepProgress:
     def add(self, trial: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
         """One more finished trial, as `result.json` has it."""
         self._count(trial)
-        self.bar.update(self.task, completed=len(self.trials), note=self._note())
+        self.bar.update(self.task, completed=self._n_finished, note=self._note())
         if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
             self.console.print(_trial_line(trial, overrides), highlight=False, soft_wrap=True, markup=False)
 
@@ -149,11 +149,15 @@ class SweepProgress:
     def _rank(self, trial: Mapping[str, Any]) -> tuple[float, int]:
         return self.sign * trial["objective"]["value"], trial["number"]
 
+    @property
+    def _n_finished(self) -> int:
+        """Trials that are not trained again at the next start."""
+        return len(self.trials) - self.counts["interrupted"]
+
     def _note(self) -> str:
         total = "" if self.n_trials is None else f"/{self.n_trials}"
-        parts = [f"{len(self.trials)}{total} trials", f"{self.counts['failed']} failed"]
-        if self.counts["pruned"]:
-            parts.append(f"{self.counts['pruned']} pruned")
+        parts = [f"{self._n_finished}{total} trials", f"{self.counts['failed']} failed"]
+        parts += [f"{self.counts[kind]} {kind}" for kind in ("interrupted", "pruned") if self.counts[kind]]
         if self.best is not None:
             objective = self.best["objective"]
             parts.append(f"best {objective['name']} {objective['value']:.4f} (trial {self.best['number']})")
@@ -161,13 +165,16 @@ class SweepProgress:
 
 
 def _kind(trial: Mapping[str, Any]) -> str:
-    """What a trial counts as: one without a value has failed."""
-    return "failed" if trial["objective"]["value"] is None else trial["status"]
+    """What a trial counts as: one without a value has failed, unless it was stopped."""
+    kind = ended_as(trial)
+    return kind if kind == "interrupted" or trial["objective"]["value"] is not None else "failed"
 
 
 def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:
     value = trial["objective"]["value"]
     outcome = f"{trial['status']}: {trial['error']}" if value is None else f"{trial['objective']['name']} {value:.4f}"
+    if _kind(trial) == "interrupted":
+        outcome = "interrupted" + (f" after epoch {trial['epochs']}" if trial["epochs"] else "")
     if trial["status"] == "pruned":
         outcome += f"  pruned after epoch {trial['epochs']}"
     if trial.get("same_as") is not None:

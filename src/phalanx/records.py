@@ -12,7 +12,7 @@ from phalanx.config import flat_values, read_values
 from phalanx.curves import read_curves, read_seeds
 from phalanx.errors import RunFolderError
 from phalanx.paths import FINAL, RunPaths, SweepPaths, TrackedPaths, read_json, relative
-from phalanx.result import Status
+from phalanx.result import Status, ended_as
 from phalanx.tracking import RunRecord, content
 
 COSTS = ("best_epoch", "train_seconds", "n_parameters")
@@ -79,7 +79,7 @@ def _training(place: Place, params: Mapping[str, Any], history: Any) -> RunRecor
 
 
 def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mapping[str, Any]) -> RunRecord:
-    status, interrupted = Status(stored["status"]), stored.get("failure") == "interrupted"
+    status, interrupted = Status(stored["status"]), ended_as(stored) == "interrupted"
     end_ms = int(place.paths.result.stat().st_mtime * 1000)
     git = stored.get("git") or {}
     known = {
@@ -95,7 +95,7 @@ def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mappin
         "mlflow.source.git.commit": git.get("commit"),
     }
     tags = _place_tags(place) | {key: str(value) for key, value in known.items() if value is not None}
-    tags |= {"phalanx.status": "interrupted" if interrupted else str(status), "phalanx.result": result_digest(stored)}
+    tags |= {"phalanx.status": ended_as(stored), "phalanx.result": result_digest(stored)}
     return RunRecord(
         key=place.key,
         name=place.name,

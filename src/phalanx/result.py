@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from phalanx.errors import Failure
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,6 +20,11 @@ class Status(StrEnum):
     PRUNED = "pruned"
     DIVERGED = "diverged"
     FAILED = "failed"
+
+
+def ended_as(stored: Mapping[str, Any]) -> str:
+    """The status in a `result.json`; `interrupted` for a trial that failed only because it was stopped."""
+    return "interrupted" if stored.get("failure") == Failure.INTERRUPTED else stored["status"]
 
 
 @dataclass(frozen=True)

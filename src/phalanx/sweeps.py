@@ -22,6 +22,7 @@ from phalanx.final import in_order, read_finalists, rows, write_final
 from phalanx.manifest import update_manifest
 from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, replacing, write_json, write_text
 from phalanx.progress import SweepProgress, final_summary
+from phalanx.result import ended_as
 from phalanx.spec import OBJECTIVES
 from phalanx.tracking import tracker
 
@@ -159,7 +160,9 @@ class SweepLog:
 
 def told(trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], status: str) -> dict[str, Any]:
     """What a tracking store is told of a whole sweep: the best trial, and how many there were."""
-    counts = {"n_trials": len(trials), "n_failed": sum(t["objective"]["value"] is None for t in trials)}
+    n_interrupted = sum(ended_as(trial) == "interrupted" for trial in trials)
+    n_failed = sum(trial["objective"]["value"] is None for trial in trials) - n_interrupted
+    counts = {"n_trials": len(trials), "n_failed": n_failed, "n_interrupted": n_interrupted}
     metrics = {**(best[0]["metrics"] if best else {}), **counts}
     params, number = (best[0]["overrides"], best[0]["number"]) if best else ({}, None)
     return {"status": status, "best": number, "metrics": metrics, "params": params}

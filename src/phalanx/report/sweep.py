@@ -22,6 +22,7 @@ from phalanx.report.slices import draw_slice, slice_info
 from phalanx.report.svg import inline
 from phalanx.report.timeline import draw_timeline, timeline_info
 from phalanx.report.trials import Parameter, Trial, completed, objective_names, parameters, tips
+from phalanx.result import ended_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ class _Drawn:
 
 def _lead(content: SweepContent) -> list[str]:
     """How many trials of which end, how long they trained, and what the best one reached."""
-    ends = Counter(trial["status"] for trial in content.trials)
+    ends = Counter(ended_as(trial) for trial in content.trials)
     seconds = math.fsum(trial.get("train_seconds") or 0.0 for trial in content.trials)
     counts = ", ".join(f"{count:,} {status}" for status, count in ends.most_common())
     lines = [f"{len(content.trials):,} trials: {counts or 'none'}. {seconds:,.1f} s of training."]

@@ -8,6 +8,7 @@ from typing import Any
 
 from phalanx.report.page import Cell, folded, listing, paragraphs, table
 from phalanx.report.trials import Parameter, Trial, objective_names
+from phalanx.result import ended_as
 from phalanx.statistics import summarise
 
 BEST = 20  # rows in the table of the best
@@ -50,7 +51,7 @@ def all_trials(trials: Sequence[Trial], varied: Sequence[Parameter]) -> str:
     measures = _measures(trials)
     header = ["trial", "status", *measures, *COSTS.values(), *(p.key for p in varied)]
     rows = [
-        [Cell(str(t["number"]), True), Cell(t["status"]), *_numbers(t, measures), *_costs(t), *_overrides(t, varied)]
+        [Cell(str(t["number"]), True), Cell(ended_as(t)), *_numbers(t, measures), *_costs(t), *_overrides(t, varied)]
         for t in trials
     ]
     anchors = [f"trial-{trial['number']}" for trial in trials]
@@ -65,7 +66,7 @@ def failures(trials: Sequence[Trial], varied: Sequence[Parameter]) -> str:
     rows = [
         [
             Cell(str(t["number"]), True),
-            Cell(t["status"]),
+            Cell(ended_as(t)),
             Cell(str(t.get("error") or "–"), words=True),
             *_overrides(t, varied),
         ]

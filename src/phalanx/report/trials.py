@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phalanx.result import ended_as
+
 Trial = Mapping[str, Any]  # `result.json`, with `number` and `overrides`
 
 LOG_RATIO = 20.0  # values that span more are shown on a logarithmic axis, if that spreads them more evenly
@@ -108,7 +110,7 @@ def tips(trials: Sequence[Trial]) -> dict[int, str]:
     found = {}
     for trial in trials:
         value = value_of(trial)
-        head = f"trial {trial['number']}: {trial['status']}" + ("" if value is None else f", {value:.6g}")
+        head = f"trial {trial['number']}: {ended_as(trial)}" + ("" if value is None else f", {value:.6g}")
         lines = [f"{key}={trial['overrides'][key]}" for key in keys if key in trial["overrides"]]
         found[trial["number"]] = "\n".join([head, *lines])
     return found
