@@ -5,7 +5,8 @@
 All groups are equal in truth, so every difference that is shown is a false alarm. The rate is family-wise: the share of
 comparisons with one false alarm or more among all their pairs. It should be at most 5 %. With N comparisons a true rate
 of 5 % is seen within 1.96 * sqrt(0.05 * 0.95 / N) in 95 % of simulations; what lies above that is printed with a mark.
-A second table gives the share of intervals that hold the truth, and of real differences that are found.
+A second table gives the share of intervals that hold the truth, and of real differences that are found; a third how
+intervals of a mean accuracy do near 1, where a t interval leaves the range: cut there, and by ways that stay in it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import date
 
 import numpy as np
 
-from phalanx.statistics import compare, paired, resolution
+from phalanx.statistics import compare, paired, resolution, summarise
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -52,6 +53,32 @@ def coverage_and_power(n_seeds: int, shift: float, n: int, stream: np.random.Gen
     return covered / n, shown / n
 
 
+def cut(row: np.ndarray, samples: int, stream: np.random.Generator) -> tuple[float, float]:
+    found = summarise(row.tolist(), limits=(0.0, 1.0))
+    return found.low, found.high
+
+
+def logit(row: np.ndarray, samples: int, stream: np.random.Generator) -> tuple[float, float]:
+    """Student's interval of the log odds, half a sample added to right and wrong ones so that there always are some."""
+    found = summarise(np.log((samples * row + 0.5) / (samples * (1 - row) + 0.5)).tolist())
+    return 1 / (1 + math.exp(-found.low)), 1 / (1 + math.exp(-found.high))
+
+
+def bootstrap(row: np.ndarray, samples: int, stream: np.random.Generator) -> tuple[float, float]:
+    return tuple(np.quantile(stream.choice(row, (500, len(row))).mean(1), (0.025, 0.975)))
+
+
+WAYS = {"t, cut at 1": cut, "t of the logit": logit, "bootstrap": bootstrap}
+NEAR_ONE = ((10_000, 0.98), (360, 0.965), (360, 0.99), (36, 0.965), (36, 0.99), (36, 0.999))
+
+
+def held(samples: int, true: float, n: int, stream: np.random.Generator) -> list[float]:
+    """The share of `n` intervals of ten seeds that hold the true mean, by each way; then of those of no width."""
+    rows = stream.binomial(samples, true, (n, SEEDS[-1])) / samples
+    ends = [[way(row, samples, stream) for row in rows] for way in WAYS.values()]
+    return [*(np.mean([low <= true <= high for low, high in found]) for found in ends), np.mean(np.ptp(rows, 1) == 0)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=4000)
@@ -67,8 +94,12 @@ def main() -> None:
             print(f"| {n_groups} | {n_seeds} | " + " | ".join(cells) + " |", flush=True)
     print("\n| seeds | 95 % intervals that hold the truth | 1 sd found | 2 sd found |\n| --- | --- | --- | --- |")
     for n_seeds in SEEDS:
-        (held, one), (_, two) = (coverage_and_power(n_seeds, shift, n, stream) for shift in (1.0, 2.0))
-        print(f"| {n_seeds} | {100 * held:.1f} % | {100 * one:.0f} % | {100 * two:.0f} % |", flush=True)
+        (share, one), (_, two) = (coverage_and_power(n_seeds, shift, n, stream) for shift in (1.0, 2.0))
+        print(f"| {n_seeds} | {100 * share:.1f} % | {100 * one:.0f} % | {100 * two:.0f} % |", flush=True)
+    print("\n| true accuracy | samples | " + " | ".join(WAYS) + " | all seeds alike |\n|" + " --- |" * (len(WAYS) + 3))
+    for samples, true in NEAR_ONE:
+        cells = [f"{100 * share:.1f} %" for share in held(samples, true, n, stream)]
+        print(f"| {true} | {samples:,} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from phalanx.paths import RunPaths, SweepPaths, read_json
 from phalanx.report.style import save_figure
 from phalanx.result import EpochMetrics
 from phalanx.runs import read_metrics
-from phalanx.statistics import summarise
+from phalanx.statistics import Limits, summarise
 
 HERE = Path(__file__).resolve().parent
 TRAIN = str(HERE.parent / "train.py")
@@ -181,9 +181,14 @@ def spread(numbers: Sequence[float], places: int = 3) -> str:
     return f"{statistics.fmean(numbers):.{places}f} ± {statistics.stdev(numbers):.{places}f} ({len(numbers)})"
 
 
-def interval(numbers: Sequence[float], places: int = 3, scale: float = 1.0) -> str:
-    """`mean [low, high]`, the 95 % interval of the mean."""
-    found = summarise([scale * number for number in numbers])
+ACCURACY: Limits = (0.0, 1.0)
+DIFFERENCE: Limits = (-1.0, 1.0)  # of two accuracies
+
+
+def interval(numbers: Sequence[float], places: int = 3, scale: float = 1.0, limits: Limits = ACCURACY) -> str:
+    """`mean [low, high]`, the 95 % interval of the mean, cut at `limits`."""
+    low, high = limits
+    found = summarise([scale * number for number in numbers], limits=(scale * low, scale * high))
     return f"{found.mean:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}]"
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from phalanx.cli import main
 from phalanx.compare import compare_runs, read_sources
+from phalanx.compare.tables import markdown
 from phalanx.errors import RequestError
 from phalanx.report.comparison import comparison_info, draw_comparison
 
@@ -47,6 +48,19 @@ def test_groups_have_means_intervals_and_a_paired_test(tmp_path):
     assert (pair.p, pair.mean) == (pytest.approx(p), pytest.approx(mean))
     assert part.sentences[0].startswith("cross_entropy beats mse by 1.9 points [1.6")
     assert "(6 seeds, p" in part.sentences[0]
+
+
+def test_no_interval_leaves_the_range_of_its_metric(tmp_path):
+    values = {"mse": {0: 0.0, 1: 0.3, 2: 0.9}, "cross_entropy": {0: 1.0, 1: 0.9, 2: 1.0}}
+    folder = write_grid(tmp_path / "g", values)
+    found = compared(folder, "loss")
+    best, other = found.parts[0].summaries
+    assert best.low < best.high == 100
+    assert (other.low, 50 < other.high <= 100) == (0, True)
+    assert found.parts[0].differences[0].high == 100
+    assert " to 100.00 |" in markdown(found)
+    losses = compared(folder, "loss", metric="val_loss", where=["loss=cross_entropy"]).parts[0].summaries
+    assert losses[0].low == 0 < losses[0].high
 
 
 def test_a_metric_that_gets_better_downwards(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from conftest import MNIST_ROOT, ROOT
 from forked import train
 from hydra import compose, initialize_config_dir
-from lab import Agreement, Lab, spread, table
+from lab import DIFFERENCE, Agreement, Lab, interval, spread, table
 from measure import MARKS, WHOLE, agreements, clock, known, load, studies
 from test_train_command import only
 
@@ -120,6 +120,9 @@ def test_agreement_is_within_three_standard_errors_of_the_difference(shift, hold
 
 
 def test_cells_and_tables():
+    assert interval([1.0, 1.0, 0.97]) == "0.990 [0.947, 1.000]"
+    assert interval([1.0, 1.0, 0.97], places=1, scale=100) == "99.0 [94.7, 100.0]"
+    assert interval([-0.5, 1.0], limits=DIFFERENCE) == "0.250 [-1.000, 1.000]"
     assert spread([0.1, 0.2, 0.3]) == "0.200 ± 0.100 (3)"
     assert table(("a", "b"), [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
 

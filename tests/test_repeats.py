@@ -126,7 +126,7 @@ def test_without_attempts_nothing_is_fenced(tmp_path):
 
 
 def trial(number, value, **overrides):
-    return {"number": number, "overrides": overrides, "objective": {"value": value}}
+    return {"number": number, "overrides": overrides, "objective": {"name": "val_accuracy", "value": value}}
 
 
 def test_equal_points_enter_the_final_once():
@@ -168,6 +168,22 @@ def test_the_final_names_the_best_on_fresh_seeds_and_tests_the_others_against_it
     expected = 2 * stats.t.sf(away.mean() / spread * np.sqrt(4), 3)
     assert pair["p"] == pytest.approx(expected)
     assert pair["p_holm"] == pytest.approx(3 * expected)  # three pairs, since the values chose the best
+
+
+def test_no_interval_of_the_final_leaves_the_range_of_its_metric(tmp_path):
+    paths = SweepPaths(tmp_path)
+    finalist(paths, 4, [1.0, 1.0, 0.9], [1.0, 0.95, 1.0])
+    finalist(paths, 2, [0.2, 0.3, 0.9], [0.0, 0.05, 0.0])
+    found = read_finalists(paths, [trial(4, 1.0, lr="4"), trial(2, 0.9, lr="2")])
+    write_final(paths, found, "maximize")
+    best, other = csv.DictReader(open(paths.final_table))
+    assert (best["objective_high"], best["test_accuracy_high"]) == ("1.0", "1.0")
+    assert (other["objective_low"], other["test_accuracy_low"]) == ("0.0", "0.0")
+    (pair,) = json.loads(paths.final_tests.read_text())["differences"]["objective"]
+    assert pair["high"] == 1.0
+    assert pair["p"] > 0.05
+    (loss,) = read_finalists(paths, [{**trial(2, 0.9), "objective": {"name": "val_loss", "value": 0.2}}])
+    assert loss.value.low == 0 < 1 < loss.value.high
 
 
 # Several objectives

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from phalanx.result import limits_of
 from phalanx.sentences import format_p, sentence
 from phalanx.statistics import (
     Difference,
@@ -36,7 +37,7 @@ sevenths = st.integers(-700, 700).map(lambda k: k / 7)
 pairs_of_runs = st.lists(st.tuples(sevenths, sevenths), min_size=2, max_size=12).map(
     lambda rows: tuple(dict(enumerate(column)) for column in zip(*rows, strict=True))
 )
-
+shares = st.lists(st.integers(0, 36).map(lambda k: k / 36) | st.just(1.0), min_size=2, max_size=10)
 
 MANY = settings(max_examples=120, deadline=None)  # a busy machine is no fault
 
@@ -78,6 +79,42 @@ def test_one_value_has_no_interval_and_equal_values_one_of_no_width():
     assert summarise({7: 0.25}) == Summary(1, 0.25, None, None, None)
     assert summarise([0.1] * 3) == Summary(3, 0.1, 0.0, 0.1, 0.1)
     assert summarise([0.1 + 0.2, 0.3]).std == 0  # the two differ by rounding only
+
+
+@given(shares, shares, st.sampled_from([1.0, 100.0]))
+@MANY
+def test_an_interval_is_cut_at_what_the_metric_cannot_leave(a, b, top):
+    a, b = ([top * share for share in group] for group in (a, b))
+    whole, found = summarise(a), summarise(a, limits=(0.0, top))
+    assert 0 <= found.low <= found.mean <= found.high <= top
+    assert found.low == max(whole.low, 0)
+    assert found.high == min(whole.high, top)
+    assert (found.n, found.mean, found.std) == (whole.n, whole.mean, whole.std)
+    groups = dict(enumerate(a)), dict(enumerate(b))
+    whole, found = paired(*groups), paired(*groups, limits=(0.0, top))
+    assert -top <= found.low <= found.mean <= found.high <= top
+    assert (found.low, found.high) == (max(whole.low, -top), min(whole.high, top))
+    assert (found.p, found.effect, found.std) == (whole.p, whole.effect, whole.std)
+    whole, found = whole.at(0.999), found.at(0.999)
+    assert (found.low, found.high) == (max(whole.low, -top), min(whole.high, top))
+
+
+def test_a_cut_interval_holds_its_mean_also_where_rounding_left_the_range():
+    loss = summarise([-1e-7, -2e-7, 3e-7, -2e-7], limits=(0.0, math.inf))  # NLL by hand: -log(1e-7 + 1) is below 0
+    assert loss.low == loss.mean < 0 < loss.high
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits"),
+    [
+        ("test_accuracy", (0, 1)),
+        ("val_likelihood", (0, 1)),
+        ("val_loss", (0, math.inf)),
+        ("n_parameters", (0, math.inf)),
+    ],
+)
+def test_each_metric_has_its_limits(metric, limits):
+    assert limits_of(metric) == limits
 
 
 def test_no_value_is_refused():

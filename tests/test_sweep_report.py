@@ -276,6 +276,11 @@ def test_a_final_has_its_table_and_figures():
     assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1
 
 
+def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():
+    several = {**TRIALS[0], "repeats": [{"value": value} for value in (1.0, 0.8, 1.0)]}
+    assert "<td class=number>0.6465 to 1.0000</td>" in page_of(trials=[several], best=[several])
+
+
 # From folders
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab import Agreement, Finding, Lab, Trial, interval, mean_curve, spread, table, values
+from lab import DIFFERENCE, Agreement, Finding, Lab, Trial, interval, mean_curve, spread, table, values
 
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 
@@ -24,7 +24,7 @@ def measure(lab: Lab) -> Finding:
     text = table(("", "validation accuracy", "test accuracy (10,000 images)"), rows)
     shown = lab.figure(draw({"pixels / 255": trials, "standardised": standardised}), "curves", "accuracy by epoch")
     better = interval(
-        [b - a for a, b in zip(test, values(standardised, "test_accuracy"), strict=True)], places=1, scale=100
+        [b - a for a, b in zip(test, values(standardised, "test_accuracy"), strict=True)], 1, 100, DIFFERENCE
     )
     answer = (
         f"validation accuracy {interval(val)}; standardised pixels are worth {better} points of test accuracy at five "

@@ -62,7 +62,7 @@ def draw(found: dict[Key, tuple[float, dict[int, float]]]) -> object:
     figure = new_figure(9, 3.6)
     for axes, optimizer in zip(figure.subplots(1, 2, sharey=True), OPTIMIZERS, strict=True):
         for shift, (loss, name), colour in zip((-0.15, 0, 0.15), LOSSES.items(), (BLUE, ORANGE, GREEN), strict=True):
-            means = [summarise(percent(found[loss, optimizer, model][1])) for model in DEPTHS]
+            means = [summarise(percent(found[loss, optimizer, model][1]), limits=(0.0, 100.0)) for model in DEPTHS]
             places = [depth + shift for depth in DEPTHS.values()]
             bars = [[m.mean - m.low for m in means], [m.high - m.mean for m in means]]
             axes.errorbar(places, [m.mean for m in means], bars, fmt="o", color=colour, capsize=4, label=name)

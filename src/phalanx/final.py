@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from phalanx.fields import Spec, static
 from phalanx.paths import SweepPaths, read_json, write_json, write_text
+from phalanx.result import limits_of
 from phalanx.sentences import sentence
 from phalanx.statistics import Summary, compare, resolution, summarise
 
@@ -34,6 +35,7 @@ class Finalist:
     values: Mapping[int, float]  # the objective by seed; a seed that diverged has none
     tests: Mapping[int, float]  # the test accuracy by seed
     n_seeds: int
+    objective: str  # its name
 
     @property
     def name(self) -> str:
@@ -41,11 +43,11 @@ class Finalist:
 
     @property
     def value(self) -> Summary:
-        return summarise(self.values)
+        return summarise(self.values, limits=limits_of(self.objective))
 
     @property
     def test(self) -> Summary:
-        return summarise(self.tests)
+        return summarise(self.tests, limits=limits_of(TEST))
 
 
 def chosen(best: Sequence[Mapping[str, Any]], top: int) -> list[Mapping[str, Any]]:
@@ -65,7 +67,8 @@ def read_finalists(paths: SweepPaths, trials: Sequence[Mapping[str, Any]]) -> li
         if good:
             values = {row["seed"]: row["value"] for row in good}
             tests = {row["seed"]: row["metrics"][TEST] for row in good}
-            found.append(Finalist(trial["number"], trial["overrides"], values, tests, len(seeds)))
+            name = trial["objective"]["name"]
+            found.append(Finalist(trial["number"], trial["overrides"], values, tests, len(seeds), name))
     return found
 
 
@@ -82,7 +85,8 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     differences = {}
     for measure, way in ((OBJECTIVE, direction), (TEST, "maximize")):
         groups = {f.name: (f.values if measure == OBJECTIVE else f.tests) for f in ordered}
-        found = compare(groups, way, step=resolution(groups.values()))
+        metric = ordered[0].objective if measure == OBJECTIVE and ordered else TEST
+        found = compare(groups, way, step=resolution(groups.values()), limits=limits_of(metric))
         differences[measure] = [difference for difference in found if best in (difference.a, difference.b)]
     sentences = [sentence(difference) for difference in differences[OBJECTIVE]]
     content = {measure: [asdict(d) for d in found] for measure, found in differences.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -56,6 +57,11 @@ class Metrics:
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_likelihood: float | None = None
+
+
+def limits_of(metric: str) -> tuple[float, float]:
+    """The range that a metric cannot leave: shares and probabilities from 0 to 1, losses and costs from 0."""
+    return (0.0, 1.0 if metric.endswith(("accuracy", "likelihood")) else math.inf)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
 Values = Mapping[Hashable, float] | Iterable[float]
+Limits = tuple[float, float]  # what a metric cannot leave
 
 FEWEST = 3  # shared seeds below which no verdict is given: two leave an interval of 9 standard deviations to each side
 LARGEST = 1e300  # values above it would overflow in a sum
+UNLIMITED: Limits = (-math.inf, math.inf)
 ROUNDING = 32 * sys.float_info.epsilon  # relative; a spread or a difference this small is left over from rounding
 
 
@@ -54,6 +56,7 @@ class Difference:
     direction: Direction = "maximize"
     level: float = 0.95
     step: float = 0.0  # the metric's resolution, see `paired`
+    largest: float = math.inf  # the size that no difference can exceed
 
     @property
     def better(self) -> str | None:
@@ -69,20 +72,24 @@ class Difference:
 
     def at(self, level: float) -> Difference:
         """The same difference, with the interval and the verdict at another level."""
-        low, high = _interval(self.mean, _floored(self.std, self.step), self.n, _checked_level(level))
+        spread = _floored(self.std, self.step)
+        low, high = _interval(self.mean, spread, self.n, _checked_level(level), (-self.largest, self.largest))
         return replace(self, low=low, high=high, level=level)
 
 
-def summarise(values: Values, level: float = 0.95, name: str = "values") -> Summary:
-    """Mean of `values` (by seed, or a plain list) with Student's t interval at `level`.
+def summarise(values: Values, level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED) -> Summary:
+    """Mean of `values` (by seed, or a plain list) with Student's t interval at `level`, cut at `limits`.
 
-    Values that are all equal give an interval of no width. ValueError where there is no value, or one is not finite.
+    No true mean lies outside `limits`, so what is cut off could not have held it: the interval holds it exactly as
+    often as the whole one, and no less often than intervals that stay inside by themselves, such as the logit's or the
+    bootstrap's (benchmarks/README.md, "Error rates"). Values that are all equal give an interval of no width.
+    ValueError where there is no value, or one is not finite.
     """
     numbers = list(_checked(values, name).values())
     if not numbers:
         raise ValueError(f"{name} has no value")
     mean, std = _moments(numbers, max(map(abs, numbers)))
-    return Summary(len(numbers), mean, std, *_interval(mean, std, len(numbers), _checked_level(level)))
+    return Summary(len(numbers), mean, std, *_interval(mean, std, len(numbers), _checked_level(level), limits))
 
 
 def lower_bound(values: Values, direction: Direction, level: float = 0.95, name: str = "values") -> float:
@@ -104,6 +111,7 @@ def paired(
     direction: Direction = "maximize",
     level: float = 0.95,
     step: float = 0.0,
+    limits: Limits = UNLIMITED,
 ) -> Difference:
     """Student's paired t-test of `a` - `b` over the seeds that both have, as the only comparison (`p_holm` is `p`).
 
@@ -113,7 +121,8 @@ def paired(
 
     `step` is the smallest difference that the metric can show, such as 1 / samples for an accuracy: its variance when
     rounded, step² / 12 (Sheppard 1898), is added to that of the differences. Without it a coarse metric raises false
-    alarms: equal differences of three seeds are then chance (benchmarks/README.md, "Error rates").
+    alarms: equal differences of three seeds are then chance (benchmarks/README.md, "Error rates"). `limits` are the
+    metric's: no difference is larger than they are apart, so the interval is cut there; the test is as without them.
 
     `effect` is Cohen's d_z, the mean difference over its standard deviation, times Hedges' exact correction
     c(n - 1) (Hedges 1981, Journal of Educational Statistics 6): uncorrected, d_z is too large by 77 % on average
@@ -130,10 +139,10 @@ def paired(
         [_minus(x[seed], y[seed]) for seed in shared],
         max(max(abs(x[seed]), abs(y[seed])) for seed in shared),
     )
-    n, spread = len(shared), _floored(std, step)
+    n, spread, largest = len(shared), _floored(std, step), limits[1] - limits[0]
     p, effect = _p_value(mean, spread, n), _effect(mean, spread, n)
-    low, high = _interval(mean, spread, n, _checked_level(level))
-    return Difference(*names, n, mean, low, high, p, p, effect, std, direction, level, step)
+    low, high = _interval(mean, spread, n, _checked_level(level), (-largest, largest))
+    return Difference(*names, n, mean, low, high, p, p, effect, std, direction, level, step, largest)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -160,6 +169,7 @@ def compare(
     baseline: str | None = None,
     level: float = 0.95,
     step: float = 0.0,
+    limits: Limits = UNLIMITED,
 ) -> list[Difference]:
     """All pairs of `groups` in their order, or each other group against `baseline`, with Holm over all of them.
 
@@ -170,7 +180,7 @@ def compare(
     if baseline is not None and baseline not in groups:
         raise ValueError(f"the baseline {baseline!r} is not one of {', '.join(map(str, groups))}")
     pairs = combinations(groups, 2) if baseline is None else ((name, baseline) for name in groups if name != baseline)
-    found = [paired(groups[a], groups[b], (a, b), direction, level, step) for a, b in pairs]
+    found = [paired(groups[a], groups[b], (a, b), direction, level, step, limits) for a, b in pairs]
     adjusted = holm([difference.p for difference in found])
     return [replace(difference, p_holm=p) for difference, p in zip(found, adjusted, strict=True)]
 
@@ -243,11 +253,13 @@ def _t_quantile(df: float, tail: float) -> float:
     return -float(stdtrit(df, tail))
 
 
-def _interval(mean: float | None, std: float | None, n: int, level: float) -> tuple[float | None, float | None]:
+def _interval(
+    mean: float | None, std: float | None, n: int, level: float, limits: Limits
+) -> tuple[float | None, float | None]:
     if mean is None or std is None:
         return None, None
     half = _t_quantile(n - 1, (1 - level) / 2) * std / math.sqrt(n)
-    return mean - half, mean + half
+    return min(mean, max(mean - half, limits[0])), max(mean, min(mean + half, limits[1]))
 
 
 def _p_value(mean: float, std: float | None, n: int) -> float | None:

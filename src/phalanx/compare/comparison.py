@@ -9,8 +9,9 @@ from phalanx.compare.groups import Group, grouped, usable, without_followers
 from phalanx.compare.keys import parse_filters, resolve, value_of, varying
 from phalanx.compare.sources import COSTS, Run
 from phalanx.errors import RequestError, all_of
+from phalanx.result import limits_of
 from phalanx.sentences import sentence
-from phalanx.statistics import FEWEST, Difference, Direction, Summary, compare, resolution, summarise
+from phalanx.statistics import FEWEST, Difference, Direction, Limits, Summary, compare, resolution, summarise
 
 TEST = "test_accuracy"
 ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with the best group
@@ -36,6 +37,12 @@ class Measure:
     @property
     def counts_samples(self) -> bool:
         return self.metric.endswith("accuracy")
+
+    @property
+    def limits(self) -> Limits:
+        """What the metric cannot leave, in the unit that is shown."""
+        low, high = limits_of(self.metric)
+        return self.scale * low, self.scale * high
 
     @property
     def title(self) -> str:
@@ -157,14 +164,14 @@ def _part(
     found = grouped(runs, by, measure.metric)
     sign = -1 if measure.direction == "maximize" else 1
     scaled = [replace(g, seeds={seed: measure.scale * v for seed, v in g.seeds.items()}) for g in found.groups]
-    summaries = {g.label: summarise(g.seeds) if g.seeds else None for g in scaled}
+    summaries = {g.label: summarise(g.seeds, limits=measure.limits) if g.seeds else None for g in scaled}
     scaled.sort(key=lambda g: (not g.seeds, sign * summaries[g.label].mean if g.seeds else 0))
     tested = {g.label: g.seeds for g in scaled if g.seeds}
     step = resolution(tested.values()) if measure.counts_samples else 0.0
     fixed = baseline if baseline in tested else None
     notes = [*found.notes, *_other_losses(runs, measure)]
     fair = found.fair and notes == [*found.notes]
-    pairs = compare(tested, measure.direction, fixed, step=step) if fair else []
+    pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if fair else []
     return Part(
         data, tuple(scaled), tuple(summaries[g.label] for g in scaled), tuple(pairs),
         tuple(_sentences(pairs, measure, relevant)), (*notes, *_too_few(scaled, by, runs, pairs)),

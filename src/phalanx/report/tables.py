@@ -8,7 +8,7 @@ from typing import Any
 
 from phalanx.report.page import Cell, folded, listing, paragraphs, table
 from phalanx.report.trials import Parameter, Trial, objective_names
-from phalanx.result import ended_as
+from phalanx.result import ended_as, limits_of
 from phalanx.statistics import summarise
 
 BEST = 20  # rows in the table of the best
@@ -128,7 +128,7 @@ def _seeds(trial: Trial) -> list[Cell]:
     values = [row["value"] for row in trial.get("repeats") or () if row["value"] is not None]
     if len(values) < 2:
         return [Cell(str(len(values) or 1), True), Cell("–", True)]
-    found = summarise(values)
+    found = summarise(values, limits=limits_of(trial["objective"]["name"]))
     return [Cell(str(found.n), True), Cell(f"{decimals(found.low)} to {decimals(found.high)}", True)]
 
 
