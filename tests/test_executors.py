@@ -28,7 +28,7 @@ from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.engines import end_with
-from phalanx.engines.processes import Place, Worker, places
+from phalanx.engines.processes import Place, Processes, places
 from phalanx.errors import Failure, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
@@ -162,16 +162,17 @@ def test_cores_and_gpus_are_shared_out(monkeypatch):
     assert [place.cores for place in places(7, "cpu")][5:] == [(3,), (4,)]
 
 
-def test_a_worker_has_the_cores_threads_and_gpu_of_its_place():
+def test_a_worker_has_the_cores_threads_and_gpu_of_its_place_and_leaves_ctrl_c_to_the_one_that_leads():
     core = max(os.sched_getaffinity(0))
-    worker = Worker(Place((core,), 1, "5"))
+    engine = Processes([Place((core,), 1, "5")])
     try:
-        process = worker._started()
+        process = engine.threads.submit(engine.workers[0]._started).result()
+        assert signal.SIGINT in process.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
         assert process.submit(os.sched_getaffinity, 0).result() == {core}
         assert process.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "5"
         assert process.submit(eval, "__import__('torch').get_num_threads()").result() == 1
     finally:
-        worker.end()
+        engine.close()
 
 
 def same(one, two, n_jobs):

@@ -171,4 +171,7 @@ def _prepare(place: Place, leader: Owner) -> None:
 def _block_interrupts() -> None:
     """Ctrl-C goes to every process of a terminal. Those that this thread starts leave it to the one that leads."""
     if hasattr(signal, "pthread_sigmask"):
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # loky would start it in this thread, and Python unblocks the signal after it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
