@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import psutil
@@ -25,8 +26,8 @@ from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.data.delimited import Csv
 from phalanx.engines import Part
-from phalanx.engines.ray import RaySpec, _check_storage
-from phalanx.errors import RequestError
+from phalanx.engines.ray import RaySpec, _check_storage, _pass_on, _room
+from phalanx.errors import RequestError, WorkerLost
 from phalanx.executors import ExecutorSpec, Parts
 from phalanx.manifest import Sweep
 from phalanx.study import Address
@@ -34,6 +35,7 @@ from phalanx.together import Job, train_together
 from phalanx.tracking import TrackingSpec
 
 ray = pytest.importorskip("ray", reason="pip install 'phalanx[ray]'")
+lost = pytest.importorskip("ray.exceptions")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
@@ -140,6 +142,42 @@ def test_a_search_on_a_cluster_of_its_own_prunes_from_its_tasks(tmp_path):
     assert [rows[lr]["status"] for lr in ("0.0001", "0.1")] == ["pruned", "completed"]
     assert "ray" not in done.stderr.lower()
     assert "ray" not in done.stdout.lower().replace("hydra.launcher.executor=ray", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (lost.OutOfMemoryError("killed"), WorkerLost, "its node was out of memory"),
+        (lost.LocalRayletDiedError(), WorkerLost, r"was lost \(LocalRayletDiedError\)"),
+        (lost.ObjectLostError("0" * 56, None, ""), WorkerLost, r"was lost \(ObjectLostError\)"),
+        (lost.RayTaskError("f", "a traceback", ValueError("of its own")), ValueError, "^of its own$"),
+        (lost.RuntimeEnvSetupError("much text\nno such package"), RuntimeError, "^Ray: no such package$"),
+        (OSError("else"), OSError, "^else$"),
+    ],
+    ids=lambda x: type(x).__name__ if isinstance(x, Exception) else "",
+)
+def test_what_ray_says_of_a_task_in_the_words_of_an_engine(error, kind, said):
+    found, future = Future(), Future()
+    found.set_exception(error)
+    _pass_on(found, future)
+    with pytest.raises(kind, match=said):
+        future.result()
+    _pass_on(found, future)  # again, for one that is done: closed in the meantime
+
+
+def test_how_many_parts_have_room(monkeypatch):
+    there = {"CPU": 8.0, "GPU": 2.0}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: there)
+    assert _room(RaySpec(num_cpus=3)) == 2
+    assert _room(RaySpec(num_gpus=0.5)) == 4
+    assert _room(RaySpec(num_cpus=4, num_gpus=0.5)) == 2
+    with pytest.raises(
+        RequestError, match=r"num_cpus=9 and num_gpus=0 are more than the cluster has, 8 CPUs and 2 GPUs"
+    ):
+        _room(RaySpec(num_cpus=9))
+    there = {"CPU": 8.0}
+    with pytest.raises(RequestError, match=r"num_gpus=1 are more than the cluster has, 8 CPUs and 0 GPUs"):
+        _room(RaySpec(num_gpus=1))
 
 
 def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_path, monkeypatch):
