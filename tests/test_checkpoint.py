@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, blobs
@@ -301,16 +302,23 @@ def test_the_epoch_in_which_a_signal_comes_is_kept_and_a_second_one_ends_at_once
         assert exactly(again) == exactly(train_trial(TRIAL, DATA))
 
 
-def test_long_epochs_threads_and_handlers_of_others_do_not_wait(interruptible):
-    def handler_inside(end):
-        with end.awaited(True):
+def test_long_epochs_threads_and_handlers_of_others_do_not_wait(interruptible, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("phalanx.interrupts.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def handler_inside(end, wanted=True, seconds=1.0):
+        with end.awaited(wanted):
+            now[0] += seconds
             return signal.getsignal(signal.SIGTERM)
 
     end, own = EpochEnd(), signal.default_int_handler
     assert handler_inside(end) is own  # nothing is known of the first epoch
-    assert handler_inside(end) is not own
-    end.last_s = 60.0
-    assert handler_inside(end) is own
+    assert handler_inside(end, wanted=False) is own
+    assert handler_inside(end, seconds=6.0) is not own
+    assert handler_inside(end) is own  # after a long one
+    with pytest.raises(ZeroDivisionError), end.awaited(True):
+        _ = 1 / 0
+    assert signal.getsignal(signal.SIGTERM) is own
     found = []
     thread = threading.Thread(target=lambda: [found.append(handler_inside(end)) for _ in range(2)])
     thread.start()

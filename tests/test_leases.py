@@ -93,7 +93,7 @@ def test_a_trial_has_one_owner(drivers):
     assert not a.holds(9)
 
 
-def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended):
+def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended, monkeypatch):
     a, b = drivers(), drivers()
     for driver, number in ((a, 0), (b, 1), (b, 2)):
         driver.claim(number)
@@ -101,7 +101,20 @@ def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended):
     book.write(3, None, Entry(1, ended))
     assert a.claimable([0, 1, 2, 3, 4]) == [0, 2, 3, 4]
     assert b.claimable([0, 1]) == [1]
+    look, looks = book.entries, []
+
+    def losing(numbers):
+        looks.append(numbers)
+        if len(looks) == 1:
+            raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+        return look(numbers)
+
+    monkeypatch.setattr(storage, "PAUSES_S", (0,))
+    monkeypatch.setattr(book, "entries", losing)
+    assert a.claimable([0, 1]) == [0]
+    assert len(looks) == 2
     assert a.claimable([]) == []
+    assert len(looks) == 2  # nobody is asked about nothing
 
 
 def test_what_is_released_is_free_at_once(drivers):
