@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,8 +20,14 @@ MLFLOW = str(Path(sys.executable).with_name("mlflow"))
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    """A port of this host that nobody uses, and that the system gives to nobody while a server is not there yet.
+
+    One from the system's own range may be taken by a connection, even by one that looks for the server itself.
+    """
+    while True:
+        port = secrets.choice(range(20_000, 32_000))  # other test processes may have seeded `random` alike
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:

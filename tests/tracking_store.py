@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
+from mlflow_servers import free_port
 from tracking_records import VARIABLES
 
 
@@ -41,5 +41,4 @@ def store(folder, empty_store):
 
 @pytest.fixture
 def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    return free_port()
