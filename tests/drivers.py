@@ -73,6 +73,11 @@ class Fleet:
         except Exception:
             return 0  # the tables are not there yet
 
+    def n_told(self, driver) -> int:
+        """How many trials a driver has finished."""
+        told = f"settled AND owner LIKE '%\"pid\": {driver.pid},%'"
+        return self.ask(f"SELECT count(*) FROM phalanx_leases WHERE {told}")[0][0]
+
     def in_hand(self, driver) -> dict[int, dict]:
         """The parameters of what a driver evaluates at this moment, by number."""
         rows = self.ask(

@@ -34,7 +34,7 @@ def test_four_drivers_one_killed_and_the_database_restarted(cluster, tmp_path):
     """Exactly the total, none twice, and pruning across all."""
     fleet = Fleet(cluster, "four", tmp_path, "tracking=none", "tracking.keep=1", "hydra.sweeper.n_trials=40")
     drivers = fleet.launch(4)
-    wait_until(lambda: fleet.n_finished() >= 6, "the first trials")
+    wait_until(lambda: fleet.n_finished() >= 6 and fleet.n_told(drivers[1]), "the first trials")
     fleet.kill(drivers[1])
     wait_until(lambda: fleet.n_finished() >= 16, "more trials")
     cluster.restart("immediate")
