@@ -76,8 +76,9 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:
             done.set_exception(error)
 
-    threading.Thread(target=work, name=THREAD, daemon=True).start()
+    thread = threading.Thread(target=work, name=THREAD, daemon=True)
     try:
+        thread.start()
         finished = wait([done], seconds).done
     except KeyboardInterrupt:
         wait([done], GRACE_S)
