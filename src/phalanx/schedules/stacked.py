@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,8 @@ class StackedSchedule:
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor) -> Tensor:
         """Factors (S, T) of the learning rate at the steps `step_ST` of runs of `total_T` steps; all float64."""
-        factor_ST = torch.empty(torch.broadcast_shapes(step_ST.shape, total_T.shape), dtype=torch.float64)
+        # torch.broadcast_shapes imports sympy, which takes half a second.
+        factor_ST = torch.empty(np.broadcast_shapes(step_ST.shape, total_T.shape), dtype=torch.float64)
         for kind, where, hyper in self.kinds:
             factor_ST[:, where] = kind.factors(step_ST[:, where], steps_per_epoch, total_T[where], hyper)
         return factor_ST
