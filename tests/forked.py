@@ -18,7 +18,7 @@ from pathlib import Path
 from conftest import ROOT
 
 TRAIN = str(ROOT / "train.py")
-IMPORTED = ["hydra.main", "phalanx.together", "phalanx.final", "sklearn.datasets", "hydra_plugins.phalanx.sweeper"]
+IMPORTED = ["hydra.main", "phalanx.together", "phalanx.final", "hydra_plugins.phalanx.sweeper"]
 
 server = multiprocessing.get_context("forkserver")
 server.set_forkserver_preload([*IMPORTED, "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"])

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from omegaconf import OmegaConf
 
 from phalanx.data import DATASETS, load_dataset
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.clouds import Clouds
+from phalanx.data.digits import Digits
 from phalanx.data.features import ArrayFeatures, features_from_json
 from phalanx.data.three_integers import ThreeIntegers
 from phalanx.data.thresholds import Thresholds
@@ -104,6 +106,17 @@ def test_wine_is_standardised_feature_by_feature_and_named_by_its_source() -> No
     assert data.classes == ("class_0", "class_1", "class_2")
     assert data.train.x_ND.mean(0).abs().max() < 1e-5
     assert torch.allclose(data.train.x_ND.std(0, correction=0), torch.ones(13), atol=1e-5)
+
+
+@pytest.mark.parametrize(("source", "loader"), [(Digits(), "load_digits"), (Wine(), "load_wine")])
+@pytest.mark.parametrize("found", [True, False])
+def test_embedded_data_are_those_that_scikit_learn_gives(source, loader, found, monkeypatch) -> None:
+    if not found:  # scikit-learn keeps its files elsewhere
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    raw, theirs = source.read(), getattr(sklearn.datasets, loader)()
+    assert np.array_equal(raw.x, theirs.data)
+    assert np.array_equal(raw.y, theirs.target)
+    assert raw.classes == tuple(map(str, theirs.target_names))
 
 
 def test_thresholds_follow_the_rule_and_the_sizes_asked_for() -> None:

@@ -103,6 +103,16 @@ def test_starting_up_does_not_load_torch(statement):
     assert done.stdout.strip() == "[]"
 
 
+def test_training_loads_no_library_that_it_can_do_without():
+    code = (
+        "import sys; from phalanx import TrialSpec, load_dataset, train_trial; "
+        "train_trial(TrialSpec(), load_dataset(TrialSpec().data)); "
+        f"print([m for m in {[*sorted(LAZY), 'sympy', 'optuna']} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_room_table_has_every_module():
     named = {room for rooms in ROOMS for room in rooms}
     assert {room_of(p) for p in modules() if p.stem != "__main__"} <= named

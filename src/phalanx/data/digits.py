@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from phalanx.data.base import DataSpec, Raw
+from phalanx.data.embedded import read_embedded
 from phalanx.data.features import ArrayFeatures
 from phalanx.fields import static
 
@@ -21,12 +22,10 @@ class Digits(DataSpec):
     normalize: str = static("global", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
+        x_ND, y_N = read_embedded("digits.csv.gz", "load_digits")
         return Raw(
-            x=bunch.data.astype("uint8"),
-            y=bunch.target.astype("int64"),
+            x=x_ND.astype("uint8"),
+            y=y_N.astype("int64"),
             classes=tuple(str(c) for c in range(10)),
             image_shape=(8, 8),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from phalanx.data.base import DataSpec, Raw
+from phalanx.data.embedded import read_embedded
 from phalanx.data.features import ArrayFeatures
 from phalanx.fields import static
 
@@ -20,10 +21,8 @@ class Wine(DataSpec):
     normalize: str = static("feature", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:
-        from sklearn.datasets import load_wine
-
-        bunch = load_wine()
-        return Raw(x=bunch.data, y=bunch.target.astype("int64"), classes=tuple(map(str, bunch.target_names)))
+        x_ND, y_N = read_embedded("wine_data.csv", "load_wine", header=1)
+        return Raw(x=x_ND, y=y_N.astype("int64"), classes=("class_0", "class_1", "class_2"))
 
     def features(self) -> ArrayFeatures:
         return ArrayFeatures(normalize=self.normalize)
