@@ -113,6 +113,16 @@ def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers
         assert_close(result, train_trial(spec, dataset))
 
 
+@pytest.mark.parametrize(
+    ("found", "said"), [((1, 2), "cpu (2 threads)"), ((1, 1), "cpu (1 thread)"), ((2, 1), "cpu (1 thread)")]
+)
+def test_a_result_says_how_many_threads_have_trained_it(found, said, dataset, monkeypatch):
+    monkeypatch.setattr(cohorts, "workers", lambda *_: Workers(*found))
+    monkeypatch.setattr(cohorts, "block_size", lambda *_: 1)
+    specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=1)) for seed in range(2)]
+    assert [result.device for result in train_cohort(specs, dataset)] == [said, said]
+
+
 def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2 + i % 2)) for i in range(7)]
     one = 4 * cohorts.COPIES * specs[0].model.layout(dataset.n_features, dataset.n_classes).size

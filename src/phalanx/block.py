@@ -65,6 +65,7 @@ class Block:
         self.traces: dict[int, Trace] = {}
         self.capture = cuda_graph if device.type == "cuda" else None
         self.replay: Replay | None = None
+        self.n_threads = torch.get_num_threads()
 
     @property
     def running(self) -> int:
@@ -88,6 +89,7 @@ class Block:
     def train_epoch(self, on_step: OnStep) -> dict[int, EpochMetrics]:
         """Trains each trial by one epoch and validates it; what each reached, by position."""
         start, stack = time.perf_counter(), self.stack
+        self.n_threads = torch.get_num_threads()  # which the cohort has set for this thread
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
         val_rows = evaluate(stack.model, stack.layout, stack.loss, stack.params_TP, self.dataset.val, stack.depths)
@@ -202,7 +204,7 @@ class Block:
             epochs=epochs,
             train_seconds=trace.seconds,
             samples_per_second=epochs * len(self.dataset.train) / trace.seconds if trace.seconds else 0.0,
-            device=label(self.device),
+            device=label(self.device, self.n_threads),
             seed=spec.seed,
             config_digest=config_digest(spec),
             data_digest=self.dataset.digest,

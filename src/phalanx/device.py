@@ -69,11 +69,10 @@ def _absent(kind: str, reason: str) -> str:
     return f"device={kind} cannot be used: {reason} (torch {torch.__version__}); try device=auto or device=cpu"
 
 
-def label(device: torch.device) -> str:
+def label(device: torch.device, n_threads: int) -> str:
     """The device for people: `cpu (2 threads)`, `cuda (NVIDIA H200)`."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
-        n_threads = torch.get_num_threads()
         return f"cpu ({n_threads} thread{'s' * (n_threads > 1)})"
     return device.type
