@@ -179,6 +179,35 @@ def test_a_cohort_that_is_killed_goes_on_trial_by_trial(tmp_path):
     assert all("went on after epoch" in text or "goes on after epoch" in text for text in logs)
 
 
+def test_a_grid_started_again_trains_what_is_not_finished_as_it_is_asked_for_now(tmp_path):
+    grid = [
+        "-m", "data=csv", "data.path=rows.csv", "data.target=kind", "trainer.epochs=2", "seed=0,1",
+        "optimizer.lr=0.01,0.003", "tracking=none", "hydra.sweep.dir=grid",
+    ]  # fmt: skip
+    table = "size,kind\n" + "".join(f"{i},{'a' if i % 7 < 3 else 'b'}\n" for i in range(90))
+    (tmp_path / "rows.csv").write_text(table)
+
+    def again(*changes, n_kept):
+        files = [tmp_path / "grid" / n / "result.json" for n in "0123"]
+        before = [_written(file) for file in files]
+        done = train(*grid, *changes, cwd=tmp_path, check=0)
+        assert [_written(file) == was for file, was in zip(files, before, strict=True)].count(True) == n_kept
+        assert (f"{n_kept} trials were finished before and stay as they are" in done.stdout) == (n_kept > 0)
+        assert "done: 4/4 trials, 0 failed" in done.stdout
+        return (tmp_path / "grid" / "trials.csv").read_text()
+
+    first = again(n_kept=0)
+    assert again(n_kept=4) == first
+    shutil.rmtree(tmp_path / "grid" / "2")  # as a crash leaves a trial that had not begun
+    stored = json.loads((tmp_path / "grid" / "3" / "result.json").read_text())
+    (tmp_path / "grid" / "3" / "result.json").write_text(json.dumps({**stored, "status": "failed"}))
+    again(n_kept=2)
+    again("seed=2,1", n_kept=2)
+    again("seed=2,1", "optimizer.weight_decay=0.1", n_kept=0)
+    (tmp_path / "rows.csv").write_text(table.replace("5,", "6,"))
+    again("seed=2,1", "optimizer.weight_decay=0.1", n_kept=0)
+
+
 def test_a_search_that_is_killed_goes_on_with_the_trials_in_flight(tmp_path):
     search = [
         "-m", "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", *NET, "optimizer.lr=choice(0.001,0.003,0.01)",

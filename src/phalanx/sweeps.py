@@ -67,6 +67,11 @@ class SweepLog:
         """Shows how far the cohort is that trains now."""
         self.progress.training(text)
 
+    def kept(self, n_trials: int) -> None:
+        """Says that so many trials stay as an earlier start has left them."""
+        trials = "1 trial was" if n_trials == 1 else f"{n_trials} trials were"
+        self.console.print(f"{trials} finished before and stay as they are", highlight=False, soft_wrap=True)
+
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
         before = self.known.get(number)

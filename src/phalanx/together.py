@@ -22,9 +22,9 @@ from phalanx.interrupts import EpochEnd
 from phalanx.live import Live
 from phalanx.manifest import Fence, Sweep
 from phalanx.observer import Observer
-from phalanx.paths import RunPaths
-from phalanx.result import EpochMetrics, State, TrialResult
-from phalanx.spec import TrialSpec, static_key
+from phalanx.paths import RunPaths, read_json
+from phalanx.result import EpochMetrics, State, Status, TrialResult
+from phalanx.spec import TrialSpec, config_digest, static_key
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,25 @@ def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
     return f"{len(jobs)} jobs in {len(groups)} cohorts of {sizes}" + (
         f"; they differ in {differing}" if differing else ""
     )
+
+
+def finished(job: Job) -> dict[str, Any] | None:
+    """What `result.json` says of a grid's job that was completed before just as it is asked for now; else None.
+
+    Of the trials of a search its study knows which have ended, and of a final its sweeper does.
+    """
+    paths = RunPaths(job.folder)
+    if job.sweep.manifest.search or job.sweep.final or not paths.result.is_file():
+        return None
+    try:
+        stored, trial = read_json(paths.result), job.trial
+        asked = {"status": Status.COMPLETED, "config_digest": config_digest(trial), "seed": trial.seed}
+        names = [objective["name"] for objective in stored["objectives"]]
+        same = names == list(job.asked.objectives) and all(stored[key] == value for key, value in asked.items())
+        same = same and stored["metrics"]["test_loss"] is not None  # else it is of a search
+        return stored if same and stored["data_digest"] == dataset_of(trial.data).digest else None
+    except (RequestError, OSError, KeyError):  # the result is damaged, or the job says itself what is wrong
+        return None
 
 
 def train_together(jobs: Sequence[Job], report: Report = lambda text: None, note: str = "") -> None:

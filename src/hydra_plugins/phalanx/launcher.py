@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -140,11 +140,11 @@ class CohortLauncher(Launcher):
             yield stream
 
     def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
-        """A job is run when its training has ended."""
+        """A job is run when its training has ended; one that was completed at an earlier start is not run again."""
         jobs = [_job(config, self.options.executor) for config in configs]
-        flying = {job.folder: (place, configs[place]) for place, job in enumerate(jobs)}
-        returns: dict[int, JobReturn] = {}
-        for stream in self._streams(jobs):
+        returns = _finished(jobs, configs)
+        flying = {job.folder: (place, configs[place]) for place, job in enumerate(jobs) if place not in returns}
+        for stream in self._streams([jobs[place] for place, _ in flying.values()]):
             while stream.running:
                 returns.update(self._advance(stream, flying))
         return [returns[place] for place in range(len(jobs))]
@@ -198,6 +198,24 @@ class CohortLauncher(Launcher):
             self.config.hydra.hydra_logging, self.config.hydra.verbose,
             execution_whitelist=self.context.execution_whitelist,
         )  # fmt: skip
+
+
+def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
+    """What the jobs that were completed at an earlier start return, by position; says how many there are."""
+    from phalanx import sweeps
+    from phalanx.together import finished
+
+    found = {place: stored for place, job in enumerate(jobs) if (stored := finished(job)) is not None}
+    if found and sweeps.current is not None:
+        sweeps.current.kept(len(found))
+    return {place: _returned(configs[place], stored) for place, stored in found.items()}
+
+
+def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
+    values = [objective["value"] for objective in stored["objectives"]]
+    found = JobReturn(overrides=list(config.hydra.overrides.task), cfg=config, status=JobStatus.COMPLETED)
+    found.return_value = values[0] if len(values) == 1 else tuple(values)
+    return found
 
 
 def _report() -> Callable[[str], None]:
