@@ -23,19 +23,19 @@ from test_leases import until
 from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
 from hydra_plugins.phalanx.launcher import CohortLauncher
-from phalanx import TrainerSpec, TrialSpec
+from phalanx import DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
-from phalanx.engines import end_with
+from phalanx.engines import LARGEST, Part, end_with
 from phalanx.engines.processes import Place, Processes, places
-from phalanx.errors import Failure, failure_of
+from phalanx.errors import Failure, WorkerLost, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
 from phalanx.study import Owner
 from phalanx.together import Job, train_together
 from phalanx.tracking import TrackingSpec
-from phalanx.worker import packed, unpacked
+from phalanx.worker import packed, train_part, unpacked
 
 APART = "hydra.launcher.executor=processes"
 
@@ -114,10 +114,10 @@ def test_parts_keep_all_workers_busy():
 class Recorder:
     """An engine of two places that says how many jobs each of its parts has, and trains none."""
 
-    n_at_once, largest = 2, 32
+    n_at_once, largest, first = 2, 32, None
 
     def __init__(self):
-        self.sizes, self.futures = [], []
+        self.sizes, self.parts, self.futures, self.closed = [], [], [], 0
 
     def open(self, n_workers, part):
         return self
@@ -125,17 +125,17 @@ class Recorder:
     def submit(self, parts):
         self.sizes.append([len(part.jobs) for part in parts])
         found = [Future() for _ in parts]
+        self.parts += parts
         self.futures += found
-        found[0].set_result([Trained(()) for _ in parts[0].jobs])
+        found[0].set_exception(self.first) if self.first else found[0].set_result([Trained(()) for _ in parts[0].jobs])
         return found
 
     def close(self):
-        pass
+        self.closed += 1
 
 
 def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free(tmp_path):
-    engine = Recorder()
-    parts = Parts(SimpleNamespace(engine=engine, workers=None, max_trials=None))
+    parts, engine, _ = on_recorder()
     for number in range(8):
         parts.add(job(tmp_path, number))
     assert parts.running == 8
@@ -149,6 +149,58 @@ def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free
     assert parts.running == 4
 
 
+def on_recorder(**options):
+    """Parts on an engine that trains none, that engine, and what is reported."""
+    engine, said = Recorder(), []
+    return Parts(SimpleNamespace(engine=engine, workers=None, max_trials=None, **options), said.append), engine, said
+
+
+def wrong(folder, number):
+    """A job whose configuration cannot be trained."""
+    from omegaconf import OmegaConf
+
+    return replace(job(folder, number), cfg=OmegaConf.create({"seed": "none"}))
+
+
+def test_a_wrong_configuration_is_returned_at_once_and_the_others_are_shared_out(tmp_path):
+    parts, engine, said = on_recorder()
+    jobs = [wrong(tmp_path, 0), *(job(tmp_path, number, fence=f"fence {number}") for number in range(1, 6))]
+    groups = parts.divided([[0], [1, 2, 3, 4, 5]], jobs)
+    assert groups == [[1, 3, 5], [2, 4], [0]]
+    parts.note = "a note"
+    parts.submit([[jobs[place] for place in group] for group in groups])
+    assert parts.running == 6
+    assert [one.sweep.number for one in parts.advance()] == [0]
+    assert [one.sweep.number for one in parts.advance()] == [1, 3, 5]
+    assert [ready.pop(jobs[n].folder).fence for n in (1, 3, 5)] == ["fence 1", "fence 3", "fence 5"]
+    assert parts.running == 2
+    assert engine.sizes == [[3, 2]]
+    assert engine.parts[0].note == "a note"
+    assert all(isinstance(one.cfg, Settings) for one in engine.parts[0].jobs)  # nothing of Hydra's travels
+    assert said == ["2 parts training"]
+    engine.n_at_once = 1
+    parts.submit([[jobs[1]], [jobs[3]]])
+    engine.futures[1].set_exception(MemoryError("no"))
+    parts.advance()
+    assert said[1:] == ["1 part training, 2 wait"]
+    assert failure_of(ready.pop(jobs[2].folder).error) is Failure.OUT_OF_MEMORY
+
+
+def test_only_a_lost_part_is_trained_again_and_none_after_an_interrupt(tmp_path):
+    parts, engine, _ = on_recorder()
+    engine.n_at_once, engine.first = None, WorkerLost("it was lost")
+    parts.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
+    parts._send()
+    assert parts._received(engine.futures[0]) == []
+    assert [len(sent.jobs) for sent in parts.waiting] == [1]
+    engine.futures[1].set_exception(WorkerLost("it was lost"))
+    engine.futures[2].cancel()
+    assert [one.sweep.number for one in parts.abandon()] == [1]
+    assert str(ready.pop(tmp_path / "1").error) == "it was lost"
+    assert engine.closed == 1
+    assert parts.running == 0
+
+
 def test_cores_and_gpus_are_shared_out(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 4, 5, 6, 8}, raising=False)
     monkeypatch.setattr("loky.cpu_count", lambda: 5)
@@ -160,6 +212,32 @@ def test_cores_and_gpus_are_shared_out(monkeypatch):
     assert [place.gpu for place in places(None, "cuda")] == ["1", "7"]
     assert [place.gpu for place in places(3, "cuda")] == ["1", "7", "1"]
     assert [place.cores for place in places(7, "cpu")][5:] == [(3,), (4,)]
+
+
+def threaded(one, threads):
+    return replace(one, cfg=replace(one.cfg, trial=replace(one.cfg.trial, device=DeviceSpec(threads=threads))))
+
+
+def test_a_part_trains_with_no_more_threads_than_its_place_has_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("phalanx.together.train_together", lambda jobs, note: seen.extend((*jobs, note)))
+    ready.update({tmp_path / str(number): Trained(()) for number in range(3)})
+    some = [job(tmp_path, number) for number in range(3)]
+    some = [threaded(one, threads) for one, threads in zip(some, (None, 8, 1), strict=True)]
+    assert unpacked(train_part(Part(some, "a note"), 2)) == [Trained([])] * 3
+    assert [one.trial.device.threads for one in seen[:3]] == [None, 2, 1]
+    assert seen[3] == "a note"
+    assert not [folder for folder in ready if folder.parent == tmp_path]
+
+
+def test_the_process_that_is_warm_goes_first_and_a_gpu_takes_all_there_is():
+    engine = Processes([Place((), 1), Place((), 1)])
+    assert engine.largest == LARGEST
+    first = engine.idle.get()
+    assert first is engine.workers[0]
+    engine.idle.put(first)
+    assert engine.idle.get() is first
+    assert Processes([Place((), 1, "0")]).largest is None
 
 
 def test_a_worker_has_the_cores_threads_and_gpu_of_its_place_and_leaves_ctrl_c_to_the_one_that_leads():
