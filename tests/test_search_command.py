@@ -396,7 +396,9 @@ def test_ten_kills_at_random_moments_cost_no_finished_trial_and_repeat_none(tmp_
         process = start(*PLAIN, *options, cwd=tmp_path, out=out)
         # Every other kill comes after a trial has ended, however slow the machine is.
         assert until("trial " if kills % 2 else "sweep of", out, process), "ended before it began"
-        time.sleep(draw.uniform(0.02, 0.6 if kills % 2 else 1.2))
+        moment = time.monotonic() + draw.uniform(0.02, 0.6 if kills % 2 else 1.2)
+        while time.monotonic() < moment and out.read_text().count("\ntrial ") < 3:  # nor after the last, however fast
+            time.sleep(0.005)
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "ended before it was killed"
