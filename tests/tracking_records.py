@@ -157,6 +157,9 @@ def warnings_of(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
+PATIENT = {guard.TIMEOUT: "60"}  # for a command that has to reach a server, however busy the machine is
+
+
 def environment():
     plain = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return {**plain, "PYTHONPATH": str(SRC)}
