@@ -266,3 +266,19 @@ def test_an_unknown_kind_of_encoder_and_rows_of_another_width_are_refused() -> N
         features_from_json({"kind": "image"})
     with pytest.raises(DataError, match="rows must have 2 features, got 3"):
         ArrayFeatures().fit(np.zeros((2, 2))).transform(np.zeros((1, 3)))
+
+
+def test_more_clouds_than_training_points_are_refused_with_a_number_that_works() -> None:
+    small = {"n_train": 40, "n_val": 20, "n_test": 20}  # of debug=limit
+    with pytest.raises(
+        SpecError, match=r"data\.n_classes must be at most data\.n_train, 40, .*got 10000; try"
+    ) as caught:
+        Clouds(n_classes=10_000, **small)
+    load_dataset(Clouds(n_classes=int(str(caught.value).split("data.n_classes=")[1]), **small))
+
+
+def test_of_many_classes_that_training_never_sees_the_first_are_named() -> None:
+    test = (np.zeros((30, 1)), np.arange(30))
+    with pytest.raises(DataError, match=r"split\) and \d\d more; give more rows") as caught:
+        load_dataset(spec_of([0, 1] * 20 + list(range(2, 30)), official=test, n_val=20, n_train=2))
+    assert str(caught.value).count("split)") == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import MNIST_ROOT, ROOT
 from hydra import compose, initialize_config_dir
@@ -10,8 +12,8 @@ from phalanx.config import register_resolvers, trial_spec
 from phalanx.data import DATASETS, load_dataset
 from phalanx.training import train_trial
 
-SIZES = {"limit": (60, 30, 30), "overfit": (64, None, None)}
-LEARNS_LATER = {"thresholds"}  # 200 steps are too few for a bend in a line; the verdict says so
+SIZES = {"limit": (40, 20, 20), "overfit": (64, 1, None)}
+ALL_EPOCHS = {"thresholds"}  # the others are through after 200 of the kit's 1,000
 
 
 def spec_of(data, debug, folder):
@@ -36,10 +38,12 @@ def spec_of(data, debug, folder):
 @pytest.mark.parametrize("debug", sorted(path.stem for path in (ROOT / "conf" / "debug").glob("*.yaml")))
 def test_every_rescue_kit_works_with_every_data_set(debug, data, tmp_path):
     spec = spec_of(data, debug, tmp_path)
+    if debug == "overfit" and data not in ALL_EPOCHS:
+        spec = replace(spec, trainer=replace(spec.trainer, epochs=200))
     dataset = load_dataset(spec.data)
     for split, n in zip((dataset.train, dataset.val, dataset.test), SIZES[debug], strict=True):
         assert n is None or len(split) == n
     result = train_trial(spec, dataset)
     assert result.status == "completed"
-    if debug == "overfit" and data not in LEARNS_LATER:
+    if debug == "overfit":
         assert result.metrics.train_accuracy == 1

@@ -26,7 +26,6 @@ TEXTS = {name: (EXPERIMENTS / name / "experiment" / f"{name}.yaml").read_text() 
 NEEDS_MNIST = [name for name in STUDIES if "data.root=" in TEXTS[name]]
 SMALLER = {  # what debug=limit leaves large
     "loss_by_optimizer": [],
-    "overfit_check": ["data.first=5120", "seed=0,1"],
     "learning_rate_too_high": ["optimizer.lr=0.1,3", "seed=0"],
     "student_performance": ["seed=0"],
     "sampled_softmax": ["data.n_classes=10", "loss.n_sampled=1,3"],

@@ -49,7 +49,9 @@ def advice(spec: TrialSpec, history: Sequence[EpochMetrics]) -> list[str]:
     elif last > LEARNT * losses[0]:
         found.append(f"optimizer.lr={lr * 10:g}: the loss hardly moved")
     elif last < FALLING * before:
-        found.append(f"trainer.epochs={2 * len(losses)}: the loss was still falling")
+        found.append(f"trainer.epochs={2 * len(losses)} or optimizer.lr={lr * 10:g}: the loss was still falling")
+    if getattr(spec.data, "normalize", "") == "none":
+        found.append("data.normalize=feature: inputs far from mean 0 and deviation 1 are learnt slowly")
     if getattr(spec.model, "dropout", 0.0) > 0:
         found.append("model.dropout=0: what is dropped cannot be learnt by heart")
     if getattr(spec.optimizer, "weight_decay", 0.0) > 0.01:

@@ -10,6 +10,7 @@ import torch
 
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.features import ArrayFeatures
+from phalanx.errors import Fault
 from phalanx.fields import static
 from phalanx.seeding import generator
 
@@ -29,6 +30,13 @@ class Clouds(DataSpec):
     n_val: int = static(500, low=1)  # type: ignore[assignment]
     n_test: int = static(500, low=1)  # type: ignore[assignment]
     normalize: str = static("none", choices=("global", "feature", "none"))
+
+    def conflicts(self) -> list[Fault | str]:
+        numbers = (self.n_classes, self.n_train)
+        if not all(isinstance(number, int) for number in numbers) or self.n_classes <= self.n_train:
+            return []
+        allowed = f"at most data.n_train, {self.n_train}, since each class needs a training point"
+        return [Fault("data.n_classes", self.n_classes, allowed, f"data.n_classes={max(2, self.n_train // 4)}")]
 
     def read(self) -> Raw:
         """`n_train + n_val + n_test` points, x of shape (N, n_inputs)."""

@@ -14,6 +14,8 @@ from phalanx.data.features import Features
 from phalanx.data.splits import stratified
 from phalanx.errors import DataError
 
+SHOWN = 5  # classes in a list of what is missing
+
 
 def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
     """All three splits of `spec` as tensors on `device`. Raises `DataError` with what to do about it."""
@@ -95,8 +97,10 @@ def _learnable(spec: DataSpec, raw: Raw, train: np.ndarray, others: dict[str, np
         for label in np.setdiff1d(y, seen)
     ]
     if lost:
+        more = f" and {len(lost) - SHOWN:,} more" if len(lost) > SHOWN else ""
         raise DataError(
-            f"data={spec.name}: the training split of {len(train)} rows has none of class {', '.join(lost)}; "
+            f"data={spec.name}: the training split of {len(train)} rows has none of class "
+            f"{', '.join(lost[:SHOWN])}{more}; "
             f"give more rows of it, take fewer for the other splits (data.n_val, data.n_test), "
             f"or try another split: data.split_seed={spec.split_seed + 1}"
         )
