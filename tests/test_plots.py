@@ -114,6 +114,13 @@ def test_curves_legend_tells_the_lines_apart() -> None:
         assert (set(best.get_xdata()), set(diverged.get_xdata())) == ({2}, {3})
 
 
+def test_curves_say_why_a_line_of_training_is_missing() -> None:
+    unknown = [replace(row(i), train_accuracy=NAN, train_likelihood=NAN) for i in (1, 2)]
+    for history, wanted in ((unknown, [0, 1, 1]), ([row(1), row(2)], [0, 0, 0]), ([row(1, NAN, 1.0)], [0, 0, 0])):
+        said = [[text.get_text() for text in axes.texts] for axes in draw_curves(curves_info(history)).axes]
+        assert [sum("training: not known" in text for text in texts) for texts in said] == wanted
+
+
 @pytest.mark.parametrize(
     "history",
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.report.style import BLACK, GREY, LABEL, TRAIN, VALIDATION, label_axes, new_figure
+from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, new_figure
 from phalanx.result import EpochMetrics
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ class Panel:
     train_E: np.ndarray
     val_E: np.ndarray
     log: bool  # whether the values ask for a logarithmic axis
+
+    @property
+    def training_unknown(self) -> bool:
+        """Whether validation was measured and training was not: its steps looked at some classes only."""
+        return self.measure != "loss" and not np.isfinite(self.train_E).any() and np.isfinite(self.val_E).any()
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
     if info.diverged_epoch is not None:
         label = f"diverged in epoch {info.diverged_epoch:,}"
         axes.axvline(info.diverged_epoch, color=GREY, linestyle="-.", linewidth=1.6, label=label)
+    if panel.training_unknown:
+        place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "color": TRAIN}
+        axes.text(0.98, 0.02, "training: not known, its steps\nlook at some classes only", fontsize=TICK, **place)
     label_axes(axes, _TITLES[panel.measure], "epoch")
     axes.grid(alpha=0.3)
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
