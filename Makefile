@@ -1,10 +1,10 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint slurm pages error-rates bench drivers database tables screenshots experiments golden constraints clean
+.PHONY: help test quick lint slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 test: ## the whole suite, as CI runs it
 	$(PYTHON) -m pytest -n auto --dist worksteal
@@ -48,6 +48,9 @@ tables: ## the result tables of README.md, from real runs
 
 experiments: ## the stored studies at full size (12 minutes): their tables, figures and the overview in README.md
 	$(PYTHON) experiments/measure.py
+
+experiments-quick: ## each of them on a few samples, and nothing is kept: does it still run?
+	$(PYTHON) experiments/measure.py --quick
 
 golden: ## tests/golden anew, after a change that is meant to change numbers
 	cd tests && ../$(PYTHON) test_golden.py

@@ -106,15 +106,18 @@ class Finding:
 
 @dataclass
 class Lab:
-    """Runs one study and keeps what it shows. `data_root` is where MNIST lies."""
+    """Runs one study and keeps what it shows. `data_root` is where MNIST lies, `pages` has the studies' folders,
+    `smaller` is put behind each command."""
 
     name: str
     data_root: Path
     scratch: Path
+    pages: Path = HERE
+    smaller: Sequence[str] = ()
 
     @property
     def folder(self) -> Path:
-        return HERE / self.name
+        return self.pages / self.name
 
     def sweep(self, *overrides: str) -> list[Trial]:
         """The trials of `python train.py -m experiment=<name> <overrides>`, untracked and without plots."""
@@ -138,7 +141,7 @@ class Lab:
         self.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.scratch))
         said = folder.with_suffix(".txt")
-        words = [f"experiment={self.name}", "tracking=none", *arguments, f"hydra.{kind}.dir={folder}"]
+        words = [f"experiment={self.name}", "tracking=none", *arguments, *self.smaller, f"hydra.{kind}.dir={folder}"]
         variables = {"PHALANX_DATA": str(self.data_root.resolve())}
         child = processes.Process(target=train_command, args=(words, self.scratch, variables, said))
         child.start()

@@ -1,10 +1,11 @@
 """Runs the stored studies at full size and writes what they found: the tables and figures of their pages, and the
 overview in the main README.
 
-    python experiments/measure.py [--data-root ../shared/data] [NAME ...]
+    python experiments/measure.py [--data-root ../shared/data] [--quick] [NAME ...]
 
 A study is a folder with `experiment/<name>.yaml`, `README.md` and `measure.py`, whose `measure(lab)` returns a
-`Finding`. What it found is kept in `measured.json`, from which the overview is made.
+`Finding`. What it found is kept in `measured.json`, from which the overview is made. With `--quick` everything is
+trained on a few samples and written to a copy that is thrown away: a study that no longer runs shows itself in seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import tempfile
 import time
 from dataclasses import asdict
@@ -53,8 +55,8 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores, torch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
 
 
-def write(name: str, found: Finding, seconds: float) -> None:
-    """The measured part of a study's page, and `measured.json`."""
+def write(folder: Path, found: Finding, seconds: float) -> None:
+    """The measured part of a study's page, and `measured.json`, in the study's folder."""
     parts = [f"{date.today()}, {machine()}; {seconds:.0f} s in all."]
     if found.agreements:
         parts += [
@@ -62,9 +64,9 @@ def write(name: str, found: Finding, seconds: float) -> None:
             f"{STANDARD_ERRORS:g} standard errors, with the deviation pooled over both.",
             table(AGREEMENT, [agreement.line() for agreement in found.agreements]),
         ]
-    between_marks(HERE / name / "README.md", "\n\n".join([*parts, found.text]))
+    between_marks(folder / "README.md", "\n\n".join([*parts, found.text]))
     kept = {"seconds": round(seconds), "answer": found.answer, "agreements": [asdict(a) for a in found.agreements]}
-    (HERE / name / "measured.json").write_text(json.dumps(kept, indent=1) + "\n")
+    (folder / "measured.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def known(name: str) -> dict:
@@ -118,15 +120,21 @@ def draw_references(names: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies to measure; all of them by default")
+    parser.add_argument("--quick", action="store_true", help="on few samples, nothing is kept: does it still run?")
     parser.add_argument("--data-root", type=Path, default=HERE.parent.parent / "shared" / "data")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        pages, smaller = (Path(scratch, "pages"), ["debug=limit"]) if args.quick else (HERE, [])
         for name in args.names or studies():
+            if args.quick:
+                shutil.copytree(HERE / name, pages / name)
             start = time.perf_counter()
-            found = load(name)(Lab(name, args.data_root, Path(scratch)))
+            found = load(name)(Lab(name, args.data_root, Path(scratch), pages, smaller))
             seconds = time.perf_counter() - start
-            write(name, found, seconds)
+            write(pages / name, found, seconds)
             print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)
+    if args.quick:
+        return
     if not args.names:
         seconds = round(time.time() - psutil.Process().create_time())
         kept = {"date": str(date.today()), "machine": machine(), "seconds": seconds}

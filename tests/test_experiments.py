@@ -6,6 +6,8 @@ import csv
 import json
 import re
 import statistics
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -135,3 +137,19 @@ def test_a_lab_runs_the_studys_own_command(tmp_path):
         result = json.loads((trial.folder / "result.json").read_text())
         assert trial.number("test_accuracy") == result["metrics"]["test_accuracy"]
         assert len(trial.curves) == 2
+
+
+@pytest.mark.slow
+def test_a_study_is_measured_by_its_command(tmp_path):
+    """The whole way of a cheap one: sweep, test, figure, page; `make experiments-quick` does it for all."""
+    before = {path: path.read_bytes() for path in EXPERIMENTS.rglob("*") if path.suffix in (".md", ".png", ".json")}
+    command = [sys.executable, str(EXPERIMENTS / "measure.py"), "--quick", "three_integers"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    interval = r"0\.\d+ \[0\.\d+, [01]\.\d+\]"
+    said = (
+        rf"three_integers: \d+ s: test accuracy with 1,000 points: {interval} for one linear map, {interval} with ReLU"
+    )
+    assert re.fullmatch(said, done.stdout.strip())
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(tmp_path.iterdir())
