@@ -6,6 +6,7 @@ import statistics
 
 from lab import Finding, Lab, Trial, by, interval, spread, table, values
 
+from phalanx.inspection import inspect_run
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 
 TITLES = {"": "gradient as it is", "1": "trainer.clip_norm=1"}
@@ -15,9 +16,10 @@ def measure(lab: Lab) -> Finding:
     trials = by(lab.sweep(), "trainer.clip_norm", "optimizer.lr")
     rates = list(dict.fromkeys(rate for _, rate in trials))
     clips = list(dict.fromkeys(clip for clip, _ in trials))
-    rows = [[rate, *(cell(trials[clip, rate]) for clip in clips)] for rate in rates]
+    rows = [[rate, *(cell(trials[clip, rate]) for clip in clips), losses(trials[clips[0], rate])] for rate in rates]
     names = [name(clip) for clip in clips]
-    text = table(("learning rate", *(f"test accuracy, {title}" for title in names)), rows)
+    head = ("learning rate", *(f"test accuracy, {title}" for title in names), f"training loss, {names[0]}")
+    text = f"{table(head, rows)}\n\n{dead_units(lab)}"
     figure = new_figure(7, 3.6)
     axes = figure.subplots()
     for clip, colour in zip(clips, (BLUE, VERMILLION), strict=True):
@@ -43,6 +45,21 @@ def measure(lab: Lab) -> Finding:
 
 def name(clip: str) -> str:
     return "gradient as it is" if clip in ("", "None", "null") else f"clip_norm {clip}"
+
+
+def losses(trials: list[Trial]) -> str:
+    """The training loss of the seeds that did not diverge, at the weights of the last epoch."""
+    found = [trial.number("train_loss") for trial in trials if trial["status"] == "completed"]
+    return spread(found) if found else ""
+
+
+def dead_units(lab: Lab) -> str:
+    """How many units of seed 0 are dead at a rate that works and at one that does not, as `phalanx inspect` tells."""
+    found = []
+    for rate in ("0.1", "1"):
+        layers = inspect_run(lab.run(f"optimizer.lr={rate}"))[0].hidden
+        found.append(f"{' and '.join(f'{layer.dead} of {layer.units}' for layer in layers)} at {rate}")
+    return f"Hidden units of seed 0 that give 0 for every validation image: {', '.join(found)}."
 
 
 def sound(trials: list[Trial]) -> list[float]:
