@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import runpy
 import shutil
 import signal
 import subprocess
@@ -271,10 +272,13 @@ def _until(look, seconds=120):
 
 @pytest.mark.parametrize(("given", "said"), [
     (["resume=run", "-m"], "a sweep goes on by its own command"),
+    (["resume=run", "--multirun"], "a sweep goes on by its own command"),
     (["resume=run", "resume=run"], "can be given once"),
     (["resume=run", "from_run=run"], "from_run cannot be given beside it"),
     (["resume=run", "optimizer.lr=1", "seed=2"], "optimizer.lr, seed cannot be given beside it"),
     (["resume=run", "hydra.run.dir=other"], "hydra.run.dir cannot be given beside it"),
+    (["resume=run", "trainer.patience=3"], "trainer.patience cannot be given beside it"),
+    (["resume="], "must be the folder of a run, got ''"),
     (["resume=nowhere"], "must be the folder of a run, got 'nowhere'"),
     (["resume=empty"], "there is no run's config.yaml"),
     (["resume=sweep"], "a sweep goes on by its own command"),
@@ -293,6 +297,45 @@ def test_what_cannot_go_on_is_told(given, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match=said):
         resumed(given, lambda: None)
+
+
+def resumed_in(folder, monkeypatch, *arguments):
+    """The arguments of `train.py` that take the place of these, in the folder that has the run."""
+    from hydra_plugins.phalanx._resume import resumed
+
+    monkeypatch.chdir(folder)
+    return resumed(arguments, runpy.run_path(TRAIN)["main"])
+
+
+@pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "failed"])
+def test_a_run_that_has_ended_does_not_go_on_unless_it_was_broken_off(status, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("seed: 3\n")
+    (run / "result.json").write_text(json.dumps({"status": status, "epochs": 7}))
+    if status == "failed":
+        assert "seed=3" in resumed_in(tmp_path, monkeypatch, "resume=run")
+        return
+    with pytest.raises(SystemExit) as left:
+        resumed_in(tmp_path, monkeypatch, "resume=run")
+    assert left.value.code == 0
+    assert f"has ended ({status}, 7 epochs)" in capsys.readouterr().out
+
+
+def test_what_is_given_beside_it_takes_the_place_of_the_runs_own(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(
+        "seed: 3\ntracking: {kind: mlflow, uri: 'sqlite:///own.db', live: 5.0}\ncheckpoint: {every_epochs: 9}\n"
+    )
+    plain = resumed_in(tmp_path, monkeypatch, "resume=run")
+    own = ["++tracking.kind='mlflow'", "++tracking.uri='sqlite:///own.db'", "++tracking.live=5.0"]
+    assert plain == ["seed=3", *own, "++checkpoint.every_epochs=9", "hydra.run.dir='run'"]
+    beside = ["tracking.live=1", "device=cpu", "trainer.epochs=80", "checkpoint=default"]
+    given = resumed_in(tmp_path, monkeypatch, "resume=run", *beside)
+    assert given == ["seed=3", *own[:2], "hydra.run.dir='run'", *beside]
+    group = resumed_in(tmp_path, monkeypatch, "tracking=none", "resume=run")
+    assert group == ["seed=3", "++checkpoint.every_epochs=9", "hydra.run.dir='run'", "tracking=none"]
 
 
 def test_secrets_stay_unresolved_and_tracking_is_the_runs_own(tmp_path, monkeypatch):
