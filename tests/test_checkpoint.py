@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cohort_properties import assert_same, cohorts
 
-from phalanx import MLP, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec, train_trial
+from phalanx import MLP, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec, train_trial
 from phalanx.checkpoint import Checkpoints, CheckpointSpec, read_checkpoint, write_checkpoint
 from phalanx.cohort import Cohort
 from phalanx.curves import read_curves
@@ -83,6 +83,21 @@ def test_cut_anywhere_written_and_read_and_gone_on_beside_others(tmp_path_factor
 
 
 TRIAL = TrialSpec(trainer=TrainerSpec(epochs=6), model=MLP(hidden=(5,)), device=DeviceSpec(kind="cpu"))
+
+
+def test_a_trial_without_momentum_goes_on_beside_one_with_it():
+    plain, other = (replace(TRIAL, optimizer=OPTIMIZERS["sgd"](momentum=momentum)) for momentum in (0.0, 0.9))
+    (state,) = states_after([plain], 2)
+    assert "momentum_TP" not in state.tensors
+    cohort, found = Cohort(plain, DATA), {}
+    first, second = cohort.join([plain, other], [state, None])
+    assert cohort.snapshot(first) is state  # until it has its place
+    assert cohort.snapshot(second) is None
+    while cohort.running:
+        found |= cohort.epoch()
+    assert found[first].train_seconds == pytest.approx(sum(row.seconds for row in found[first].history))
+    assert exactly(found[first]) == exactly(train_trial(plain, DATA))
+    assert exactly(found[second]) == exactly(train_trial(other, DATA))
 
 
 class Stop(Observer):

@@ -27,7 +27,7 @@ from phalanx import DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
-from phalanx.engines import LARGEST, Part, end_with
+from phalanx.engines import LARGEST, Part, end_with, read_here
 from phalanx.engines.processes import Place, Processes, places
 from phalanx.errors import Failure, WorkerLost, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
@@ -108,6 +108,7 @@ def test_parts_keep_all_workers_busy():
     assert [len(part) for part in cut([list(range(100))], 2, 32)] == [25] * 4
     assert [len(part) for part in cut([list(range(100))], 2, None)] == [50] * 2
     assert [len(part) for part in cut([[0, 1], list(range(2, 12)), [12]], 2, 32)] == [5, 5, 2, 1]
+    assert [len(part) for part in cut([list(range(3))], 2, 32)] == [2, 1]
     assert cut([[0]], 8, 32) == [[0]]
 
 
@@ -147,12 +148,18 @@ def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free
     assert [one.sweep.number for one in parts.advance()] == [8, 9, 10, 11]
     assert engine.sizes == [[4, 4], [4]]
     assert parts.running == 4
+    parts, engine, _ = on_recorder(max_trials=3)
+    for number in range(8):
+        parts.add(job(tmp_path, number))
+    parts.advance()
+    assert engine.sizes == [[3, 3, 2]]
 
 
 def on_recorder(**options):
     """Parts on an engine that trains none, that engine, and what is reported."""
     engine, said = Recorder(), []
-    return Parts(SimpleNamespace(engine=engine, workers=None, max_trials=None, **options), said.append), engine, said
+    asked = {"engine": engine, "workers": None, "max_trials": None, **options}
+    return Parts(SimpleNamespace(**asked), said.append), engine, said
 
 
 def wrong(folder, number):
@@ -187,10 +194,12 @@ def test_a_wrong_configuration_is_returned_at_once_and_the_others_are_shared_out
 
 
 def test_only_a_lost_part_is_trained_again_and_none_after_an_interrupt(tmp_path):
-    parts, engine, _ = on_recorder()
+    parts, engine, said = on_recorder()
     engine.n_at_once, engine.first = None, WorkerLost("it was lost")
     parts.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
     parts._send()
+    parts._tell()
+    assert said == ["3 parts submitted"]
     assert parts._received(engine.futures[0]) == []
     assert [len(sent.jobs) for sent in parts.waiting] == [1]
     engine.futures[1].set_exception(WorkerLost("it was lost"))
@@ -212,6 +221,19 @@ def test_cores_and_gpus_are_shared_out(monkeypatch):
     assert [place.gpu for place in places(None, "cuda")] == ["1", "7"]
     assert [place.gpu for place in places(3, "cuda")] == ["1", "7", "1"]
     assert [place.cores for place in places(7, "cpu")][5:] == [(3,), (4,)]
+
+
+def test_the_process_that_leads_reads_the_data_too_and_leaves_errors_to_those_who_train(tmp_path, monkeypatch):
+    asked = []
+
+    def dataset_of(spec):
+        asked.append(spec)
+        raise OSError("cannot be read")
+
+    monkeypatch.setattr("phalanx.app.dataset_of", dataset_of)
+    part = Part([job(tmp_path, 0)])
+    read_here(part)
+    assert asked == [part.jobs[0].trial.data]
 
 
 def threaded(one, threads):
