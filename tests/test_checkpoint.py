@@ -93,11 +93,22 @@ def test_a_trial_without_momentum_goes_on_beside_one_with_it():
     first, second = cohort.join([plain, other], [state, None])
     assert cohort.snapshot(first) is state  # until it has its place
     assert cohort.snapshot(second) is None
+    found |= cohort.epoch()
+    seen = cohort.snapshot(first)
+    weights_P = seen.tensors["params_TP"].clone()
     while cohort.running:
         found |= cohort.epoch()
+    assert seen.tensors["params_TP"].equal(weights_P)  # whatever has been trained since
     assert found[first].train_seconds == pytest.approx(sum(row.seconds for row in found[first].history))
     assert exactly(found[first]) == exactly(train_trial(plain, DATA))
     assert exactly(found[second]) == exactly(train_trial(other, DATA))
+
+
+def test_what_had_ended_before_is_not_trained_again():
+    result, cohort = train_trial(TRIAL, DATA), Cohort(TRIAL, DATA)
+    (position,) = cohort.join([TRIAL], [result])
+    assert cohort.epoch()[position] is result
+    assert cohort.running == 0
 
 
 class Stop(Observer):
@@ -151,6 +162,19 @@ def test_so_often_it_is_written(tmp_path, every, written):
         assert len(read_checkpoint(file)[1][0].history) == written
 
 
+def test_epochs_are_counted_from_the_first_and_not_from_where_it_went_on(tmp_path):
+    file = broken_off(tmp_path, epoch=4)
+    broken_off(tmp_path, epoch=6, every_epochs=2)
+    assert len(read_checkpoint(file)[1][0].history) == 4
+
+
+def test_where_none_is_asked_for_none_is_written_at_an_interrupt_either(tmp_path):
+    found = keeper(tmp_path, every_epochs=None)
+    found.epoch_ended(lambda: states_after([TRIAL], 1))
+    found.write(lambda: states_after([TRIAL], 1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_clock_starts_with_the_training(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("phalanx.checkpoint.time.monotonic", lambda: now[0])
@@ -183,8 +207,10 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_checkpoint_before(t
         write_checkpoint(file, ABOUT, states)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 2
-    assert file.read_bytes() == before
-    train_cohort([TRIAL], DATA, keeper=keeper(tmp_path))
+    again = keeper(tmp_path)
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before  # and stays until there is a newer one
+    train_cohort([TRIAL], DATA, keeper=again)
     assert list(tmp_path.iterdir()) == [file]
 
 
