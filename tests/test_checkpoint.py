@@ -162,6 +162,18 @@ def test_so_often_it_is_written(tmp_path, every, written):
         assert len(read_checkpoint(file)[1][0].history) == written
 
 
+def test_no_epoch_is_trained_twice(tmp_path):
+    class Seen(Observer):
+        def on_epoch(self, rows):
+            epochs.extend(row.epoch for row in rows.values())
+            return ()
+
+    epochs = []
+    broken_off(tmp_path, epoch=4)
+    train_cohort([TRIAL], DATA, Seen(), keeper=keeper(tmp_path))
+    assert epochs == [4, 5, 6]
+
+
 def test_epochs_are_counted_from_the_first_and_not_from_where_it_went_on(tmp_path):
     file = broken_off(tmp_path, epoch=4)
     broken_off(tmp_path, epoch=6, every_epochs=2)

@@ -128,7 +128,9 @@ def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypa
 
     monkeypatch.setattr(together, "Cohort", Full)
     jobs = [job(n, f"seed={n}", "trainer.epochs=4", "checkpoint.every_epochs=1") for n in range(4)]
-    train_together(jobs)
+    said = []
+    train_together(jobs, said.append)
+    assert said[2:] == ["cohort of 2, epoch 3", "cohort of 2, epoch 4"] * 2  # and none of the first two again
     notes = [app.ready[one.folder].note for one in jobs]
     assert notes == ["trained in a cohort of 2; went on after epoch 2"] * 4
     found = [app.ready.pop(one.folder).results[0] for one in jobs]
