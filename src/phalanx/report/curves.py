@@ -99,8 +99,8 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
         label = f"diverged in epoch {info.diverged_epoch:,}"
         axes.axvline(info.diverged_epoch, color=GREY, linestyle="-.", linewidth=1.6, label=label)
     if panel.training_unknown:
-        place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "color": TRAIN}
-        axes.text(0.98, 0.02, "training: not known, its steps\nlook at some classes only", fontsize=TICK, **place)
+        place = {"transform": axes.transAxes, "ha": "center", "va": "bottom", "color": TRAIN}
+        axes.text(0.5, 0.02, "training: not known, its steps\nlook at some classes only", fontsize=TICK, **place)
     label_axes(axes, _TITLES[panel.measure], "epoch")
     axes.grid(alpha=0.3)
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
