@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import hypothesis
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hypothesis import example, given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from phalanx import DATASETS, LOSSES, OPTIMIZERS, SCHEDULES, TrialSpec
-from phalanx.config import register_resolvers, resolved_yaml, settings, trial_spec
+from phalanx.config import parse_value, register_resolvers, resolved_yaml, settings, to_yaml, trial_spec
 from phalanx.errors import RequestError, SpecError
 from phalanx.fields import walk
 from phalanx.spec import config_digest
@@ -144,6 +147,21 @@ def test_the_resolved_config_repeats_the_trial_and_keeps_secrets_out(monkeypatch
     again = trial_spec(OmegaConf.create(text))
     assert again == trial_spec(cfg)
     assert config_digest(again) == config_digest(trial_spec(cfg))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(
+    st.characters(codec="utf-8") | st.sampled_from("0123456789eE+-._:~'\"#{}[]$&*!|>%@` yn"), max_size=8
+)  # fmt: skip
+
+
+@hypothesis.settings(deadline=None)
+@given(st.dictionaries(st.text("abc", min_size=1), st.recursive(SCALARS, st.lists, max_leaves=6)))
+@example({"a": "1e-3", "b": ".5", "c": "yes", "d": "2026-11-24", "e": "", "f": "null", "g": "1_0", "h": 1e-5, "i": {}})
+def test_what_is_written_as_yaml_is_read_back_as_it_was(values):
+    escaped = {key: value for key, value in values.items() if "${" not in str(value)}  # may be no interpolation
+    text = to_yaml(escaped)
+    assert OmegaConf.to_container(OmegaConf.create(text), resolve=False) == escaped
+    assert parse_value(text) == escaped
 
 
 def test_paths_do_not_enter_the_digest():
