@@ -29,7 +29,7 @@ from phalanx.report.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.one_feature import decision_info, draw_decision, hidden_info
 from phalanx.report.plots import draw_run
 from phalanx.report.predicted import Predicted, predict_split
-from phalanx.report.style import save_figure, shorten
+from phalanx.report.style import DPI, PAD, new_figure, save_figure, shorten
 from phalanx.result import EpochMetrics, Metrics, TrialResult
 from phalanx.spec import TrainerSpec, TrialSpec
 from phalanx.training import train_trial
@@ -67,6 +67,22 @@ def assert_drawn(path: Path, least: float = 0.005) -> None:
     image = pixels(path)
     assert min(image.shape) > 100
     assert np.mean(image < 250) > least
+
+
+@pytest.mark.parametrize("x", [0.5, 0.999, -0.2])
+def test_a_figure_is_cut_to_what_is_drawn_and_loses_nothing_over_its_edge(x: float, tmp_path: Path) -> None:
+    def drawn() -> Any:
+        figure = new_figure(4, 3)
+        figure.text(x, 0.5, "some words")
+        figure.text(0.1, 0.1, "more")
+        return figure
+
+    save_figure(drawn(), tmp_path / "ours.png")
+    drawn().savefig(tmp_path / "theirs.png", dpi=DPI, bbox_inches="tight", pad_inches=PAD)
+    ours, theirs = pixels(tmp_path / "ours.png"), pixels(tmp_path / "theirs.png")
+    assert np.abs(np.subtract(ours.shape, theirs.shape)).max() <= 8  # theirs counts room for letters that are not there
+    assert (ours < 128).sum() == pytest.approx((theirs < 128).sum(), rel=0.1)
+    assert (ours[[0, -1]] == 255).all()
 
 
 # --- curves

@@ -89,8 +89,13 @@ def _draw_images(info: MistakesInfo) -> Figure:
     lines = max(title.count("\n") + 1 for title in titles)
     cell_height = 1.7 * min(max(height / width, 0.4), 2.5) + 0.2 * lines
     title = _title(info) + "\ntrue → predicted (p of the predicted class)"
-    figure = new_figure(2.0 * n_columns, n_rows * cell_height + 0.8, title)
-    all_axes = figure.subplots(n_rows, n_columns, squeeze=False)
+    total = n_rows * cell_height + 0.8
+    figure = new_figure(2.0 * n_columns, total, title, layout="none")  # so many axes take long to arrange
+    text, inside = 0.2 * lines + 0.1, cell_height - 0.2 * lines - 0.1
+    places = {"left": 0.02, "right": 0.98, "bottom": 0.1 / total, "top": 1 - (0.6 + text) / total}
+    all_axes = figure.subplots(
+        n_rows, n_columns, squeeze=False, gridspec_kw={**places, "wspace": 0.1, "hspace": text / inside}
+    )
     for axes in all_axes.flat:
         axes.set_axis_off()
     for axes, title, x_D in zip(all_axes.flat, titles, info.x_KD, strict=False):

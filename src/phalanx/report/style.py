@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from phalanx.paths import replacing
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#6E6E6E"
 TRAIN, VALIDATION = BLUE, VERMILLION
 
-DPI = 120
+DPI, PAD = 120, 0.12  # dots an inch; inches of white around a figure
 TITLE, LABEL, TICK = 12.0, 10.5, 9.0  # font sizes in points
 
 
@@ -36,9 +38,39 @@ def new_figure(width: float, height: float, title: str = "", layout: str = "cons
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes `figure` whole to `path`, as SVG where the name says so, else PNG, and returns `path`."""
     kind = "svg" if path.suffix.lower() == ".svg" else "png"
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    pixels = _cropped(figure) if kind == "png" else None
+    with replacing(path, durable=False) as temporary:
+        if pixels is None:
+            figure.savefig(temporary, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=PAD)
+        else:
+            from PIL import Image
+
+            Image.fromarray(pixels).save(temporary, format=kind, dpi=(DPI, DPI))
     return path
+
+
+def _cropped(figure: Figure) -> np.ndarray | None:
+    """The pixels (height, width, 3) without most of the white around them; None where the figure ends in something.
+
+    The same as `bbox_inches="tight"`, which lays out and draws everything twice.
+    """
+    figure.canvas.draw()
+    rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    ink = (rgb != 255).any(2)
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    if not len(rows) or ink[[0, -1]].any() or ink[:, [0, -1]].any() or _overflows(figure):
+        return None
+    pad = round(PAD * DPI)
+    inside = rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.pad(inside, ((pad, pad), (pad, pad), (0, 0)), constant_values=255)
+
+
+def _overflows(figure: Figure) -> bool:
+    """Whether a title or a text of the figure, which no layout makes room for, is longer than the figure."""
+    texts = [*figure.texts, *(axes.title for axes in figure.axes)]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    right, top = figure.bbox.max
+    return any(box.x0 < 0 or box.y0 < 0 or box.x1 > right or box.y1 > top for box in boxes)
 
 
 def label_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
