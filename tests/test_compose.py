@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -12,12 +13,13 @@ from conftest import ROOT
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from hydra_plugins.phalanx._compose import Composer, composer_of
+from hydra_plugins.phalanx._compose import Composer, QuickConfig, composer_of
 from phalanx.config import register_resolvers
 
 EXPERIMENT = sorted(p.stem for p in (ROOT / "experiments").glob("*/experiment/*.yaml"))[0]
@@ -86,7 +88,8 @@ def nodes(cfg: Any, path: str = "") -> list[tuple]:
         return []
     keys = cfg.keys() if isinstance(cfg, DictConfig) else range(len(cfg))
     plain = [k for k in keys if not OmegaConf.is_interpolation(cfg, k) and not OmegaConf.is_missing(cfg, k)]
-    own = (path, type(cfg), OmegaConf.is_struct(cfg), OmegaConf.is_readonly(cfg), str(OmegaConf.get_type(cfg)))
+    kind = DictConfig if isinstance(cfg, QuickConfig) else type(cfg)
+    own = (path, kind, OmegaConf.is_struct(cfg), OmegaConf.is_readonly(cfg), str(OmegaConf.get_type(cfg)))
     return [own, *(entry for k in plain for entry in nodes(cfg[k], f"{path}.{k}"))]
 
 
@@ -262,6 +265,32 @@ def test_a_sweep_has_one_composer(loader, master):
     composer = composer_of(loader, master)
     assert composer_of(loader, master) is composer
     assert composer_of(loader, master.copy()) is not composer
+
+
+def test_copies_are_those_that_hydra_would_make(loader, master, composer):
+    overrides = ["optimizer=sgd", "model.hidden=[1,2]"]
+    theirs, ours = launched(hydras(loader, master)(overrides)), launched(composer.compose(overrides))
+    assert isinstance(ours, QuickConfig)
+    expected: list[tuple] = []
+    for cfg in (theirs, ours):
+        HydraConfig.instance().set_config(cfg)
+        shown = [HydraConfig.instance().cfg, *(copy.deepcopy(c) for c in (cfg, HydraConfig.instance().cfg, cfg.model))]
+        found: list[Any] = [(nodes(c), OmegaConf.to_yaml(c)) for c in shown]
+        found += [OmegaConf.to_yaml(c, resolve=True) for c in (shown[1], shown[3])]  # the others draw their names anew
+        expected = expected or found
+        assert found == expected
+        OmegaConf.set_readonly(shown[1].hydra, False)
+        shown[1].hydra.job.num, shown[1].model.hidden[0] = 7, 8
+        assert (cfg.hydra.job.num, cfg.model.hidden[0], shown[2].hydra.job.num) == (0, 1, 0)
+        assert dict(OmegaConf.get_cache(shown[1])) == dict(OmegaConf.get_cache(cfg))
+
+
+def test_a_config_that_cannot_be_pickled_is_copied_as_omegaconf_does(composer):
+    cfg = composer.compose([])
+    what = OmegaConf.get_cache(cfg)["now"]["what"] = lambda: 1
+    again = copy.deepcopy(cfg)
+    assert OmegaConf.get_cache(again)["now"]["what"] is what
+    assert nodes(again) == nodes(cfg)
 
 
 def test_configs_share_nothing(loader, master, composer):

@@ -7,12 +7,16 @@ choice of groups.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pickle
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -24,6 +28,24 @@ EDITS = (OverrideType.CHANGE, OverrideType.ADD, OverrideType.FORCE_ADD, Override
 
 class LeaveToHydra(Exception):
     """Raised where a shortcut might differ from what Hydra does."""
+
+
+class QuickConfig(DictConfig):
+    """A config that is copied by way of a pickle, in a third of the time; Hydra copies that of each job four times."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
+        if "hydra" in self.keys() or OmegaConf.get_type(self) is HydraConf:
+            with contextlib.suppress(Exception):  # what cannot be pickled
+                return pickle.loads(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))
+        return super().__deepcopy__(memo)
+
+
+class _Quickening(pickle.Unpickler):
+    """Reads every `DictConfig` as a `QuickConfig`."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        return QuickConfig if found is DictConfig else found
 
 
 class Composer:
@@ -98,7 +120,8 @@ class Composer:
             task = OmegaConf.to_container(cfg.hydra.overrides.task)
             cfg.hydra.overrides.task = task[: len(task) - n_own]
             OmegaConf.clear_cache(cfg)
-            return pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL)
+            quick = _Quickening(io.BytesIO(pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL))).load()
+            return pickle.dumps(quick, pickle.HIGHEST_PROTOCOL)
         except Exception:  # without its edits the structure may be wrong where the whole is right
             return None
 
