@@ -27,6 +27,7 @@ error-rates: ## false alarms of `phalanx compare`, by simulation (a few minutes)
 
 bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners, samplers (needs a quiet machine)
 	$(PYTHON) benchmarks/single_run.py
+	$(PYTHON) benchmarks/commands.py
 	$(PYTHON) benchmarks/cohorts.py
 	$(PYTHON) benchmarks/pruners.py
 	$(PYTHON) benchmarks/samplers.py
