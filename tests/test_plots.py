@@ -306,14 +306,17 @@ def test_first_layer_is_drawn(n_units: int, n_features: int, names: Any, shape: 
     assert_drawn(save_figure(draw_first_layer(info), tmp_path / "first_layer.png"), 0.05)
 
 
-def test_figure_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
-    def fail(path: Path, **options: Any) -> None:
+def test_figure_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: Any, path: Path, **options: Any) -> None:
         path.write_text("half")
         raise OSError("disk full")
 
+    monkeypatch.setattr("PIL.Image.Image.save", fail)
     (tmp_path / "curves.png").write_text("old")
+    figure = new_figure(2, 2)
+    figure.text(0.5, 0.5, "text")
     with pytest.raises(OSError, match="disk full"):
-        save_figure(SimpleNamespace(savefig=fail), tmp_path / "curves.png")
+        save_figure(figure, tmp_path / "curves.png")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
