@@ -170,24 +170,31 @@ def test_an_error_is_its_own_jobs_alone(job, monkeypatch):
     assert app.ready[jobs[0].folder].results[0].status is Status.COMPLETED
 
 
-def test_an_interrupt_leaves_what_every_job_had_reached(job, monkeypatch):
-    class Interrupted(Cohort):
-        def epoch(self):
-            if self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
-                raise KeyboardInterrupt
-            return super().epoch()
+def test_an_interrupt_within_an_epoch_leaves_what_every_job_had_reached_and_keeps_no_half_epoch(job, monkeypatch):
+    def on_step(group, epoch, step):
+        if (epoch, step) == (3, 2):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(together, "Cohort", Interrupted)
-    jobs = [job(0, "trainer.epochs=9"), job(1, "trainer.epochs=9", "loss=mse")]
+    jobs = [job(n, "trainer.epochs=5", f"trainer.batch_size={7 + n}") for n in range(2)]
+    train_together(jobs)
+    whole = [app.ready.pop(one.folder).results[0].metrics for one in jobs]
     stream = Stream()
     for one in jobs:
         stream.add(one)
-    with pytest.raises(TrainingInterrupted):
-        [stream.advance() for _ in range(99)]
+    with monkeypatch.context() as patch:
+        patch.setattr(together._Group, "on_step", on_step)
+        with pytest.raises(TrainingInterrupted):
+            [stream.advance() for _ in range(99)]
     for one in jobs:
         trained = app.ready[one.folder]
         assert trained.interrupt is not None
         assert trained.results[0].error == "interrupted after epoch 2"
+    cut, between = (RunPaths(one.folder).checkpoint for one in jobs)
+    assert not cut.exists()  # two epochs and a part of the third are in its weights
+    assert len(read_checkpoint(between)[1][0].history) == 2
+    train_together(jobs)
+    assert app.ready[jobs[1].folder].note.endswith("; went on after epoch 2")
+    assert [app.ready[one.folder].results[0].metrics for one in jobs] == whole
 
 
 def test_a_trial_has_its_share_of_the_cohorts_time(job):
