@@ -23,7 +23,7 @@ from test_leases import until
 from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
 from hydra_plugins.phalanx.launcher import CohortLauncher
-from phalanx import DeviceSpec, TrainerSpec, TrialSpec
+from phalanx import OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
@@ -32,6 +32,7 @@ from phalanx.engines.processes import Place, Processes, places
 from phalanx.errors import Failure, WorkerLost, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
+from phalanx.result import Status
 from phalanx.study import Owner
 from phalanx.together import Job, train_together
 from phalanx.tracking import TrackingSpec
@@ -101,6 +102,15 @@ def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickl
     memory, odd = unpacked(packed([replace(fine, error=MemoryError("no")), replace(fine, error=Odd("what"))]))
     assert failure_of(memory.error) is Failure.OUT_OF_MEMORY
     assert str(odd.error) == "Odd: what"
+
+
+def test_a_trial_that_diverges_at_once_comes_back_without_weights(tmp_path):
+    one = job(tmp_path, 0)
+    wild = replace(one.cfg.trial, optimizer=OPTIMIZERS["sgd"](lr=1e30))
+    (trained,) = unpacked(train_part(Part([replace(one, cfg=replace(one.cfg, trial=wild))])))
+    (result,) = trained.results
+    assert (result.status, result.weights) == (Status.DIVERGED, None)
+    assert "in epoch 1" in result.error
 
 
 def test_parts_keep_all_workers_busy():
