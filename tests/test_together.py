@@ -10,7 +10,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from phalanx import app, together
-from phalanx.checkpoint import read_checkpoint
+from phalanx.checkpoint import read_checkpoint, write_checkpoint
 from phalanx.cohort import Cohort
 from phalanx.config import register_resolvers
 from phalanx.errors import Superseded, TrainingInterrupted, TrialTimeout
@@ -202,6 +202,21 @@ def test_a_trial_has_its_share_of_the_cohorts_time(job):
     train_together([quick, slow])
     assert isinstance(app.ready[slow.folder].error, TrialTimeout)
     assert app.ready[quick.folder].error is None
+
+
+def test_the_time_before_a_restart_counts_for_its_own_job_alone(job):
+    """Two epochs of two seeds, 20 s each, were trained before; 80 s in all are more than a minute."""
+    options = ["trainer.epochs=4", "checkpoint.every_epochs=2"]
+    old, new = (job(n, *options, repeats=2, trial_timeout_s=60) for n in range(2))
+    train_together([old])
+    file = RunPaths(old.folder).checkpoint
+    about, states = read_checkpoint(file)
+    slow = [replace(s, history=tuple(replace(row, seconds=20.0) for row in s.history)) for s in states]
+    write_checkpoint(file, {**about, "format": 1}, slow)
+    train_together([old, new])
+    assert str(app.ready[old.folder].error) == "longer than hydra.sweeper.trial_timeout_s=60, in epoch 3"
+    assert app.ready[new.folder].error is None
+    assert app.ready[new.folder].results[0].epochs == 4
 
 
 def test_a_job_that_was_replaced_while_it_trained_writes_nothing(job):
