@@ -16,22 +16,25 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from conftest import ROOT
 from forked import server, train
+from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from test_launcher import steady, sweep_in
 from test_leases import until
 from test_train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
-from hydra_plugins.phalanx.launcher import CohortLauncher
+from hydra_plugins.phalanx.launcher import CohortLauncher, _job, trains_together
 from phalanx import OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
-from phalanx.config import Settings
+from phalanx.config import Settings, register_resolvers
 from phalanx.engines import LARGEST, Part, end_with, read_here
 from phalanx.engines.processes import Place, Processes, places
-from phalanx.errors import Failure, WorkerLost, failure_of
+from phalanx.errors import Failure, RequestError, Superseded, WorkerLost, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
+from phalanx.paths import RunPaths, write_json
 from phalanx.result import Status
 from phalanx.study import Owner
 from phalanx.together import Job, train_together
@@ -420,23 +423,57 @@ def test_a_process_ends_with_its_leader_and_not_before(tmp_path):
 
 
 def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reached(tmp_path, monkeypatch):
-    first, second = job(tmp_path, 0), job(tmp_path, 1)
-    stream, written = Parts(ExecutorSpec()), []
-    stream.advance = lambda: [first]
-    stream.abandon = lambda: ready.update({second.folder: None})
+    jobs = [job(tmp_path, number) for number in range(4)]
+    flying = {one.folder: (one.sweep.number, one.sweep.number) for one in jobs}
+    stream, begun = Parts(ExecutorSpec()), []
+    ending = iter(jobs)
+    stream.advance = lambda: [next(ending)]
+    stream.abandon = lambda: ready.update({jobs[2].folder: None})  # the last one has reached nothing
 
     def run(config):
-        if config == "first":
+        begun.append(config)
+        if config > 0:
             raise KeyboardInterrupt
-        written.append(config)
-        raise KeyboardInterrupt
 
     launcher = CohortLauncher()
     monkeypatch.setattr(launcher, "_run", run)
+    assert launcher._advance(stream, flying) == [(0, None)]
+    assert list(flying) == [one.folder for one in jobs[1:]]
     with pytest.raises(KeyboardInterrupt):
-        launcher._advance(stream, {first.folder: (0, "first"), second.folder: (1, "second")})
-    ready.pop(second.folder)
-    assert written == ["second"]
+        launcher._advance(stream, flying)
+    ready.pop(jobs[2].folder)
+    assert begun == [0, 1, 2]
+
+
+def test_only_jobs_that_are_marked_train_elsewhere_and_an_error_ends_what_does(monkeypatch):
+    launcher, (parts, engine, _) = CohortLauncher(executor="processes"), on_recorder()
+    with pytest.raises(RequestError, match=r"executor=processes trains the jobs of Phalanx's own train\.py"):
+        launcher.setup(hydra_context=None, task_function=lambda cfg: None, config=None)
+    launcher.setup(hydra_context=None, task_function=trains_together(lambda cfg: None), config=None)
+    monkeypatch.setattr(launcher, "_begin", lambda: None)
+    monkeypatch.setattr(parts, "divided", lambda groups, jobs: 1 / 0)
+    launcher.parts, parts.engine = parts, engine
+    with pytest.raises(ZeroDivisionError):
+        launcher.launch([], 0)
+    assert engine.closed == 1
+    assert launcher.parts is None
+
+
+def test_a_job_is_fenced_as_its_folder_stands_when_it_is_launched(tmp_path):
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf")):
+        options = [f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=3", "hydra.job.num=3"]
+        config = compose("config", options, return_hydra_config=True)
+    paths = RunPaths(tmp_path / "3")
+    write_json(paths.attempt, {"attempt": 1})
+    jobs = [_job(config, executor) for executor in ("local", "processes")]
+    for one in jobs:
+        assert (one.folder, one.sweep.number) == (paths.root, 3)
+        one.fence.check()
+    write_json(paths.attempt, {"attempt": 2})
+    for one in jobs:
+        with pytest.raises(Superseded, match="attempt 1 at this trial was replaced by attempt 2"):
+            one.fence.check()
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path):
