@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
@@ -19,6 +20,7 @@ import pytest
 from conftest import ROOT
 from forked import server, train
 from hydra import compose, initialize_config_dir
+from loky.process_executor import TerminatedWorkerError
 from safetensors.torch import load_file
 from test_launcher import steady, sweep_in
 from test_leases import until
@@ -30,8 +32,8 @@ from phalanx.app import Trained, ready
 from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings, register_resolvers
 from phalanx.engines import LARGEST, Part, end_with, read_here
-from phalanx.engines.processes import Place, Processes, places
-from phalanx.errors import Failure, RequestError, Superseded, WorkerLost, failure_of
+from phalanx.engines.processes import Place, Processes, Worker, places
+from phalanx.errors import Failure, RequestError, Superseded, TrainingInterrupted, WorkerLost, failure_of
 from phalanx.executors import ExecutorSpec, Parts, cut
 from phalanx.manifest import Manifest, Sweep
 from phalanx.paths import RunPaths, write_json
@@ -286,6 +288,46 @@ def test_a_worker_has_the_cores_threads_and_gpu_of_its_place_and_leaves_ctrl_c_t
         assert process.submit(eval, "__import__('torch').get_num_threads()").result() == 1
     finally:
         engine.close()
+
+
+def test_a_part_that_never_began_is_cancelled_when_all_ends(monkeypatch):
+    engine, began, over = Processes([Place((), 1)]), threading.Event(), threading.Event()
+    shutdown = engine.threads.shutdown
+
+    def shut(**options):
+        shutdown(wait=False, **options)
+        over.set()
+        shutdown()
+
+    monkeypatch.setattr(engine.workers[0], "train", lambda part: (began.set(), over.wait(60)))
+    monkeypatch.setattr(engine.threads, "shutdown", shut)
+    futures = engine.submit([Part([]), Part([])])
+    began.wait(60)
+    engine.close()
+    assert [future.cancelled() for future in futures] == [False, True]
+
+
+@pytest.mark.parametrize("error", [TerminatedWorkerError("killed"), RuntimeError("of its own")])
+def test_a_process_that_is_ended_was_interrupted_whatever_it_says_and_one_that_dies_was_lost(error, tmp_path):
+    part, closed = Part([job(tmp_path, 0)]), []
+
+    def pool(worker, ended):
+        def submit(*_):
+            if ended:
+                worker.end()
+            raise error
+
+        worker.executor = SimpleNamespace(submit=submit, shutdown=lambda **options: closed.append(options))
+        return worker
+
+    with pytest.raises(TrainingInterrupted):
+        pool(Worker(Place((), 1)), ended=True).train(part)
+    assert closed == [{"wait": True, "kill_workers": True}]
+    dies = pool(Worker(Place((), 1)), ended=False)
+    is_lost = isinstance(error, TerminatedWorkerError)
+    with pytest.raises(WorkerLost if is_lost else RuntimeError):
+        dies.train(part)
+    assert (dies.executor is None) == is_lost  # else it is used again
 
 
 def same(one, two, n_jobs):
