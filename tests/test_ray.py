@@ -12,9 +12,11 @@ import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 from forked import train
 from test_executors import die, job, same
 from test_launcher import sweep_in
@@ -26,7 +28,7 @@ from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.data.delimited import Csv
 from phalanx.engines import Part
-from phalanx.engines.ray import RaySpec, _check_storage, _pass_on, _room
+from phalanx.engines.ray import RaySpec, _arrays, _check_storage, _connect, _pass_on, _room, _train
 from phalanx.errors import RequestError, WorkerLost
 from phalanx.executors import ExecutorSpec, Parts
 from phalanx.manifest import Sweep
@@ -171,6 +173,29 @@ def test_what_ray_says_of_a_task_in_the_words_of_an_engine(error, kind, said):
     with pytest.raises(kind, match=said):
         future.result()
     _pass_on(found, future)  # again, for one that is done: closed in the meantime
+
+
+def test_a_cluster_of_its_own_has_the_cpus_of_all_workers_and_sends_no_statistics_unasked(monkeypatch):
+    begun, variables = [], {}
+    monkeypatch.setattr(ray, "init", lambda *where, **options: begun.append((where, options["num_cpus"])))
+    monkeypatch.setattr("loky.cpu_count", lambda: 8)
+    monkeypatch.setattr("phalanx.engines.ray.os", SimpleNamespace(environ=variables))
+    for num_cpus, n_workers in ((1, 2), (3, 2), (3, None), (9, None)):
+        _connect(RaySpec(num_cpus=num_cpus), n_workers)
+    assert begun == [(("local",), n_cpus) for n_cpus in (2, 6, 6, 9)]
+    assert variables["RAY_USAGE_STATS_ENABLED"] == "0"
+    variables["RAY_USAGE_STATS_ENABLED"] = "1"  # a person's own choice
+    _connect(RaySpec(), 1)
+    assert variables["RAY_USAGE_STATS_ENABLED"] == "1"
+
+
+def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
+    part, before = Part([job(tmp_path, 0)]), torch.get_num_threads()
+    monkeypatch.setattr("phalanx.engines.ray.train_part", lambda part, n_threads: (n_threads, torch.get_num_threads()))
+    try:
+        assert _train(part, _arrays(dataset_of(part.jobs[0].trial.data)), before + 1) == (before + 1, before + 1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_how_many_parts_have_room(monkeypatch):
