@@ -214,12 +214,15 @@ def test_how_many_parts_have_room(monkeypatch):
 
 
 def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "NodeManagerAddress": name} for name in "ab"])
+    nodes = [{"Alive": True, "NodeManagerAddress": name} for name in "abb"]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
     pruned = job(tmp_path, 0, find_trial=Address("s", 0, "sqlite:///study.db", None))
     with pytest.raises(RequestError, match="2 machines, which cannot prune by a study in a file"):
         _check_storage(Part([pruned]))
     _check_storage(Part([job(tmp_path, 0)]))
     _check_storage(Part([job(tmp_path, 0, find_trial=Address("s", 0, "postgresql://h/d", None))]))
+    nodes[0]["Alive"] = False
+    _check_storage(Part([pruned]))  # two nodes of one machine
 
 
 def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
