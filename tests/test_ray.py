@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from phalanx.checkpoint import CheckpointSpec
 from phalanx.config import Settings
 from phalanx.data.delimited import Csv
 from phalanx.engines import Part
-from phalanx.engines.ray import RaySpec, _arrays, _check_storage, _connect, _pass_on, _room, _train
+from phalanx.engines.ray import RaySpec, _arrays, _check_storage, _connect, _knock, _pass_on, _room, _train
 from phalanx.errors import RequestError, WorkerLost
 from phalanx.executors import ExecutorSpec, Parts
 from phalanx.manifest import Sweep
@@ -187,6 +188,16 @@ def test_a_cluster_of_its_own_has_the_cpus_of_all_workers_and_sends_no_statistic
     variables["RAY_USAGE_STATS_ENABLED"] = "1"  # a person's own choice
     _connect(RaySpec(), 1)
     assert variables["RAY_USAGE_STATS_ENABLED"] == "1"
+
+
+def test_whether_somebody_listens_is_seen_before_ray_looks():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        there = f"127.0.0.1:{listening.getsockname()[1]}"
+        for address in (there, f"ray://{there}", "auto"):
+            _knock(address)
+    for address in (there, f"ray://{there}"):
+        with pytest.raises(ConnectionRefusedError):
+            _knock(address)
 
 
 def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
