@@ -30,7 +30,7 @@ from phalanx.config import Settings
 from phalanx.data.delimited import Csv
 from phalanx.engines import Part
 from phalanx.engines.ray import RaySpec, _arrays, _check_storage, _connect, _knock, _pass_on, _room, _train
-from phalanx.errors import RequestError, WorkerLost
+from phalanx.errors import RequestError, TrainingInterrupted, WorkerLost
 from phalanx.executors import ExecutorSpec, Parts
 from phalanx.manifest import Sweep
 from phalanx.study import Address
@@ -188,6 +188,26 @@ def test_a_cluster_of_its_own_has_the_cpus_of_all_workers_and_sends_no_statistic
     variables["RAY_USAGE_STATS_ENABLED"] = "1"  # a person's own choice
     _connect(RaySpec(), 1)
     assert variables["RAY_USAGE_STATS_ENABLED"] == "1"
+
+
+def test_data_are_stored_once_and_where_they_cannot_be_read_the_part_says_so(tmp_path, monkeypatch):
+    stored, begun = [], []
+    monkeypatch.setattr("phalanx.engines.ray._connect", lambda *_: None)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setattr(ray, "put", lambda arrays: stored.append(arrays) or len(stored))
+    asked = Settings(TrialSpec(data=Csv(path="away.csv", target="y")), TrackingSpec(kind="none"), CheckpointSpec(), ())
+    parts = [Part([job(tmp_path, 0)]), Part([Job(asked, tmp_path / "1", Sweep("s", 1))]), Part([job(tmp_path, 2)])]
+    engine = RaySpec().open(None, parts[0])
+    task = SimpleNamespace(future=Future)
+    engine.task = SimpleNamespace(remote=lambda part, data, n_threads: begun.append((part, data, n_threads)) or task)
+    first, away, second = engine.submit(parts)
+    assert begun == [(parts[0], 1, 1), (parts[2], 1, 1)]
+    assert [arrays.name for arrays in stored] == ["digits"]
+    assert "away.csv" in str(away.exception(timeout=0))
+    engine.close()
+    assert isinstance(first.exception(timeout=0), TrainingInterrupted)
+    assert second.cancelled()  # there was place for one
 
 
 def test_whether_somebody_listens_is_seen_before_ray_looks():
