@@ -21,7 +21,7 @@ from phalanx.errors import RequestError
 from phalanx.fields import without_stacked
 from phalanx.models import ModelSpec
 from phalanx.observer import Observer
-from phalanx.plan import FLOPS_PER_S, Cost, block_size, free_bytes, share, workers
+from phalanx.plan import FLOPS_PER_S, Cost, Workers, block_size, free_bytes, share, workers
 from phalanx.probe import Way, fastest, ways
 from phalanx.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.spec import TrialSpec, static_key
@@ -69,6 +69,7 @@ class Cohort:
         self.like, self.device = like, resolve(like.device)
         self.dataset, self.observer, self.test = dataset.to(self.device), observer or Observer(), test
         self.blocks: list[Block] = []
+        self.workers = Workers()
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
         self.after: dict[int, Snapshot] = {}  # where those of them go on that were on their way before
         self.over: dict[int, TrialResult] = {}  # trials that had ended before
