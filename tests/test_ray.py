@@ -129,7 +129,7 @@ def test_sigterm_ends_the_tasks(cluster, tmp_path):
 
 
 def test_a_sweep_ends_complete_and_the_same_when_a_node_is_removed(cluster, tmp_path):
-    grid = ["loss=nll,mse", "seed=0,1", "trainer.epochs=500"]
+    grid = ["loss=nll,mse", "seed=0,1", "trainer.epochs=4000"]  # not over before the node is gone
     folders = tmp_path / "here", tmp_path / "apart"
     for folder in folders:
         folder.mkdir()
