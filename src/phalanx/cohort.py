@@ -108,7 +108,7 @@ class Cohort:
     def epoch(self) -> dict[int, TrialResult]:
         """Trains each trial by one epoch; returns the results of those that ended with it, by position."""
         self._place()
-        rows = self._train() if self.blocks else {}  # all may have ended before
+        rows = self._train()
         sound = {position: row for block in self.blocks for position, row in block.record(rows).items()}
         pruned = set(self.observer.on_epoch(sound)) if sound else set()
         return self._results(self._each(lambda block: block.end(sound.keys() & block.traces.keys(), pruned)))
