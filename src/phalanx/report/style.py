@@ -39,7 +39,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """Writes `figure` whole to `path`, as SVG where the name says so, else PNG, and returns `path`."""
     kind = "svg" if path.suffix.lower() == ".svg" else "png"
     pixels = _cropped(figure) if kind == "png" else None
-    with replacing(path, durable=False) as temporary:
+    with replacing(path) as temporary:
         if pixels is None:
             figure.savefig(temporary, format=kind, dpi=DPI, bbox_inches="tight", pad_inches=PAD)
         else:
