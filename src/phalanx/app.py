@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -38,7 +37,7 @@ from phalanx.observer import Deadline, Observer
 from phalanx.paths import RunPaths, relative, write_json, write_text
 from phalanx.progress import RunProgress, headline, opening, summary
 from phalanx.repeats import combined, curves_csv, rows
-from phalanx.result import Status, TrialResult
+from phalanx.result import Status, TrialResult, values_of
 from phalanx.runs import described, read_run, write_failure, write_run
 from phalanx.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
 from phalanx.study import Pruning
@@ -91,8 +90,7 @@ def run(
         raise
     # From here on the result is written, and nothing that fails may take it back.
     job.finish()
-    values = [math.nan if o["value"] is None else o["value"] for o in job.content["objectives"]]
-    return values[0] if len(values) == 1 else tuple(values)
+    return values_of(job.content)
 
 
 class _Job:

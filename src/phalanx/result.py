@@ -28,6 +28,12 @@ def ended_as(stored: Mapping[str, Any]) -> str:
     return "interrupted" if stored.get("failure") == Failure.INTERRUPTED else stored["status"]
 
 
+def values_of(stored: Mapping[str, Any]) -> float | tuple[float, ...]:
+    """What a job with this `result.json` gives to its sweeper: one objective, or all of them; NaN for none."""
+    values = [math.nan if objective["value"] is None else objective["value"] for objective in stored["objectives"]]
+    return values[0] if len(values) == 1 else tuple(values)
+
+
 @dataclass(frozen=True)
 class EpochMetrics:
     """One row of `metrics.csv`. Training numbers are means over the epoch's batches, taken while the weights move;

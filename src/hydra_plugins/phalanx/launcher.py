@@ -212,9 +212,10 @@ def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, J
 
 
 def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
-    values = [objective["value"] for objective in stored["objectives"]]
+    from phalanx.result import values_of
+
     found = JobReturn(overrides=list(config.hydra.overrides.task), cfg=config, status=JobStatus.COMPLETED)
-    found.return_value = values[0] if len(values) == 1 else tuple(values)
+    found.return_value = values_of(stored)
     return found
 
 
