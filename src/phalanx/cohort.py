@@ -217,12 +217,15 @@ class Cohort:
         if n_workers < 2:
             with threads(self.workers.threads):
                 return [work(block) for block in self.blocks]
-        before = torch.get_num_threads()
+        before, stopped = torch.get_num_threads(), stopped or threading.Event()
 
         def with_threads(block: Block) -> Of:
             torch.set_num_threads(self.workers.threads)  # of this thread, and of all that start later
             try:
                 return work(block)
+            except BaseException:
+                stopped.set()  # at once: the thread that waits may be woken late
+                raise
             finally:
                 torch.set_num_threads(before)
 
@@ -231,8 +234,7 @@ class Cohort:
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                if stopped is not None:
-                    stopped.set()  # which those that are done no longer look at
+                stopped.set()  # which those that are done no longer look at
         for future in futures:
             if isinstance(error := future.exception(), Exception) and not isinstance(error, _Stopped):
                 raise error
