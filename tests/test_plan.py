@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -180,7 +181,7 @@ def test_an_interrupt_ends_every_thread_and_keeps_what_was_reached(dataset, two_
 
 def test_an_error_in_one_thread_ends_the_epoch_of_all_and_is_passed_on(dataset, two_workers):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=50, batch_size=2)) for i in range(4)]
-    seen, start = [], threading.Barrier(2, timeout=30)
+    seen, start, broken = [], threading.Barrier(2, timeout=30), threading.Event()
 
     class Broken(Observer):
         def on_step(self, epoch, step):
@@ -188,7 +189,11 @@ def test_an_error_in_one_thread_ends_the_epoch_of_all_and_is_passed_on(dataset, 
                 start.wait()
             seen.append((threading.get_ident(), step))
             if step == 5 and threading.get_ident() == seen[0][0]:
+                broken.set()
                 raise RuntimeError("a bug")
+            if step > 5:  # the other thread is not through before the first one gets to its error
+                broken.wait(30)
+                time.sleep(0.01)
 
     with pytest.raises(RuntimeError, match="a bug"):
         train_cohort(specs, dataset, Broken())
