@@ -16,7 +16,7 @@ lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 
 slurm: ## the tests with a real Slurm, which is installed for them alone (needs root on Debian)
-	tests/slurm/with_slurm.sh $(PYTHON) -m pytest -q tests/test_slurm.py
+	tests/slurm/with_slurm.sh $(PYTHON) -m pytest -q tests/jobs/test_slurm.py
 
 pages: ## what a report costs to write and to open, and its pictures in docs/images (needs Chromium)
 	$(PYTHON) benchmarks/report_page.py
@@ -36,7 +36,7 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 	$(PYTHON) benchmarks/checkpoints.py
 
 drivers: ## four drivers, 400 trials, six of them killed and the database restarted four times (needs PostgreSQL)
-	cd tests && ../$(PYTHON) drivers.py
+	cd tests && ../$(PYTHON) -m support.drivers
 
 database: ## what drivers ask of the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
 	$(PYTHON) benchmarks/database.py
@@ -54,7 +54,7 @@ experiments-quick: ## each of them on a few samples, and nothing is kept: does i
 	$(PYTHON) experiments/measure.py --quick
 
 golden: ## tests/golden anew, after a change that is meant to change numbers
-	cd tests && ../$(PYTHON) test_golden.py
+	cd tests && ../$(PYTHON) training/test_golden.py
 
 constraints: ## constraints.txt from what is installed
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from hydra_plugins.phalanx._entry import main as guarded
 from hydra_plugins.phalanx._entry import run_job
 from hydra_plugins.phalanx.launcher import trains_together
-from phalanx.config import register_resolvers
+from phalanx.runs.config import register_resolvers
 
 register_resolvers()
 

@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 
 from phalanx import MLP, OPTIMIZERS, TrainerSpec, TrialSpec
-from phalanx.checkpoint import Checkpoints, CheckpointSpec
-from phalanx.cohort import Cohort
 from phalanx.data import Dataset, Split
-from phalanx.data.features import ArrayFeatures
-from phalanx.paths import RunPaths
+from phalanx.data.encoders import ArrayFeatures
+from phalanx.runs.checkpoint import Checkpoints
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.options import CheckpointSpec
+from phalanx.training.cohort import Cohort
 
 WIDTHS = ((128, 64), (1200, 600, 300))
 

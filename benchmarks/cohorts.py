@@ -22,7 +22,7 @@ from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort, tra
 from phalanx.data import Dataset
 from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
-from phalanx.optimizers.sgd import SGD
+from phalanx.nn.optimizers.sgd import SGD
 
 
 @dataclass(frozen=True)

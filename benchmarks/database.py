@@ -29,10 +29,10 @@ import optuna
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from postgres import Cluster, programs
 from search_cost import SPACE
+from support.postgres import Cluster, programs
 
-from phalanx.result import EpochMetrics
+from phalanx.core.result import EpochMetrics
 from phalanx.study import Budget, Leases, Outcome, Pruning, find_trial, open_study, run_study, suggest_from
 
 

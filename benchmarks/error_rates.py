@@ -18,7 +18,7 @@ from datetime import date
 
 import numpy as np
 
-from phalanx.statistics import compare, paired, resolution, summarise
+from phalanx.analysis.statistics import compare, paired, resolution, summarise
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 

@@ -24,15 +24,17 @@ import torch
 from cohorts import Case, cases
 
 from phalanx import TrainerSpec, TrialSpec, train_trial
-from phalanx.app import dataset_of, ready
-from phalanx.checkpoint import CheckpointSpec
-from phalanx.config import Settings
-from phalanx.engines import Part
-from phalanx.executors import ExecutorSpec, Parts
-from phalanx.manifest import Sweep
-from phalanx.together import Job, Stream
-from phalanx.tracking import TrackingSpec
-from phalanx.worker import packed, train_part, unpacked
+from phalanx.data.cache import dataset_of
+from phalanx.jobs.executors.base import Part
+from phalanx.jobs.executors.dispatch import Parts
+from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.worker import packed, train_part, unpacked
+from phalanx.jobs.handover import ready
+from phalanx.jobs.job import Job
+from phalanx.jobs.scheduler import Stream
+from phalanx.runs.config import Settings
+from phalanx.runs.manifest import Sweep
+from phalanx.runs.options import CheckpointSpec, TrackingSpec
 
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
 WHERE = ([], *(["hydra.launcher.workers=2", f"hydra.launcher.executor={name}"] for name in ("processes", "ray")))

@@ -19,10 +19,10 @@ from functools import partial
 import torch
 
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort, train_trial
-from phalanx import block as blocks
 from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
-from phalanx.optimizers.sgd import SGD
+from phalanx.nn.optimizers.sgd import SGD
+from phalanx.training import chunk as blocks
 
 N_SERIAL = 8
 

@@ -16,9 +16,9 @@ from datetime import date
 import optuna
 
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, partition, train_cohort
+from phalanx.core.result import EpochMetrics
 from phalanx.data.digits import Digits
-from phalanx.optimizers.sgd import SGD
-from phalanx.result import EpochMetrics
+from phalanx.nn.optimizers.sgd import SGD
 from phalanx.study import Budget, Outcome, Pruning, find_trial, open_study, run_study, suggest_from
 
 SPACE = {

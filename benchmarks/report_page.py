@@ -77,7 +77,7 @@ def chromium(width: int = 1280, height: int = 900, dark: bool = False) -> Iterat
 def made_up(folder: Path, n_trials: int) -> None:
     """A sweep's folder with random trials."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from run_folders import config, result, write_run
+    from support.run_folders import config, result, write_run
 
     draw = random.Random(0)
     for number in range(n_trials):
@@ -105,7 +105,7 @@ def opening(path: Path) -> float:
 
 def measure(sizes: list[int]) -> None:
     """Prints the table."""
-    from phalanx.reporting import write_report
+    from phalanx.report.build import write_report
 
     print(f"{date.today()}\n\n| trials | written in, s | size, MB | opened in, s |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,7 +20,7 @@ import optuna
 
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
 from phalanx.data.digits import Digits
-from phalanx.optimizers.sgd import SGD
+from phalanx.nn.optimizers.sgd import SGD
 from phalanx.study import Budget, Outcome, open_study, run_study, suggest_from
 
 SPACE = {

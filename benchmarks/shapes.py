@@ -15,8 +15,9 @@ from datetime import date
 
 import torch
 
-from phalanx import MLP, DeviceSpec, TrainerSpec, TrialSpec, load_dataset, plan, train_cohort
-from phalanx.optimizers.sgd import SGD
+from phalanx import MLP, DeviceSpec, TrainerSpec, TrialSpec, load_dataset, train_cohort
+from phalanx.nn.optimizers.sgd import SGD
+from phalanx.training import planning as plan
 
 SETS = {
     "64 widths from 8 to 71, one hidden layer, 1 seed": ([(width,) for width in range(8, 72)], 1),

@@ -18,14 +18,16 @@ from contextlib import closing
 from pathlib import Path
 
 from phalanx import TrainerSpec, TrialSpec
-from phalanx.app import dataset_of, ready
-from phalanx.checkpoint import CheckpointSpec
-from phalanx.config import Settings
-from phalanx.engines.slurm import SubmititSpec
-from phalanx.executors import ExecutorSpec, Parts
-from phalanx.manifest import Sweep
-from phalanx.together import Job, train_together
-from phalanx.tracking import TrackingSpec
+from phalanx.data.cache import dataset_of
+from phalanx.jobs.executors.dispatch import Parts
+from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.slurm import SubmititSpec
+from phalanx.jobs.handover import ready
+from phalanx.jobs.job import Job
+from phalanx.jobs.scheduler import train_together
+from phalanx.runs.config import Settings
+from phalanx.runs.manifest import Sweep
+from phalanx.runs.options import CheckpointSpec, TrackingSpec
 
 
 def jobs_of(folder: Path, n_jobs: int) -> list[Job]:

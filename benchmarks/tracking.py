@@ -22,10 +22,10 @@ import time
 from datetime import date
 from pathlib import Path
 
-from phalanx.curves import metrics_csv
-from phalanx.delivery import Delivery
-from phalanx.result import EpochMetrics
-from phalanx.tracking import TrackingSpec
+from phalanx.core.result import EpochMetrics
+from phalanx.runs.metrics_csv import metrics_csv
+from phalanx.runs.options import TrackingSpec
+from phalanx.tracking.sync import Delivery
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 

@@ -19,11 +19,11 @@ import torch
 from cohorts import specs
 
 from phalanx import TrialSpec, load_dataset, train_cohort
-from phalanx import cohort as cohorts
+from phalanx.core.device import DeviceSpec
 from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
-from phalanx.device import DeviceSpec
-from phalanx.plan import Workers
+from phalanx.training import cohort as cohorts
+from phalanx.training.planning import Workers
 
 
 def in_process(trials: list[TrialSpec]) -> int:

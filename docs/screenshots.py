@@ -19,8 +19,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from mlflow_page import Page, browser  # noqa: E402
-from mlflow_servers import Server  # noqa: E402
+from support.mlflow_page import Page, browser  # noqa: E402
+from support.mlflow_servers import Server  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 200_000

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.paths import RunPaths, SweepPaths, read_json
+from phalanx.analysis.statistics import Limits, summarise
+from phalanx.core.files import read_json
+from phalanx.core.result import EpochMetrics
 from phalanx.report.style import save_figure
-from phalanx.result import EpochMetrics
-from phalanx.runs import read_metrics
-from phalanx.statistics import Limits, summarise
+from phalanx.runs.layout import RunPaths, SweepPaths
+from phalanx.runs.metrics_csv import read_metrics
 
 HERE = Path(__file__).resolve().parent
 TRAIN = str(HERE.parent / "train.py")
@@ -31,8 +32,8 @@ STANDARD_ERRORS = 3.0  # by which a mean may differ from its reference
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
-    ["hydra.main", "phalanx.together", "phalanx.final", "sklearn.datasets", "hydra_plugins.phalanx.sweeper",
-     "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"]
+    ["hydra.main", "phalanx.jobs.scheduler", "phalanx.analysis.final", "sklearn.datasets",
+     "hydra_plugins.phalanx.sweeper", "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"]
 )  # fmt: skip
 
 

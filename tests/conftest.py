@@ -10,34 +10,17 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import torch
 
-from phalanx.data import Dataset, Split
-from phalanx.data.features import ArrayFeatures
+pytest.register_assert_rewrite("support")  # its assertions then show what differed
 
-pytest.register_assert_rewrite("drivers")  # whose checks then say what differed
+from support.datasets import blobs
+from support.places import MNIST_ROOT
+
+from phalanx.data import Dataset
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-ROOT = Path(__file__).resolve().parent.parent
-MNIST_ROOT = ROOT.parent / "shared" / "data"
-
-
-def blobs(n_train: int = 96, n_val: int = 40, n_features: int = 6, n_classes: int = 3, seed: int = 0) -> Dataset:
-    """Gaussian clouds, one a class, close enough to overlap: learnable and never perfect."""
-    stream = torch.Generator().manual_seed(seed)
-    centres = torch.randn(n_classes, n_features, generator=stream)
-
-    def split(n: int) -> Split:
-        y = torch.randint(n_classes, (n,), generator=stream)
-        return Split(centres[y] + 0.8 * torch.randn(n, n_features, generator=stream), y)
-
-    features = ArrayFeatures(normalize="none", mean=(0.0,), std=(1.0,), n_features=n_features)
-    return Dataset(
-        "blobs", split(n_train), split(n_val), split(n_val), tuple("abcdefghij"[:n_classes]), features, "blobs"
-    )
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,16 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import MNIST_ROOT, ROOT
-from forked import train
 from hydra import compose, initialize_config_dir
 from lab import DIFFERENCE, Agreement, Lab, interval, spread, table
 from measure import MARKS, WHOLE, agreements, clock, known, load, studies
-from test_train_command import only
+from support.forked import train
+from support.places import MNIST_ROOT, ROOT
+from support.train_command import only
 
-from phalanx.config import register_resolvers, trial_spec
 from phalanx.data import load_dataset
-from phalanx.training import train_cohort
+from phalanx.runs.config import register_resolvers, trial_spec
+from phalanx.training.loop import train_cohort
 
 EXPERIMENTS = ROOT / "experiments"
 STUDIES = sorted(path.stem for path in EXPERIMENTS.glob("*/experiment/*.yaml"))

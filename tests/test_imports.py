@@ -1,118 +1,150 @@
-"""The house's import rules: data flows one way, and each heavy library lives in one room."""
+"""The import rules: a package imports only what the table in docs/architecture.md allows; no circles; libraries stay
+in their packages, and heavy ones are imported when they are first needed."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.places import ROOT
 
 SOURCE = ROOT / "src" / "phalanx"
-
-# Lowest first. A module may import from its own room and from rooms before it.
-ROOMS = (
-    ("errors", "fields", "registry", "result", "paths", "curves"),
-    ("seeding", "device"),
-    ("data", "models", "losses", "optimizers", "schedules"),
-    ("spec",),
-    ("evaluation", "observer", "stack", "conditions"),
-    ("replay", "block", "plan", "probe", "interrupts", "cohort", "training", "model_file"),
-    ("runs", "study", "statistics", "sentences", "manifest"),
-    ("repeats", "final", "live", "checkpoint", "tracking", "report", "predict"),
-    ("config", "progress", "verdict"),
-    ("records",),
-    ("delivery", "delivery_process"),
-    ("compare",),
-    ("app",),
-    ("sweeps", "together"),
-    ("worker",),
-    ("engines",),
-    ("executors",),
-    ("reporting", "inspection", "redelivery"),
-    ("commands",),
-    ("cli", "__main__"),
-)
-LIBRARY_ROOMS = {
-    "omegaconf": {"config"},
+LOOSE = {"__init__.py", "__main__.py", "py.typed"}
+LIBRARY_PACKAGES = {
+    "omegaconf": {"runs"},
     "optuna": {"study"},
     "mlflow": {"tracking"},
     "hydra": set(),
-    "submitit": {"engines"},
+    "submitit": {"jobs"},
+    "ray": {"jobs"},
     "matplotlib": {"report"},
 }
 LAZY = {"mlflow", "torchvision", "sklearn", "matplotlib", "pandas", "PIL", "scipy"}
 
 
-def room_of(path: Path) -> str:
-    name = path.relative_to(SOURCE).parts[0].removesuffix(".py").lstrip("_")
-    return "tracking" if name.startswith(("tracking", "mlflow")) else name
+def name_of(path: Path, source: Path = SOURCE) -> str:
+    """The dotted name of a module, `phalanx.core.errors`."""
+    parts = ("phalanx", *path.relative_to(source).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def modules() -> list[Path]:
-    return [p for p in sorted(SOURCE.rglob("*.py")) if p != SOURCE / "__init__.py"]
+MODULES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
+def package_of(name: str) -> str:
+    """The package directly under `phalanx` that a module belongs to; empty for the modules beside them."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and (SOURCE / parts[1]).is_dir() else ""
+
+
+def allowed() -> dict[str, set[str]]:
+    """What each package may import, from the table in docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/`[^|]*\|[^|]*\|([^|]*)\|", text, re.M)
+    return {package: set(re.findall(r"\w+", cell)) - {"nothing"} for package, cell in rows}
+
+
+def imported(text: str, *, top_level_only: bool = False) -> set[str]:
+    """Every module that a source text imports, inside functions and under TYPE_CHECKING too."""
+    tree = ast.parse(text)
     names: set[str] = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_nothing_imports_upwards(path):
-    order = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-    own = order["__main__" if path.stem == "__main__" else room_of(path)]
-    for name in imported(path, top_level_only=True):
-        if name.startswith("phalanx."):
-            room = name.split(".")[1]
-            room = "tracking" if room.lstrip("_").startswith(("tracking", "mlflow")) else room
-            if room in order:
-                assert order[room] <= own, f"{path.name} imports {name}, which stands above it"
+def forbidden(name: str, text: str, table: dict[str, set[str]]) -> list[str]:
+    """The packages that a module imports although the table does not allow it."""
+    own = package_of(name)
+    packages = {package_of(other) for other in imported(text) if other.startswith("phalanx.")}
+    return sorted(packages - {own, ""} - table[own])
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_each_library_lives_in_its_room(path):
-    for name in imported(path):
-        library = name.split(".")[0]
-        if library in LIBRARY_ROOMS:
-            assert room_of(path) in LIBRARY_ROOMS[library], f"{path.name} imports {library}"
+@pytest.mark.parametrize("name", [name for name in MODULES if package_of(name)])
+def test_a_package_imports_only_what_the_table_allows(name):
+    assert forbidden(name, MODULES[name].read_text(encoding="utf-8"), allowed()) == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_heavy_libraries_are_imported_when_first_needed(path):
-    heavy = {name.split(".")[0] for name in imported(path, top_level_only=True)} & LAZY
-    assert not heavy, f"{path.name} imports {heavy} at the top"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import phalanx.jobs.run",
+        "from phalanx.jobs import run",
+        "def later():\n    from phalanx.jobs.run import run",
+        "if TYPE_CHECKING:\n    from phalanx.jobs.run import run",
+    ],
+)
+def test_an_import_that_is_not_allowed_is_seen_wherever_it_stands(text):
+    assert forbidden("phalanx.core.errors", text, allowed()) == ["jobs"]
 
 
-@pytest.mark.parametrize("statement", ["import phalanx", "import phalanx.config", "import phalanx.cli", "import train"])
-def test_starting_up_does_not_load_torch(statement):
-    code = (
-        f"import sys; {statement}; print([m for m in ('torch', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules])"
-    )
+def test_the_table_has_every_package_and_no_other_and_goes_one_way():
+    table = allowed()
+    assert set(table) == {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert len(table) <= 12
+    seen: set[str] = set()
+    for package, others in table.items():  # the rows stand in order, lowest first
+        assert others <= seen, f"{package} may import {others - seen}, which stand below it in the table"
+        seen.add(package)
+
+
+def test_no_module_lies_loose():
+    assert {path.name for path in SOURCE.iterdir() if path.is_file()} == LOOSE
+
+
+def test_there_is_no_import_circle():
+    """Between modules, with imports inside functions and for type checking counted too."""
+    arrows = {
+        name: {other for other in imported(path.read_text(encoding="utf-8")) if other in MODULES and other != name}
+        for name, path in MODULES.items()
+    }
+    left = dict(arrows)
+    while ends := [name for name, others in left.items() if not others & left.keys()]:
+        for name in ends:
+            del left[name]
+    starts = {name for name in left if any(name in others for others in left.values())}
+    assert not left, f"a circle among {sorted(starts)}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_library_stays_in_its_package(name):
+    for other in imported(MODULES[name].read_text(encoding="utf-8")):
+        library = other.split(".")[0]
+        if library in LIBRARY_PACKAGES:
+            assert package_of(name) in LIBRARY_PACKAGES[library], f"{name} imports {library}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_libraries_are_imported_when_first_needed(name):
+    text = MODULES[name].read_text(encoding="utf-8")
+    heavy = {other.split(".")[0] for other in imported(text, top_level_only=True)} & LAZY
+    assert not heavy, f"{name} imports {heavy} at the top"
+
+
+def loaded(code: str, libraries: list[str]) -> str:
+    """Which of the libraries are imported after `code` has run in a fresh process."""
+    code = f"import sys; {code}; print([m for m in {libraries} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "statement", ["import phalanx", "import phalanx.runs.config", "import phalanx.cli.main", "import train"]
+)
+def test_starting_up_does_not_load_torch(statement):
+    assert loaded(statement, ["torch", "mlflow", "matplotlib", "sklearn"]) == "[]"
 
 
 def test_training_loads_no_library_that_it_can_do_without():
     code = (
-        "import sys; from phalanx import TrialSpec, load_dataset, train_trial; "
-        "train_trial(TrialSpec(), load_dataset(TrialSpec().data)); "
-        f"print([m for m in {[*sorted(LAZY), 'sympy', 'optuna']} if m in sys.modules])"
+        "from phalanx import TrialSpec, load_dataset, train_trial; "
+        "train_trial(TrialSpec(), load_dataset(TrialSpec().data))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_room_table_has_every_module():
-    named = {room for rooms in ROOMS for room in rooms}
-    assert {room_of(p) for p in modules() if p.stem != "__main__"} <= named
+    assert loaded(code, [*sorted(LAZY), "sympy", "optuna"]) == "[]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import ROOT
+from support.places import ROOT
 
 README = (ROOT / "README.md").read_text()
 
@@ -28,7 +28,7 @@ def test_every_command_of_the_table_composes(command):
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from phalanx.config import register_resolvers
+    from phalanx.runs.config import register_resolvers
 
     register_resolvers()
     words = [word for word in shlex.split(command) if not word.startswith("-")]

@@ -6,7 +6,7 @@ import statistics
 
 from lab import Finding, Lab, Trial, by, interval, spread, table, values
 
-from phalanx.inspection import inspect_run
+from phalanx.analysis.inspect import inspect_run
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 
 TITLES = {"": "gradient as it is", "1": "trainer.clip_norm=1"}

@@ -7,12 +7,12 @@ import statistics
 import torch
 from lab import Finding, Lab, Trial, by, interval, spread, table, values
 
+from phalanx.analysis.statistics import compare
+from phalanx.analysis.wording import sentence
 from phalanx.data import load_dataset
 from phalanx.data.mnist import Mnist
-from phalanx.model_file import load_model, saved_logits
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
-from phalanx.sentences import sentence
-from phalanx.statistics import compare
+from phalanx.runs.model_file import load_model, saved_logits
 
 TITLES = {"cross_entropy": "softmax, cross-entropy", "one_vs_all": "one-vs-all"}
 BEST = {"cross_entropy": torch.softmax, "one_vs_all": lambda logits_NC, _: torch.sigmoid(logits_NC)}

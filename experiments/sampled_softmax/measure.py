@@ -11,10 +11,10 @@ from lab import Finding, Lab, by, interval, spread, table, values
 from phalanx import LOSSES, MLP, OPTIMIZERS, TrialSpec, load_dataset
 from phalanx.data import Dataset
 from phalanx.data.clouds import Clouds
-from phalanx.optimizers.base import to_rows
+from phalanx.nn.optimizers.base import to_rows
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
-from phalanx.spec import TrainerSpec
-from phalanx.stack import Stack
+from phalanx.training.spec import TrainerSpec
+from phalanx.training.stack import Stack
 
 DATA = Clouds(n_classes=10_000, n_inputs=32, noise=0.3, n_train=50_000, n_val=2_000, n_test=10_000)
 SAMPLES = (1, 10, 100, 1000, 10_000)

@@ -8,8 +8,8 @@ import statistics
 
 from lab import Finding, Lab, interval, table, values
 
+from phalanx.analysis.statistics import seeds_needed
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
-from phalanx.statistics import seeds_needed
 
 N_TEST = 10_000
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from lab import Finding, Lab, Trial, by, interval, mean_curve, spread, table, values
 
+from phalanx.analysis.statistics import compare
+from phalanx.analysis.wording import sentence
 from phalanx.report.style import BLUE, TICK, VERMILLION, label_axes, new_figure
-from phalanx.sentences import sentence
-from phalanx.statistics import compare
 
 OUTPUTS = {"softmax": "softmax, then cross-entropy", "logits": "cross-entropy on logits"}
 ACTIVATIONS = {"identity": "none", "relu": "ReLU"}

@@ -6,9 +6,9 @@ import statistics
 
 from lab import Finding, Lab, Trial, by, interval, spread, table, values
 
+from phalanx.analysis.statistics import compare
+from phalanx.analysis.wording import sentence
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
-from phalanx.sentences import sentence
-from phalanx.statistics import compare
 
 TITLES = {"relu": "ReLU between the layers", "identity": "none: one linear map"}
 

@@ -7,9 +7,9 @@ from itertools import product
 
 from lab import Finding, Lab, interval, table
 
+from phalanx.analysis.statistics import compare, summarise
+from phalanx.analysis.wording import sentence
 from phalanx.report.style import BLUE, GREEN, ORANGE, TICK, label_axes, new_figure
-from phalanx.sentences import sentence
-from phalanx.statistics import compare, summarise
 
 LOSSES = {"cross_entropy": "cross-entropy", "mse": "MSE", "one_vs_all": "one-vs-all"}
 OPTIMIZERS = {"sgd": "SGD with momentum", "adam": "Adam"}

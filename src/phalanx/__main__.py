@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from phalanx.cli import main
+from phalanx.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.phalanx._secrets import refuse_in_arguments
-from phalanx.errors import PhalanxError, RequestError
+from phalanx.core.errors import PhalanxError, RequestError
 
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
@@ -38,8 +38,8 @@ def run_job(cfg: DictConfig) -> float:
     """The body of `train.py`: one job of a run or of a sweep."""
     global _begun
     _begun = True
-    from phalanx.app import run
-    from phalanx.manifest import Sweep
+    from phalanx.jobs.run import run
+    from phalanx.runs.manifest import Sweep
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -78,7 +78,7 @@ def address_of(hydra: DictConfig, sweep: Any) -> Any:
 
 def _storage(hydra: DictConfig) -> str | None:
     """The URL where the study is kept; None where there is no study."""
-    from phalanx.paths import SweepPaths
+    from phalanx.runs.layout import SweepPaths
 
     file = SweepPaths(Path(hydra.sweep.dir)).storage
     return hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)

@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of
-from phalanx.config import parse_yaml
-from phalanx.errors import RequestError, RunFolderError
-from phalanx.paths import RunPaths, SweepPaths
+from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.runs.config_file import parse_yaml
+from phalanx.runs.layout import RunPaths, SweepPaths
 
 KEY = "from_run"
 RUN_ID = re.compile(r"[0-9a-f]{32}")

@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from phalanx.errors import SpecError
+from phalanx.core.errors import SpecError
 
 SCALARS = (str, int, float, bool, type(None))
 

@@ -11,8 +11,9 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.phalanx._grammar import Space
-from phalanx.errors import Failure
-from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json, write_json
+from phalanx.core.errors import Failure
+from phalanx.core.files import read_json, write_json
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.study import Evaluator, Outcome, Proposal
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def recorded(paths: RunPaths) -> Outcome | None:
 
 def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None) -> Outcome:
     """The outcome of a job that wrote no value; one that wrote nothing at all gets a `result.json` that says so."""
-    from phalanx.runs import write_failure
+    from phalanx.runs.run_folder import write_failure
 
     if returned is not None and returned.status is JobStatus.COMPLETED:
         return _returned(returned.return_value)
@@ -110,8 +111,8 @@ def _returned(value: Any) -> Outcome:
 
 def play_final(launcher: Launcher, paths: SweepPaths, space: Space, final: Any, sweep: Any) -> None:
     """Trains the best points on fresh seeds; what an earlier start has finished of it is kept."""
-    from phalanx.final import chosen
-    from phalanx.sweeps import collect, front_first, ranked
+    from phalanx.analysis.final import chosen
+    from phalanx.runs.sweep_folder import collect, front_first, ranked
 
     best = chosen(front_first(ranked(collect(paths), sweep.direction)), final.top)
     for trial in best:

@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._request import KEY, Request, is_list
 from hydra_plugins.phalanx._spaces import without_hydra
-from phalanx.config import objectives_of, trial_spec
-from phalanx.errors import RequestError
-from phalanx.paths import SweepPaths, make_folder, sibling
-from phalanx.spec import determining
+from phalanx.core.errors import RequestError
+from phalanx.runs.config import objectives_of, trial_spec
+from phalanx.runs.layout import SweepPaths, make_folder, sibling
 from phalanx.study import agree, differences, missing_file, open_study, reseeded
+from phalanx.training.spec import determining
 
 log = logging.getLogger(__name__)
 

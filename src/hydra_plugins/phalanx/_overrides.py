@@ -10,7 +10,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from phalanx.config import TOP_LEVEL, flat_values, plain
+from phalanx.runs.config import plain
+from phalanx.runs.config_file import TOP_LEVEL, flat_values
 
 GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device")
 

@@ -16,12 +16,12 @@ from hydra_plugins.phalanx._compose import Composer, composer_of
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from hydra_plugins.phalanx.launcher import options_of
-from phalanx.config import objectives_of
-from phalanx.errors import Fault, RequestError, SpecError
-from phalanx.final import FinalSpec
-from phalanx.repeats import AGGREGATES
-from phalanx.spec import COSTS, OBJECTIVES
+from phalanx.analysis.final import FinalSpec
+from phalanx.core.errors import Fault, RequestError, SpecError
+from phalanx.jobs.seeds import AGGREGATES
+from phalanx.runs.config import objectives_of
 from phalanx.study import Budget, in_memory, start_points
+from phalanx.training.spec import COSTS, OBJECTIVES
 
 log = logging.getLogger(__name__)
 KEY = "hydra.sweeper"

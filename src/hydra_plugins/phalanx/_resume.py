@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of, typed
-from phalanx.checkpoint import read_checkpoint
-from phalanx.config import ASIDE, parse_yaml
-from phalanx.errors import RequestError, RunFolderError
-from phalanx.paths import FINAL, RunPaths, SweepPaths, read_json
-from phalanx.runs import hold
+from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.core.files import read_json
+from phalanx.runs.checkpoint import read_checkpoint
+from phalanx.runs.config_file import ASIDE, parse_yaml
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.run_folder import hold
 
 KEY = "resume"
 FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from phalanx.errors import RequestError, SpecError
+from phalanx.core.errors import RequestError, SpecError
 
 # user:password@ in a URL, not an interpolation, not host:port/path@; a password may hold /
 USERINFO = re.compile(r"://[^/@:\s]*:(?!\d*/)[^\s$]+@")

@@ -16,10 +16,10 @@ from optuna.distributions import BaseDistribution
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer
-from phalanx.conditions import as_text, order, parse
-from phalanx.config import SEARCH
-from phalanx.errors import RequestError, SpecError
+from phalanx.core.errors import RequestError, SpecError
+from phalanx.runs.config_file import SEARCH
 from phalanx.study import choices_of
+from phalanx.study.conditions import as_text, order, parse
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class Checker:
 
     def check(self, point: Mapping[str, Any]) -> None:
         """Composes one point and, where the application is ours, builds its spec and reads its data."""
-        from phalanx.app import dataset_of
-        from phalanx.config import settings
+        from phalanx.data.cache import dataset_of
+        from phalanx.runs.config import settings
 
         cfg = self.compose(point)
         if cfg is None or not self.ours:

@@ -1,4 +1,4 @@
-"""Tells `phalanx.sweeps` when a sweep starts, when each of its jobs ends, and when it is over."""
+"""Tells `phalanx.jobs.sweep_log` when a sweep starts, when each of its jobs ends, and when it is over."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._entry import leave
 from hydra_plugins.phalanx._secrets import refuse_in_config
-from phalanx.errors import RequestError
-from phalanx.paths import FINAL, RunPaths, make_folder
+from phalanx.core.errors import RequestError
+from phalanx.runs.layout import FINAL, RunPaths, make_folder
 
 GRIDS = ("BasicSweeper", "GridSweeper")
 OURS = "StudySweeper"  # which sums up itself
@@ -40,7 +40,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from hydra_plugins.phalanx.launcher import options_of
-        from phalanx.sweeps import SweepLog
+        from phalanx.jobs.sweep_log import SweepLog
 
         sweeper = config.hydra.sweeper
         _or_leave(options_of, config.hydra.launcher)
@@ -56,7 +56,7 @@ class SweepCallback(Callback):
         self.sweep = sweep
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        from phalanx import sweeps
+        from phalanx.jobs import sweep_log as sweeps
 
         sweep = sweeps.current if config.hydra.mode == RunMode.MULTIRUN else None
         if sweep is not None and not str(config.hydra.sweep.subdir).startswith(FINAL):
@@ -80,8 +80,8 @@ def _or_leave(check: Callable[[DictConfig], Any], config: DictConfig) -> None:
 
 def _check(config: DictConfig) -> None:
     """Raises `SpecError` with every fault of a single run's configuration, `RequestError` without its folder."""
-    from phalanx.config import settings
-    from phalanx.runs import hold
+    from phalanx.runs.config import settings
+    from phalanx.runs.run_folder import hold
 
     known = HydraConfig.instance().cfg
     HydraConfig.instance().cfg = config

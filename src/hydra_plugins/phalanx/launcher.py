@@ -22,17 +22,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import composer_of
-from phalanx.engines.ray import RaySpec
-from phalanx.engines.slurm import SubmititSpec
-from phalanx.errors import RequestError
-from phalanx.executors import ExecutorSpec
+from phalanx.core.errors import RequestError
+from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.ray import RaySpec
+from phalanx.jobs.executors.slurm import SubmititSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "trains_together"
 
 
 def trains_together(function: F) -> F:
-    """Marks a task function whose jobs `phalanx.together` may train before they are run."""
+    """Marks a task function whose jobs `phalanx.jobs.scheduler` may train before they are run."""
     setattr(function, MARK, True)
     return function
 
@@ -116,8 +116,8 @@ class CohortLauncher(Launcher):
 
     def _stream(self, note: str = "") -> Any:
         """Where jobs train, a stream of them."""
-        from phalanx.executors import Parts
-        from phalanx.together import Stream
+        from phalanx.jobs.executors.dispatch import Parts
+        from phalanx.jobs.scheduler import Stream
 
         if self.options.executor == "local":
             return Stream(_report(), note)
@@ -128,7 +128,7 @@ class CohortLauncher(Launcher):
 
     def _streams(self, jobs: Sequence[Any]) -> Iterator[Any]:
         """The jobs of a grid: here cohort after cohort, elsewhere all parts of all cohorts at once."""
-        from phalanx.together import cohorts, explain
+        from phalanx.jobs.scheduler import cohorts, explain
 
         groups = cohorts(jobs, self.options.max_trials)
         here = self.options.executor == "local"
@@ -151,7 +151,7 @@ class CohortLauncher(Launcher):
 
     def _advance(self, stream: Any, flying: dict[Path, tuple[int, DictConfig]]) -> list[tuple[int, JobReturn]]:
         """Trains a stream until a job of it has ended, and runs those that have. `flying` has all that have not."""
-        from phalanx.app import ready
+        from phalanx.jobs.handover import ready
 
         found = []
         try:
@@ -202,8 +202,8 @@ class CohortLauncher(Launcher):
 
 def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
     """What the jobs that were completed at an earlier start return, by position; says how many there are."""
-    from phalanx import sweeps
-    from phalanx.together import finished
+    from phalanx.jobs import sweep_log as sweeps
+    from phalanx.jobs.scheduler import finished
 
     found = {place: stored for place, job in enumerate(jobs) if (stored := finished(job)) is not None}
     if found and sweeps.current is not None:
@@ -212,7 +212,7 @@ def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, J
 
 
 def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
-    from phalanx.result import values_of
+    from phalanx.core.result import values_of
 
     found = JobReturn(overrides=list(config.hydra.overrides.task), cfg=config, status=JobStatus.COMPLETED)
     found.return_value = values_of(stored)
@@ -221,18 +221,19 @@ def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
 
 def _report() -> Callable[[str], None]:
     """Where to say how far the training is."""
-    from phalanx import sweeps
+    from phalanx.jobs import sweep_log as sweeps
 
     return sweeps.current.training if sweeps.current is not None else lambda text: None
 
 
 def _job(config: DictConfig, executor: str) -> Any:
-    """What `phalanx.together` has to know of a job; for another process nothing of Hydra."""
+    """What `phalanx.jobs.scheduler` has to know of a job; for another process nothing of Hydra."""
     from hydra_plugins.phalanx._entry import address_of, find_trial
     from hydra_plugins.phalanx._spaces import without_hydra
-    from phalanx.manifest import Fence, Sweep
-    from phalanx.paths import RunPaths
-    from phalanx.together import Job
+    from phalanx.jobs.job import Job
+    from phalanx.runs.fencing import Fence
+    from phalanx.runs.layout import RunPaths
+    from phalanx.runs.manifest import Sweep
 
     # Interpolations such as ${hydra:job.num} look at the global config, which is this job's while it is read.
     known = HydraConfig.instance().cfg

@@ -36,7 +36,7 @@ class StudySweeper(Sweeper):
         """Runs the study to its total, then the final, and sums up, also when it is stopped early."""
         from hydra_plugins.phalanx._opening import open_agreed, sources
         from hydra_plugins.phalanx._request import read, split
-        from phalanx.paths import SweepPaths
+        from phalanx.runs.layout import SweepPaths
         from phalanx.study import Leases, enqueue, run_study, warm_start
 
         options, budget = split(self.keys)
@@ -88,8 +88,8 @@ class StudySweeper(Sweeper):
         return suggest
 
     def _begin(self, study_name: str, n_trials: int) -> None:
-        from phalanx.paths import write_text
-        from phalanx.sweeps import SweepLog
+        from phalanx.core.files import write_text
+        from phalanx.jobs.sweep_log import SweepLog
 
         write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
         self.log = None
@@ -132,7 +132,7 @@ class StudySweeper(Sweeper):
         return recorded(self.paths.trial(number))
 
     def _reused(self, proposal: Proposal, number: int) -> None:
-        from phalanx.sweeps import reuse
+        from phalanx.runs.sweep_folder import reuse
 
         if self.log is not None:
             reuse(self.paths, proposal.number, number)
@@ -146,8 +146,8 @@ class StudySweeper(Sweeper):
     def _ended(self, opened: Opened, ending: str) -> None:
         """Notes the ending and plays the final. Raises `StudyFailed` where no trial came to a value."""
         from hydra_plugins.phalanx._jobs import play_final
-        from phalanx.errors import StudyFailed
-        from phalanx.manifest import update_manifest
+        from phalanx.core.errors import StudyFailed
+        from phalanx.runs.manifest import update_manifest
         from phalanx.study import Leases, n_finished, n_valued
 
         name, final = opened.study.study_name, self.request.final
@@ -167,8 +167,8 @@ class StudySweeper(Sweeper):
                 play_final(self.launcher, self.paths, self.space, final, self.log)
 
     def _sum_up(self, study: Any, error: BaseException | None) -> None:
-        from phalanx.config import to_yaml
-        from phalanx.paths import write_text
+        from phalanx.core.files import write_text
+        from phalanx.runs.config_file import to_yaml
         from phalanx.study import summary
 
         write_text(self.paths.optimization_results, to_yaml(summary(study)))

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.data.features import Features
-from phalanx.fields import Spec, static
+from phalanx.core.specs import Spec, static
+from phalanx.data.encoders import Features
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from phalanx.core.errors import Fault
+from phalanx.core.seeding import generator
+from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
-from phalanx.data.features import ArrayFeatures
-from phalanx.errors import Fault
-from phalanx.fields import static
-from phalanx.seeding import generator
+from phalanx.data.encoders import ArrayFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

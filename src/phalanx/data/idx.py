@@ -22,10 +22,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from phalanx.core.errors import DataError
+from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
-from phalanx.data.features import ArrayFeatures
-from phalanx.errors import DataError
-from phalanx.fields import static
+from phalanx.data.encoders import ArrayFeatures
 
 _SHAPE = (28, 28)
 _FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))

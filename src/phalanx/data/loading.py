@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from phalanx.core.errors import DataError
 from phalanx.data.base import Dataset, DataSpec, Raw, Split
-from phalanx.data.features import Features
+from phalanx.data.encoders import Features
 from phalanx.data.splits import stratified
-from phalanx.errors import DataError
 
 SHOWN = 5  # classes in a list of what is missing
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from phalanx.seeding import generator
+from phalanx.core.seeding import generator
 
 
 def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from phalanx.core.seeding import generator
+from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
-from phalanx.data.features import ArrayFeatures
-from phalanx.fields import static
-from phalanx.seeding import generator
+from phalanx.data.encoders import ArrayFeatures
 
 _HIGH = 10.0
 _THRESHOLDS = (3.0, 6.0)

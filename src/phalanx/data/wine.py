@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
-from phalanx.data.embedded import read_embedded
-from phalanx.data.features import ArrayFeatures
-from phalanx.fields import static
+from phalanx.data.encoders import ArrayFeatures
+from phalanx.data.sklearn_tables import read_embedded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.paths import replacing
+from phalanx.core.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

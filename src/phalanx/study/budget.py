@@ -10,9 +10,9 @@ from typing import ClassVar
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from phalanx.errors import Failure, PhalanxError, RequestError
-from phalanx.fields import Spec, static
-from phalanx.study.trials import FAILURE
+from phalanx.core.errors import Failure, PhalanxError, RequestError
+from phalanx.core.specs import Spec, static
+from phalanx.study.proposals import FAILURE
 
 RETRIED = (Failure.CRASH, Failure.OUT_OF_MEMORY)  # what may go well when it is tried again
 

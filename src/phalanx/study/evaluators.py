@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
-from phalanx.study.trials import Outcome, Proposal
+from phalanx.study.proposals import Outcome, Proposal
 
 Evaluate = Callable[[Sequence[Proposal]], Sequence[Outcome]]
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from phalanx.errors import PhalanxError
-from phalanx.study.books import Book, Entry, FileBook, MemoryBook, Owner, SqlBook
-from phalanx.study.storage import in_memory, is_journal, journal_path, patiently
-from phalanx.study.words import reason
+from phalanx.core.errors import PhalanxError
+from phalanx.core.process_identity import Owner
+from phalanx.study.lease_stores import Book, Entry, FileBook, MemoryBook, SqlBook
+from phalanx.study.storage import in_memory, is_journal, journal_path, patiently, reason
 
 log = logging.getLogger(__name__)
 

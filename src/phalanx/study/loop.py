@@ -21,12 +21,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from phalanx.study.budget import RETRIED, Budget
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator
-from phalanx.study.history import Seen
 from phalanx.study.leases import Leases
+from phalanx.study.proposals import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, WARM, Outcome, Proposal, own
 from phalanx.study.pruning import live
 from phalanx.study.space import Suggest
+from phalanx.study.start_points import Seen
 from phalanx.study.storage import patiently
-from phalanx.study.trials import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, WARM, Outcome, Proposal, own
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import optuna
 
-from phalanx.observer import Observer
-from phalanx.result import EpochMetrics
-from phalanx.study.opening import open_study
-from phalanx.study.storage import lost, patiently
-from phalanx.study.words import reason
+from phalanx.core.callbacks import Observer
+from phalanx.core.result import EpochMetrics
+from phalanx.study.open_study import open_study
+from phalanx.study.storage import lost, patiently, reason
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from phalanx.conditions import as_text, order, parse
+from phalanx.study.conditions import as_text, order, parse
 
 Suggest = Callable[[optuna.Trial], None]
 
@@ -16,7 +16,7 @@ Suggest = Callable[[optuna.Trial], None]
 def suggest_from(space: Mapping[str, BaseDistribution], when: Mapping[str, str] | None = None) -> Suggest:
     """A `suggest` that draws the parameters of `space`, those with a condition in `when` only where it holds.
 
-    Conditions are text, see `phalanx.conditions`. Raises `SpecError` with all their faults.
+    Conditions are text, see `phalanx.study.conditions`. Raises `SpecError` with all their faults.
     """
     conditions = parse(when or {}, choices_of(space))
     names = order(space, conditions)

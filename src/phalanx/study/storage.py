@@ -20,8 +20,8 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from phalanx.errors import Fault, RequestError, StorageLost
-from phalanx.study.words import reason, shown
+from phalanx.core.errors import Fault, RequestError, StorageLost
+from phalanx.core.redaction import redact, shown
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -275,3 +275,11 @@ def _whole(line: bytes) -> bool:
         return line.endswith(b"\n") and isinstance(json.loads(line), dict)
     except ValueError:
         return False
+
+
+def reason(error: BaseException, url: str = "") -> str:
+    """One line that says what went wrong, in the driver's words, with nothing secret in it."""
+    cause = (isinstance(error, StorageInternalError) and error.__cause__) or error
+    cause = getattr(cause, "orig", None) or cause
+    text = " ".join(str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause).split())
+    return redact(text, url).rstrip(".") or type(cause).__name__

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from phalanx.core.redaction import redact
 from phalanx.tracking import content
 
 LINKED = (".safetensors", ".png")  # never written in place, so two names may share the bytes
@@ -51,12 +52,12 @@ def _stage(
     if result is not None:
         target.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**result, "mlflow_run_id": run.run_id}, indent=2)
-        (target / "result.json").write_text(content.redact(text) + "\n", encoding="utf-8")
+        (target / "result.json").write_text(redact(text) + "\n", encoding="utf-8")
 
 
 def _put(path: Path, target: Path) -> None:
     if path.suffix in content.TEXT:
-        target.write_text(content.redact(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
+        target.write_text(redact(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
         return
     target.unlink(missing_ok=True)
     if path.suffix in LINKED:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
-from phalanx.paths import RunPaths, relative
-from phalanx.result import EpochMetrics, Status
-from phalanx.tracking.guard import Unusable
+from phalanx.core.redaction import redact
+from phalanx.core.result import EpochMetrics, Status
+from phalanx.runs.layout import RunPaths, relative
+from phalanx.tracking.connection import Unusable
 
 T = TypeVar("T")
 Point = tuple[str, float, int, int]  # metric, value, time in ms since the epoch, step
@@ -30,10 +30,6 @@ TEXT = (".json", ".yaml", ".csv", ".log", ".html", ".md", ".diff")
 POINTS = 500  # of one curve; MLflow's page draws fewer, and metrics.csv has them all
 
 NO_WEIGHTS = "This run kept no weights."
-
-_USERINFO = re.compile(r'://(?:[^:/\s@"]*:[^\s"]*|[^/?#\s"]*)@')  # a password may hold / and @
-_PASSWORD = re.compile(r"://[^:/\s@]*:(\S*)@")
-_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)[^&\s'\"]+")
 
 
 @dataclass(frozen=True)
@@ -72,28 +68,6 @@ class RunRecord:
     def parent_key(self) -> str | None:
         """The key of the record under which this one stands; None for the topmost."""
         return self.key.rpartition("/seed ")[0] if self.key else None
-
-
-_NAMED = re.compile(  # a quoted text, or a word of letters and digits
-    r"""(?ix)(\b[\w-]*(?:passw(?:or)?d|passphrase|secret|api_?key|access_?key|private_?key|token)\w*["']?\s*[:=]\s*)
-    (?:["'][^"'\s$]{6,}["'] | (?=[^\s"']*\d)(?=[^\s"']*[a-z])[^\s"'$,;()]{8,}+(?!\())"""
-)
-
-
-def redact_source(text: str) -> str:
-    """`text`, a piece of program or configuration, without what names of variables tell to be a secret."""
-    return _NAMED.sub(r"\1***", redact(text))
-
-
-def redact(text: str, uri: str = "") -> str:
-    """`text` without user names and passwords in URLs. What stands for the password in `uri` is masked wherever it
-    stands, in pieces too: a library that reads a badly quoted URL in its own way complains about a piece."""
-    text = _QUERY.sub(r"\1***", _USERINFO.sub("://***@", text))
-    for password in _PASSWORD.findall(uri):
-        pieces = [password, unquote(password), *re.split(r"[/@:?#]", password)]
-        for piece in sorted((p for p in pieces if len(p) > 3), key=len, reverse=True):
-            text = text.replace(piece, "***")
-    return text
 
 
 def cause(error: BaseException, uri: str) -> str:
@@ -232,7 +206,7 @@ def _loading(paths: RunPaths, run_id: str | None) -> list[str]:
         return [NO_WEIGHTS]
     return [
         "```python",
-        "from phalanx.model_file import load_model",
+        "from phalanx.runs.model_file import load_model",
         "",
         f"model = load_model({relative(paths.root)!r})",
         "probabilities = model.predict(rows)",

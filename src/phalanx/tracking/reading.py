@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from phalanx.errors import RequestError
-from phalanx.tracking import content, guard
+from phalanx.core.errors import RequestError
+from phalanx.tracking import connection as guard
+from phalanx.tracking import content
 from phalanx.tracking.artifacts import local
 
 T = TypeVar("T")

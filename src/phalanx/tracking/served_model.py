@@ -13,7 +13,7 @@ def publish() -> None:
         """Rows as `phalanx predict` takes them; a table with the class and a probability for each class."""
 
         def load_context(self, context):
-            from phalanx.model_file import load_model
+            from phalanx.runs.model_file import load_model
 
             self.model = load_model(context.artifacts["weights"])
 

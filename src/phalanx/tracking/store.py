@@ -1,6 +1,6 @@
 """The runs of one folder in an MLflow store: created, filled, continued and ended, nothing logged twice.
 
-Methods raise what MLflow raises; `phalanx.delivery` decides what that means.
+Methods raise what MLflow raises; `phalanx.tracking.sync` decides what that means.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phalanx.paths import RunPaths
-from phalanx.tracking import content, guard
+from phalanx.core.redaction import redact
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.options import TrackingSpec
+from phalanx.tracking import connection as guard
+from phalanx.tracking import content
 from phalanx.tracking.artifacts import upload
 from phalanx.tracking.content import RunRecord
 from phalanx.tracking.reading import all_runs
-from phalanx.tracking.spec import TrackingSpec
 from phalanx.tracking.sqlite import tune
 
 MONITOR_S = 5.0  # between two samples of the host's load
@@ -225,7 +227,7 @@ class MlflowStore:
         own = {**content.origin(self.source), **tags, IDENTITY: self.identity, KEY: key}
         if parent is not None:
             own["mlflow.parentRunId"] = parent
-        title = content.cut(content.redact(name), content.KEY)
+        title = content.cut(redact(name), content.KEY)
         run = self.client.create_run(self.experiment, start_ms, content.legal(own, content.TAG), title)
         return Logged(run.info.run_id, run.info.artifact_uri, run.info.start_time, parent)
 

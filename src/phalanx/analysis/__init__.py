@@ -1,0 +1,1 @@
+"""After the run: statistics, comparison, final, prediction, inspection, overfit check."""

@@ -1,0 +1,43 @@
+"""Runs for a comparison, from an MLflow experiment; MLflow itself stays in `phalanx.tracking`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phalanx.analysis.compare.run import Run
+from phalanx.core.errors import RequestError
+from phalanx.runs.config_file import parse_value
+
+TOP_LEVEL = ("seed", "objective")
+
+
+def read_tracked(experiment: str, uri: str | None) -> tuple[list[Run], list[str]]:
+    """The runs of an experiment that trained one seed each: parents only hold others. Raises `RequestError`."""
+    from phalanx.tracking import read_experiment
+
+    tracked = read_experiment(experiment, uri)
+    parents = {run.parent for run in tracked}
+    names = {run.run_id: run.name for run in tracked}
+    ours = [run for run in tracked if "phalanx.seed" in run.tags and run.run_id not in parents]
+    runs = [_run(run, names) for run in ours]
+    if not runs:
+        raise RequestError(f"the MLflow experiment {experiment!r} holds no run of Phalanx")
+    means = sum("phalanx.seeds" in run.tags for run in ours)
+    notes = [f"{means} runs of MLflow hold the mean of several seeds; compare their folders instead"] if means else []
+    return runs, notes
+
+
+def _run(tracked: Any, names: dict[str, str]) -> Run:
+    params = {key: parse_value(text) for key, text in tracked.params.items()}
+    config = {key: value for key, value in params.items() if key not in TOP_LEVEL and not key.startswith("device.")}
+    if "phalanx.study" in tracked.tags:
+        config |= {"sweep": tracked.tags["phalanx.study"], "trial": tracked.tags.get("phalanx.trial")}
+    return Run(
+        place=f"MLflow run {tracked.run_id}",
+        config=config,
+        seed=int(tracked.tags["phalanx.seed"]),
+        status=tracked.tags.get("phalanx.status", "completed" if tracked.status == "FINISHED" else "failed"),
+        values={key: value for key, value in tracked.metrics.items() if "/" not in key},
+        objective=str(params.get("objective", "")),
+        data=tracked.tags.get("phalanx.data_digest"),
+    )

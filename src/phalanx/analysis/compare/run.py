@@ -1,0 +1,30 @@
+"""One trained run, as the comparison sees it, and what was read from a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COSTS = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained seed: its flat config (`optimizer.lr: 0.1`) without seed, device and tracking, and its numbers."""
+
+    place: str  # where it was read, for messages
+    config: Mapping[str, Any]
+    seed: int
+    status: str
+    values: Mapping[str, float | None]  # by metric
+    objective: str
+    data: str | None  # the data's digest
+
+
+@dataclass(frozen=True)
+class Read:
+    """The runs of all sources, and what was noticed on the way."""
+
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]

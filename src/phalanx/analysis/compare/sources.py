@@ -1,0 +1,129 @@
+"""Runs for a comparison, read from run folders, sweep folders and MLflow: one `Run` for each seed that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from phalanx.analysis.compare.run import COSTS, Read, Run
+from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.core.files import read_json
+from phalanx.runs.config_file import flat, read_values
+from phalanx.runs.layout import FINAL, RunPaths
+
+MLFLOW = "mlflow:"
+
+SHOWN = 5  # names in a list of what is wrong
+
+
+def read_sources(sources: Sequence[str], uri: str | None = None) -> Read:
+    """All runs of the sources: folders, and `mlflow:<experiment>` of the tracking store at `uri`.
+
+    Raises one `RequestError` that names every source that cannot be used.
+    """
+    runs: list[Run] = []
+    notes: list[str] = []
+    faults: list[str] = []
+    for source in dict.fromkeys(sources):
+        try:
+            found = _from_mlflow(source, uri) if source.startswith(MLFLOW) else read_folder(Path(source))
+        except RequestError as error:
+            faults.append(str(error))
+            continue
+        runs += found.runs
+        notes += found.notes
+    if faults:
+        raise RequestError("\n".join(["nothing was compared:", *(f"  - {fault}" for fault in faults)]))
+    return Read(tuple(runs), tuple(notes))
+
+
+def _from_mlflow(source: str, uri: str | None) -> Read:
+    from phalanx.analysis.compare.mlflow_runs import read_tracked
+
+    runs, notes = read_tracked(source.removeprefix(MLFLOW), uri)
+    return Read(tuple(runs), tuple(notes))
+
+
+def read_folder(folder: Path) -> Read:
+    """The runs in one folder: a run's own, or one that holds run folders, such as a sweep's or `outputs/runs`."""
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
+    if RunPaths(folder).result.is_file():
+        return Read(tuple(_runs(RunPaths(folder), "", None)), ())
+    children = sorted((c for c in folder.iterdir() if c.is_dir() and c.name != FINAL), key=_by_number)
+    ended = [c for c in children if RunPaths(c).result.is_file()]
+    if not ended:
+        raise RunFolderError(f"{folder} holds no results: {_what_is_there(folder, children)}")
+    sweep = folder.parent.name if folder.name == FINAL else folder.name
+    runs: list[Run] = []
+    damaged: list[str] = []
+    for child in ended:
+        try:
+            runs += _runs(RunPaths(child), sweep, child.name)
+        except RunFolderError as error:
+            damaged.append(str(error))
+    if not runs:
+        raise RunFolderError(f"{folder} holds no result that can be read: {damaged[0]}")
+    return Read(tuple(runs), tuple(_noticed(folder, children, ended, damaged)))
+
+
+def _noticed(folder: Path, children: Sequence[Path], ended: Sequence[Path], damaged: Sequence[str]) -> Iterator[str]:
+    yield from (f"left out: {text}" for text in damaged[:SHOWN])
+    if len(damaged) > SHOWN:
+        yield f"left out: {len(damaged) - SHOWN} more results of {folder} that cannot be read"
+    unfinished = [c.name for c in children if c.name.isdecimal() and c not in ended]
+    if unfinished:
+        yield f"{_listed('trial', unfinished)} of {folder.name} left no result, being unfinished or deleted"
+
+
+def _listed(word: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{word}{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"
+
+
+def _what_is_there(folder: Path, children: Sequence[Path]) -> str:
+    inside = [c for c in children if any(c.glob("*/result.json"))]
+    if inside:
+        return f"give the sweeps inside it, such as {inside[0]}"
+    return "give a run's folder (outputs/runs/<time>-<id>) or a sweep's (outputs/sweeps/<name>)"
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    return (int(path.name), "") if path.name.isdecimal() else (-1, path.name)
+
+
+def _runs(paths: RunPaths, sweep: str, trial: str | None) -> list[Run]:
+    """A run for each seed of one result. Raises `RunFolderError` if a file is damaged or missing."""
+    stored = read_json(paths.result)
+    try:
+        config = flat(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else None
+        if config is None and stored["status"] == "completed":
+            raise RunFolderError(f"{paths.config_resolved} is gone, so what {paths.root} trained is not known")
+        known = {"sweep": sweep, "trial": trial} if trial is not None and sweep else {}
+        run = Run(
+            place=str(paths.root),
+            config={**(config or {}), **known},
+            seed=stored["seed"] if stored["seed"] is not None else -1,
+            status=str(stored["status"]),
+            values=_values(stored),
+            objective=str(stored["objective"]["name"] or ""),
+            data=stored["data_digest"],
+        )
+        return [_repeat(run, row) for row in stored["repeats"]] if stored.get("repeats") else [run]
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {reason}") from error
+
+
+def _values(stored: Mapping[str, Any]) -> dict[str, float | None]:
+    costs = {name: stored[name] for name in COSTS if name in stored}
+    return {**stored["metrics"], **costs}
+
+
+def _repeat(run: Run, row: Mapping[str, Any]) -> Run:
+    """One seed of a trial that was trained with several; what only the whole trial knows, such as its seconds, goes."""
+    own = {**row["metrics"], "best_epoch": row["best_epoch"], "epochs": row["epochs"]}
+    own["n_parameters"] = run.values["n_parameters"]
+    return replace(run, seed=row["seed"], status=str(row["status"]), values=own)

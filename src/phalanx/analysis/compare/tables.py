@@ -1,0 +1,146 @@
+"""A comparison as text: tables for the terminal, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from phalanx.analysis.compare.comparison import Comparison, Measure, Part
+from phalanx.analysis.compare.groups import Group
+from phalanx.analysis.compare.keys import short_names
+from phalanx.analysis.statistics import Difference, Summary
+from phalanx.analysis.wording import format_p
+
+NOTHING = "–"
+MOST_ROWS = 40  # groups or differences on the screen
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Prints everything: a table of the groups, the sentences, what has to be known, for each data set."""
+    for part in comparison.parts:
+        console.print(_screen(_titled(comparison, part), *group_table(comparison.measure, part)))
+        for text in part.sentences:
+            console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+        for text in part.notes:
+            console.print(f"  note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    for text in comparison.notes:
+        console.print(f"note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _titled(comparison: Comparison, part: Part) -> str:
+    by = ", ".join(short_names(comparison.by).values()) or "nothing that varies"
+    return f"{part.data}: {comparison.measure.title} by {by}"
+
+
+def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    hidden = max(0, len(rows) - MOST_ROWS)
+    caption = f"{hidden} more groups: --csv FILE has all" if hidden else None
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, caption=caption)
+    for place, cell in enumerate(header):
+        table.add_column(Text(cell), justify="left" if place == 0 else "right", overflow="fold")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: every group with its seeds, mean, standard deviation and interval."""
+    header = ["group", "seeds", "mean", "std", "95 % interval"]
+    lost = any(group.lost for group in part.groups)
+    places = decimals(part.summaries, 2 if measure.counts_samples else 4)
+    rows = []
+    for group, summary in zip(part.groups, part.summaries, strict=True):
+        cells = [NOTHING] * 3 if summary is None else summary_cells(summary, places)
+        rows.append([group.label, str(len(group.seeds)), *cells, *([_lost(group)] if lost else [])])
+    return [*header, *(["not completed"] if lost else [])], rows
+
+
+def summary_cells(summary: Summary, places: int) -> list[str]:
+    """Mean, standard deviation and interval as text."""
+    interval = NOTHING if summary.low is None else f"{summary.low:.{places}f} to {summary.high:.{places}f}"
+    return [f"{summary.mean:.{places}f}", NOTHING if summary.std is None else f"{summary.std:.{places}f}", interval]
+
+
+def decimals(summaries: Sequence[Summary | None], usual: int) -> int:
+    """Decimals for a column of means: none for large numbers such as parameter counts."""
+    largest = max((abs(s.mean) for s in summaries if s is not None), default=0.0)
+    return max(0, usual - (len(str(int(largest))) - 2)) if largest >= 100 else usual
+
+
+def _lost(group: Group) -> str:
+    return ", ".join(f"{count} {status}" for status, count in group.lost.items()) or "0"
+
+
+def groups_csv(comparison: Comparison) -> str:
+    """One row a group: data, the keys, n, mean, standard deviation, interval, runs. In the unit that is shown."""
+    statistics = ("n", "mean", "std", "low", "high")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["data", *comparison.by, "metric", *statistics, "n_runs", "not_completed", "seeds"])
+    for part in comparison.parts:
+        for group, summary in zip(part.groups, part.summaries, strict=True):
+            numbers = [0, *[None] * 4] if summary is None else [getattr(summary, name) for name in statistics]
+            row = [part.data, *group.keys.values(), comparison.measure.title, *numbers]
+            writer.writerow([*row, group.n_runs, sum(group.lost.values()), " ".join(map(str, group.seeds))])
+    return text.getvalue()
+
+
+def differences_csv(comparison: Comparison) -> str:
+    """One row a pair: a, b, n, mean of a - b, interval, p, Holm's p, effect size."""
+    names = ("a", "b", "n", "mean", "low", "high", "p", "p_holm", "effect")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["data", "metric", *names])
+    for part in comparison.parts:
+        for difference in part.differences:
+            row: list[Any] = [getattr(difference, name) for name in names]
+            writer.writerow([part.data, comparison.measure.title, *row])
+    return text.getvalue()
+
+
+def markdown(comparison: Comparison) -> str:
+    """Both tables, the sentences and the notes."""
+    lines: list[str] = []
+    for part in comparison.parts:
+        lines += [f"**{_escaped(_titled(comparison, part))}**", "", *_rows(*group_table(comparison.measure, part))]
+        if part.differences:
+            lines += ["", *_rows(*difference_table(part.differences, comparison.measure))]
+        lines += ["", *(f"- {_escaped(text)}" for text in part.sentences)]
+        lines += [f"- Note: {_escaped(text)}" for text in part.notes]
+        lines.append("")
+    lines += [f"- Note: {_escaped(text)}" for text in comparison.notes]
+    return "\n".join(lines).strip() + "\n"
+
+
+def difference_table(differences: Sequence[Difference], measure: Measure) -> tuple[list[str], list[list[str]]]:
+    """Header and rows for all pairs."""
+    header = ["difference", "seeds", f"mean{', ' + measure.unit if measure.unit else ''}", "95 % interval", "p",
+              "p, Holm", "effect size"]  # fmt: skip
+    places = 2 if measure.counts_samples else 4
+    rows = []
+    for d in differences:
+        interval = NOTHING if d.low is None else f"{d.low:.{places}f} to {d.high:.{places}f}"
+        mean = NOTHING if d.mean is None else f"{d.mean:.{places}f}"
+        ps = [NOTHING if p is None else format_p(p).removeprefix("p = ").removeprefix("p ") for p in (d.p, d.p_holm)]
+        effect = NOTHING if d.effect is None else f"{d.effect:.2f}"
+        rows.append([f"{d.a} − {d.b}", str(d.n), mean, interval, *ps, effect])
+    return header, rows
+
+
+def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(map(_escaped, header)) + " |"
+    yield "| --- |" + " ---: |" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join(map(_escaped, row)) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in "|*<>`[]" else c for c in text).replace("\n", " ")

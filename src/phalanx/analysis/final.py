@@ -1,0 +1,125 @@
+"""The final of a search: its best points trained once more on fresh seeds, with intervals, tests and the test split."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from phalanx.analysis.statistics import Summary, compare, resolution, summarise
+from phalanx.analysis.wording import sentence
+from phalanx.core.files import read_json, write_json, write_text
+from phalanx.core.result import limits_of
+from phalanx.core.specs import Spec, static
+from phalanx.runs.layout import SweepPaths
+
+OBJECTIVE, TEST = "objective", "test_accuracy"
+
+
+@dataclass(frozen=True)
+class FinalSpec(Spec):
+    """How many points, and with how many seeds each."""
+
+    group: ClassVar[str] = "hydra.sweeper.final"
+    top: int = static(3, low=1)
+    seeds: int = static(10, low=2)
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One point on its fresh seeds."""
+
+    number: int  # the trial it comes from
+    overrides: Mapping[str, str]
+    values: Mapping[int, float]  # the objective by seed; a seed that diverged has none
+    tests: Mapping[int, float]  # the test accuracy by seed
+    n_seeds: int
+    objective: str  # its name
+
+    @property
+    def name(self) -> str:
+        return f"trial {self.number}"
+
+    @property
+    def value(self) -> Summary:
+        return summarise(self.values, limits=limits_of(self.objective))
+
+    @property
+    def test(self) -> Summary:
+        return summarise(self.tests, limits=limits_of(TEST))
+
+
+def chosen(best: Sequence[Mapping[str, Any]], top: int) -> list[Mapping[str, Any]]:
+    """The first `top` different points among the trials, which come best first."""
+    different = {tuple(sorted(trial["overrides"].items())): trial for trial in reversed(best)}
+    kept = {trial["number"] for trial in different.values()}
+    return [trial for trial in best if trial["number"] in kept][:top]
+
+
+def read_finalists(paths: SweepPaths, trials: Sequence[Mapping[str, Any]]) -> list[Finalist]:
+    """What is written of the final so far; a point whose every seed diverged is left out."""
+    found = []
+    for trial in trials:
+        file = paths.final(trial["number"]).result
+        seeds = read_json(file).get("repeats", []) if file.is_file() else []
+        good = [row for row in seeds if row["value"] is not None]
+        if good:
+            values = {row["seed"]: row["value"] for row in good}
+            tests = {row["seed"]: row["metrics"][TEST] for row in good}
+            name = trial["objective"]["name"]
+            found.append(Finalist(trial["number"], trial["overrides"], values, tests, len(seeds), name))
+    return found
+
+
+def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str) -> list[str]:
+    """Writes `final.csv` and `final.json`; returns what they say in sentences.
+
+    The best is the one with the best mean objective on the fresh seeds; the others are tested against it, paired by
+    seed, with Holm's correction over all pairs, since only the values say which one is the best. The test split
+    chooses nothing.
+    """
+    ordered = in_order(finalists, direction)
+    write_text(paths.final_table, _table(ordered))
+    best = ordered[0].name if ordered else None
+    differences = {}
+    for measure, way in ((OBJECTIVE, direction), (TEST, "maximize")):
+        groups = {f.name: (f.values if measure == OBJECTIVE else f.tests) for f in ordered}
+        metric = ordered[0].objective if measure == OBJECTIVE and ordered else TEST
+        found = compare(groups, way, step=resolution(groups.values()), limits=limits_of(metric))
+        differences[measure] = [difference for difference in found if best in (difference.a, difference.b)]
+    sentences = [sentence(difference) for difference in differences[OBJECTIVE]]
+    content = {measure: [asdict(d) for d in found] for measure, found in differences.items()}
+    write_json(paths.final_tests, {"best": best, "sentences": sentences, "differences": content})
+    return sentences
+
+
+def in_order(finalists: Sequence[Finalist], direction: str) -> list[Finalist]:
+    """The best mean objective first."""
+    sign = -1 if direction == "maximize" else 1
+    return sorted(finalists, key=lambda f: (sign * f.value.mean, f.number))
+
+
+def rows(finalists: Sequence[Finalist]) -> list[dict[str, Any]]:
+    """One row for each finalist: mean, standard deviation and 95 % interval of objective and test accuracy."""
+    found = []
+    for f in finalists:
+        row: dict[str, Any] = {"number": f.number, "n": f.value.n, "diverged": f.n_seeds - f.value.n}
+        for measure, summary in ((OBJECTIVE, f.value), (TEST, f.test)):
+            row |= {
+                measure: summary.mean, f"{measure}_std": summary.std, f"{measure}_low": summary.low,
+                f"{measure}_high": summary.high,
+            }  # fmt: skip
+        found.append({**row, **f.overrides})
+    return found
+
+
+def _table(finalists: Sequence[Finalist]) -> str:
+    text = io.StringIO()
+    content = rows(finalists)
+    names = list(dict.fromkeys(name for row in content for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(content)
+    return text.getvalue()

@@ -1,0 +1,132 @@
+"""What a trained network looks like inside: shapes, counts, spread of weights and biases, units that never speak.
+
+Axes: N samples, H units of a hidden layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phalanx.core.errors import RequestError
+from phalanx.core.files import read_json
+from phalanx.data import Dataset
+from phalanx.data.cache import dataset_of
+from phalanx.runs.config import trial_spec
+from phalanx.runs.config_file import read_values
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.model_file import SavedModel, load_model, saved_hidden
+
+BINS = 16
+CHUNK_ROWS = 4096  # validation samples whose hidden outputs are held at once
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One weight matrix or bias vector, in the layout of `torch.nn.Linear`. Numbers are over its finite values, None
+    where it has none; `counts` are of `BINS` equal steps from `low` to `high`."""
+
+    name: str
+    shape: tuple[int, ...]
+    count: int
+    not_finite: int
+    mean: float | None
+    std: float | None  # over all values (n)
+    low: float | None
+    high: float | None
+    counts: tuple[int, ...]
+    values: np.ndarray  # the finite ones
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """A hidden layer's units on the validation split: how many there are, and how many give 0 for every sample."""
+
+    units: int
+    dead: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A network's tensors in order, its hidden layers where they were looked at, and what has to be said."""
+
+    title: str
+    tensors: tuple[TensorInfo, ...]
+    hidden: tuple[HiddenLayer, ...]
+    activation: str
+    notes: tuple[str, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(tensor.count for tensor in self.tensors)
+
+
+def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
+    """The network in a run's folder or `.safetensors` file, and its data where they are there.
+
+    Raises `RunFolderError` where there is no network.
+    """
+    saved = load_model(path)
+    notes: list[str] = []
+    dataset = _dataset(path, notes)
+    hidden: tuple[HiddenLayer, ...] = ()
+    if dataset is not None:
+        hidden = hidden_layers(saved, dataset.val.x_ND)
+    activation = str(getattr(saved.model, "activation", ""))
+    if hidden and activation != "relu":
+        notes.append(f"dead units are told of relu alone; this network has {activation}")
+    tensors = tuple(tensor_info(name, tensor) for name, tensor in in_order(saved).items())
+    widths = (saved.n_features, *getattr(saved.model, "hidden", ()), len(saved.classes))
+    title = f"{saved.data}: {saved.model.name} {'-'.join(map(str, widths))} {activation}".rstrip()
+    return Inspection(title, tensors, hidden, activation, tuple(notes)), saved, dataset
+
+
+def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:
+    """The tensors in the order of the layers."""
+    layout = saved.model.layout(saved.n_features, len(saved.classes))
+    return {name: saved.weights[name] for name in layout.names}
+
+
+def tensor_info(name: str, tensor: torch.Tensor) -> TensorInfo:
+    """Statistics of one tensor."""
+    numbers = tensor.detach().cpu().double().numpy().ravel()
+    values = numbers[np.isfinite(numbers)]
+    shape, count = tuple(tensor.shape), numbers.size
+    if not values.size:
+        return TensorInfo(name, shape, count, count, None, None, None, None, (0,) * BINS, values)
+    counts, _ = np.histogram(values, BINS, (values.min(), values.max()))
+    return TensorInfo(
+        name, shape, count, count - values.size, float(values.mean()), float(values.std()), float(values.min()),
+        float(values.max()), tuple(counts.tolist()), values,
+    )  # fmt: skip
+
+
+def hidden_layers(saved: SavedModel, x_ND: torch.Tensor) -> tuple[HiddenLayer, ...]:
+    """Each hidden layer on these samples, which are encoded already; none for a family that does not show them."""
+    silent: list[torch.Tensor] = []
+    for x_BD in x_ND.to("cpu").split(CHUNK_ROWS):
+        layers = saved_hidden(saved.model, saved.weights, x_BD, len(saved.classes))
+        here = [(outputs_NH == 0).all(0) for outputs_NH in layers]
+        silent = [a & b for a, b in zip(silent, here, strict=True)] if silent else here
+    return tuple(HiddenLayer(len(dead_H), int(dead_H.sum())) for dead_H in silent)
+
+
+def _dataset(path: Path, notes: list[str]) -> Dataset | None:
+    """The data that the run was trained on; None, with a note, where they are not there any more."""
+    paths = RunPaths(path)
+    if not paths.config_resolved.is_file():
+        notes.append("without its run folder a model has no data, so hidden layers are not looked at")
+        return None
+    try:
+        dataset = dataset_of(trial_spec(read_values(paths.config_resolved)).data)
+    except RequestError as error:
+        notes.append(f"the data cannot be read, so hidden layers are not looked at: {error}")
+        return None
+    stored: Mapping[str, object] = read_json(paths.result) if paths.result.is_file() else {}
+    if stored.get("data_digest") not in (None, dataset.digest):
+        notes.append("the data have changed since this run was trained")
+    return dataset if dataset.n_features else None

@@ -1,0 +1,1 @@
+"""The longer subcommands of `phalanx`, one file each; `phalanx.cli.main` puts them together."""

@@ -1,0 +1,1 @@
+"""What all rooms share: errors, option specs, seeding, device, results, callbacks, files, redaction."""

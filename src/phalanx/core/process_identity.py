@@ -1,0 +1,64 @@
+"""Identity of a process, and whether it still runs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from every other one on any host, and one search in it."""
+
+    host: str
+    boot: str  # the start of the system, and the container in it that has process numbers of its own
+    pid: int
+    started: float  # seconds, on a clock that nobody sets
+    token: str
+
+    @classmethod
+    def here(cls) -> Owner:
+        """This process, with a token of its own each time."""
+        return cls(socket.gethostname(), _boot(), os.getpid(), _started(psutil.Process()), uuid.uuid4().hex)
+
+    def gone(self) -> bool | None:
+        """Whether the process has ended; None if that cannot be known from here."""
+        if (self.host, self.boot) != (socket.gethostname(), _boot()):
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return True
+            return abs(_started(process) - self.started) > 1  # another one that got the number
+        except psutil.NoSuchProcess:
+            return None if psutil.POSIX and _hidden(self.pid) else True
+        except psutil.AccessDenied:
+            return None
+
+
+@functools.cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return str(round(psutil.boot_time()))
+
+
+def _started(process: psutil.Process) -> float:
+    # On Linux psutil adds the time of boot, which moves whenever the clock is set.
+    return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+
+
+def _hidden(pid: int) -> bool:
+    """Whether another user's process has that number, on a system that shows everybody only their own."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False

@@ -1,0 +1,208 @@
+"""From the columns of a pandas table to feature vectors: numbers standardised, text one-hot encoded.
+
+All statistics and categories are those of the rows given to `fit`. N rows, D outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from phalanx.core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "missing"  # the category of a missing text
+_NO_TEXT = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not take for text
+_TOO_LARGE = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """One output: (value - mean) / std, a missing value taken as `fill`."""
+
+    kind: ClassVar[str] = "numeric"
+    name: str
+    mean: float
+    std: float
+    fill: float
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @classmethod
+    def fit(cls, series: pd.Series, normalize: str) -> NumericColumn:
+        values, _ = numbers(series)
+        values = values[~np.isnan(values)]
+        if not len(values):
+            raise DataError(f"column {series.name!r} has no value in the training rows; {typed('drop', [series.name])}")
+        fill = float(values.mean())
+        if normalize == "none":
+            return cls(series.name, 0.0, 1.0, fill)
+        std, largest = float(values.std()), float(np.abs(values).max())
+        if std <= 1e-12 * largest:  # constant but for rounding: it carries nothing and becomes 0, not noise
+            return cls(series.name, float(values[0]), max(largest, 1.0), fill)
+        return cls(series.name, fill, std, fill)
+
+    def encode(self, series: pd.Series) -> np.ndarray:
+        """Shape (N, 1)."""
+        values, _ = numbers(series)
+        return ((np.where(np.isnan(values), self.fill, values) - self.mean) / self.std)[:, None]
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """One output a category, 1 where the text is that category; all are 0 for a text never seen in training."""
+
+    kind: ClassVar[str] = "text"
+    name: str
+    categories: tuple[str, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}={category}" for category in self.categories)
+
+    @classmethod
+    def fit(cls, series: pd.Series) -> TextColumn:
+        return cls(series.name, tuple(sorted(set(texts(series)))))
+
+    def encode(self, series: pd.Series) -> np.ndarray:
+        """Shape (N, number of categories)."""
+        import pandas as pd
+
+        place_N = pd.Index(self.categories).get_indexer(texts(series))  # -1 where never seen
+        return place_N[:, None] == np.arange(len(self.categories))
+
+
+@dataclass(frozen=True)
+class TableFeatures:
+    """Rows of a table. `numeric` names columns that must be numbers; the others are what pandas makes of them.
+
+    A missing value raises `DataError`, unless `missing` is `impute`: then a number becomes the mean of the training
+    rows, and a text the category "missing".
+    """
+
+    kind: ClassVar[str] = "table"
+    normalize: str = "feature"
+    missing: str = "error"
+    numeric: tuple[str, ...] = ()
+    columns: tuple[NumericColumn | TextColumn, ...] = ()
+
+    @property
+    def n_features(self) -> int:
+        """D, the number of outputs."""
+        return len(self.column_names)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the D outputs, e.g. `age`, `colour=red`."""
+        return tuple(name for column in self.columns for name in column.outputs)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The inputs that are to be read as text, even where a file holds only digits in them."""
+        return tuple(column.name for column in self.columns if isinstance(column, TextColumn))
+
+    def fit(self, rows: pd.DataFrame) -> TableFeatures:
+        """A copy with the statistics and categories of `rows`, all of whose columns are inputs."""
+        numeric = {name for name in rows.columns if name in self.numeric or is_numeric(rows[name])}
+        self._check(rows, list(rows.columns), numeric)
+        return replace(
+            self,
+            columns=tuple(
+                NumericColumn.fit(rows[name], self.normalize) if name in numeric else TextColumn.fit(rows[name])
+                for name in rows.columns
+            ),
+        )
+
+    def transform(self, rows: pd.DataFrame) -> np.ndarray:
+        """Float32 features of shape (N, D). Columns are found by name: their order and others beside them are free."""
+        names = [column.name for column in self.columns]
+        if not hasattr(rows, "columns"):
+            raise DataError(f"rows must be a table with the columns {', '.join(names)}, got {type(rows).__name__}")
+        absent = [name for name in names if name not in rows.columns]
+        if absent:
+            found = ", ".join(map(str, rows.columns))
+            raise DataError(f"the table lacks the columns {', '.join(map(repr, absent))}; it has {found}")
+        self._check(rows, names, {column.name for column in self.columns if isinstance(column, NumericColumn)})
+        encoded = [column.encode(rows[column.name]).astype(np.float32) for column in self.columns]
+        return np.concatenate(encoded, axis=1)
+
+    def _check(self, rows: pd.DataFrame, names: list[str], numeric: set[str]) -> None:
+        """`DataError` with every reason why `rows` cannot be encoded."""
+        ordered = [name for name in names if name in numeric]
+        faults = [f"{fault}, in row {row + 1}" for fault, row in bad_numbers(rows, ordered)]
+        if self.missing != "impute":
+            faults += [f"column {name!r} has {n} missing values" for name, n in missing_counts(rows, names).items()]
+        if faults:
+            raise DataError("the table cannot be encoded: " + "; ".join(faults))
+
+    def to_json(self) -> dict[str, Any]:
+        columns = [{"kind": column.kind, **asdict(column)} for column in self.columns]
+        return {"kind": self.kind, **asdict(self), "columns": columns}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> TableFeatures:
+        columns = tuple(_column(column) for column in stored["columns"])
+        return cls(stored["normalize"], stored["missing"], tuple(stored["numeric"]), columns)
+
+
+def _column(stored: dict[str, Any]) -> NumericColumn | TextColumn:
+    if stored["kind"] == "text":
+        return TextColumn(stored["name"], tuple(stored["categories"]))
+    return NumericColumn(stored["name"], stored["mean"], stored["std"], stored["fill"])
+
+
+def is_numeric(series: pd.Series) -> bool:
+    """Whether pandas has numbers or truth values here; it keeps truth values with gaps as objects."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series):
+        return True
+    return series.dtype == object and len(kinds := set(map(type, series.dropna()))) == 1 and bool in kinds
+
+
+def numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 values, NaN where missing or not a number; and where there is something that is not a number."""
+    import pandas as pd
+
+    values = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return values, np.isnan(values) & series.notna().to_numpy()
+
+
+def texts(series: pd.Series) -> list[str]:
+    """Each value as text without space around it, `MISSING` where there is none."""
+    return [MISSING if gap else str(value).strip() for value, gap in zip(series, series.isna(), strict=True)]
+
+
+def bad_numbers(rows: pd.DataFrame, names: Iterable[str]) -> list[tuple[str, int]]:
+    """For each column with a value that is no finite float32: what is wrong, and the first row (from 0)."""
+    found = []
+    for name in names:
+        values, is_text = numbers(rows[name])
+        bad = is_text | (np.abs(values) > _TOO_LARGE)
+        if bad.any():
+            row = int(np.argmax(bad))
+            what = "text" if is_text[row] else "an infinite or too large number"
+            found.append((f"column {name!r} must hold numbers, got {what} ({str(rows[name].iloc[row])!r})", row))
+    return found
+
+
+def missing_counts(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:
+    """The number of missing values of each column that has any."""
+    counts = {name: int(rows[name].isna().sum()) for name in names}
+    return {name: n for name, n in counts.items() if n}
+
+
+def typed(option: str, names: Iterable[str]) -> str:
+    """What to type to list columns: `data.drop=[a,b]`, quoted where a name needs it."""
+    listed = list(names)
+    if all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name.lower() not in _NO_TEXT for name in listed):
+        return f"type data.{option}=[{','.join(listed)}]"
+    return f'type "data.{option}=[{",".join(repr(name) for name in listed)}]"'

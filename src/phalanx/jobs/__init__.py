@@ -1,0 +1,1 @@
+"""One job from its configuration to its files, and many jobs as cohorts, here or in other processes."""

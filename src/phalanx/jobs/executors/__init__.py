@@ -1,0 +1,1 @@
+"""Executors: other processes and machines that train shards of cohorts."""

@@ -1,0 +1,1 @@
+"""Networks, losses, optimizers and schedules as functions over tensors with a leading trial axis."""

@@ -1,0 +1,71 @@
+"""Candidate sampling: the true class of each sample, and a random sample of all others in place of the whole softmax.
+
+Axes: T trials, B batch, S sampled classes, K = 1 + S logits of a sample: its own class first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phalanx.core.errors import Fault
+from phalanx.core.seeding import draw_keys, hashed_uniforms
+from phalanx.core.specs import static
+from phalanx.nn.losses.base import LogLikelihood
+from phalanx.nn.losses.functional import softmax_nll
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledSoftmax(LogLikelihood):
+    """Cross-entropy on logits whose sum over all classes is estimated, in training alone, from `n_sampled` of them.
+
+    The classes are cut into `n_sampled` runs of about equal length and one of each is drawn, for all samples of a step.
+    A drawn class counts as many times as its run is long, so the estimated sum is right on average (Bengio and
+    Senécal, 2008); where it is the sample's own it counts nothing. With as many runs as classes it is the full softmax.
+    """
+
+    name: ClassVar[str] = "sampled_softmax"
+    mixes: ClassVar[bool] = False  # its step computes other logits
+    plain: ClassVar[str] = "logits"
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
+    why_not: ClassVar[str] = "it takes its own softmax"
+    n_sampled: int = static(100, low=1)
+
+    def conflicts(self) -> list[Fault | str]:
+        faults = super().conflicts()
+        if self.label_smoothing:
+            allowed = f"0 with loss={self.name}, since a smoothed target needs all classes"
+            faults.append(Fault("loss.label_smoothing", self.label_smoothing, allowed, "loss=cross_entropy"))
+        return faults
+
+    def class_sampler(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> StratifiedSampler:
+        return StratifiedSampler(draw_keys(seeds).to(device), n_classes, min(self.n_sampled, n_classes))
+
+
+class StratifiedSampler:
+    """The classes that each trial draws in each of its steps."""
+
+    def __init__(self, keys_T: Tensor, n_classes: int, n_sampled: int) -> None:
+        self.keys_T = keys_T
+        self.step_T = torch.zeros_like(keys_T)  # updates that each trial has made before this one
+        ends = torch.arange(n_sampled + 1, device=keys_T.device) * n_classes // n_sampled
+        self.first_S, self.length_S = ends[:-1], ends.diff()
+
+    def __call__(self) -> Tensor:
+        """One class of each run: int64, shape (T, S)."""
+        uniform_TS = hashed_uniforms(self.keys_T, self.step_T, 1, len(self.first_S))[:, 0]
+        return self.first_S + (uniform_TS * self.length_S).long()
+
+    def tracked(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
+        """As `LossSpec.tracked`, from the logits of each sample's own class and of the drawn ones."""
+        weighted_TBK = logits_TBK.clone()
+        own_TBS = classes_TS[:, None] == y_TB[..., None]
+        weighted_TBK[..., 1:].add_(self.length_S.log()).masked_fill_(own_TBS, -torch.inf)
+        loss_TB1, exp_TBK, total_TB1 = softmax_nll(weighted_TBK, torch.zeros_like(y_TB), None)
+        grad_TBK = exp_TBK.div_(total_TB1 * y_TB.shape[1])
+        grad_TBK[..., 0] -= 1 / y_TB.shape[1]
+        return loss_TB1.squeeze(-1), grad_TBK

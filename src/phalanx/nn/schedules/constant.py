@@ -1,0 +1,22 @@
+"""The same learning rate throughout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phalanx.nn.schedules.base import Hyper, ScheduleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(ScheduleSpec):
+    """Factor 1 after the warm-up."""
+
+    name: ClassVar[str] = "constant"
+    spans: ClassVar[bool] = False
+
+    def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
+        return torch.ones_like(step_ST)

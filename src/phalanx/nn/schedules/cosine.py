@@ -1,0 +1,25 @@
+"""Half a cosine from the full rate down to a floor, as `torch.optim.lr_scheduler.CosineAnnealingLR` by the step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phalanx.core.specs import stacked
+from phalanx.nn.schedules.base import Hyper, ScheduleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(ScheduleSpec):
+    """Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without restarts."""
+
+    name: ClassVar[str] = "cosine"
+    min_factor: float = stacked(0.0, low=0, high=1)  # the floor, as a fraction of optimizer.lr
+
+    def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
+        wave_ST = 0.5 * (1 + torch.cos(math.pi * step_ST / total_T))
+        return hyper["min_factor"] + (1 - hyper["min_factor"]) * wave_ST

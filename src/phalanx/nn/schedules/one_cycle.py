@@ -1,0 +1,37 @@
+"""Up to the full rate and down to nearly nothing, as `torch.optim.lr_scheduler.OneCycleLR` (cosine, two phases)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phalanx.core.specs import stacked
+from phalanx.nn.schedules.base import Hyper, ScheduleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(ScheduleSpec):
+    """Smith and Topin, "Super-convergence", 2018. `optimizer.lr` is the peak; the first phase is its own warm-up."""
+
+    name: ClassVar[str] = "one_cycle"
+    rise: float = stacked(0.3, low=0, high=1, low_open=True, high_open=True)  # part of the steps before the peak
+    start_divisor: float = stacked(25.0, low=1)  # the first rate is the peak divided by this
+    final_divisor: float = stacked(1e4, low=1)  # the last rate is the first divided by this
+
+    def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
+        start_T = 1 / hyper["start_divisor"]
+        end_T = start_T / hyper["final_divisor"]
+        peak_T = (hyper["rise"] * total_T - 1).clamp(min=0)
+        last_T = (total_T - 1).clamp(min=1)
+        up_ST = _cosine(start_T, torch.ones_like(start_T), step_ST / peak_T.clamp(min=1e-9))
+        down_ST = _cosine(torch.ones_like(start_T), end_T, (step_ST - peak_T) / (last_T - peak_T).clamp(min=1e-9))
+        return torch.where(step_ST <= peak_T, up_ST, down_ST)
+
+
+def _cosine(start_T: Tensor, end_T: Tensor, fraction_ST: Tensor) -> Tensor:
+    """From `start_T` at fraction 0 to `end_T` at fraction 1 along half a cosine."""
+    return end_T + (start_T - end_T) / 2 * (1 + torch.cos(math.pi * fraction_ST.clamp(0, 1)))

@@ -1,0 +1,24 @@
+"""The rate falls by a factor every so many epochs, as `torch.optim.lr_scheduler.StepLR`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from phalanx.core.specs import stacked
+from phalanx.nn.schedules.base import Hyper, ScheduleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(ScheduleSpec):
+    """gamma to the power of (whole periods passed)."""
+
+    name: ClassVar[str] = "step"
+    spans: ClassVar[bool] = False
+    every_epochs: int = stacked(10, low=1)
+    gamma: float = stacked(0.1, low=0, low_open=True, high=1)
+
+    def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
+        return hyper["gamma"] ** (step_ST // (hyper["every_epochs"] * steps_per_epoch))

@@ -1,0 +1,161 @@
+"""`report.html` of a finished folder: reads what a sweep or a run left, and hands it to `phalanx.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phalanx.analysis.compare import compare_runs
+from phalanx.analysis.compare.sources import read_folder
+from phalanx.analysis.compare.tables import group_table
+from phalanx.analysis.final import in_order, read_finalists, rows
+from phalanx.core.errors import PhalanxError, RunFolderError
+from phalanx.core.files import read_json, write_text
+from phalanx.report.pages.run import RunContent, run_html
+from phalanx.report.pages.sweep import SweepContent, sweep_html
+from phalanx.report.pages.tables import Compared
+from phalanx.report.sweep_figures.trials import Parameter, Trial, value_of
+from phalanx.runs.config_file import read_values, to_yaml
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.metrics_csv import read_curve, read_metrics
+from phalanx.runs.sweep_folder import collect, front_first, ranked
+
+CONFIGS = 5  # best trials whose whole configuration is shown
+
+
+def write_report(folder: Path, target: Path | None = None) -> Path:
+    """Writes the report of a run's or sweep's folder, to `report.html` in it unless told otherwise; returns its path.
+
+    Raises `RunFolderError` for a folder without results.
+    """
+    target = target or SweepPaths(folder).report
+    if RunPaths(folder).result.is_file():
+        write_text(target, run_html(run_content(RunPaths(folder))))
+        return target
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
+    paths = SweepPaths(folder)
+    trials = collect(paths)
+    if not trials:
+        raise RunFolderError(
+            f"{folder} holds no results that can be read; give a run's folder (outputs/runs/<time>-<id>) or a sweep's "
+            "(outputs/sweeps/<name>)"
+        )
+    return write_sweep_report(paths, trials, target)
+
+
+def write_sweep_report(paths: SweepPaths, trials: Sequence[dict[str, Any]], target: Path | None = None) -> Path:
+    """The same for a sweep whose trials are known already, as `collect` gives them."""
+    target = target or paths.report
+    write_text(target, sweep_html(sweep_content(paths, trials)))
+    return target
+
+
+def run_content(paths: RunPaths) -> RunContent:
+    """What the report of a run shows. Raises `RunFolderError` if `result.json` is damaged."""
+    result = read_json(paths.result)
+    config = _config(paths)
+    plots = {file.stem: file.read_bytes() for file in sorted(paths.plots.glob("*.png"))}
+    try:
+        history = read_metrics(paths)
+    except (TypeError, ValueError, KeyError) as error:
+        raise RunFolderError(f"{paths.metrics} is damaged: {error}") from error
+    name = paths.root.absolute()
+    title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
+    return RunContent(title, _checked(paths, result), config, history, plots)
+
+
+def _checked(paths: RunPaths, result: Any) -> dict[str, Any]:
+    """`result.json` with all that the report needs."""
+    needed = ("status", "objective", "metrics", "epochs", "best_epoch")
+    missing = [key for key in needed if not isinstance(result, dict) or key not in result]
+    if missing:
+        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: it lacks {missing}")
+    return dict(result)
+
+
+def sweep_content(paths: SweepPaths, trials: Sequence[dict[str, Any]]) -> SweepContent:
+    """What the report of a sweep shows, from its folder; `trials` are what `collect` gives."""
+    direction = next((t["objective"]["direction"] for t in trials if t["objective"]["direction"]), "maximize")
+    best = front_first(ranked(trials, direction))
+    manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
+    final = read_finalists(paths, best) if (paths.root / FINAL).is_dir() else []
+    return SweepContent(
+        name=paths.root.absolute().name,
+        direction=direction,
+        trials=trials,
+        best=best,
+        curves=_curves(paths, trials),
+        configs=_configs(paths, best[:CONFIGS]),
+        finalists=rows(in_order(final, direction)),
+        sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
+        compared=None if manifest.get("search") else _compared(paths, trials),
+        ending=manifest.get("ending"),
+        importances=_Importances(direction),
+        log=_log_keys(paths),
+    )
+
+
+def _log_keys(paths: SweepPaths) -> dict[str, bool]:
+    """Whether each searched key was to be drawn on a logarithmic scale, as Hydra wrote the request down."""
+    file = paths.root / "multirun.yaml"
+    hydra = read_values(file).get("hydra", {}) if file.is_file() else {}
+    typed = (text.split("=", 1) for text in hydra.get("overrides", {}).get("task", []) if "=" in text)
+    sweeper = hydra.get("sweeper") or {}
+    asked = {**(sweeper.get("default_params") or {}), **(sweeper.get("params") or {}), **dict(typed)}
+    return {key.lstrip("+"): "tag(log" in str(text).replace(" ", "") for key, text in asked.items() if "(" in str(text)}
+
+
+def _curves(paths: SweepPaths, trials: Sequence[Trial]) -> dict[int, tuple[list[int], list[float]]]:
+    """The objective by epoch of each trial that has one."""
+    found = {}
+    for trial in trials:
+        name = trial["objective"]["name"]
+        if name:
+            found[trial["number"]] = read_curve(paths.trial(trial["number"]), name)
+    return found
+
+
+def _configs(paths: SweepPaths, best: Sequence[Trial]) -> dict[int, str]:
+    """The whole configuration of each that still has one."""
+    found = {trial["number"]: _config(paths.trial(trial["number"])) for trial in best}
+    return {number: text for number, text in found.items() if text}
+
+
+def _config(paths: RunPaths) -> str:
+    """The configuration as YAML, but for the tracking, where secrets may be; empty where there is none."""
+    values = read_values(paths.config_resolved) if paths.config_resolved.is_file() else {}
+    return to_yaml({key: value for key, value in values.items() if key != "tracking"}) if values else ""
+
+
+def _compared(paths: SweepPaths, trials: Sequence[Trial]) -> Compared | None:
+    """Groups of what varies besides the seed, where a grid was trained with several seeds."""
+    if len({trial["seed"] for trial in trials if trial["seed"] is not None}) < 2:
+        return None
+    read = read_folder(paths.root)
+    try:
+        found = compare_runs(read.runs)
+    except PhalanxError:  # a search by many parameters makes no groups
+        return None
+    part = found.parts[0]
+    header, cells = group_table(found.measure, part)
+    return Compared([*header[:2], found.measure.title, *header[3:]], cells, part.sentences, part.notes)
+
+
+@dataclass(frozen=True)
+class _Importances:
+    """Importances of parameters for an objective, by Optuna."""
+
+    direction: str
+
+    def __call__(self, trials: Sequence[Trial], varied: Sequence[Parameter], place: int) -> Mapping[str, float]:
+        from phalanx.study import importances
+
+        done = [i for i, t in enumerate(trials) if t["status"] == "completed" and value_of(t, place) is not None]
+        points = [{p.key: p.values[i] for p in varied if p.values[i] is not None} for i in done]
+        objectives = trials[done[0]].get("objectives") if done else None
+        direction = objectives[place]["direction"] if objectives else self.direction
+        values = [float(value_of(trials[i], place) or 0.0) for i in done]
+        return importances(points, values, direction, {p.key: p.log for p in varied})

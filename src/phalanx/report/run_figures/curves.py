@@ -1,0 +1,131 @@
+"""`curves.png`: loss, accuracy and likelihood by epoch. Axis: E epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phalanx.core.result import EpochMetrics
+from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TITLES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "likelihood": "likelihood: geometric mean of p(true class)",
+}
+_LOG_RATIO = 100.0  # a linear axis over more than two decades hides the smaller values
+_LOG_ABOVE = 1e5
+_MARKED_POINTS = 40  # up to so many epochs each one gets a marker
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measure by epoch, NaN where it was not finite."""
+
+    measure: str
+    train_E: np.ndarray
+    val_E: np.ndarray
+    log: bool  # whether the values ask for a logarithmic axis
+
+    @property
+    def training_unknown(self) -> bool:
+        """Whether validation was measured and training was not: its steps looked at some classes only."""
+        return self.measure != "loss" and not np.isfinite(self.train_E).any() and np.isfinite(self.val_E).any()
+
+
+@dataclass(frozen=True)
+class CurvesInfo:
+    """Three panels over the same epochs. `saved_epoch` is the one whose weights were kept."""
+
+    epochs_E: np.ndarray
+    panels: tuple[Panel, ...]
+    saved_epoch: int | None
+    diverged_epoch: int | None  # the first epoch with a loss that is not finite
+
+
+def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None) -> CurvesInfo:
+    """The curves of `history`, which has one row or more."""
+    columns = {
+        name: np.array([getattr(row, name) for row in history], dtype=np.float64)
+        for name in (f"{split}_{measure}" for measure in _TITLES for split in ("train", "val"))
+    }
+    epochs_E = np.array([row.epoch for row in history])
+    bad_E = ~(np.isfinite(columns["train_loss"]) & np.isfinite(columns["val_loss"]))
+    finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in columns.items()}
+    panels = tuple(
+        Panel(measure, train_E := finite[f"train_{measure}"], val_E := finite[f"val_{measure}"],
+              log=measure == "loss" and _spans_decades(np.concatenate([train_E, val_E])))
+        for measure in _TITLES
+    )  # fmt: skip
+    return CurvesInfo(epochs_E, panels, saved_epoch, int(epochs_E[bad_E][0]) if bad_E.any() else None)
+
+
+def _spans_decades(values: np.ndarray) -> bool:
+    positive = values[values > 0]
+    if not len(positive):
+        return False
+    return bool(positive.max() > _LOG_RATIO * positive.min() or positive.max() > _LOG_ABOVE)
+
+
+def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Figure:
+    """Three panels side by side under one legend; `saved_as` names the marked epoch, e.g. `best epoch 7`."""
+    figure = new_figure(13.5, 4.6, title)
+    all_axes = figure.subplots(1, 3)
+    for axes, panel in zip(all_axes, info.panels, strict=True):
+        _draw_panel(axes, info, panel, saved_as)
+    # The same entries stand in each panel; the first has them all.
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=LABEL, frameon=False)
+    return figure
+
+
+def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> None:
+    epochs_E, few = info.epochs_E, len(info.epochs_E) <= _MARKED_POINTS
+    train = {"color": TRAIN, "linestyle": "--", "linewidth": 1.4, "marker": "o" if few else None, "markersize": 4}
+    val = {"color": VALIDATION, "linewidth": 1.8, "marker": "s" if few else None, "markersize": 4}
+    axes.plot(epochs_E, panel.train_E, label="training (running mean of the epoch)", **train)
+    axes.plot(epochs_E, panel.val_E, label="validation (after the epoch)", **val)
+    if info.saved_epoch is not None:
+        label = f"{saved_as} epoch {info.saved_epoch:,}"
+        axes.axvline(info.saved_epoch, color=BLACK, linestyle=":", linewidth=1.4, label=label)
+    if info.diverged_epoch is not None:
+        label = f"diverged in epoch {info.diverged_epoch:,}"
+        axes.axvline(info.diverged_epoch, color=GREY, linestyle="-.", linewidth=1.6, label=label)
+    if panel.training_unknown:
+        place = {"transform": axes.transAxes, "ha": "center", "va": "bottom", "color": TRAIN}
+        axes.text(0.5, 0.02, "training: not known, its steps\nlook at some classes only", fontsize=TICK, **place)
+    label_axes(axes, _TITLES[panel.measure], "epoch")
+    axes.grid(alpha=0.3)
+    _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
+    _scale_values(axes, panel)
+
+
+def _scale_epochs(axes: Axes, first: int, last: int) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    margin = max(0.03 * (last - first), 0.5 if first == last else 0.0)
+    axes.set_xlim(first - margin, last + margin)
+    axes.xaxis.set_major_locator(FixedLocator([first]) if first == last else MaxNLocator(integer=True, nbins=6))
+
+
+def _scale_values(axes: Axes, panel: Panel) -> None:
+    values = np.concatenate([panel.train_E, panel.val_E])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        axes.set_yticks([])
+        place = {"transform": axes.transAxes, "ha": "center", "backgroundcolor": "white"}
+        axes.text(0.5, 0.5, "no finite value", fontsize=LABEL, **place)
+    elif panel.log:
+        axes.set_yscale("log", nonpositive="mask")
+    elif panel.measure != "loss":
+        # At least five points of a hundred: noise around chance must not fill the panel.
+        low, high = values.min(), values.max()
+        margin = max(0.05 * (high - low), (0.05 - (high - low)) / 2)
+        axes.set_ylim(max(low - margin, -0.02), min(high + margin, 1.02))

@@ -1,0 +1,72 @@
+"""All figures of one run. `draw_run` is what the app and a notebook call."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from phalanx.core.result import TrialResult
+from phalanx.data import Dataset
+from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
+from phalanx.report.run_figures.curves import curves_info, draw_curves
+from phalanx.report.run_figures.first_layer import draw_first_layer, first_layer_info
+from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
+from phalanx.report.run_figures.one_feature import decision_info, draw_decision, draw_hidden, hidden_info
+from phalanx.report.run_figures.predicted import predict_split
+from phalanx.report.style import save_figure, shorten
+from phalanx.runs.layout import RunPaths
+from phalanx.training.spec import TrialSpec
+
+log = logging.getLogger(__name__)
+
+MAX_CLASSES = 500  # of a confusion matrix: with more a class is less than a pixel, and the counts fill the memory
+
+
+def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> list[Path]:
+    """Writes the figures of one run to `folder` and returns their paths.
+
+    A run without weights gets its curves only, one that was stopped in its first epoch gets none. The test split is
+    read only if training has read it. Raises `OSError` if a file cannot be written.
+    """
+    paths = []
+    if result.history:
+        curves = curves_info(result.history, result.best_epoch)
+        saved_as = "best" if spec.trainer.keep == "best" else "saved"
+        figure = draw_curves(curves, _headline(dataset, spec, result), saved_as)
+        paths.append(save_figure(figure, folder / "curves.png"))
+    if result.weights is None:
+        return paths
+    predicted = predict_split(spec, dataset, result)
+    figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
+    if dataset.n_classes <= MAX_CLASSES:
+        figures["confusion"] = draw_confusion(confusion_info(predicted))
+    first_layer = first_layer_info(result.weights, dataset)
+    if first_layer is not None:
+        figures["first_layer"] = draw_first_layer(first_layer)
+    if dataset.n_features == 1:
+        figures["decision"] = draw_decision(decision_info(predicted))
+        hidden = hidden_info(spec.model, dataset, result.weights)
+        if hidden is not None:
+            figures["hidden"] = draw_hidden(hidden)
+    return paths + [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
+    """Two lines: what was trained, and what came of it."""
+    widths = (dataset.n_features, *getattr(spec.model, "hidden", ()), dataset.n_classes)
+    parts = [dataset.name, f"{spec.model.name} {'-'.join(map(str, widths))}", f"loss {spec.loss.name}"]
+    parts += [f"{spec.optimizer.name}, lr {spec.optimizer.lr:g}", f"seed {result.seed}"]
+    metrics = result.metrics
+    scores = {"validation accuracy": metrics.val_accuracy, "test accuracy": metrics.test_accuracy}
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs:,} epochs"
+    outcome = [f"{result.status} after {epochs}"]
+    outcome += [f"{name} {value:.4f}" for name, value in scores.items() if value is not None]
+    return shorten(" · ".join(parts), 130) + "\n" + " · ".join(outcome)
+
+
+def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
+    """All plots of one run; a plot that fails is logged and costs nothing else."""
+    try:
+        draw_run(paths.plots, dataset, spec, result)
+    except Exception:
+        log.warning("the plots could not be drawn; everything else is in %s", paths.root, exc_info=True)

@@ -1,0 +1,129 @@
+"""`mistakes.png`: the misclassified samples of which the network was most certain. Axes: K shown, D features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phalanx.report.run_figures.predicted import Predicted
+from phalanx.report.style import BLACK, LABEL, TICK, VALIDATION, label_axes, new_figure, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_SHOWN = 16
+_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One misclassified sample; `row` counts from 0 in its split."""
+
+    row: int
+    true: str
+    predicted: str
+    p_predicted: float
+    p_true: float
+
+
+@dataclass(frozen=True)
+class MistakesInfo:
+    """The mistakes of highest confidence first; `x_KD` are their features."""
+
+    split: str
+    n_samples: int
+    n_mistakes: int
+    shown: tuple[Mistake, ...]
+    x_KD: np.ndarray
+    image_shape: tuple[int, int] | None
+
+
+def mistakes_info(predicted: Predicted, max_shown: int = MAX_SHOWN) -> MistakesInfo:
+    """At most `max_shown` mistakes of a split, the earlier row first where two are equally certain."""
+    rows = np.flatnonzero(predicted.wrong_N)
+    certainty = predicted.p_NC[rows, predicted.predicted_N[rows]]
+    order = rows[np.argsort(-certainty, kind="stable")][:max_shown]
+    shown = tuple(
+        Mistake(
+            row=int(row),
+            true=predicted.classes[true := predicted.y_N[row]],
+            predicted=predicted.classes[taken := predicted.predicted_N[row]],
+            p_predicted=float(predicted.p_NC[row, taken]),
+            p_true=float(predicted.p_NC[row, true]),
+        )
+        for row in order
+    )
+    n_samples = len(predicted.y_N)
+    return MistakesInfo(predicted.split, n_samples, len(rows), shown, predicted.x_ND[order], predicted.image_shape)
+
+
+def draw_mistakes(info: MistakesInfo) -> Figure:
+    """Images titled `true → predicted (p)`; bars for other data; a sentence where there is no mistake."""
+    if not info.shown:
+        return _draw_none(info)
+    return _draw_images(info) if info.image_shape else _draw_bars(info)
+
+
+def _draw_none(info: MistakesInfo) -> Figure:
+    figure = new_figure(7, 1.8)
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[])
+    text = f"none of the {info.n_samples:,} samples of the {info.split} split is misclassified"
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=LABEL)
+    return figure
+
+
+def _title(info: MistakesInfo) -> str:
+    shown, total = len(info.shown), info.n_mistakes
+    which = f"the {shown} most certain of {total:,} mistakes" if shown < total else f"all {total} mistakes"
+    which = "the only mistake" if total == 1 else which
+    return f"{info.split} split: {which} in {info.n_samples:,} samples"
+
+
+def _draw_images(info: MistakesInfo) -> Figure:
+    titles = [_caption(mistake) for mistake in info.shown]
+    n_rows, n_columns = -(-len(titles) // _COLUMNS), _COLUMNS
+    height, width = info.image_shape or (1, 1)
+    lines = max(title.count("\n") + 1 for title in titles)
+    cell_height = 1.7 * min(max(height / width, 0.4), 2.5) + 0.2 * lines
+    title = _title(info) + "\ntrue → predicted (p of the predicted class)"
+    total = n_rows * cell_height + 0.8
+    figure = new_figure(2.0 * n_columns, total, title, layout="none")  # so many axes take long to arrange
+    text, inside = 0.2 * lines + 0.1, cell_height - 0.2 * lines - 0.1
+    places = {"left": 0.02, "right": 0.98, "bottom": 0.1 / total, "top": 1 - (0.6 + text) / total}
+    all_axes = figure.subplots(
+        n_rows, n_columns, squeeze=False, gridspec_kw={**places, "wspace": 0.1, "hspace": text / inside}
+    )
+    for axes in all_axes.flat:
+        axes.set_axis_off()
+    for axes, title, x_D in zip(all_axes.flat, titles, info.x_KD, strict=False):
+        axes.imshow(x_D.reshape(height, width), cmap="gray")
+        axes.set_title(title, fontsize=LABEL, parse_math=False)
+    return figure
+
+
+def _caption(mistake: Mistake) -> str:
+    true, taken = shorten(mistake.true, 18), shorten(mistake.predicted, 18)
+    separator = " → " if len(true) + len(taken) <= 9 else " →\n"
+    return f"{true}{separator}{taken} ({mistake.p_predicted:.2f})"
+
+
+def _draw_bars(info: MistakesInfo) -> Figure:
+    n_shown = len(info.shown)
+    figure = new_figure(9, 0.34 * n_shown + 2.0, _title(info) + "\ntrue → predicted")
+    axes = figure.subplots()
+    places = np.arange(n_shown)
+    bars = axes.barh(places, [m.p_predicted for m in info.shown], 0.7, color=VALIDATION)
+    points = axes.scatter([m.p_true for m in info.shown], places, 42, color=BLACK, marker="D", zorder=3, clip_on=False)
+    names = [f"row {m.row + 1}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
+    axes.set_yticks(places, names, parse_math=False)
+    axes.set_ylim(n_shown - 0.4, -0.6)
+    axes.set_xlim(0, 1.02)
+    label_axes(axes, x="probability")
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    entries = ["p(predicted class)", "p(true class)"]
+    figure.legend([bars, points], entries, loc="outside lower center", ncols=2, fontsize=TICK, frameon=False)
+    return figure

@@ -1,0 +1,116 @@
+"""What the figures of a sweep have in common: its trials as `result.json` has them, and the parameters that vary."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phalanx.core.result import ended_as
+
+Trial = Mapping[str, Any]  # `result.json`, with `number` and `overrides`
+
+LOG_RATIO = 20.0  # values that span more are shown on a logarithmic axis, if that spreads them more evenly
+LIKELY_NAMES = 24  # characters of a category on an axis
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One key that varies. `values` are numbers or names, None where a trial has no such key."""
+
+    key: str
+    values: tuple[float | str | None, ...]
+    numeric: bool
+    log: bool
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The names in order; none for numbers."""
+        return () if self.numeric else tuple(sorted({str(v) for v in self.values if v is not None}))
+
+    def places(self) -> list[float | None]:
+        """Where each trial stands on this parameter's axis: the number, or the number of its category."""
+        if self.numeric:
+            return [None if v is None else float(v) for v in self.values]
+        order = {name: place for place, name in enumerate(self.categories)}
+        return [None if v is None else float(order[str(v)]) for v in self.values]
+
+
+def parameters(
+    trials: Sequence[Trial], besides: Sequence[str] = ("seed",), log: Mapping[str, bool] | None = None
+) -> list[Parameter]:
+    """The overrides with more than one value among the trials; `log` says of some whether they were drawn so."""
+    keys = dict.fromkeys(key for trial in trials for key in trial["overrides"])
+    found = []
+    for key in keys:
+        texts = [trial["overrides"].get(key) for trial in trials]
+        if key not in besides and len(set(texts)) > 1:
+            found.append(parameter(key, texts, (log or {}).get(key)))
+    return found
+
+
+def parameter(key: str, texts: Sequence[str | None], log: bool | None = None) -> Parameter:
+    """A parameter from its values as they were typed; where `log` is None the values themselves decide."""
+    numbers = [_number(text) for text in texts]
+    numeric = all((n is None) == (t is None) for n, t in zip(numbers, texts, strict=True))
+    there = [n for n in numbers if n is not None]
+    values = tuple(numbers) if numeric else tuple(None if t is None else t.strip("'\"") for t in texts)
+    suits = log_suits(there) if log is None else log and min(there, default=0.0) > 0
+    return Parameter(key, values, numeric, numeric and suits)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def log_suits(values: Sequence[float]) -> bool:
+    """Whether a logarithmic axis spreads the values more evenly than a linear one."""
+    if not values or min(values) <= 0 or max(values) < LOG_RATIO * min(values):
+        return False
+    low, high, middle = min(values), max(values), statistics.median(values)
+    linear, log = (middle - low) / (high - low), math.log(middle / low) / math.log(high / low)
+    return abs(log - 0.5) < abs(linear - 0.5)
+
+
+def value_of(trial: Trial, place: int = 0) -> float | None:
+    """The value of the objective at `place`, None where the trial has none."""
+    found = trial.get("objectives") or [trial["objective"]]
+    value = found[place]["value"] if place < len(found) else None
+    return None if value is None else float(value)
+
+
+def completed(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that trained to their end."""
+    return [trial for trial in trials if trial["status"] == "completed" and value_of(trial) is not None]
+
+
+def objective_names(trials: Sequence[Trial]) -> list[str]:
+    """The names of all objectives, the first first; `objective` where no trial says it."""
+    for trial in trials:
+        if trial["objective"]["name"]:
+            return [found["name"] for found in trial.get("objectives") or [trial["objective"]]]
+    return ["objective"]
+
+
+def short_keys(parameters: Sequence[Parameter]) -> list[str]:
+    """Each key's last part, where that is unique."""
+    ends = [p.key.rsplit(".", 1)[-1] for p in parameters]
+    return [end if ends.count(end) == 1 else p.key for end, p in zip(ends, parameters, strict=True)]
+
+
+def tips(trials: Sequence[Trial]) -> dict[int, str]:
+    """What is shown over each trial: number, status, value, parameters."""
+    keys = [p.key for p in parameters(trials, besides=())]
+    found = {}
+    for trial in trials:
+        value = value_of(trial)
+        head = f"trial {trial['number']}: {ended_as(trial)}" + ("" if value is None else f", {value:.6g}")
+        lines = [f"{key}={trial['overrides'][key]}" for key in keys if key in trial["overrides"]]
+        found[trial["number"]] = "\n".join([head, *lines])
+    return found

@@ -1,0 +1,1 @@
+"""One run or one sweep on disk: layout, configuration, results, metrics, model file, checkpoint, manifest."""

@@ -1,0 +1,208 @@
+"""`checkpoint.safetensors`: how far a training is, written now and then, for a later process to go on from.
+
+Tensors and JSON in one file, nothing that runs. Axes: P parameters of one trial, E epochs, M columns of `metrics.csv`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phalanx.core.callbacks import Keeper
+from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
+from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
+from phalanx.runs.fencing import Fence
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.metrics_csv import COLUMNS
+from phalanx.runs.model_file import read_tensors, write_tensors
+from phalanx.runs.options import CheckpointSpec
+from phalanx.runs.provenance import versions
+from phalanx.training.spec import TrialSpec, determining
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+CURVES = "history_EM"
+
+
+class Checkpoints(Keeper):
+    """The checkpoint of one job: of each of its seeds, in the job's folder.
+
+    One that is there is taken up. If this job cannot go on from it, `strict` refuses it by `CheckpointError`; else it
+    is set aside, with a warning, and the job begins anew.
+    """
+
+    def __init__(
+        self, paths: RunPaths, spec: CheckpointSpec, trials: Sequence[TrialSpec], fence: Fence | None = None,
+        *, strict: bool = True,
+    ) -> None:  # fmt: skip
+        self.paths, self.spec, self.trials, self.fence, self.strict = paths, spec, trials, fence, strict
+        self.keeps = not (spec.every_epochs is None and spec.every_minutes is None)
+        self.about: dict[str, Any] = {}
+        self.states: list[State] = []
+        if paths.checkpoint.is_file():
+            self._take_up()
+        self.n_epochs = self.written = 0
+        self.due, self.warned = time.monotonic() + self._seconds, False
+
+    @property
+    def epochs_before(self) -> int:
+        """How many epochs were trained before, by the seed that had come furthest."""
+        return max((len(state.history) for state in self.states if state), default=0)
+
+    @property
+    def seconds_before(self) -> float:
+        """How long they took, all seeds together."""
+        return sum(row.seconds for state in self.states if state for row in state.history)
+
+    @property
+    def _seconds(self) -> float:
+        return 60 * (self.spec.every_minutes or 0.0)
+
+    def begin(self, data_digest: str) -> None:
+        """Before the training, when its data is known."""
+        if self.states and self.about["data_digest"] != data_digest:
+            self._refuse(CheckpointError(_message(self.paths.checkpoint, "is of a training on other data")))
+        self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": data_digest, "versions": versions()}
+        for torn in self.paths.root.glob(f".{self.paths.checkpoint.name}.*"):
+            torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        self.n_epochs = self.written = self.epochs_before
+        if self.states:
+            log.info("goes on after epoch %d, from %s", self.epochs_before, self.paths.checkpoint.name)
+
+    def epoch_ended(self, states: Callable[[], Sequence[State]]) -> None:
+        """Writes if it is time."""
+        self.n_epochs += 1
+        by_epochs = self.spec.every_epochs is not None and self.n_epochs % self.spec.every_epochs == 0
+        if by_epochs or (self.spec.every_minutes is not None and time.monotonic() >= self.due):
+            self.write(states)
+
+    def write(self, states: Callable[[], Sequence[State]]) -> None:
+        """A file that cannot be written costs a warning, not the training; the one before it stays."""
+        if not self.keeps or self.n_epochs == self.written:
+            return
+        found = states()
+        if not any(isinstance(state, Snapshot) for state in found):
+            return  # all have ended, and their results are about to be written
+        try:
+            if self.fence is not None:
+                self.fence.check()
+            write_checkpoint(self.paths.checkpoint, self.about, found)
+            self.written = self.n_epochs
+        except Superseded:
+            self.keeps = False
+        except OSError as error:
+            log.log(logging.DEBUG if self.warned else logging.WARNING, "no checkpoint is written: %s", error)
+            self.warned = True
+        self.due = time.monotonic() + self._seconds
+
+    def _take_up(self) -> None:
+        try:
+            self.about, self.states = read_checkpoint(self.paths.checkpoint)
+            if why := self._other_trial():
+                raise CheckpointError(_message(self.paths.checkpoint, f"is of another configuration: {why}"))
+        except CheckpointError as error:
+            self._refuse(error)
+            return
+        then, now = self.about["versions"].get("torch"), versions()["torch"]
+        if then != now:
+            log.warning("goes on with torch %s from a checkpoint of torch %s: its rounding may differ", now, then)
+
+    def _refuse(self, error: CheckpointError) -> None:
+        if self.strict:
+            raise error
+        aside = self.paths.checkpoint.with_suffix(".unused.safetensors")
+        self.paths.checkpoint.replace(aside)
+        log.warning("%s; it is kept as %s, and the training begins anew", error, aside.name)
+        self.states = []
+
+    def _trial(self) -> dict[str, Any]:
+        """What the trials are, all seeds."""
+        return {**determining(self.trials[0]), "seed": [trial.seed for trial in self.trials]}
+
+    def _other_trial(self) -> str:
+        """In what the checkpoint is another one's. More epochs are no difference where the first ones stay the same."""
+        then, now = self.about["trial"], json.loads(json.dumps(self._trial()))
+        differing = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
+        first, done = self.trials[0], self.epochs_before
+        if differing == ["trainer.epochs"] and len(self.trials) == 1:
+            if first.schedule.spans:
+                return f"schedule={first.schedule.name} was laid out over trainer.epochs={then['trainer.epochs']}"
+            if first.trainer.epochs <= done:
+                return f"trainer.epochs={first.trainer.epochs}, and {done} are trained already"
+            return ""
+        return "; ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in differing)
+
+
+def write_checkpoint(file: Path, about: Mapping[str, Any], states: Sequence[State]) -> None:
+    """Writes the states with what `about` says of them, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    lanes: list[dict[str, Any] | None] = []
+    for place, state in enumerate(states):
+        if state is None:
+            lanes.append(None)
+            continue
+        own = {CURVES: torch.tensor(list(map(attrgetter(*COLUMNS), state.history)), dtype=torch.float64)}
+        if isinstance(state, Snapshot):
+            lanes.append({"best_epoch": state.best_epoch})
+            own |= state.tensors
+        else:
+            lanes.append({"result": state.to_json()})
+            own |= state.weights or {}
+        tensors |= {f"{place}/{name}": tensor for name, tensor in own.items()}
+    write_tensors(file, tensors, {**about, "lanes": lanes, "sum": _sum(tensors)})
+
+
+def read_checkpoint(file: Path) -> tuple[dict[str, Any], list[State]]:
+    """What `write_checkpoint` wrote. Raises `CheckpointError` if it is damaged or of another version."""
+    try:
+        about, tensors = read_tensors(file, "a checkpoint")
+    except RunFolderError as error:
+        raise CheckpointError(f"{error}; delete it to begin anew") from error
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            _message(file, f"has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
+        )
+    try:
+        if about["sum"] != _sum(tensors):
+            raise ValueError("its numbers are not those that were written")
+        known = {key: about[key] for key in ("trial", "data_digest", "versions")}
+        states = [_state(place, lane, tensors) for place, lane in enumerate(about["lanes"])]
+        if not any(isinstance(state, Snapshot) for state in states):
+            raise ValueError("nothing in it goes on")
+        return known, states
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(_message(file, f"is damaged: {error}")) from error
+
+
+def _state(place: int, lane: dict[str, Any] | None, tensors: Mapping[str, Tensor]) -> State:
+    if lane is None:
+        return None
+    prefix = f"{place}/"
+    own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    rows = (dict(zip(COLUMNS, values, strict=True)) for values in own.pop(CURVES).tolist())
+    history = tuple(EpochMetrics(**{**row, "epoch": int(row["epoch"])}) for row in rows)
+    if "result" in lane:
+        return TrialResult.from_json(lane["result"], history, own or None)
+    return Snapshot(history, lane["best_epoch"], own)
+
+
+def _sum(tensors: Mapping[str, Tensor]) -> int:
+    """A check sum of all numbers, with their names."""
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].contiguous().numpy().data, zlib.crc32(name.encode(), total))
+    return total
+
+
+def _message(file: Path, what: str) -> str:
+    return f"{file} {what}; give another folder, or delete the file to begin anew"

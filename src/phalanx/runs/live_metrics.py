@@ -1,0 +1,66 @@
+"""Curves of a trial that trains for long, written while it trains."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+
+from phalanx.core.callbacks import Observer
+from phalanx.core.errors import Superseded
+from phalanx.core.files import write_text
+from phalanx.core.result import EpochMetrics, State, TrialResult
+from phalanx.runs.fencing import Fence
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.metrics_csv import mean_history, metrics_csv
+
+log = logging.getLogger(__name__)
+
+SHARE = 50  # writing takes at most this fraction of the time
+
+
+class Live(Observer):
+    """Writes `metrics.csv` every `seconds` of training, so not at all for a trial that is done before; passes
+    everything on to `inner`. With several seeds it holds their means. `seconds=None` writes nothing.
+
+    A file that cannot be written, or a trial that another process has taken over, costs the curves, not the trial.
+    """
+
+    def __init__(self, paths: RunPaths, seconds: float | None, fence: Fence | None, inner: Observer) -> None:
+        self.paths, self.seconds, self.fence, self.inner = paths, seconds, fence, inner
+        self.rows: dict[int, list[EpochMetrics]] = {}
+        self.due = time.monotonic() + (seconds or 0.0)
+
+    def goes_on(self, states: Mapping[int, State]) -> None:
+        """What trials had reached before, by position, comes first."""
+        self.rows |= {position: list(state.history) for position, state in states.items() if state}
+
+    def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
+        self.inner.on_start(n_trials, n_epochs, steps_per_epoch)
+
+    def on_step(self, epoch: int, step: int) -> None:
+        self.inner.on_step(epoch, step)
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        if self.seconds is not None:
+            for position, row in rows.items():
+                self.rows.setdefault(position, []).append(row)
+            if time.monotonic() >= self.due:
+                self._write()
+        return self.inner.on_epoch(rows)
+
+    def on_end(self, trial: int, result: TrialResult) -> None:
+        self.inner.on_end(trial, result)
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        try:
+            if self.fence is not None:
+                self.fence.check()
+            write_text(self.paths.metrics, metrics_csv(mean_history(list(self.rows.values()))), durable=False)
+        except (OSError, Superseded) as error:
+            log.debug("no curves while %s trains: %s", self.paths.root, error)
+            self.seconds = None
+            return
+        now = time.monotonic()
+        self.due = now + max(self.seconds, SHARE * (now - started))

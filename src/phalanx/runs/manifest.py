@@ -1,0 +1,63 @@
+"""What a job has to know about the sweep it belongs to: `sweep.json`, written by the launching process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from phalanx.core.files import read_json, write_json
+from phalanx.runs.layout import FINAL, SweepPaths
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The part of `sweep.json` that jobs read."""
+
+    study: str = ""
+    search: bool = False  # a search chooses by validation, so its trials never read the test split
+    repeats: int = 1  # seeds a trial
+    aggregate: str = "mean"  # how the seeds' objectives become one value: mean, lower_bound
+    final_seeds: int = 0  # fresh seeds for each point of the final
+    trial_timeout_s: float | None = None  # training time of one trial
+
+    @classmethod
+    def read(cls, paths: SweepPaths) -> Manifest:
+        known = read_json(paths.manifest) if paths.manifest.is_file() else {}
+        return cls(**{f.name: known[f.name] for f in fields(cls) if f.name in known})
+
+
+def update_manifest(paths: SweepPaths, **entries: Any) -> dict[str, Any]:
+    """Sets entries of `sweep.json`, keeps the others, and returns them all."""
+    known = read_json(paths.manifest) if paths.manifest.is_file() else {}
+    content = {**known, **entries}
+    write_json(paths.manifest, content)
+    return content
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A job's place in its sweep."""
+
+    name: str
+    number: int
+    manifest: Manifest = Manifest()
+    final: bool = False  # one of the best points, trained once more on fresh seeds
+
+    @classmethod
+    def of(cls, folder: Path, number: int) -> Sweep:
+        """The sweep whose trial `number` is written to `folder`."""
+        final = folder.parent.name == FINAL and SweepPaths(folder.parent.parent).manifest.is_file()
+        root = folder.parent.parent if final else folder.parent
+        return cls(root.name, number, Manifest.read(SweepPaths(root)), final)
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether this job may look at the test split."""
+        return self.final or not self.manifest.search
+
+    def seeds(self, first: int) -> list[int]:
+        """The seeds to train with, where the configuration says `first`; the final's follow those of the search."""
+        if self.final:
+            return list(range(first + self.manifest.repeats, first + self.manifest.repeats + self.manifest.final_seeds))
+        return list(range(first, first + self.manifest.repeats))

@@ -1,0 +1,169 @@
+"""`model.safetensors`: the weights, and all that is needed to rebuild the network and to predict.
+
+Safetensors holds tensors and text and nothing that runs, so a model from a stranger is safe to load.
+Axes: N rows, D features, C classes, P parameters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.errors import RunFolderError
+from phalanx.core.files import replacing
+from phalanx.core.result import TrialResult
+from phalanx.data.base import Dataset
+from phalanx.data.encoders import Features, features_from_json
+from phalanx.nn.losses.functional import SCORES
+from phalanx.nn.models import MODELS, Layout, ModelSpec
+from phalanx.runs.layout import RunPaths
+from phalanx.training.evaluation import logits
+from phalanx.training.spec import TrialSpec
+
+FORMAT = 1
+_CHUNK_ROWS = 4096  # rows whose activations are held at once
+KEY = "phalanx"  # the metadata entry that holds everything but the tensors
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained network with its encoder. `predict` takes rows as the data source has them."""
+
+    model: ModelSpec
+    features: Features
+    classes: tuple[str, ...]
+    weights: dict[str, torch.Tensor]
+    n_features: int
+    data: str
+    image_shape: tuple[int, int] | None
+    white: float = 255.0  # the grey level of white in rows of images
+    probabilities: str = "softmax"  # what is made of the logits, a key of `SCORES`
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Class probabilities, float32 (N, C), for an array (N, D) or a table with the training columns."""
+        x_ND = torch.from_numpy(self.features.transform(rows))
+        logits_NC = saved_logits(self.model, self.weights, x_ND, len(self.classes))
+        return torch.softmax(SCORES[self.probabilities](logits_NC), -1).numpy()
+
+
+def saved_logits(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
+) -> torch.Tensor:
+    """Logits (N, C) of one network from its saved tensors, on the CPU, for features that are already encoded."""
+    layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
+    chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in x_ND.split(_CHUNK_ROWS)]
+    return torch.cat(chunks)
+
+
+def saved_hidden(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
+) -> list[torch.Tensor]:
+    """The outputs (N, H) of each hidden layer of one network, as `saved_logits`."""
+    layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
+    return [outputs_1NH[0] for outputs_1NH in model.hidden_outputs(layout.views(params_1P), x_ND[None])]
+
+
+def _stacked(
+    model: ModelSpec, weights: Mapping[str, torch.Tensor], n_features: int, n_classes: int
+) -> tuple[Layout, torch.Tensor]:
+    """Saved tensors as the one row of a stack, (1, P)."""
+    layout = model.layout(n_features, n_classes)
+    return layout, torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
+
+
+def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
+    """Writes the kept weights of `result` to `path`, whole or not at all. Without weights nothing is written."""
+    if result.weights is None:
+        return
+    about = {
+        "format": FORMAT,
+        "model": {"name": spec.model.name, **{f.name: getattr(spec.model, f.name) for f in fields(spec.model)}},
+        "output": spec.loss.output,
+        "probabilities": spec.loss.probabilities,
+        "classes": dataset.classes,
+        "features": dataset.features.to_json(),
+        "n_features": dataset.n_features,
+        "image_shape": dataset.image_shape,
+        "data": dataset.name,
+        "white": spec.data.white,
+        "config_digest": result.config_digest,
+        "data_digest": result.data_digest,
+    }
+    write_tensors(path, result.weights, about)
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: Mapping[str, Any]) -> None:
+    """Writes tensors, and JSON that describes them, to `path`, whole or not at all."""
+    from safetensors.torch import save
+
+    with replacing(path) as temporary:
+        # Not `save_file`, which hides a full disk behind an exception of its own.
+        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
+
+
+def load_model(path: Path | str) -> SavedModel:
+    """The model in a run folder or a `.safetensors` file. Raises `RunFolderError` if there is none or it is damaged."""
+    path = Path(path)
+    file = RunPaths(path).check().model if path.is_dir() or path.suffix != ".safetensors" else path
+    if not file.is_file():
+        why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
+        raise RunFolderError(f"{file} does not exist: {why}")
+    about, weights = read_tensors(file)
+    if about.get("format") != FORMAT:
+        raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
+    try:
+        return _rebuild(about, weights)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{file} describes a network that this version cannot build: {reason}") from error
+
+
+def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedModel:
+    """Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` where the parts are not there or do not fit."""
+    options = dict(about["model"])
+    saved = SavedModel(
+        model=MODELS[options.pop("name")](**options),
+        features=features_from_json(about["features"]),
+        classes=tuple(about["classes"]),
+        weights=weights,
+        n_features=about["n_features"],
+        data=about["data"],
+        image_shape=tuple(about["image_shape"]) if about["image_shape"] else None,
+        white=about["white"],
+        probabilities=about.get("probabilities", "softmax"),
+    )
+    SCORES[saved.probabilities]  # one of a later version is not known here
+    layout = saved.model.layout(saved.n_features, len(saved.classes))
+    expected = dict(zip(layout.names, layout.shapes, strict=True))
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
+    if odd:
+        raise ValueError("; ".join(f"{n} must have the shape {expected.get(n)}, got {found.get(n)}" for n in odd))
+    if saved.features.n_features != saved.n_features:
+        raise ValueError(
+            f"its encoder gives {saved.features.n_features} features, the network takes {saved.n_features}"
+        )
+    return saved
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a model file alone. Raises `RunFolderError` if it is damaged."""
+    return read_tensors(file)[1]
+
+
+def read_tensors(file: Path, what: str = "a model") -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What `write_tensors` wrote. Raises `RunFolderError` if it is damaged, calling it `what`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as stored:
+            about = dict(json.loads((stored.metadata() or {})[KEY]))
+            return about, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{file} is not {what} written by Phalanx, or is damaged: {error}") from error

@@ -1,0 +1,38 @@
+"""Options of checkpoints and of tracking: the config groups `checkpoint` and `tracking`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from phalanx.core.errors import Fault
+from phalanx.core.specs import Law, Spec, static
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSpec(Spec):
+    """How often. No part of a trial: it changes no number, and trials that differ in it share a cohort."""
+
+    group: ClassVar[str] = "checkpoint"
+    every_epochs: int | None = static(None, low=1, advice="10")
+    every_minutes: float | None = static(10.0, low=0, low_open=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingSpec(Spec):
+    """Where runs are logged. `uri` may hold a password, so it is kept out of representations and messages."""
+
+    group: ClassVar[str] = "tracking"
+    kind: str = static("mlflow", choices=("mlflow", "none"))
+    # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
+    uri: str | None = field(default=None, repr=False, metadata={"law": Law()})
+    experiment: str = static("phalanx")
+    keep: int = static(3, low=0)  # in a sweep, so many of the best trials get plots and keep their weights
+    # seconds of training after which a trial's curves are logged while it trains, and how often; null: at its end
+    live: float | None = static(5.0, low=0, low_open=True)
+    register: str = static("sweep", choices=("none", "sweep", "all"))  # whose model joins MLflow's registry
+    system_metrics: bool = static(False)  # CPU, memory, disk, network and GPU of the host
+
+    def conflicts(self) -> list[Fault | str]:
+        named = self.experiment.strip() != "" and len(self.experiment) <= 500
+        return [] if named else ["tracking.experiment must be a name of 1 to 500 characters"]

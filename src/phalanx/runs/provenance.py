@@ -1,0 +1,61 @@
+"""Where a run comes from: versions, git commit, uncommitted changes."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from phalanx.core.files import write_text
+from phalanx.core.redaction import redact_source
+from phalanx.runs.layout import TrackedPaths
+
+PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that the numbers depend on; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """The commit of the working folder and whether it has uncommitted changes; None outside a repository."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain") if commit is not None else None
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+DIFF_BYTES = 1_000_000
+
+
+def write_diff(root: Path) -> None:
+    """Writes the changes of the working folder that are not committed, once a folder, without secrets."""
+    file = TrackedPaths(root).diff
+    if file.exists() or TrackedPaths(root).identity.is_file():
+        return
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["git", "diff", "HEAD", "--no-color", "--no-ext-diff"], capture_output=True, timeout=10)
+        text = redact_source(done.stdout[:DIFF_BYTES].decode("utf-8", "replace"))
+        if done.returncode == 0 and text:
+            more = len(done.stdout) - DIFF_BYTES
+            write_text(file, text + (f"\n# {more} more bytes were left out\n" if more > 0 else ""))

@@ -1,8 +1,0 @@
-"""Learning-rate schedules: one file each. `SCHEDULES` lists them by the name used in `schedule=<name>`."""
-
-from phalanx.registry import options
-from phalanx.schedules.base import ScheduleSpec
-
-SCHEDULES = options(ScheduleSpec, __name__, __path__)
-
-__all__ = ["SCHEDULES", "ScheduleSpec"]

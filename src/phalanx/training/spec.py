@@ -1,0 +1,100 @@
+"""The whole description of a trial, and what follows from it: cohort key, stacked values, digest.
+
+This module sits above the option families because a `TrialSpec` is made of their specs; the field vocabulary that
+they share is in `fields.py` (see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from phalanx.core.device import DeviceSpec
+from phalanx.core.errors import Fault
+from phalanx.core.specs import Spec, stacked, static, walk
+from phalanx.data.base import DataSpec
+from phalanx.data.digits import Digits
+from phalanx.nn.losses.base import LossSpec
+from phalanx.nn.losses.cross_entropy import CrossEntropy
+from phalanx.nn.models.base import ModelSpec
+from phalanx.nn.models.mlp import MLP
+from phalanx.nn.optimizers.adam import Adam
+from phalanx.nn.optimizers.base import OptimizerSpec
+from phalanx.nn.schedules.base import ScheduleSpec
+from phalanx.nn.schedules.constant import Constant
+
+OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "val_likelihood": "maximize"}
+COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # what a further objective may also be
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec(Spec):
+    """How long and in which pieces a trial trains."""
+
+    group: ClassVar[str] = "trainer"
+    epochs: int = stacked(20, low=1)
+    batch_size: int | None = static(32, low=1)  # null: the whole training split
+    drop_last: bool = static(False)  # leave out a last batch that is not full
+    patience: int | None = stacked(None, low=1)  # epochs without a better objective before a trial stops
+    keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
+    clip_norm: float | None = stacked(None, low=0, low_open=True)  # limit of the gradient's L2 norm
+    precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of the products in training
+    expect_accuracy: float | None = stacked(None, low=0, low_open=True, high=1, determines_numbers=False)  # in training
+    zero_grad: bool = static(True)  # False: the well-known mistake, each step takes the sum of all gradients so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec(Spec):
+    """One trial: everything that determines its numbers, each group a frozen spec of its own."""
+
+    data: DataSpec = field(default_factory=Digits)
+    model: ModelSpec = field(default_factory=MLP)
+    loss: LossSpec = field(default_factory=CrossEntropy)
+    optimizer: OptimizerSpec = field(default_factory=Adam)
+    schedule: ScheduleSpec = field(default_factory=Constant)
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    device: DeviceSpec = field(default_factory=DeviceSpec)
+    objective: str = static("val_accuracy")
+    seed: int = stacked(0, low=0)
+
+    def conflicts(self) -> list[Fault | str]:
+        if self.objective in OBJECTIVES:
+            return []
+        allowed = "one of " + ", ".join(OBJECTIVES)
+        if self.objective.startswith("test"):
+            allowed += " (the test split is for the final report and never chooses anything)"
+        return [Fault("objective", self.objective, allowed, "objective=val_accuracy")]
+
+    @property
+    def direction(self) -> str:
+        """`maximize` or `minimize`, which follows from the objective's name."""
+        return OBJECTIVES[self.objective]
+
+
+def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
+    """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
+    mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.mixes)
+    padded = spec.model.padded()
+    return tuple(
+        (key, padded.get(key, value)) for key, law, value in walk(spec) if not law.stacked and not key.startswith(mixed)
+    )
+
+
+def parts_of(spec: TrialSpec) -> list[Spec]:
+    """The specs of the groups."""
+    return [part for f in fields(spec) if isinstance(part := getattr(spec, f.name), Spec)]
+
+
+def determining(spec: TrialSpec) -> dict[str, Any]:
+    """Every field that determines the numbers, by dotted key, in JSON's types."""
+    fields = ((key, value) for key, law, value in walk(spec) if law.determines_numbers)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
+
+
+def config_digest(spec: TrialSpec) -> str:
+    """A digest of everything that determines the numbers, except the seed. Device and paths are left out: they
+    decide where a number is computed, and the content of the data has a digest of its own."""
+    content = {key: value for key, value in determining(spec).items() if key != "seed"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

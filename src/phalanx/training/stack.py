@@ -1,0 +1,205 @@
+"""The stack: trials of one cohort as rows of the same tensors, and one step of all of them.
+
+Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch, B batch, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from phalanx.core.result import Snapshot
+from phalanx.core.seeding import dropout_keys, permutations
+from phalanx.core.specs import stacked_values
+from phalanx.nn.losses.stacked import StackedLoss
+from phalanx.nn.models import Dropout, ModelSpec, SomeClasses
+from phalanx.nn.optimizers.base import clip
+from phalanx.nn.schedules.stacked import StackedSchedule
+from phalanx.training.spec import TrainerSpec, TrialSpec
+
+
+def batches(trainer: TrainerSpec, n_train: int) -> tuple[int, int]:
+    """Samples a step, and steps an epoch."""
+    size = min(trainer.batch_size or n_train, n_train)
+    steps = n_train / size
+    return size, math.floor(steps) if trainer.drop_last else math.ceil(steps)
+
+
+class Stack:
+    """The trials that train now: one row each in every tensor. `rows` are their positions in the cohort.
+
+    A trial may join or leave between epochs; each counts its own epochs. `like` says what is static.
+    """
+
+    def __init__(
+        self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device,
+        model: ModelSpec | None = None,
+    ) -> None:  # fmt: skip
+        self.like, self.device, self.n_train = like, device, n_train
+        self.n_features, self.n_classes = n_features, n_classes
+        self.specs: list[TrialSpec] = []
+        self.rows: list[int] = []
+        self.epochs_done: list[int] = []
+        self.model, self.optimizer = model or like.model, like.optimizer
+        self.layout = self.model.layout(n_features, n_classes)
+        self.batch_size, self.steps_per_epoch = batches(like.trainer, n_train)
+        self.params_TP = torch.empty(0, self.layout.size, device=device)
+        self.kept_TP = self.params_TP.clone()  # the weights to save
+        self.state: dict[str, Tensor] = {}
+
+    def join(
+        self, specs: Sequence[TrialSpec], rows: Sequence[int], after: Mapping[int, Snapshot] | None = None
+    ) -> None:
+        """Adds trials; `rows` are their positions in the cohort. They begin, or go on `after` their snapshots."""
+        after = after or {}
+        fresh_TP = self._initial(specs).to(self.device)
+        self.params_TP = torch.cat([self.params_TP, fresh_TP])
+        self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
+        self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
+        self.epochs_done += [len(after[row].history) if row in after else 0 for row in rows]
+        for name, known in self.state.items():
+            self.state[name] = torch.cat([known, known.new_zeros(len(specs), *known.shape[1:])])
+        # The deepest first, which is what the model wants.
+        self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.depth))
+        for row, snapshot in after.items():
+            place = self.rows.index(row)
+            for name, held in self._held().items():
+                if name in snapshot.tensors:  # a stack keeps no state that is zero for all
+                    held[place, self._places(self.specs[place])] = snapshot.tensors[name].to(self.device)
+
+    def leave(self, keep: list[int]) -> None:
+        """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
+        self._take(keep)
+
+    def _take(self, places: list[int]) -> None:
+        """The rows at these places, in this order, and what follows from who they are."""
+        if places != list(range(len(self.params_TP))):
+            index = torch.tensor(places, dtype=torch.int64, device=self.device)
+            self.params_TP, self.kept_TP = self.params_TP[index], self.kept_TP[index]
+            self.state = {name: value[index] for name, value in self.state.items()}
+            self.specs, self.rows = [self.specs[i] for i in places], [self.rows[i] for i in places]
+            self.epochs_done = [self.epochs_done[i] for i in places]
+        if places:
+            self._describe()
+
+    def _initial(self, specs: Sequence[TrialSpec]) -> Tensor:
+        """Initial parameters (T, P) on the CPU; those that a smaller network lacks are zero, and stay zero."""
+        flat_TP = torch.zeros(len(specs), self.layout.size)
+        for place, spec in enumerate(specs):
+            own = spec.model.init(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
+            flat_TP[place, self._places(spec)] = own
+        return flat_TP
+
+    def _places(self, spec: TrialSpec) -> Tensor | slice:
+        """Where a trial's own numbers stand in its row."""
+        if spec.model.layout(self.n_features, self.n_classes).size == self.layout.size:
+            return slice(None)
+        return self.model.embedded(spec.model, self.n_features, self.n_classes)
+
+    def _own(self, spec: TrialSpec, row_P: Tensor) -> Tensor:
+        """A copy of a trial's own numbers on the CPU, from its row."""
+        return row_P.to("cpu", copy=True)[self._places(spec)]
+
+    def _held(self) -> dict[str, Tensor]:
+        return {"params_TP": self.params_TP, "kept_TP": self.kept_TP, **self.state}
+
+    def of_trial(self, row: int) -> dict[str, Tensor]:
+        """One trial's own numbers (P,) on the CPU that its next step or its end depends on, by their names here."""
+        place = self.rows.index(row)
+        return {name: self._own(self.specs[place], held[place]) for name, held in self._held().items()}
+
+    def weights(self, spec: TrialSpec, flat_P: Tensor) -> dict[str, Tensor]:
+        """One trial's own tensors on the CPU, from its row."""
+        layout = spec.model.layout(self.n_features, self.n_classes)
+        own_P = self._own(spec, flat_P)
+        return dict(zip(layout.names, (view[0] for view in layout.views(own_P[None])), strict=True))
+
+    def _describe(self) -> None:
+        """Everything that follows from who is in the stack. None stands for what is zero for all of them."""
+        specs, device = self.specs, self.device
+        depths = [spec.model.depth for spec in specs]
+        self.depths = depths if min(depths) < self.model.depth else None
+        self.hyper = stacked_values([spec.optimizer for spec in specs])
+        self.columns = self.optimizer.columns(self.hyper, self.params_TP)
+        self.schedule = StackedSchedule([spec.schedule for spec in specs])
+        self.loss = StackedLoss([spec.loss for spec in specs], device)
+        self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
+        norms = [spec.trainer.clip_norm or math.inf for spec in specs]
+        self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
+        self.dropout = Dropout.of([getattr(spec.model, "dropout", 0.0) for spec in specs], self._keys, device)
+        needed = self.optimizer.init(self.params_TP, self.columns)
+        if not self.like.trainer.zero_grad:
+            needed["sum_TP"] = torch.zeros_like(self.params_TP)  # all gradients so far
+        self.state = {name: self.state.get(name, value) for name, value in needed.items()}
+        self.class_sampler = self.like.loss.class_sampler([spec.seed for spec in specs], self.n_classes, device)
+        # Parameters and gradients are one flat buffer each; the layers are views into them.
+        self.grads_TP = torch.empty_like(self.params_TP)
+        self.low = None
+        if self.like.trainer.precision == "bfloat16":
+            self.low = tuple(torch.empty_like(self.params_TP, dtype=torch.bfloat16) for _ in range(2))
+        params_TP, grads_TP = self.low or (self.params_TP, self.grads_TP)
+        self.tensors, self.grads = self.layout.views(params_TP), self.layout.views(grads_TP)
+
+    def _keys(self) -> list[Tensor]:
+        """The dropout keys (T,) of every layer."""
+        seeds = [spec.seed for spec in self.specs]
+        return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names) // 2)]
+
+    def epoch_tables(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Learning rates (S, T) of the coming epoch, and the optimizer's tables (S, T, 1) for its steps."""
+        done_T = torch.tensor(self.epochs_done, dtype=torch.float64) * self.steps_per_epoch
+        step_ST = done_T + torch.arange(self.steps_per_epoch, dtype=torch.float64)[:, None]
+        factor_ST = self.schedule.factors(step_ST, self.steps_per_epoch, self.epochs_T * self.steps_per_epoch)
+        lr_ST = factor_ST * self.hyper["lr"]
+        tables = self.optimizer.tables(lr_ST, step_ST + 1, self.hyper)
+        return lr_ST, {name: table.to(self.params_TP) for name, table in tables.items()}
+
+    def begin_epoch(self) -> Tensor:
+        """Each trial's order of the training samples in its coming epoch, shape (T, N), which then counts as begun.
+
+        Where all trials have the same order it is (1, N).
+        """
+        for counting in filter(None, (self.dropout, self.class_sampler)):
+            done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
+            counting.step_T.copy_(done_T * self.steps_per_epoch)
+        self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
+        streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
+        if len(set(streams)) == 1:
+            streams = streams[:1]
+        return permutations(streams, self.n_train).to(self.device)
+
+    def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B).
+
+        Of a loss that samples classes it returns the logits of these.
+        """
+        if self.low is None:
+            logits_TBC, loss_TB = self._gradients(x_TBD, y_TB)
+        else:  # the network in bfloat16, the loss and the weights that are updated in float32
+            self.low[0].copy_(self.params_TP)
+            logits_TBC, loss_TB = self._gradients(x_TBD.bfloat16(), y_TB)
+            self.grads_TP.copy_(self.low[1])
+        applied_TP = self.grads_TP if self.like.trainer.zero_grad else self.state["sum_TP"].add_(self.grads_TP)
+        if self.norm_T is not None:
+            clip(applied_TP, self.norm_T)
+        if applied_TP is not self.grads_TP:
+            self.grads_TP.copy_(applied_TP)  # which the update may overwrite
+        self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
+        for counting in filter(None, (self.dropout, self.class_sampler)):
+            counting.step_T.add_(1)
+        return logits_TBC, loss_TB
+
+    def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+        if self.class_sampler is None:
+            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths)
+            loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
+        else:
+            classes_TS = self.class_sampler()
+            some = SomeClasses(y_TB, classes_TS)
+            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths, some)
+            loss_TB, grad_TBC = self.class_sampler.tracked(logits_TBC.float(), y_TB, classes_TS)
+        backward(grad_TBC.to(logits_TBC.dtype), self.grads)
+        return logits_TBC.float(), loss_TB

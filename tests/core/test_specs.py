@@ -1,0 +1,132 @@
+"""Specs refuse what they cannot use, say all of it at once, and know static from stacked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phalanx import LOSSES, MLP, OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec
+from phalanx.core.errors import SpecError
+from phalanx.core.specs import Spec, build, stacked, static, walk
+from phalanx.training.spec import config_digest, static_key
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Toy(Spec):
+    group: ClassVar[str] = "toy"
+    name: ClassVar[str] = "toy"
+    rate: float = stacked(0.1, low=0, low_open=True, high=1)
+    count: int | None = static(3, low=1)
+    kind: str = static("a", choices=("a", "b"))
+    flag: bool = static(False)
+    widths: tuple[int, ...] = static((4,), min_items=1, low=1)
+    need: str = static()
+
+
+def faults_of(**values):
+    found = []
+    build(Toy, {"need": "x", **values}, found)
+    return [str(fault) for fault in found]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 0}, "toy.rate must be a number in (0, 1], got 0; try toy.rate=0.1"),
+        ({"rate": "fast"}, "toy.rate must be a number in (0, 1], got 'fast'; try toy.rate=0.1"),
+        ({"rate": float("nan")}, "toy.rate must be a number in (0, 1], got nan; try toy.rate=0.1"),
+        ({"rate": True}, "toy.rate must be a number in (0, 1], got True; try toy.rate=0.1"),
+        ({"count": 0}, "toy.count must be a whole number of at least 1 or null, got 0; try toy.count=3"),
+        ({"count": 2.5}, "toy.count must be a whole number of at least 1 or null, got 2.5; try toy.count=3"),
+        ({"kind": "c"}, "toy.kind must be one of a, b, got 'c'; try toy.kind=a"),
+        ({"flag": 1}, "toy.flag must be true or false, got 1; try toy.flag=false"),
+        ({"widths": []}, "toy.widths must be a list of at least 1 whole number of at least 1, got []; try toy.widths=[4]"),
+        ({"widths": [3, -1]}, "toy.widths must be a list of at least 1 whole number of at least 1, got [3, -1]; try toy.widths=[4]"),
+        ({"widths": 5}, "toy.widths must be a list of at least 1 whole number of at least 1, got 5; try toy.widths=[4]"),
+        ({"ratee": 1}, "toy.ratee is not an option of toy=toy; did you mean toy.rate?"),
+        ({"zzz": 1}, "toy.zzz is not an option of toy=toy; known: rate, count, kind, flag, widths, need"),
+        ({"need": "???"}, "toy.need has to be given: type toy.need=…"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_each_fault_names_key_value_law_and_advice(values, message):
+    assert faults_of(**values) == [message]
+
+
+def test_all_faults_come_at_once():
+    assert len(faults_of(rate=2, count=-1, kind="z", zzz=1)) == 4
+    with pytest.raises(SpecError, match="3 faults") as caught:
+        TrainerSpec(epochs=0, batch_size=-1, keep="none")
+    assert len(caught.value.faults) == 3
+
+
+def test_values_take_their_declared_type():
+    toy = Toy(need="x", rate=1, count=2.0, widths=[5, 6])
+    assert (toy.rate, toy.count, toy.widths) == (1.0, 2, (5, 6))
+    assert isinstance(toy.rate, float)
+    assert isinstance(toy.count, int)
+    assert Toy(need="x", count=None).count is None
+
+
+@given(st.floats(allow_nan=False))
+def test_a_number_is_accepted_exactly_inside_its_interval(value):
+    assert (not faults_of(rate=value)) == (0 < value <= 1)
+
+
+def test_specs_are_hashable_and_frozen():
+    assert hash(TrialSpec()) == hash(TrialSpec())
+    assert TrialSpec() == TrialSpec()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrialSpec().seed = 3
+
+
+STACKED = {
+    "seed", "optimizer.lr", "optimizer.beta1", "optimizer.beta2", "optimizer.eps", "optimizer.weight_decay",
+    "schedule.warmup_epochs", "model.dropout", "loss.label_smoothing", "trainer.epochs", "trainer.patience",
+    "trainer.clip_norm", "trainer.expect_accuracy",
+}  # fmt: skip
+
+
+def test_what_may_differ_inside_a_cohort():
+    assert {key for key, law, _ in walk(TrialSpec()) if law.stacked} == STACKED
+    same = TrialSpec(seed=5, optimizer=OPTIMIZERS["adam"](lr=0.5), model=MLP(dropout=0.3))
+    assert static_key(same) == static_key(TrialSpec())
+    assert static_key(TrialSpec(model=MLP(activation="tanh"))) != static_key(TrialSpec())
+    assert static_key(TrialSpec(optimizer=OPTIMIZERS["adamw"]())) != static_key(TrialSpec())
+
+
+def test_the_digest_covers_what_determines_the_numbers_except_the_seed():
+    base = config_digest(TrialSpec())
+    assert config_digest(TrialSpec(seed=7)) == base
+    assert config_digest(TrialSpec(device=DeviceSpec(kind="cpu", threads=1))) == base
+    assert config_digest(TrialSpec(trainer=TrainerSpec(expect_accuracy=0.99))) == base  # only says what to make of them
+    changed = [
+        TrialSpec(trainer=TrainerSpec(zero_grad=False)),
+        TrialSpec(optimizer=OPTIMIZERS["adam"](lr=0.5)),
+        TrialSpec(trainer=TrainerSpec(epochs=3)),
+        TrialSpec(model=MLP(hidden=(3,))),
+        TrialSpec(loss=LOSSES["nll"]()),
+        TrialSpec(objective="val_loss"),
+    ]
+    assert len({base, *map(config_digest, changed)}) == len(changed) + 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LOSSES["nll"](output="logits"), "for logits take loss=cross_entropy"),
+        (lambda: LOSSES["mse"](output="log_softmax"), "cannot reach a one-hot target"),
+        (lambda: OPTIMIZERS["sgd"](momentum=0, nesterov=True), "optimizer.momentum=0.9"),
+        (lambda: TrialSpec(objective="test_accuracy"), "the test split is for the final report"),
+        (lambda: TrialSpec(objective="speed"), "one of val_accuracy, val_loss, val_likelihood"),
+        (lambda: MLP(hidden=()), "try model.hidden=[64,64]"),
+    ],
+)
+def test_combinations_that_mean_nothing_are_refused_with_advice(make, message):
+    with pytest.raises(SpecError) as caught:
+        make()
+    assert message in str(caught.value)

@@ -1,0 +1,397 @@
+"""The report of a sweep or a run: the numbers of each figure, the page, and that no name breaks out of it."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from support.run_folders import config, result, write_grid, write_run
+
+from phalanx.cli.main import main
+from phalanx.report.build import write_report
+from phalanx.report.pages.sweep import SweepContent, sweep_html
+from phalanx.report.sweep_figures.contour import contour_info, draw_contour
+from phalanx.report.sweep_figures.front import draw_front, front_infos
+from phalanx.report.sweep_figures.history import draw_history, history_info
+from phalanx.report.sweep_figures.importances import importance_info
+from phalanx.report.sweep_figures.intervals import draw_intervals
+from phalanx.report.sweep_figures.learning import POINTS, draw_learning, learning_info
+from phalanx.report.sweep_figures.parallel import ABSENT, draw_parallel, parallel_info
+from phalanx.report.sweep_figures.scale import Scale, scale_of
+from phalanx.report.sweep_figures.slices import draw_slice, slice_info
+from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
+from phalanx.report.sweep_figures.trials import parameter, parameters
+from phalanx.study import importances
+
+CHROMIUM = shutil.which("chromium") and shutil.which("chromedriver")
+HOSTILE = "<script>alert(1)</script>&\"'"
+
+
+def trial(number, value, status="completed", error=None, objectives=None, timing=None, **overrides):
+    content = result(value, 0, status, error=error, timing=timing)
+    return {**content, "number": number, "overrides": {k.replace("__", "."): v for k, v in overrides.items()},
+            "objectives": objectives or content["objectives"]}  # fmt: skip
+
+
+TRIALS = [
+    trial(0, 0.5, a="1", b="x"),
+    trial(1, 0.9, "pruned", a="2", b="y"),
+    trial(2, None, "failed", "boom <b>", a="3", b="y"),
+    trial(3, 0.75, a="4", b="x"),
+    trial(4, 0.7, a="5", b="y"),
+]
+BEST = [TRIALS[3], TRIALS[4], TRIALS[0]]
+
+
+def page_of(**changes):
+    return sweep_html(SweepContent(**{"name": "s", "direction": "maximize", "trials": TRIALS, "best": BEST, **changes}))
+
+
+# The numbers
+
+
+def test_history_follows_the_best_completed_trial_in_either_direction():
+    up, down = (history_info(TRIALS, direction) for direction in ("maximize", "minimize"))
+    assert up.done == ((0, 3, 4), (0.5, 0.75, 0.7))
+    assert up.pruned == ((1,), (0.9,))
+    assert up.best == (0.5, 0.75, 0.75)  # a pruned trial is never the best
+    assert down.best == (0.5, 0.5, 0.5)
+    assert up.failed == (2,)
+    axes = draw_history(up).axes[0]
+    assert {c.get_label(): c.get_urls() for c in axes.collections} == {
+        "completed": ["#trial-0", "#trial-3", "#trial-4"], "pruned": ["#trial-1"], "failed": ["#trial-2"],
+    }  # fmt: skip
+
+
+def test_parameters_are_what_varies():
+    found = parameters([trial(0, 0.5, a="1", b="x", c="7", seed="1"), trial(1, 0.5, a="2", c="7", seed="2")])
+    assert [(p.key, p.values, p.numeric) for p in found] == [("a", (1.0, 2.0), True), ("b", ("x", None), False)]
+    assert parameter("h", ["[8,8]", "[16]"]).places() == [1.0, 0.0]
+
+
+def test_an_axis_is_logarithmic_where_that_spreads_the_values():
+    spread = [f"{10**-k}" for k in range(6)]
+    assert parameter("lr", spread).log
+    assert not parameter("lr", spread, log=False).log  # the request knows better
+    assert not parameter("p", [str(k / 100) for k in range(1, 100)]).log
+    assert not parameter("p", ["0", *spread], log=True).log
+
+
+def test_values_near_one_get_an_axis_on_which_they_differ():
+    pressed = [0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.97, 0.98, 0.985, 0.986, 0.99]  # the best few, as in a search
+    scale = scale_of(pressed, maximize=True)
+    assert scale.kind == "error"
+    assert scale.inverse(scale.forward(0.98)) == pytest.approx(0.98)
+    steps = [float(scale.forward(v)) for v in (0.9, 0.99, 0.999)]
+    assert steps[1] - steps[0] == pytest.approx(1, rel=1e-3)
+    assert np.isfinite(scale_of([0.1, 1.0, 1.0, 1.0, 1.0], maximize=True).forward(1.0))
+    assert scale_of([0.1 * k for k in range(1, 10)], maximize=True) == Scale()
+    assert scale_of([0.001, 0.01, 0.1, 1, 100], maximize=False).kind == "log"
+    assert scale_of([0.242, 0.308], maximize=True) == Scale()  # none of the places that have a name lies between
+
+
+def test_the_front_and_what_lies_behind_it():
+    def two(number, value, size, front):
+        found = [{"name": "val_accuracy", "value": value}, {"name": "n_parameters", "value": size}]
+        return {**trial(number, value, objectives=found, a=str(number)), "front": front}
+
+    best = [two(1, 0.9, 500, True), two(2, 0.8, 100, True), two(3, 0.7, 300, False)]
+    (info,) = front_infos(best)
+    assert info.front == ((2, 100, 0.8), (1, 500, 0.9))
+    assert info.behind == ((3, 300, 0.7),)
+    assert [line.get_xydata().tolist() for line in draw_front(info).axes[0].get_lines()] == [[[100, 0.8], [500, 0.9]]]
+    page = page_of(trials=best, best=best)
+    assert "Pareto front" in page
+    assert "<th>front</th>" in page
+
+
+def test_parallel_coordinates_pass_below_an_axis_that_a_trial_does_not_have():
+    trials = [trial(0, 0.5, a="1", b="x"), trial(1, 0.6, a="3", b="y", c="1"), trial(2, 0.9, a="2", b="x", c="2"),
+              trial(3, 0.99, "pruned", a="9", b="z", c="9")]  # fmt: skip
+    info = parallel_info(trials, parameters(trials), "maximize")
+    assert info.numbers == (0, 1, 2)
+    assert [axis.name for axis in info.axes] == ["a", "b", "c", "val_accuracy"]
+    assert info.axes[0].heights == (0, 1, 0.5)
+    assert info.axes[2].heights[0] is None
+    assert info.best == (2,)
+    heights = draw_parallel(info).axes[0].get_lines()[0].get_ydata()
+    assert heights[2] == ABSENT
+    assert parallel_info(trials[:1], parameters(trials), "maximize") is None
+
+
+def test_a_slice_shows_each_trial_at_its_value_and_marks_the_best():
+    numbers, names = parameters(TRIALS)
+    info = slice_info(TRIALS, numbers, 3, "maximize")
+    assert (info.numbers, info.places, info.done) == ((0, 1, 3, 4), (1, 2, 4, 5), (True, False, True, True))
+    (star,) = [line for line in draw_slice(info).axes[0].get_lines() if line.get_marker() == "*"]
+    assert star.get_xydata().tolist() == [[4, 0.75]]
+    info = slice_info(TRIALS, names, None, "maximize")
+    assert info.categories == ("x", "y")
+    assert [label.get_text() for label in draw_slice(info).axes[0].get_xticklabels()] == ["x", "y"]
+
+
+def test_contours_are_a_surface_or_a_table_of_means():
+    stream = np.random.default_rng(0)
+    trials = [trial(n, 0.5 + 0.01 * n, a=str(x), b=str(y), c="xy"[n % 2], d=str(n % 3))
+              for n, (x, y) in enumerate(stream.random((20, 2)))]  # fmt: skip
+    a, b, c, d = parameters(trials)
+    surface = contour_info(trials, a, b, "maximize")
+    assert surface.cells is None
+    assert surface.points.shape == (20, 2)
+    draw_contour(surface)
+    table = contour_info(trials, c, d, "maximize")
+    assert table.cells[0.0, 0.0] == (pytest.approx(np.mean([0.5 + 0.01 * n for n in range(0, 20, 6)])), 4)
+    assert len(draw_contour(table).axes[0].texts) == 6
+    assert contour_info(trials, a, c, "maximize") is None  # neither
+    assert contour_info(trials[:5], *parameters(trials[:5])[:2], "maximize") is None
+
+
+def test_a_report_has_the_contours_of_the_most_important_pairs():
+    trials = [trial(n, 0.5 + 0.4 * row[1], **dict(zip("abcd", map(str, row), strict=True)))
+              for n, row in enumerate(np.random.default_rng(1).random((40, 4)))]  # fmt: skip
+    shares = {"d": 0.5, "b": 0.3, "a": 0.15, "c": 0.05}
+    page = page_of(trials=trials, importances=lambda *_: shares)
+    assert re.findall(r"<h3>([a-d] and [a-d])</h3>", page) == ["d and b", "d and a", "b and a"]
+
+
+def test_curves_are_thinned_out_and_keep_their_ends():
+    epochs = list(range(1, 1001))
+    info = learning_info(TRIALS, {0: (epochs, [1 / e for e in epochs]), 1: ([1, 2], [0.1, 0.2]), 3: ([], [])}, 0,
+                         "maximize")  # fmt: skip
+    assert set(info.curves) == {0, 1}
+    assert len(info.curves[0][0]) == POINTS
+    assert (info.curves[0][0][0], info.curves[0][0][-1]) == (1, 1000)
+    lines = {line.get_url(): line for line in draw_learning(info).axes[0].get_lines() if line.get_url()}
+    assert lines["#trial-1"].get_linestyle() == "--"
+    assert (lines["#trial-1"].get_marker(), lines["#trial-1"].get_markevery()) == ("v", [1])
+
+
+def test_the_time_line_cuts_long_pauses_and_tells_cohorts_apart():
+    def timed(number, start, end, cohort):
+        return trial(number, 0.5, timing={"started": start, "ended": end, "cohort": cohort})
+
+    trials = [timed(0, 100.0, 102.0, "a"), timed(1, 100.0, 103.0, "a"), timed(2, 90_000.0, 90_002.0, "b"), TRIALS[0]]
+    info = timeline_info(trials)
+    assert [(bar.number, bar.cohort) for bar in info.bars] == [(0, 0), (1, 0), (2, 1)]
+    assert [bar.end - bar.start for bar in info.bars] == pytest.approx([2, 3, 2])
+    assert info.bars[2].start < 4  # and not a day later
+    assert info.cuts[0][1] == pytest.approx(89_897)
+    assert (info.n_cohorts, info.untimed) == (2, 1)
+    draw_timeline(info)
+    assert timeline_info(TRIALS) is None
+    assert "No times recorded." in page_of()
+
+
+def test_importances_find_what_matters():
+    stream = np.random.default_rng(0)
+    points = [{"a": float(x), "b": float(y), "c": "pq"[n % 2], **({} if n else {"d": 1.0})}
+              for n, (x, y) in enumerate(stream.random((60, 2)))]  # fmt: skip
+    found = importances(points, [1 - (p["a"] - 0.5) ** 2 for p in points], "maximize", {})
+    assert set(found) == {"a", "b", "c"}  # d is not in every point
+    assert max(found, key=found.get) == "a"
+    assert sum(found.values()) == pytest.approx(1)
+    assert importance_info("v", found).names[0] == "a"
+    assert importances(points, [1.0] * 60, "maximize", {}) == {}
+    assert importances([], [], "maximize", {}) == {}
+
+
+# The page
+
+
+class Structure(html.parser.HTMLParser):
+    """Which elements a page has; complains about those that are not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen = [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "use", "path", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in ("use", "path"):
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_without_script_or_address():
+    seen = Structure(page_of(curves={0: ([1, 2], [0.1, 0.5])})).seen
+    assert not [tag for tag, _ in seen if tag in ("script", "link", "iframe")]
+    outside = [
+        attrs for _, attrs in seen for key in ("src", "href") if not attrs.get(key, "#").startswith(("#", "data:"))
+    ]
+    assert not outside
+    assert any(tag == "svg" and attrs["aria-label"] == "Optimisation history" for tag, attrs in seen)
+    anchors = {attrs["id"] for _, attrs in seen if attrs.get("id")}
+    assert {attrs["href"][1:] for tag, attrs in seen if tag == "a"} <= anchors
+
+
+def test_names_stay_text():
+    odd = [trial(n, 0.5 + 0.1 * n, **{HOSTILE: f"{HOSTILE}{n}"}) for n in range(3)]
+    odd.append(trial(4, None, "failed", HOSTILE, **{HOSTILE: "\ud800\x00"}))
+    page = page_of(name=HOSTILE, trials=odd, best=odd[:3], configs={0: HOSTILE}, ending=HOSTILE, sentences=[HOSTILE])
+    page.encode()
+    tags = [tag for tag, _ in Structure(page).seen]
+    assert "script" not in tags
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;" in page
+
+
+def test_the_page_tells_the_best_the_failures_and_the_ends():
+    page = page_of()
+    assert "5 trials: 3 completed, 1 pruned, 1 failed. 2.5 s of training." in page
+    assert "Best val_accuracy: 0.75, trial 3" in page
+    assert "boom &lt;b&gt;" in page
+    best = page[page.index("<h2>Best trials</h2>") :]
+    firsts = [best.index(f"<tr><td class=number>{number}</td>") for number in (3, 4, 0)]
+    assert firsts == sorted(firsts)
+    assert "Importances are told from 20 completed trials on; there are 3." in page
+
+
+def test_a_sweep_without_any_success_has_a_page():
+    page = page_of(trials=[TRIALS[2]], best=[])
+    assert "No trial was completed." in page
+    assert "boom" in page
+    assert "<svg" not in page
+
+
+def test_a_final_has_its_table_and_figures():
+    row = {f"{m}{end}": 0.5 for m in ("objective", "test_accuracy") for end in ("", "_std", "_low", "_high")}
+    finalists = [{"number": 3, "n": 10, "diverged": 0, **row, "a": "4"},
+                 {"number": 4, "n": 1, "diverged": 1, **row, "objective_low": None, "objective_high": None}]  # fmt: skip
+    page = page_of(finalists=finalists, sentences=["trial 3 beats <trial 4>"])
+    assert "trial 3 beats &lt;trial 4&gt;" in page
+    assert "0.5000 to 0.5000" in page
+    figure = draw_intervals(finalists, "objective", "val_accuracy")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 3", "trial 4"]
+    assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1
+
+
+def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():
+    several = {**TRIALS[0], "repeats": [{"value": value} for value in (1.0, 0.8, 1.0)]}
+    assert "<td class=number>0.6465 to 1.0000</td>" in page_of(trials=[several], best=[several])
+
+
+# From folders
+
+
+def test_the_report_of_a_grid_compares_its_groups(tmp_path, capsys):
+    folder = write_grid(tmp_path / "a <grid>", {"mse": {s: 0.8 + 0.01 * s for s in range(4)},
+                                                "nll": {s: 0.9 + 0.01 * s for s in range(4)}}, "loss")  # fmt: skip
+    (folder / "1" / "config.yaml").unlink()  # of a trial that is not compared then
+    (folder / "2" / "metrics.csv").write_text("epoch,val_accuracy\n1,nan\n2,\x00\n")
+    assert main(["report", str(folder)]) == 0
+    assert "report.html" in capsys.readouterr().out
+    page = (folder / "report.html").read_text()
+    assert "a &lt;grid&gt;" in page
+    assert "nll beats mse by" in page
+    assert "Whole configuration of trial 7" in page
+    assert "1 trials have no curve" in page
+    Structure(page)
+
+
+def test_a_search_says_which_scales_it_drew_from(tmp_path):
+    for number in range(24):
+        value = 0.9 - 0.001 * (number - 12) ** 2
+        overrides = [f"optimizer.lr={1 + number}", f"model.dropout={number / 50}"]
+        write_run(tmp_path / str(number), result(value), config(), overrides, [0.1, value])
+    (tmp_path / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['optimizer.lr=tag(log, interval(1,30))', 'seed=1']}, sweeper: {params: "
+        "{model.dropout: 'interval(0,1)'}, default_params: null}}\n"
+    )
+    (tmp_path / "sweep.json").write_text(json.dumps({"search": True, "ending": "n_trials=24 reached"}))
+    page = write_report(tmp_path).read_text()
+    assert "Ended: n_trials=24 reached." in page
+    assert "importance for val_accuracy" in page
+    from phalanx.report.build import _log_keys
+    from phalanx.runs.layout import SweepPaths
+
+    assert _log_keys(SweepPaths(tmp_path)) == {"optimizer.lr": True, "model.dropout": False}
+
+
+def test_the_report_of_a_run(tmp_path):
+    run = write_run(tmp_path / "r", result(0.75, error="odd <error>"), config(), (), [0.5, 0.75])
+    page = write_report(run).read_text()
+    assert "val_accuracy: 0.75 at epoch 2." in page
+    assert "odd &lt;error&gt;" in page
+    assert "<svg" in page
+    assert "kind: none" not in page  # tracking may hold secrets
+    (run / "plots").mkdir()
+    (run / "plots" / "confusion.png").write_bytes(b"2")
+    (run / "plots" / "curves.png").write_bytes(b"1")
+    images = re.findall(r'alt="(\w+)" src="data:image/png', write_report(run).read_text())
+    assert images == ["curves", "confusion"]
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("absent", "absent is not a folder"), ("empty", "empty holds no results"), ("damaged", "result.json is damaged"),
+    ("other", "it lacks"), ("curve", "metrics.csv is damaged"),
+])  # fmt: skip
+def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, capsys, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for folder in ("damaged", "other", "curve"):
+        write_run(tmp_path / folder, result(), curve=[0.5])
+    (tmp_path / "damaged" / "result.json").write_text("{")
+    (tmp_path / "other" / "result.json").write_text("[]")
+    (tmp_path / "curve" / "metrics.csv").write_text("epoch,val_loss\n1,x\n")
+    assert main(["report", name]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert main(["report", "empty", "--output", "empty"]) == 2
+
+
+def thousand(root):
+    stream = np.random.default_rng(0)
+    for number in range(1000):
+        lr, dropout, width = 10 ** stream.uniform(-4, 0), stream.uniform(0, 0.6), 2 ** stream.integers(3, 9)
+        status = ["completed", "pruned", "diverged"][int(stream.choice(3, p=[0.6, 0.35, 0.05]))]
+        value = 0.95 - 0.05 * (np.log10(lr) + 2) ** 2 - 0.1 * dropout**2
+        timing = {"started": number // 16 * 3.0, "ended": number // 16 * 3.0 + 2, "cohort": f"c{number // 16}"}
+        overrides = [f"optimizer.lr={lr}", f"model.dropout={dropout}", f"model.width={width}",
+                     f"optimizer={'sgd' if number % 2 else 'adam'}"]  # fmt: skip
+        write_run(root / str(number), result(float(value), 0, status, timing=timing), config(), overrides,
+                  [float(value) * (1 - 0.8**e) for e in range(1, 21)])  # fmt: skip
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="chromium and chromedriver are not installed")
+def test_a_thousand_trials_stay_small_and_open_on_a_phone(tmp_path):
+    from selenium import webdriver
+
+    path = write_report(thousand(tmp_path / "sweep"))
+    assert path.stat().st_size < 10e6
+    options = webdriver.ChromeOptions()
+    for flag in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+                 "disable-component-update", "disable-sync", f"user-data-dir={tmp_path / 'profile'}"):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        driver.get(path.as_uri())
+        width, figures, errors = driver.execute_script(
+            "return [document.documentElement.scrollWidth, document.querySelectorAll('figure svg').length, "
+            "[...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().height < 50).length]"
+        )
+        assert width <= 390  # the page itself does not scroll sideways; tables and wide figures do
+        assert figures >= 9
+        assert errors == 0
+        driver.execute_script("location.hash = '#trial-17'")
+        assert driver.execute_script("return document.querySelector('tr:target').textContent").startswith("17")
+        assert not driver.get_log("browser")
+    finally:
+        driver.quit()

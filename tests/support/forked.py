@@ -1,0 +1,71 @@
+"""`train.py` in a process of its own that finds the heavy libraries imported: a fork of a server that did only that.
+
+`train_command.train_from_the_start` starts Python itself; it is the one for a launcher that starts processes, whose
+workers a fork would wait for at its end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from support.places import ROOT
+
+TRAIN = str(ROOT / "train.py")
+IMPORTED = ["hydra.main", "phalanx.jobs.scheduler", "phalanx.analysis.final", "hydra_plugins.phalanx.sweeper"]
+
+server = multiprocessing.get_context("forkserver")
+server.set_forkserver_preload([*IMPORTED, "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"])
+
+
+def train(*arguments, cwd, check=None, **variables):
+    """Runs `train.py` to its end; `check` is the exit status that it has to have."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        child = start(*arguments, cwd=cwd, out=out, err=err, **variables)
+        child.join(timeout=300)
+        if child.is_alive():
+            child.kill()
+            raise subprocess.TimeoutExpired(arguments, 300)
+        done = subprocess.CompletedProcess(arguments, child.exitcode, out.read_text(), err.read_text())
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def start(*arguments, cwd, out, err=None, **variables):
+    """A `multiprocessing` process that runs `train.py`; what it writes goes to the files `out` and `err`."""
+    child = server.Process(target=_run, args=(arguments, str(cwd), variables, str(out), str(err or out)))
+    child.start()
+    return child
+
+
+def until(word, out, child):
+    """Waits until a line of the file `out` begins with `word`; whether it came before the process ended."""
+    while True:
+        alive = child.is_alive()
+        if out.exists() and any(line.startswith(word) for line in out.read_text().splitlines()):
+            return True
+        if not alive:
+            return False
+        time.sleep(0.02)
+
+
+def _run(arguments, cwd, variables, out, err):
+    os.chdir(cwd)
+    for name in ("HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
+    os.environ.update({"OMP_NUM_THREADS": "1", "COLUMNS": "100", **variables})
+    for stream, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
+    for text in (sys.stdout, sys.stderr):
+        text.reconfigure(line_buffering=True)
+    sys.argv = [TRAIN, *arguments]
+    runpy.run_path(TRAIN, run_name="__main__")

@@ -1,0 +1,179 @@
+"""What is logged fits into MLflow's limits and holds no secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.tracking_records import SECRET, by_key, delivered, history, record, run_folder, sweep_folder, uploaded
+
+from phalanx.core.redaction import redact, redact_source
+from phalanx.core.result import Status
+from phalanx.tracking import TrackingSpec, content
+from phalanx.tracking.store import MlflowStore
+
+pytest_plugins = ("support.tracking_store",)
+
+
+@pytest.fixture
+def log(store):
+    """Logs a record to a store of its own and gives its run."""
+
+    def call(record):
+        follow = MlflowStore(TrackingSpec(), "me", "train.py")
+        follow.open(False)
+        return store.get_run(follow.log(record))
+
+    return call
+
+
+def test_long_odd_and_many_entries_are_stored(log):
+    params = {f"p{i}": i for i in range(250)}
+    params |= {"long": "x" * 7000, "k" * 300: "long name", "a+b": 1, "a*b": 2, "": "empty", "nul": "a\0b", "e": ""}
+    tags = {f"t{i}": "x" * 9000 if i == 0 else str(i) for i in range(90)} | {"größe/été ": "ü\ud800"}
+    run = log(record(params=params, tags=tags, metrics={"a+b": 1, "a|b": 2, **{f"m{i}": i for i in range(1200)}}))
+    assert len(run.data.params) == len(params)
+    assert len(run.data.params["long"]) == 6000
+    assert run.data.params["long"].endswith("x…")
+    assert run.data.params["k" * 249 + "_"] == "long name"
+    assert (run.data.params["a_b"], run.data.params["a_b_2"]) == ("1", "2")
+    assert len(run.data.tags["t0"]) == 8000
+    assert run.data.tags["t89"] == "89"
+    assert (run.data.metrics["a_b"], run.data.metrics["a_b_2"], run.data.metrics["m1199"]) == (1.0, 2.0, 1199.0)
+    assert run.info.status == "FINISHED"
+
+
+def test_numbers_that_no_chart_can_show_are_left_out(log, store):
+    strange = {"val_loss": math.nan, "train_loss": math.inf, "test_loss": -math.inf, "val_accuracy": 0.1}
+    rows = [*history(2), *history(3, val_loss=math.nan, train_loss=math.inf)[2:]]
+    run = log(record(metrics=strange, history=rows, status=Status.DIVERGED))
+    assert {name for name in run.data.metrics if "/" not in name} == {"val_accuracy"}
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "epoch/val_loss")] == [1, 2]
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "epoch/val_accuracy")] == [1, 2, 3]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.text(max_size=300) | st.text("./a ", max_size=6), st.text(max_size=20), max_size=6))
+def test_any_name_becomes_legal_and_stays_distinct(entries):
+    from mlflow.utils.validation import _validate_param, _validate_tag
+
+    found = content.legal(entries, 10)
+    assert len(found) == len(entries)
+    for name, value in found.items():
+        _validate_param(name, value)
+        _validate_tag(name, value)
+        assert len(value) <= 10
+
+
+many = st.integers(0, 250)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_metrics=st.integers(0, 2500), n_params=many, n_tags=many, length=st.integers(0, 6000))
+@example(n_metrics=2500, n_params=250, n_tags=250, length=1)
+@example(n_metrics=0, n_params=250, n_tags=250, length=6000)
+def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, length):
+    def entries(count):
+        return [SimpleNamespace(key=f"k{i}", value="ü" * length) for i in range(count)]
+
+    given_entries = {"metrics": entries(n_metrics), "params": entries(n_params), "tags": entries(n_tags)}
+    found = list(content.batches(**given_entries))
+    for kind, limit in (("metrics", 1000), ("params", 100), ("tags", 100)):
+        assert [e for batch in found for e in batch[kind]] == given_entries[kind]
+        assert all(len(batch[kind]) <= limit for batch in found)
+    for batch in found:
+        assert 1 <= sum(map(len, batch.values())) <= 1000
+        assert len(json.dumps([vars(e) for kind in ("params", "tags") for e in batch[kind]])) < 900_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://me:{SECRET}@host:5432/db",
+        f"a failure at http://me:{SECRET}@host/path, retry",
+        f"https://{SECRET.replace('/', '')}@host",
+        f"http://host/?user=me&password={SECRET}&x=1",
+        f"mysql+pymysql://:{SECRET}@host/db?ssl=1",
+    ],
+)
+def test_redact(text):
+    safe = redact(text)
+    assert "p@ss" not in safe
+    assert "s3cret" not in safe
+    assert "***" in safe
+    assert "host" in safe
+
+
+def test_redact_masks_a_password_in_pieces():
+    safe = redact("nonnumeric port: 's3cret'", f"http://me:{SECRET}@host")
+    assert safe == "nonnumeric port: '***'"
+
+
+@pytest.mark.parametrize("text", ["sqlite:///mlflow.db", "http://host:5000/a", "me@host.org", "a: b@c", "key=1"])
+def test_redact_leaves_the_harmless_alone(text):
+    assert redact(text) == text
+
+
+def test_redact_keeps_json_whole():
+    text = json.dumps({"a": "http://host:80", "b": "x@y", "c": f"http://me:{SECRET}@host"}, separators=(",", ":"))
+    assert json.loads(redact(text)) == {"a": "http://host:80", "b": "x@y", "c": "http://***@host"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql", "gopher", "sqlite"])
+def test_no_password_in_any_message(folder, closed_port, caplog, capfd, scheme):
+    said = []
+    uri = f"{scheme}://me:{SECRET}@127.0.0.1:{closed_port}/db"
+    _, left = delivered(run_folder(folder / "run"), uri=uri, said=lambda *message: said.append(message))
+    assert left
+    assert "down" in dict(said)
+    spoken = str(said) + "".join(logging.Formatter().format(r) for r in caplog.records) + "".join(capfd.readouterr())
+    assert SECRET not in spoken
+    assert "s3cret" not in spoken
+
+
+def test_no_password_in_the_store(store, folder):
+    literal = f"postgresql://me:{SECRET}@host/db"
+    root = sweep_folder(folder / f"s {literal.replace('/', '.')}", 1, error=literal)
+    for name in (".hydra/config.yaml", "train.log"):
+        (root / "0" / name).write_text(f"uri: {literal}\n")
+    (root / "trials.csv").write_text(literal)
+    with open(root / "0" / "config.yaml", "a") as file:
+        file.write(f"odd: '{literal}'\n")
+    delivered(root)
+    files = uploaded(store, by_key(store)["0"].info.run_id)
+    assert files["hydra/config.yaml"].read_text() == "uri: postgresql://***@host/db\n"
+    assert by_key(store)["0"].data.params["odd"] == "postgresql://***@host/db"
+    kept = [path.read_bytes() for path in (folder / "mlruns").rglob("*") if path.is_file()]
+    database = b"".join(path.read_bytes() for path in folder.glob("mlflow.db*"))
+    assert not any(SECRET.encode() in text for text in [*kept, database])
+    assert literal in (root / "0" / ".hydra" / "config.yaml").read_text()  # delivering changes no file of the run
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['api_key = "abcdef123456"', "PASSWORD=abcdef123456", "token: abcdef123456", '+    "client_secret": "abcdef123456",',
+     "export AWS_SECRET_ACCESS_KEY=abcdef123456"],
+)  # fmt: skip
+def test_source_loses_what_names_tell_to_be_secret(line):
+    assert "abcdef" not in redact_source(line)
+    assert "***" in redact_source(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "n_tokens = 1000000",
+        "max_token=12345678",
+        "token_id = self.next_token2(x)",
+        "password = ${oc.env:PASSWORD}",
+        "secrets.token_hex(3)",
+        "token = next(it)",
+    ],
+)
+def test_source_keeps_what_is_no_secret(line):
+    assert redact_source(line) == line

@@ -1,0 +1,237 @@
+"""A tracking store that is dead, silent, locked or wrong costs one warning and a few seconds, never a run."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from typing import ClassVar
+
+import pytest
+from support.tracking_records import SECRET, by_key, count_runs, delivered, run_folder, sweep_folder
+
+from phalanx.tracking import TrackingSpec
+from phalanx.tracking import connection as guard
+from phalanx.tracking.store import MlflowStore
+from phalanx.tracking.sync import Delivery
+
+pytest_plugins = ("support.tracking_store",)
+
+
+@pytest.fixture
+def silent_server():
+    """Accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def tried(root, **spec):
+    """Delivers a folder to a store that fails: what was said of it, once."""
+    said = []
+    _, left = delivered(run_folder(root), said=lambda *message: said.append(message), **spec)
+    assert left == 1
+    (why,) = [value for kind, value in said if kind == "down"]
+    assert len(why) <= 300
+    assert "\n" not in why
+    return why
+
+
+# That a store is not waited for is seen by who says so: these words are said by a look before MLflow's first call.
+
+
+def test_dead_server_is_not_asked_by_mlflow(folder, closed_port):
+    why = tried(folder / "run", uri=f"http://127.0.0.1:{closed_port}")
+    assert f"no MLflow server answers at http://127.0.0.1:{closed_port}" in why
+    assert "refused" in why
+
+
+def test_silent_server_is_waited_for_once(folder, silent_server, monkeypatch):
+    monkeypatch.setattr(guard, "PROBE_S", 0.2)
+    port = silent_server.getsockname()[1]
+    assert f"no MLflow server answers at http://127.0.0.1:{port}: timed out" in tried(
+        folder / "run", uri=f"http://127.0.0.1:{port}"
+    )
+    silent_server.accept()[0].close()
+    silent_server.setblocking(False)
+    with pytest.raises(BlockingIOError):  # nobody has knocked again
+        silent_server.accept()
+
+
+def test_dead_database_host_is_not_asked_by_mlflow(folder, closed_port):
+    why = tried(folder / "run", uri=f"postgresql://me:s3cret@127.0.0.1:{closed_port}/db")
+    assert f"no database answers at 127.0.0.1:{closed_port}" in why
+
+
+class _OnlyHealthy(http.server.BaseHTTPRequestHandler):
+    """A server that says it is well and answers nothing else."""
+
+    asked: ClassVar[list[str]] = []
+    over = threading.Event()
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        if self.path != "/health":
+            self.over.wait()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    do_POST = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+def test_server_that_hangs_later_is_left_after_the_users_own_timeout(folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("phalanx.tracking.sync.PAUSES_S", (1000.0,))
+    server, said = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OnlyHealthy), []
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    spec = TrackingSpec(uri=f"http://127.0.0.1:{server.server_port}")
+    delivery = Delivery(run_folder(folder / "run"), spec, say=lambda *message: said.append(message))
+    try:
+        assert [delivery.advance() for _ in range(5)] == [1] * 5
+    finally:
+        delivery.close()
+        _OnlyHealthy.over.set()
+        server.shutdown()
+        server.server_close()
+    assert "ReadTimeoutError" in str(dict(said)["down"])
+    assert len(_OnlyHealthy.asked) == 2  # the probe and one request; no retries, and a pause after the failure
+
+
+def test_a_store_that_comes_back_gets_everything(store, folder, monkeypatch):
+    uri = f"sqlite:///{folder}/away/mlflow.db"
+    (folder / "away").write_text("a file where a folder should be")
+    monkeypatch.setattr("phalanx.tracking.sync.PAUSES_S", (1000.0,))
+    delivery = Delivery(sweep_folder(folder / "s"), TrackingSpec(uri=uri, register="none"))
+    assert [delivery.advance() for _ in range(3)] == [3, 3, 3]
+    (folder / "away").unlink()
+    (folder / "away").mkdir()
+    shutil.copy(folder / "mlflow.db", folder / "away" / "mlflow.db")
+    assert delivery.advance() == 3  # it is not asked again at once
+    monkeypatch.setattr("phalanx.tracking.sync.RECENT_S", 0.0)
+    assert delivery.finish("completed") == 0
+    delivery.close()
+    assert count_runs(folder / "away" / "mlflow.db") == 4
+
+
+def test_defaults_for_http_are_set_only_where_the_user_set_none(folder, closed_port, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    tried(folder / "run", uri=f"http://127.0.0.1:{closed_port}")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "4"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
+
+
+def test_deleted_experiment_is_explained(store, folder):
+    store.delete_experiment(store.create_experiment("phalanx"))
+    why = tried(folder / "run")
+    assert "'phalanx' was deleted" in why
+    assert "mlflow experiments restore --experiment-id 1" in why
+    assert "tracking.experiment=" in why
+    assert delivered(folder / "run", experiment="other")[1] == 0
+
+
+def test_store_of_another_version_is_explained(folder, empty_store):
+    shutil.copy(empty_store, folder / "mlflow.db")
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("update alembic_version set version_num = '0123456789ab'")
+    assert "mlflow db upgrade" in tried(folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("gopher://host/x", "unknown scheme"),
+        ("./mlruns", "mlflow migrate-filestore"),
+        ("sqlite:///no_database.txt", "DatabaseError"),
+        ("sqlite:///no_database.txt/mlflow.db", "no_database.txt"),
+        (f"http://me:{SECRET}@127.0.0.1:9", "/ as %2F"),
+        (f"postgresql://me:{SECRET}@127.0.0.1:9/db", "@ as %40"),
+    ],
+)
+def test_wrong_uri_is_explained(folder, uri, said):
+    (folder / "no_database.txt").write_text("this is not a database " * 100)
+    assert said in tried(folder / "run", uri=uri)
+
+
+def test_failing_upload_leaves_the_run_for_later(store, folder):
+    (folder / "mlruns").write_text("a file where a folder should be")
+    tried(folder / "run")
+    (folder / "mlruns").unlink()
+    assert delivered(folder / "run")[1] == 0
+    assert by_key(store)[""].info.status == "FINISHED"
+
+
+def test_what_the_store_refuses_costs_that_run_alone(store, folder, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    log = MlflowStore.log
+
+    def refusing(self, record):
+        if record.key == "1":
+            raise MlflowException("this one not")
+        return log(self, record)
+
+    monkeypatch.setattr(MlflowStore, "log", refusing)
+    said = []
+    delivery, left = delivered(sweep_folder(folder / "s"), said=lambda *message: said.append(message))
+    assert (delivery.delivered, left) == (2, 0)
+    (warning,) = [value for kind, value in said if kind == "warn"]
+    assert "trial 1 is not logged to MLflow" in warning
+    assert "this one not" in warning
+
+
+def test_within_returns_raises_and_gives_up():
+    assert guard.within(5, lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        guard.within(5, lambda: 1 / 0)
+    over = threading.Event()
+    with pytest.raises(guard.Unusable, match=r"0\.05 seconds"):
+        guard.within(0.05, over.wait)
+    over.set()
+
+
+def test_ctrl_c_lets_the_call_finish():
+    finished = []
+
+    def call():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+        time.sleep(0.4)
+        finished.append(True)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            guard.within(5, call)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert finished == [True]
+
+
+def test_only_the_trackers_own_threads_are_hushed(folder, capfd):
+    import mlflow  # noqa: F401
+
+    guard.hush()
+    logger = logging.getLogger("mlflow.store.db.utils")
+    logger.info("said by the user's thread")
+    guard.within(5, lambda: logger.info("said by the tracker's thread"))
+    guard.within(5, lambda: logger.error("an error that is said by the tracker's one warning"))
+    guard.within(5, lambda: logging.getLogger("mlflow.other").error("an error in the tracker's thread"))
+    said = capfd.readouterr().err
+    assert "user's thread" in said
+    assert "an error" in said
+    assert "said by the tracker's" not in said

@@ -1,0 +1,170 @@
+"""Training against a real MLflow server that is killed, paused and started again: it notices nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.mlflow_servers import Server
+from support.places import ROOT
+from support.tracking_records import PATIENT, by_key, delivered, environment, sweep_folder, warnings_of
+
+from phalanx.tracking import TrackingSpec, tracker
+from phalanx.tracking import client as courier
+
+pytest_plugins = ("support.tracking_store",)
+TRAIN = str(ROOT / "train.py")
+QUICK = ["data.n_train=64", "data.n_val=32", "data.n_test=32", "model.width=8", "tracking.register=none"]
+
+
+@pytest.fixture
+def server(store, folder):
+    running = Server(folder, "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1")
+    with running:
+        yield running
+
+
+def wait_until(condition, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def train(folder, *arguments, **more):
+    return subprocess.run(
+        [sys.executable, TRAIN, *QUICK, *arguments], cwd=folder, env=environment() | more, capture_output=True,
+        text=True, timeout=170,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, folder, caplog):
+    from mlflow import MlflowClient
+
+    root = sweep_folder(folder / "s", n_trials=1, summary=False)
+    spec = TrackingSpec(uri=server.url, register="none")
+    follow = tracker(spec, root)
+    follow.start()
+    wait_until(lambda: "0" in follow.ids, "the first trial")
+    server.signal(signal.SIGSTOP)
+    sweep_folder(folder / "s", n_trials=2, summary=False)
+    wait_until(lambda: warnings_of(caplog), "a word about the paused server")
+    server.signal(signal.SIGCONT)
+    wait_until(lambda: "1" in follow.ids, "the second trial")
+    server.stop()
+    sweep_folder(folder / "s", n_trials=3)
+    follow.settle()
+    assert follow.process is not None  # it has answered: it does not wait for a dead server until it is given up
+    follow.end("completed")
+    said = warnings_of(caplog)
+    assert len(said) == 2
+    assert "MLflow is not reached" in said[0]
+    assert "phalanx replay s" in said[1]
+    server.start()
+    replay = [sys.executable, "-m", "phalanx", "replay", "s", "--uri", server.url]
+    first, again = (subprocess.run(replay, env=environment() | PATIENT, capture_output=True, text=True) for _ in "12")
+    assert (first.returncode, again.returncode) == (0, 0), first.stdout + first.stderr + again.stderr
+    assert first.stdout == "s: 1 run delivered, 2 already there\n"
+    assert again.stdout == "s: 0 runs delivered, 3 already there\n"
+    client = MlflowClient(server.url)
+    runs = by_key(client)
+    assert {key: run.info.status for key, run in runs.items()} == dict.fromkeys(("", "0", "1", "2"), "FINISHED")
+    rows = {row["number"]: row["mlflow_run_id"] for row in csv.DictReader(open(root / "trials.csv"))}
+    assert rows == {number: runs[number].info.run_id for number in "012"}
+    for number in "012":
+        history = client.get_metric_history(runs[number].info.run_id, "epoch/val_loss")
+        assert [point.step for point in history] == [1, 2, 3]
+        assert runs[number].info.run_id == json.loads((root / number / "result.json").read_text())["mlflow_run_id"]
+
+
+@pytest.mark.slow
+def test_a_sweep_is_not_slowed_by_a_server_that_hangs(server, folder):
+    """Training goes on at once; only the end asks the server once more, and its trials are complete."""
+    server.signal(signal.SIGSTOP)
+    done = train(folder, "-m", "seed=range(4)", "trainer.epochs=2", f"tracking.uri={server.url}")
+    assert done.returncode == 0, done.stderr
+    assert "4/4 trials, 0 failed" in done.stdout
+    assert done.stderr.count("MLflow is not reached") == 1
+    assert "phalanx replay outputs/sweeps/" in done.stderr
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    assert all((sweep / str(n) / "result.json").is_file() for n in range(4))
+    server.signal(signal.SIGCONT)
+    replay = subprocess.run(
+        [sys.executable, "-m", "phalanx", "replay", "outputs"], cwd=folder, env=environment() | PATIENT,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (replay.returncode, replay.stderr) == (0, "")
+    assert "4 runs delivered" in replay.stdout
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_says_so_and_keeps_its_curve(store, folder):
+    command = [sys.executable, TRAIN, *QUICK, "trainer.epochs=1000000", "tracking.live=0.5"]
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+
+    def run():
+        found = store.get_experiment_by_name("phalanx")
+        return next(iter(store.search_runs([found.experiment_id])), None) if found else None
+
+    def curve():
+        return {m.step for m in store.get_metric_history(run().info.run_id, "epoch/val_loss")}
+
+    try:
+        wait_until(lambda: run() is not None and len(curve()) > 1, "a live curve")
+        assert run().info.status == "RUNNING"
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: run().info.status == "KILLED", "the end of the run")
+    (root,) = (folder / "outputs" / "runs").iterdir()
+    assert len(curve()) > 1
+    assert not (root / "result.json").exists()
+
+
+def test_a_process_that_cannot_start_costs_one_warning(folder, monkeypatch, caplog):
+    monkeypatch.setattr(courier.sys, "executable", str(folder / "no-python"))
+    follow = tracker(TrackingSpec(), folder)
+    follow.start()
+    follow.settle()
+    follow.end("completed")
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_process_that_says_nothing_is_left_behind(folder, monkeypatch, caplog):
+    monkeypatch.setattr(courier, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(courier, "PROCESS", "this")  # a module that prints and ends
+    follow = tracker(TrackingSpec(), folder)
+    follow.start()
+    follow.settle()
+    follow.end("completed")
+    warning, later = warnings_of(caplog)
+    assert "MLflow is not reached" in warning
+    assert "phalanx replay" in later
+    assert follow.process is None
+
+
+def test_nothing_is_delivered_of_what_was_cancelled(store, folder):
+    root = sweep_folder(folder / "s", 1)
+    tracker(TrackingSpec(), root).cancel()
+    assert not (root / ".mlflow.json").exists()
+    assert store.get_experiment_by_name("phalanx") is None
+    assert delivered(root)[1] == 0
+
+
+def test_the_process_is_of_a_session_of_its_own(folder):
+    follow = tracker(TrackingSpec(), folder)
+    try:
+        assert os.getsid(follow.process.pid) != os.getsid(0)
+    finally:
+        process = follow.process
+        follow.cancel()
+    assert process.returncode is not None
+    assert not Path(f"/proc/{process.pid}/cmdline").exists()

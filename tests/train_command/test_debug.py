@@ -1,0 +1,49 @@
+"""The rescue kits `debug=limit` and `debug=overfit` work with every data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hydra import compose, initialize_config_dir
+from support.places import MNIST_ROOT, ROOT
+
+from phalanx.data import DATASETS, load_dataset
+from phalanx.runs.config import register_resolvers, trial_spec
+from phalanx.training.loop import train_trial
+
+SIZES = {"limit": (40, 20, 20), "overfit": (64, 1, None)}
+ALL_EPOCHS = {"thresholds"}  # the others are through after 200 of the kit's 1,000
+
+
+def spec_of(data, debug, folder):
+    """The spec of `data=… debug=…`, with what the data set cannot do without."""
+    given = [f"data={data}", f"debug={debug}"]
+    if data == "csv":
+        lines = [f"{i % 7},{i % 3 - i % 7},{'abc'[i % 3]}" for i in range(120)]
+        (folder / "table.csv").write_text("\n".join(["x,y,class", *lines]) + "\n")
+        given += [f"data.path={folder / 'table.csv'}", "data.target=class"]
+    if twin := getattr(DATASETS[data], "twin", None):  # its relatives are written like MNIST
+        if not (raw := MNIST_ROOT / "MNIST" / "raw").is_dir():
+            pytest.skip(f"the MNIST files are not in {MNIST_ROOT.name}/ beside the checkout")
+        (folder / twin).mkdir()
+        (folder / twin / "raw").symlink_to(raw)
+        given += [f"data.root={folder}"]
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf")):
+        return trial_spec(compose("config", given))
+
+
+@pytest.mark.parametrize("data", sorted(DATASETS))
+@pytest.mark.parametrize("debug", sorted(path.stem for path in (ROOT / "conf" / "debug").glob("*.yaml")))
+def test_every_rescue_kit_works_with_every_data_set(debug, data, tmp_path):
+    spec = spec_of(data, debug, tmp_path)
+    if debug == "overfit" and data not in ALL_EPOCHS:
+        spec = replace(spec, trainer=replace(spec.trainer, epochs=200))
+    dataset = load_dataset(spec.data)
+    for split, n in zip((dataset.train, dataset.val, dataset.test), SIZES[debug], strict=True):
+        assert n is None or len(split) == n
+    result = train_trial(spec, dataset)
+    assert result.status == "completed"
+    if debug == "overfit":
+        assert result.metrics.train_accuracy == 1

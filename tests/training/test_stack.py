@@ -1,0 +1,198 @@
+"""One training step: gradients written by hand against autograd's, losses of several kinds, replays, precision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support.cohorts import OUTPUTS, assert_close, mixed
+from support.datasets import blobs
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from phalanx import LOSSES, MLP, OPTIMIZERS, TrainerSpec, TrialSpec
+from phalanx.core.errors import DeviceError
+from phalanx.core.seeding import dropout_keys
+from phalanx.nn.models import Dropout, ModelSpec
+from phalanx.nn.models.mlp import ACTIVATIONS
+from phalanx.training.chunk import Block
+from phalanx.training.cohort import partition
+from phalanx.training.loop import train_cohort, train_trial
+
+T, B, D, C = 3, 6, 5, 4
+
+
+@pytest.mark.parametrize("dropout_at", ["all", "last"])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_gradients_by_hand_are_those_of_autograd(activation, dropout_at):
+    torch.manual_seed(0)
+    model = MLP(hidden=(7, 6), activation=activation, dropout_at=dropout_at)
+    layout = model.layout(D, C)
+    params_TP = model.init(layout, range(T))
+    x_TBD, grad_TBC = torch.randn(T, B, D), torch.randn(T, B, C)
+    found = []
+    for tracked in (model.tracked, lambda *a: ModelSpec.tracked(model, *a)):
+        dropout = Dropout(torch.tensor([0.0, 0.3, 0.6]), [dropout_keys(range(T), layer) for layer in range(3)])
+        grads_TP = torch.full_like(params_TP, torch.nan)
+        logits_TBC, backward = tracked(layout.views(params_TP), x_TBD, dropout)
+        backward(grad_TBC, layout.views(grads_TP))
+        found.append((logits_TBC, grads_TP))
+    for by_hand, by_autograd in zip(*found, strict=True):
+        torch.testing.assert_close(by_hand, by_autograd, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [None, [0.0, 0.2, 0.5]])
+@pytest.mark.parametrize(("name", "output"), OUTPUTS)
+def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
+    torch.manual_seed(0)
+    loss = LOSSES[name](output=output)
+    logits_TBC, y_TB = 3 * torch.randn(T, B, C), torch.randint(0, C, (T, B))
+    smoothing_T = None if smoothing is None else torch.tensor(smoothing)
+    loss_TB, grad_TBC = loss.tracked(logits_TBC.clone(), y_TB, smoothing_T)
+    wide_TBC = logits_TBC.double().requires_grad_()
+    # Written out once more, in float64 and without the loss's own code.
+    out = {"logits": wide_TBC, "softmax": wide_TBC.softmax(-1), "log_softmax": wide_TBC.log_softmax(-1)}[output]
+    s_T11 = torch.zeros(T, 1, 1) if smoothing is None else smoothing_T[:, None, None]
+    target_TBC = torch.eye(C)[y_TB].double() * (1 - s_T11) + s_T11 / C
+    if name == "mse":
+        expected_TB = (out - target_TBC).square().mean(-1)
+    elif name == "one_vs_all":
+        p_TBC = out.sigmoid()
+        expected_TB = -(target_TBC * p_TBC.log() + (1 - target_TBC) * (1 - p_TBC).log()).mean(-1)
+    else:
+        log_p = {"cross_entropy": out.log_softmax(-1), "nll": out if output == "log_softmax" else (out + 1e-7).log()}
+        expected_TB = -(target_TBC * log_p[name]).sum(-1)
+    expected_TB.mean(1).sum().backward()
+    torch.testing.assert_close(loss_TB.double(), expected_TB.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad_TBC.double(), wide_TBC.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(loss(logits_TBC, y_TB, smoothing_T), loss_TB, rtol=1e-6, atol=1e-6)
+    leaf_TBC = logits_TBC.clone().requires_grad_()  # and with autograd, as in a notebook
+    loss(leaf_TBC, y_TB, smoothing_T).mean(1).sum().backward()
+    torch.testing.assert_close(leaf_TBC.grad, grad_TBC, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e7, 1e30])
+@pytest.mark.parametrize("name", ["nll", "cross_entropy"])
+def test_logits_of_any_size_keep_their_differences(name, size):
+    logits_TBC = torch.tensor([[[size, -size, 0.0], [0.0, 1.0, 2.0], [size, size, size]]])
+    loss_TB, grad_TBC = LOSSES[name]().tracked(logits_TBC, torch.tensor([[0, 2, 1]]))
+    expected = torch.tensor([[0.0, 0.407606, 1.098612]])
+    torch.testing.assert_close(loss_TB, expected, rtol=1e-6, atol=1e-6)
+    assert grad_TBC.isfinite().all()
+
+
+def test_losses_and_schedules_of_several_kinds_share_a_cohort(dataset):
+    specs = mixed(2 * len(OUTPUTS))
+    for spec, result in zip(specs, train_cohort(specs, dataset), strict=True):
+        assert_close(result, train_trial(spec, dataset))
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_what_a_smaller_network_lacks_stays_exactly_zero(optimizer):
+    data = blobs(n_train=40, n_val=20)
+    options = {"weight_decay": 0.1, "lr": 0.05}
+    specs = [replace(spec, optimizer=OPTIMIZERS[optimizer](**options), trainer=replace(spec.trainer, clip_norm=1.0))
+             for spec in mixed(8)]  # fmt: skip
+    around = specs[0].model.enclosing([spec.model for spec in specs])
+    assert around.hidden == (9, 11, 11)
+    block = Block(specs[0], data, torch.device("cpu"), test=False, model=around)
+    block.join(specs, range(8))
+    for _ in range(3):
+        block.train_epoch(lambda epoch, step: None)
+    for place, position in enumerate(block.stack.rows):
+        own = around.embedded(specs[position].model, data.n_features, data.n_classes)
+        assert len(own) == specs[position].model.layout(data.n_features, data.n_classes).size
+        lacking = torch.ones(block.stack.layout.size, dtype=torch.bool)
+        lacking[own] = False
+        assert bool((block.stack.params_TP[place][lacking] == 0).all())
+        assert bool((block.stack.params_TP[place][own] != 0).any())
+
+
+def test_a_network_whose_idle_units_would_not_be_zero_is_not_padded(dataset):
+    shapes = [MLP(hidden=hidden, activation="sigmoid") for hidden in ((3,), (4,))]
+    assert partition([TrialSpec(model=model) for model in shapes]) == [[0], [1]]
+    assert partition([TrialSpec(model=replace(model, activation="relu")) for model in shapes]) == [[0, 1]]
+    last = [MLP(hidden=hidden, dropout_at="last") for hidden in ((3,), (4,), (4, 4))]
+    assert partition([TrialSpec(model=model) for model in last]) == [[0, 1], [2]]
+
+
+class Recorder(TorchDispatchMode):
+    """What a CUDA graph is, on the CPU: the operations of one step, with the very memory that they worked on."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        assert "_local_scalar_dense" not in str(function), "a number was fetched from the device"
+        self.operations.append((function, args, kwargs or {}, found))
+        return found
+
+    @torch.no_grad()
+    def replay(self):
+        for function, args, kwargs, found in self.operations:
+            again = function(*args, **kwargs)
+            if isinstance(found, torch.Tensor) and again.data_ptr() != found.data_ptr():
+                found.copy_(again)
+
+
+def record(body):
+    """Records a step; what the recording itself changed is put back, since a capture executes nothing."""
+    replay = body.__self__
+    stack = replay.stack
+    tensors = [stack.params_TP, *stack.state.values(), replay.step_1, replay.tally.loss_TN, replay.tally.class_TN]
+    if stack.dropout is not None:
+        tensors.append(stack.dropout.step_T)
+    before = [tensor.clone() for tensor in tensors]
+    with Recorder() as recorder:
+        body()
+    for tensor, value in zip(tensors, before, strict=True):
+        tensor.copy_(value)
+    return recorder.replay
+
+
+@pytest.mark.parametrize(("optimizer", "n_train"), [*((name, 100) for name in sorted(OPTIMIZERS)), ("sgd", 96)])
+def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
+    data = blobs(n_train=n_train, n_val=20)  # 12 full batches, and a rest or none
+    specs = [replace(spec, optimizer=OPTIMIZERS[optimizer](lr=0.01), trainer=replace(spec.trainer, clip_norm=1.0 + i))
+             for i, spec in enumerate(mixed(5))]  # fmt: skip
+    around = specs[0].model.enclosing([spec.model for spec in specs])
+    blocks = [Block(specs[0], data, torch.device("cpu"), test=False, model=around) for _ in range(2)]
+    blocks[1].capture = record
+    for block in blocks:
+        block.join(specs[:4], range(4))
+    steps = []
+    for epoch in range(6):
+        if epoch == 4:
+            for block in blocks:
+                block.dismiss([1])
+        if epoch == 2:  # what was captured no longer holds
+            for block in blocks:
+                block.join(specs[4:], [4])
+        plain, replayed = (block.train_epoch(lambda epoch, step: steps.append(step)) for block in blocks)
+        for position, row in plain.items():
+            assert replayed[position].train_loss == pytest.approx(row.train_loss, rel=1e-6)
+            assert replayed[position].train_accuracy == row.train_accuracy
+            assert replayed[position].val_loss == pytest.approx(row.val_loss, rel=1e-6)
+    assert blocks[1].replay.again is not None
+    assert steps == list(range(1, 1 + -(-n_train // 8))) * 12
+    torch.testing.assert_close(blocks[1].stack.params_TP, blocks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
+
+
+def test_a_trial_in_bfloat16_learns_what_it_learns_in_float32():
+    data = blobs(n_train=200, n_val=100)
+    spec = TrialSpec(trainer=TrainerSpec(epochs=10))
+    full, low = (
+        train_trial(replace(spec, trainer=replace(spec.trainer, precision=p)), data) for p in ("float32", "bfloat16")
+    )
+    assert low.weights["layers.0.weight"].dtype == torch.float32
+    assert low.history[0].train_loss != full.history[0].train_loss
+    assert low.history[0].train_loss == pytest.approx(full.history[0].train_loss, rel=0.02)
+    assert low.metrics.val_accuracy == pytest.approx(full.metrics.val_accuracy, abs=0.05)
+    assert low.config_digest != full.config_digest
+
+
+def test_tf32_is_refused_where_there_is_none(dataset):
+    with pytest.raises(DeviceError, match=r"trainer\.precision=tf32 needs device=cuda, got cpu"):
+        train_trial(TrialSpec(trainer=TrainerSpec(precision="tf32")), dataset)
