@@ -21,7 +21,7 @@ import torch
 from phalanx import MLP, OPTIMIZERS, TrainerSpec, TrialSpec
 from phalanx.data import Dataset, Split
 from phalanx.data.encoders import ArrayFeatures
-from phalanx.runs.checkpoint import Checkpoints
+from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import CheckpointSpec
 from phalanx.training.cohort import Cohort
@@ -55,16 +55,16 @@ def row(hidden: tuple[int, ...], optimizer: str, n_trials: int, folder: Path, ro
     positions = cohort.join(specs)
     cohort.epoch()
     paths = [RunPaths(folder / str(seed)) for seed in range(n_trials)]
-    keepers = [Checkpoints(path, often, [one]) for path, one in zip(paths, specs, strict=True)]
-    for keeper in keepers:
-        keeper.begin("")
+    keepers = [RunCheckpointer(path, often, [one]) for path, one in zip(paths, specs, strict=True)]
+    for checkpointer in keepers:
+        checkpointer.begin("")
 
     def write() -> None:
-        for keeper, position in zip(keepers, positions, strict=True):
-            keeper.epoch_ended(lambda position=position: [cohort.snapshot(position)])
+        for checkpointer, position in zip(keepers, positions, strict=True):
+            checkpointer.epoch_ended(lambda position=position: [cohort.snapshot(position)])
 
     written = milliseconds(write, rounds)
-    read = milliseconds(lambda: [Checkpoints(p, often, [s]) for p, s in zip(paths, specs, strict=True)], rounds)
+    read = milliseconds(lambda: [RunCheckpointer(p, often, [s]) for p, s in zip(paths, specs, strict=True)], rounds)
     name = "-".join(map(str, (784, *hidden, 10)))
     size = sum(path.checkpoint.stat().st_size for path in paths) / 1e6
     return f"| {n_trials} of {name}, {optimizer} | {size:.1f} | {written} | {read} |"

@@ -25,13 +25,13 @@ from cohorts import Case, cases
 
 from phalanx import TrainerSpec, TrialSpec, train_trial
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.executors.base import Part
-from phalanx.jobs.executors.dispatch import Parts
-from phalanx.jobs.executors.options import ExecutorSpec
-from phalanx.jobs.executors.worker import packed, train_part, unpacked
+from phalanx.jobs.executors.base import Shard
+from phalanx.jobs.executors.dispatch import RemoteScheduler
+from phalanx.jobs.executors.options import LauncherSpec
+from phalanx.jobs.executors.worker import packed, train_shard, unpacked
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
-from phalanx.jobs.scheduler import Stream
+from phalanx.jobs.scheduler import CohortScheduler
 from phalanx.runs.config import Settings
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.options import CheckpointSpec, TrackingSpec
@@ -55,11 +55,11 @@ def jobs_of(trials: Sequence[TrialSpec]) -> list[Job]:
     ]
 
 
-def trained(stream: Stream | Parts, trials: Sequence[TrialSpec]) -> None:
+def trained(stream: CohortScheduler | RemoteScheduler, trials: Sequence[TrialSpec]) -> None:
     """Trials that share a cohort, trained where `stream` has them trained."""
     jobs = jobs_of(trials)
     groups = [list(range(len(jobs)))]
-    if isinstance(stream, Parts):
+    if isinstance(stream, RemoteScheduler):
         groups = stream.divided(groups, jobs)
     stream.submit([[jobs[place] for place in group] for group in groups])
     while stream.running:
@@ -68,8 +68,8 @@ def trained(stream: Stream | Parts, trials: Sequence[TrialSpec]) -> None:
                 raise error
 
 
-def on(engine: str, n: int) -> Parts:
-    return Parts(ExecutorSpec(executor=engine, workers=n))
+def on(executor: str, n: int) -> RemoteScheduler:
+    return RemoteScheduler(LauncherSpec(executor=executor, workers=n))
 
 
 def seconds(work: Callable[..., object], *arguments: object) -> float:
@@ -86,22 +86,22 @@ def table(*columns: str) -> None:
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
 
 
-def part(rounds: int, root: str) -> None:
+def shard(rounds: int, root: str) -> None:
     """A part of trials of one epoch, in ms: here, on engines that are warm, and what of it is packing."""
     table("trials of one epoch", "here, ms", "process, ms", "Ray, ms", "first in a process, s", "first on Ray, s",
           "bytes there", "bytes back", "packing, ms")  # fmt: skip
     for n in (1, 32):
         specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=1)) for seed in range(n)]
-        trained(Stream(), specs)
+        trained(CohortScheduler(), specs)
         with ExitStack() as opened:
-            engines = [opened.enter_context(closing(on(name, 1))) for name in ("processes", "ray")]
-            firsts = [f"{seconds(trained, engine, specs):.1f}" for engine in engines]
+            executors = [opened.enter_context(closing(on(name, 1))) for name in ("processes", "ray")]
+            firsts = [f"{seconds(trained, executor, specs):.1f}" for executor in executors]
             times: list[list[float]] = [[], [], []]
             for _ in range(10 * rounds):
-                for found, stream in zip(times, (Stream(), *engines), strict=True):
+                for found, stream in zip(times, (CohortScheduler(), *executors), strict=True):
                     found.append(1000 * seconds(trained, stream, specs))
-        shipped, packing = Part(jobs_of(specs)), []
-        back = train_part(shipped)
+        shipped, packing = Shard(jobs_of(specs)), []
+        back = train_shard(shipped)
         for _ in range(10 * rounds):
             packing.append(1000 * (seconds(copied, shipped) + seconds(lambda b: packed(unpacked(b)), back)))
         cells = [*(shown(found, ".1f") for found in times), *firsts, f"{len(pickle.dumps(shipped)):,}",
@@ -109,7 +109,7 @@ def part(rounds: int, root: str) -> None:
         print(f"| {n} | " + " | ".join(cells) + " |", flush=True)
 
 
-def copied(shipped: Part) -> Part:
+def copied(shipped: Shard) -> Shard:
     return pickle.loads(pickle.dumps(shipped))
 
 
@@ -123,12 +123,12 @@ def trials(rounds: int, root: str) -> None:
             print(_row(cases(root)[name], one, two, rounds), flush=True)
 
 
-def _row(case: Case, one: Parts, two: Parts, rounds: int) -> str:
+def _row(case: Case, one: RemoteScheduler, two: RemoteScheduler, rounds: int) -> str:
     specs, data = case.specs, dataset_of(case.specs[0].data)
     alone = specs[: case.n_serial]
     ways: dict[str, Callable[[], object]] = {
         "alone": lambda: [train_trial(spec, data) for spec in alone],
-        "here": lambda: trained(Stream(), specs),
+        "here": lambda: trained(CohortScheduler(), specs),
         "one": lambda: trained(one, specs),
         "two": lambda: trained(two, specs),
     }
@@ -160,7 +160,7 @@ def command(options: Sequence[str]) -> None:
                        stdout=subprocess.DEVNULL)  # fmt: skip
 
 
-TABLES = {"part": part, "trials": trials, "commands": commands}
+TABLES = {"part": shard, "trials": trials, "commands": commands}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort, tra
 from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
 from phalanx.nn.optimizers.sgd import SGD
-from phalanx.training import chunk as blocks
+from phalanx.training import chunk as chunks
 
 N_SERIAL = 8
 
@@ -71,21 +71,21 @@ def together_and_alone(cases, rounds) -> None:
 def graph_and_precision(trials, dataset, rounds) -> None:
     print("\n| 256 trials of 784-256-128-10 | s | test accuracy, mean of the trials |")
     print("| --- | --- | --- |")
-    ways = {"float32": (trials, blocks.cuda_graph), "float32, without a CUDA graph": (trials, None)}
+    ways = {"float32": (trials, chunks.cuda_graph), "float32, without a CUDA graph": (trials, None)}
     for precision in ("tf32", "bfloat16"):
         ways[precision] = (
             [replace(s, trainer=replace(s.trainer, precision=precision)) for s in trials],
-            blocks.cuda_graph,
+            chunks.cuda_graph,
         )
-    graph = blocks.cuda_graph
+    graph = chunks.cuda_graph
     for name, (own, capture) in ways.items():
-        blocks.cuda_graph = capture
+        chunks.cuda_graph = capture
         found, times = [], []
         for _ in range(rounds):
             times.append(seconds(lambda own=own, found=found: found.append(train_cohort(own, dataset))))
         accuracy = statistics.fmean(r.metrics.test_accuracy for r in found[-1])
         print(f"| {name} | {spread(times)} | {accuracy:.4f} |", flush=True)
-    blocks.cuda_graph = graph
+    chunks.cuda_graph = graph
 
 
 def main() -> None:

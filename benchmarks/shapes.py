@@ -2,7 +2,7 @@
 
     python benchmarks/shapes.py [--rounds 5]
 
-Each row trains the same trials, by the cost that a block of its own is taken to have (`plan.BLOCK_S`): none is padded
+Each row trains the same trials, by the cost that a chunk of its own (`planning.BLOCK_S`): none is padded
 at 0, all are at infinity. Digits, batch 32, 5 epochs, SGD.
 """
 
@@ -17,7 +17,7 @@ import torch
 
 from phalanx import MLP, DeviceSpec, TrainerSpec, TrialSpec, load_dataset, train_cohort
 from phalanx.nn.optimizers.sgd import SGD
-from phalanx.training import planning as plan
+from phalanx.training import planning
 
 SETS = {
     "64 widths from 8 to 71, one hidden layer, 1 seed": ([(width,) for width in range(8, 72)], 1),
@@ -28,7 +28,7 @@ SETS = {
     ),
     "the same shapes, 5 seeds": ([(w,) * depth for depth in (1, 2, 3) for w in (32, 64, 128, 256)], 5),
 }
-COSTS = (0.0, plan.BLOCK_S["cpu"], float("inf"))
+COSTS = (0.0, planning.BLOCK_S["cpu"], float("inf"))
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         times: dict[float, list[float]] = {cost: [] for cost in COSTS}
         for _ in range(rounds):
             for cost in COSTS:
-                plan.BLOCK_S["cpu"] = cost
+                planning.BLOCK_S["cpu"] = cost
                 start = time.perf_counter()
                 train_cohort(specs, dataset)
                 times[cost].append(time.perf_counter() - start)

@@ -107,8 +107,8 @@ print(time.time() - start)
 """,
     "Phalanx, Python": """
 import time; start = time.time()
-from phalanx import Observer, TrialSpec, load_dataset, train_trial
-class First(Observer):
+from phalanx import Callback, TrialSpec, load_dataset, train_trial
+class First(Callback):
     def on_step(self, epoch, step):
         if (epoch, step) == (1, 1): print(time.time() - start)
 train_trial(TrialSpec(), load_dataset(TrialSpec().data), First())

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.executors.dispatch import Parts
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.dispatch import RemoteScheduler
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.slurm import SubmititSpec
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
@@ -39,14 +39,14 @@ def jobs_of(folder: Path, n_jobs: int) -> list[Job]:
 def seconds(cluster: str, n_parts: int) -> float:
     """Until parts of one job each have come back, at most two at a time."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        options = ExecutorSpec(executor="submitit", workers=2, submitit=SubmititSpec(cluster=cluster))
+        options = LauncherSpec(executor="submitit", workers=2, submitit=SubmititSpec(cluster=cluster))
         jobs = jobs_of(Path(folder).absolute(), n_parts)
         dataset_of(jobs[0].trial.data)
-        with closing(Parts(options)) as parts:
+        with closing(RemoteScheduler(options)) as shards:
             start = time.perf_counter()
-            parts.submit([[job] for job in jobs])
-            while parts.running:
-                for job in parts.advance():
+            shards.submit([[job] for job in jobs])
+            while shards.running:
+                for job in shards.advance():
                     if (error := ready.pop(job.folder).error) is not None:
                         raise error
             return time.perf_counter() - start

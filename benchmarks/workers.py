@@ -46,11 +46,11 @@ def ways(trials: list[TrialSpec], pool) -> dict[str, Callable[[], object]]:
 
     def planned(count: int, threads: int) -> object:
         cohorts.workers = lambda *_: Workers(count, threads)
-        size, cohorts.block_size = cohorts.block_size, lambda *_: -(-len(trials) // count)
+        size, cohorts.chunk_size = cohorts.chunk_size, lambda *_: -(-len(trials) // count)
         try:
             return train_cohort(trials, load(trials[0].data))
         finally:
-            cohorts.block_size = size
+            cohorts.chunk_size = size
 
     return {
         "one thread": lambda: planned(1, 1),

@@ -25,7 +25,7 @@ _HOME = {
     "partition": "training.cohort",
     "train_cohort": "training.loop",
     "train_trial": "training.loop",
-    "Observer": "core.callbacks",
+    "Callback": "core.callbacks",
     "Status": "core.result",
     "TrialResult": "core.result",
     "PhalanxError": "core.errors",

@@ -164,9 +164,9 @@ def test_every_form_of_input_gives_the_same_answer(run: Path, images: np.ndarray
 def test_images_for_digits_are_scaled_to_its_grey_levels(tmp_path: Path) -> None:
     """scikit-learn's digits have the levels 0 to 16; white in an image file is 255."""
     run = save_run(tmp_path / "run", "digits", scale=16.0, normalize="none", mean=(0.0,), std=(1.0,))
-    white = write_png(tmp_path / "white.png", np.full(SHAPE, 255, np.uint8))
+    max_pixel = write_png(tmp_path / "white.png", np.full(SHAPE, 255, np.uint8))
     np.save(tmp_path / "white.npy", np.full((1, *SHAPE), 16.0))
-    found, same = predict_file(run, white), predict_file(run, tmp_path / "white.npy")
+    found, same = predict_file(run, max_pixel), predict_file(run, tmp_path / "white.npy")
     np.testing.assert_allclose(found.p_NC, same.p_NC, rtol=1e-6)
     np.testing.assert_allclose(found.p_NC, oracle(run, np.ones((1, N_FEATURES), np.float32)), rtol=1e-5)
 

@@ -19,11 +19,11 @@ from phalanx.training.spec import config_digest, static_key
 class Toy(Spec):
     group: ClassVar[str] = "toy"
     name: ClassVar[str] = "toy"
-    rate: float = stacked(0.1, low=0, low_open=True, high=1)
-    count: int | None = static(3, low=1)
+    rate: float = stacked(0.1, gt=0, le=1)
+    count: int | None = static(3, ge=1)
     kind: str = static("a", choices=("a", "b"))
     flag: bool = static(False)
-    widths: tuple[int, ...] = static((4,), min_items=1, low=1)
+    widths: tuple[int, ...] = static((4,), min_items=1, ge=1)
     need: str = static()
 
 
@@ -92,7 +92,7 @@ STACKED = {
 
 
 def test_what_may_differ_inside_a_cohort():
-    assert {key for key, law, _ in walk(TrialSpec()) if law.stacked} == STACKED
+    assert {key for key, constraint, _ in walk(TrialSpec()) if constraint.stacked} == STACKED
     same = TrialSpec(seed=5, optimizer=OPTIMIZERS["adam"](lr=0.5), model=MLP(dropout=0.3))
     assert static_key(same) == static_key(TrialSpec())
     assert static_key(TrialSpec(model=MLP(activation="tanh"))) != static_key(TrialSpec())

@@ -55,12 +55,12 @@ def torchvision_gives(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[s
         module = types.ModuleType("torchvision.datasets")
         for source in SOURCES:
 
-            def twin(root: str, download: bool = False, name: str = source.twin) -> None:
+            def torchvision_name(root: str, download: bool = False, name: str = source.torchvision_name) -> None:
                 assert download
                 calls.append(name)
                 write_into(Path(root) / name / "raw")
 
-            setattr(module, source.twin, twin)
+            setattr(module, source.torchvision_name, torchvision_name)
         package = types.ModuleType("torchvision")
         package.datasets = module  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "torchvision", package)
@@ -81,7 +81,7 @@ def no_network(folder: Path) -> None:
 def test_reads_the_four_files_as_they_are_or_packed(source: type[Mnist], packed: bool, tmp_path: Path) -> None:
     files = tiny_files()
     stored = {f"{name}.gz": gzip.compress(content) for name, content in files.items()} if packed else files
-    write(tmp_path / source.twin / "raw", stored)
+    write(tmp_path / source.torchvision_name / "raw", stored)
     raw = source(root=str(tmp_path)).read()
     assert raw.x.dtype == np.uint8
     assert raw.x.shape == (60, 784)
@@ -184,8 +184,8 @@ def test_without_network_it_says_what_to_put_where(
     with pytest.raises(DataError) as caught:
         source(root=str(tmp_path)).read()
     message = str(caught.value)
-    folder = tmp_path / source.twin / "raw"
-    assert calls == [source.twin]
+    folder = tmp_path / source.torchvision_name / "raw"
+    assert calls == [source.torchvision_name]
     for part in [str(folder), *NAMES, "data.root=FOLDER", "data=digits", f"data={source.name}"]:
         assert part in message
     assert "(RuntimeError: Error downloading train-images: Tried http://example.org/, got: <urlopen error>)" in message
@@ -232,10 +232,10 @@ def test_a_download_fills_in_only_what_is_absent(tmp_path: Path, torchvision_giv
 @pytest.mark.parametrize("part", ["train", "t10k"])
 def test_the_reader_agrees_with_torchvision_on_the_real_files(part: str) -> None:
     datasets = pytest.importorskip("torchvision.datasets")
-    twin = datasets.MNIST(str(REAL), train=part == "train", download=False)
+    torchvision_name = datasets.MNIST(str(REAL), train=part == "train", download=False)
     folder = REAL / "MNIST" / "raw"
-    assert np.array_equal(read_idx(folder / f"{part}-images-idx3-ubyte", 3), twin.data.numpy())
-    assert np.array_equal(read_idx(folder / f"{part}-labels-idx1-ubyte", 1), twin.targets.numpy())
+    assert np.array_equal(read_idx(folder / f"{part}-images-idx3-ubyte", 3), torchvision_name.data.numpy())
+    assert np.array_equal(read_idx(folder / f"{part}-labels-idx1-ubyte", 1), torchvision_name.targets.numpy())
 
 
 @pytest.mark.mnist

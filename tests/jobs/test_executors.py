@@ -31,16 +31,16 @@ from phalanx import OPTIMIZERS, DeviceSpec
 from phalanx.core.errors import Failure, RequestError, Superseded, TrainingInterrupted, WorkerLost, failure_of
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
-from phalanx.jobs.executors.base import LARGEST, Part, end_with, read_here
-from phalanx.jobs.executors.dispatch import Parts, cut
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.base import LARGEST, Shard, end_with, read_here
+from phalanx.jobs.executors.dispatch import RemoteScheduler, cut
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.processes import Place, Processes, Worker, places
-from phalanx.jobs.executors.worker import packed, train_part, unpacked
-from phalanx.jobs.handover import Trained, ready
+from phalanx.jobs.executors.worker import packed, train_shard, unpacked
+from phalanx.jobs.handover import JobResult, ready
 from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings, register_resolvers
 from phalanx.runs.layout import RunPaths
-from phalanx.study import Owner
+from phalanx.study import ProcessIdentity
 
 APART = "hydra.launcher.executor=processes"
 
@@ -85,7 +85,7 @@ def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickl
 def test_a_trial_that_diverges_at_once_comes_back_without_weights(tmp_path):
     one = job(tmp_path, 0)
     wild = replace(one.cfg.trial, optimizer=OPTIMIZERS["sgd"](lr=1e30))
-    (trained,) = unpacked(train_part(Part([replace(one, cfg=replace(one.cfg, trial=wild))])))
+    (trained,) = unpacked(train_shard(Shard([replace(one, cfg=replace(one.cfg, trial=wild))])))
     (result,) = trained.results
     assert (result.status, result.weights) == (Status.DIVERGED, None)
     assert "in epoch 1" in result.error
@@ -93,10 +93,10 @@ def test_a_trial_that_diverges_at_once_comes_back_without_weights(tmp_path):
 
 def test_parts_keep_all_workers_busy():
     assert cut([list(range(64))], 2, 32) == [list(range(0, 64, 2)), list(range(1, 64, 2))]
-    assert [len(part) for part in cut([list(range(100))], 2, 32)] == [25] * 4
-    assert [len(part) for part in cut([list(range(100))], 2, None)] == [50] * 2
-    assert [len(part) for part in cut([[0, 1], list(range(2, 12)), [12]], 2, 32)] == [5, 5, 2, 1]
-    assert [len(part) for part in cut([list(range(3))], 2, 32)] == [2, 1]
+    assert [len(shard) for shard in cut([list(range(100))], 2, 32)] == [25] * 4
+    assert [len(shard) for shard in cut([list(range(100))], 2, None)] == [50] * 2
+    assert [len(shard) for shard in cut([[0, 1], list(range(2, 12)), [12]], 2, 32)] == [5, 5, 2, 1]
+    assert [len(shard) for shard in cut([list(range(3))], 2, 32)] == [2, 1]
     assert cut([[0]], 8, 32) == [[0]]
 
 
@@ -106,17 +106,19 @@ class Recorder:
     n_at_once, largest, first = 2, 32, None
 
     def __init__(self):
-        self.sizes, self.parts, self.futures, self.closed = [], [], [], 0
+        self.sizes, self.shards, self.futures, self.closed = [], [], [], 0
 
-    def open(self, n_workers, part):
+    def open(self, n_workers, shard):
         return self
 
-    def submit(self, parts):
-        self.sizes.append([len(part.jobs) for part in parts])
-        found = [Future() for _ in parts]
-        self.parts += parts
+    def submit(self, shards):
+        self.sizes.append([len(shard.jobs) for shard in shards])
+        found = [Future() for _ in shards]
+        self.shards += shards
         self.futures += found
-        found[0].set_exception(self.first) if self.first else found[0].set_result([Trained(()) for _ in parts[0].jobs])
+        found[0].set_exception(self.first) if self.first else found[0].set_result(
+            [JobResult(()) for _ in shards[0].jobs]
+        )
         return found
 
     def close(self):
@@ -124,30 +126,30 @@ class Recorder:
 
 
 def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free(tmp_path):
-    parts, engine, _ = on_recorder()
+    shards, executor, _ = on_recorder()
     for number in range(8):
-        parts.add(job(tmp_path, number))
-    assert parts.running == 8
-    ended = parts.advance()
-    assert engine.sizes == [[4, 4]]
+        shards.add(job(tmp_path, number))
+    assert shards.running == 8
+    ended = shards.advance()
+    assert executor.sizes == [[4, 4]]
     assert [one.sweep.number for one in ended] == [0, 2, 4, 6]
     for number in range(8, 12):
-        parts.add(job(tmp_path, number))
-    assert [one.sweep.number for one in parts.advance()] == [8, 9, 10, 11]
-    assert engine.sizes == [[4, 4], [4]]
-    assert parts.running == 4
-    parts, engine, _ = on_recorder(max_trials=3)
+        shards.add(job(tmp_path, number))
+    assert [one.sweep.number for one in shards.advance()] == [8, 9, 10, 11]
+    assert executor.sizes == [[4, 4], [4]]
+    assert shards.running == 4
+    shards, executor, _ = on_recorder(max_trials=3)
     for number in range(8):
-        parts.add(job(tmp_path, number))
-    parts.advance()
-    assert engine.sizes == [[3, 3, 2]]
+        shards.add(job(tmp_path, number))
+    shards.advance()
+    assert executor.sizes == [[3, 3, 2]]
 
 
 def on_recorder(**options):
     """Parts on an engine that trains none, that engine, and what is reported."""
-    engine, said = Recorder(), []
-    asked = {"engine": engine, "workers": None, "max_trials": None, **options}
-    return Parts(SimpleNamespace(**asked), said.append), engine, said
+    executor, said = Recorder(), []
+    asked = {"engine": executor, "workers": None, "max_trials": None, **options}
+    return RemoteScheduler(SimpleNamespace(**asked), said.append), executor, said
 
 
 def wrong(folder, number):
@@ -158,44 +160,44 @@ def wrong(folder, number):
 
 
 def test_a_wrong_configuration_is_returned_at_once_and_the_others_are_shared_out(tmp_path):
-    parts, engine, said = on_recorder()
+    shards, executor, said = on_recorder()
     jobs = [wrong(tmp_path, 0), *(job(tmp_path, number, fence=f"fence {number}") for number in range(1, 6))]
-    groups = parts.divided([[0], [1, 2, 3, 4, 5]], jobs)
+    groups = shards.divided([[0], [1, 2, 3, 4, 5]], jobs)
     assert groups == [[1, 3, 5], [2, 4], [0]]
-    parts.note = "a note"
-    parts.submit([[jobs[place] for place in group] for group in groups])
-    assert parts.running == 6
-    assert [one.sweep.number for one in parts.advance()] == [0]
-    assert [one.sweep.number for one in parts.advance()] == [1, 3, 5]
+    shards.note = "a note"
+    shards.submit([[jobs[place] for place in group] for group in groups])
+    assert shards.running == 6
+    assert [one.sweep.number for one in shards.advance()] == [0]
+    assert [one.sweep.number for one in shards.advance()] == [1, 3, 5]
     assert [ready.pop(jobs[n].folder).fence for n in (1, 3, 5)] == ["fence 1", "fence 3", "fence 5"]
-    assert parts.running == 2
-    assert engine.sizes == [[3, 2]]
-    assert engine.parts[0].note == "a note"
-    assert all(isinstance(one.cfg, Settings) for one in engine.parts[0].jobs)  # nothing of Hydra's travels
+    assert shards.running == 2
+    assert executor.sizes == [[3, 2]]
+    assert executor.shards[0].note == "a note"
+    assert all(isinstance(one.cfg, Settings) for one in executor.shards[0].jobs)  # nothing of Hydra's travels
     assert said == ["2 parts training"]
-    engine.n_at_once = 1
-    parts.submit([[jobs[1]], [jobs[3]]])
-    engine.futures[1].set_exception(MemoryError("no"))
-    parts.advance()
+    executor.n_at_once = 1
+    shards.submit([[jobs[1]], [jobs[3]]])
+    executor.futures[1].set_exception(MemoryError("no"))
+    shards.advance()
     assert said[1:] == ["1 part training, 2 wait"]
     assert failure_of(ready.pop(jobs[2].folder).error) is Failure.OUT_OF_MEMORY
 
 
 def test_only_a_lost_part_is_trained_again_and_none_after_an_interrupt(tmp_path):
-    parts, engine, said = on_recorder()
-    engine.n_at_once, engine.first = None, WorkerLost("it was lost")
-    parts.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
-    parts._send()
-    parts._tell()
+    shards, executor, said = on_recorder()
+    executor.n_at_once, executor.first = None, WorkerLost("it was lost")
+    shards.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
+    shards._send()
+    shards._tell()
     assert said == ["3 parts submitted"]
-    assert parts._received(engine.futures[0]) == []
-    assert [len(sent.jobs) for sent in parts.waiting] == [1]
-    engine.futures[1].set_exception(WorkerLost("it was lost"))
-    engine.futures[2].cancel()
-    assert [one.sweep.number for one in parts.abandon()] == [1]
+    assert shards._received(executor.futures[0]) == []
+    assert [len(sent.jobs) for sent in shards.waiting] == [1]
+    executor.futures[1].set_exception(WorkerLost("it was lost"))
+    executor.futures[2].cancel()
+    assert [one.sweep.number for one in shards.abandon()] == [1]
     assert str(ready.pop(tmp_path / "1").error) == "it was lost"
-    assert engine.closed == 1
-    assert parts.running == 0
+    assert executor.closed == 1
+    assert shards.running == 0
 
 
 def test_cores_and_gpus_are_shared_out(monkeypatch):
@@ -219,9 +221,9 @@ def test_the_process_that_leads_reads_the_data_too_and_leaves_errors_to_those_wh
         raise OSError("cannot be read")
 
     monkeypatch.setattr("phalanx.data.cache.dataset_of", dataset_of)
-    part = Part([job(tmp_path, 0)])
-    read_here(part)
-    assert asked == [part.jobs[0].trial.data]
+    shard = Shard([job(tmp_path, 0)])
+    read_here(shard)
+    assert asked == [shard.jobs[0].trial.data]
 
 
 def threaded(one, threads):
@@ -231,58 +233,58 @@ def threaded(one, threads):
 def test_a_part_trains_with_no_more_threads_than_its_place_has_and_leaves_nothing_behind(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("phalanx.jobs.scheduler.train_together", lambda jobs, note: seen.extend((*jobs, note)))
-    ready.update({tmp_path / str(number): Trained(()) for number in range(3)})
+    ready.update({tmp_path / str(number): JobResult(()) for number in range(3)})
     some = [job(tmp_path, number) for number in range(3)]
     some = [threaded(one, threads) for one, threads in zip(some, (None, 8, 1), strict=True)]
-    assert unpacked(train_part(Part(some, "a note"), 2)) == [Trained([])] * 3
+    assert unpacked(train_shard(Shard(some, "a note"), 2)) == [JobResult([])] * 3
     assert [one.trial.device.threads for one in seen[:3]] == [None, 2, 1]
     assert seen[3] == "a note"
     assert not [folder for folder in ready if folder.parent == tmp_path]
 
 
 def test_the_process_that_is_warm_goes_first_and_a_gpu_takes_all_there_is():
-    engine = Processes([Place((), 1), Place((), 1)])
-    assert engine.largest == LARGEST
-    first = engine.idle.get()
-    assert first is engine.workers[0]
-    engine.idle.put(first)
-    assert engine.idle.get() is first
+    executor = Processes([Place((), 1), Place((), 1)])
+    assert executor.largest == LARGEST
+    first = executor.idle.get()
+    assert first is executor.workers[0]
+    executor.idle.put(first)
+    assert executor.idle.get() is first
     assert Processes([Place((), 1, "0")]).largest is None
 
 
 def test_a_worker_has_the_cores_threads_and_gpu_of_its_place_and_leaves_ctrl_c_to_the_one_that_leads():
     core = max(os.sched_getaffinity(0))
-    engine = Processes([Place((core,), 1, "5")])
+    executor = Processes([Place((core,), 1, "5")])
     try:
-        process = engine.threads.submit(engine.workers[0]._started).result()
+        process = executor.threads.submit(executor.workers[0]._started).result()
         assert signal.SIGINT in process.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
         assert process.submit(os.sched_getaffinity, 0).result() == {core}
         assert process.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "5"
         assert process.submit(eval, "__import__('torch').get_num_threads()").result() == 1
     finally:
-        engine.close()
+        executor.close()
 
 
 def test_a_part_that_never_began_is_cancelled_when_all_ends(monkeypatch):
-    engine, began, over = Processes([Place((), 1)]), threading.Event(), threading.Event()
-    shutdown = engine.threads.shutdown
+    executor, began, over = Processes([Place((), 1)]), threading.Event(), threading.Event()
+    shutdown = executor.threads.shutdown
 
     def shut(**options):
         shutdown(wait=False, **options)
         over.set()
         shutdown()
 
-    monkeypatch.setattr(engine.workers[0], "train", lambda part: (began.set(), over.wait(60)))
-    monkeypatch.setattr(engine.threads, "shutdown", shut)
-    futures = engine.submit([Part([]), Part([])])
+    monkeypatch.setattr(executor.workers[0], "train", lambda shard: (began.set(), over.wait(60)))
+    monkeypatch.setattr(executor.threads, "shutdown", shut)
+    futures = executor.submit([Shard([]), Shard([])])
     began.wait(60)
-    engine.close()
+    executor.close()
     assert [future.cancelled() for future in futures] == [False, True]
 
 
 @pytest.mark.parametrize("error", [TerminatedWorkerError("killed"), RuntimeError("of its own")])
 def test_a_process_that_is_ended_was_interrupted_whatever_it_says_and_one_that_dies_was_lost(error, tmp_path):
-    part, closed = Part([job(tmp_path, 0)]), []
+    shard, closed = Shard([job(tmp_path, 0)]), []
 
     def pool(worker, ended):
         def submit(*_):
@@ -294,12 +296,12 @@ def test_a_process_that_is_ended_was_interrupted_whatever_it_says_and_one_that_d
         return worker
 
     with pytest.raises(TrainingInterrupted):
-        pool(Worker(Place((), 1)), ended=True).train(part)
+        pool(Worker(Place((), 1)), ended=True).train(shard)
     assert closed == [{"wait": True, "kill_workers": True}]
     dies = pool(Worker(Place((), 1)), ended=False)
     is_lost = isinstance(error, TerminatedWorkerError)
     with pytest.raises(WorkerLost if is_lost else RuntimeError):
-        dies.train(part)
+        dies.train(shard)
     assert (dies.executor is None) == is_lost  # else it is used again
 
 
@@ -399,7 +401,7 @@ def test_a_sweep_goes_on_when_a_worker_is_killed_and_workers_end_when_the_driver
 
 
 def lead(file):
-    file.write_bytes(pickle.dumps(Owner.here()))
+    file.write_bytes(pickle.dumps(ProcessIdentity.here()))
     time.sleep(600)
 
 
@@ -426,7 +428,7 @@ def test_a_process_ends_with_its_leader_and_not_before(tmp_path):
 def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reached(tmp_path, monkeypatch):
     jobs = [job(tmp_path, number) for number in range(4)]
     flying = {one.folder: (one.sweep.number, one.sweep.number) for one in jobs}
-    stream, begun = Parts(ExecutorSpec()), []
+    stream, begun = RemoteScheduler(LauncherSpec()), []
     ending = iter(jobs)
     stream.advance = lambda: [next(ending)]
     stream.abandon = lambda: ready.update({jobs[2].folder: None})  # the last one has reached nothing
@@ -447,17 +449,17 @@ def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reac
 
 
 def test_only_jobs_that_are_marked_train_elsewhere_and_an_error_ends_what_does(monkeypatch):
-    launcher, (parts, engine, _) = CohortLauncher(executor="processes"), on_recorder()
+    launcher, (shards, executor, _) = CohortLauncher(executor="processes"), on_recorder()
     with pytest.raises(RequestError, match=r"executor=processes trains the jobs of Phalanx's own train\.py"):
         launcher.setup(hydra_context=None, task_function=lambda cfg: None, config=None)
     launcher.setup(hydra_context=None, task_function=trains_together(lambda cfg: None), config=None)
     monkeypatch.setattr(launcher, "_begin", lambda: None)
-    monkeypatch.setattr(parts, "divided", lambda groups, jobs: 1 / 0)
-    launcher.parts, parts.engine = parts, engine
+    monkeypatch.setattr(shards, "divided", lambda groups, jobs: 1 / 0)
+    launcher.shards, shards.executor = shards, executor
     with pytest.raises(ZeroDivisionError):
         launcher.launch([], 0)
-    assert engine.closed == 1
-    assert launcher.parts is None
+    assert executor.closed == 1
+    assert launcher.shards is None
 
 
 def test_a_job_is_fenced_as_its_folder_stands_when_it_is_launched(tmp_path):
@@ -497,4 +499,4 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_options_by_themselves():
-    assert ExecutorSpec.of({}) == ExecutorSpec(executor="local", workers=None, max_trials=None)
+    assert LauncherSpec.of({}) == LauncherSpec(executor="local", workers=None, max_trials=None)

@@ -27,9 +27,9 @@ from phalanx import TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, TrainingInterrupted, WorkerLost
 from phalanx.data.cache import dataset_of
 from phalanx.data.csv_table import Csv
-from phalanx.jobs.executors.base import Part
-from phalanx.jobs.executors.dispatch import Parts
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.base import Shard
+from phalanx.jobs.executors.dispatch import RemoteScheduler
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec, _arrays, _check_storage, _connect, _knock, _pass_on, _room, _train
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
@@ -72,14 +72,14 @@ def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_pr
     dataset_of(spec.data)
     file.unlink()  # a task that looked for it would fail
     jobs = [job(tmp_path, 0, find_trial=functools.partial(die, once, 1)), job(tmp_path, 1)]
-    parts, found = Parts(ExecutorSpec(executor="ray", ray=RaySpec(address=cluster.address))), {}
+    shards, found = RemoteScheduler(LauncherSpec(executor="ray", ray=RaySpec(address=cluster.address))), {}
     try:
-        assert parts.divided([[0, 1]], jobs) == [[0], [1]]  # two nodes
-        parts.submit([jobs, [from_file]])
-        while parts.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in parts.advance()}
+        assert shards.divided([[0, 1]], jobs) == [[0], [1]]  # two nodes
+        shards.submit([jobs, [from_file]])
+        while shards.running:
+            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in shards.advance()}
     finally:
-        parts.close()
+        shards.close()
     assert not ray.is_initialized()
     assert [trained.error for trained in found.values()] == [None] * 3
     assert len(once.read_text().split()) == 2
@@ -199,15 +199,17 @@ def test_data_are_stored_once_and_where_they_cannot_be_read_the_part_says_so(tmp
     monkeypatch.setattr(ray, "nodes", list)
     monkeypatch.setattr(ray, "put", lambda arrays: stored.append(arrays) or len(stored))
     asked = Settings(TrialSpec(data=Csv(path="away.csv", target="y")), TrackingSpec(kind="none"), CheckpointSpec(), ())
-    parts = [Part([job(tmp_path, 0)]), Part([Job(asked, tmp_path / "1", Sweep("s", 1))]), Part([job(tmp_path, 2)])]
-    engine = RaySpec().open(None, parts[0])
+    shards = [Shard([job(tmp_path, 0)]), Shard([Job(asked, tmp_path / "1", Sweep("s", 1))]), Shard([job(tmp_path, 2)])]
+    executor = RaySpec().open(None, shards[0])
     task = SimpleNamespace(future=Future)
-    engine.task = SimpleNamespace(remote=lambda part, data, n_threads: begun.append((part, data, n_threads)) or task)
-    first, away, second = engine.submit(parts)
-    assert begun == [(parts[0], 1, 1), (parts[2], 1, 1)]
+    executor.task = SimpleNamespace(
+        remote=lambda shard, data, n_threads: begun.append((shard, data, n_threads)) or task
+    )
+    first, away, second = executor.submit(shards)
+    assert begun == [(shards[0], 1, 1), (shards[2], 1, 1)]
     assert [arrays.name for arrays in stored] == ["digits"]
     assert "away.csv" in str(away.exception(timeout=0))
-    engine.close()
+    executor.close()
     assert isinstance(first.exception(timeout=0), TrainingInterrupted)
     assert second.cancelled()  # there was place for one
 
@@ -223,12 +225,12 @@ def test_whether_somebody_listens_is_seen_before_ray_looks():
 
 
 def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
-    part, before = Part([job(tmp_path, 0)]), torch.get_num_threads()
+    shard, before = Shard([job(tmp_path, 0)]), torch.get_num_threads()
     monkeypatch.setattr(
-        "phalanx.jobs.executors.ray.train_part", lambda part, n_threads: (n_threads, torch.get_num_threads())
+        "phalanx.jobs.executors.ray.train_part", lambda shard, n_threads: (n_threads, torch.get_num_threads())
     )
     try:
-        assert _train(part, _arrays(dataset_of(part.jobs[0].trial.data)), before + 1) == (before + 1, before + 1)
+        assert _train(shard, _arrays(dataset_of(shard.jobs[0].trial.data)), before + 1) == (before + 1, before + 1)
     finally:
         torch.set_num_threads(before)
 
@@ -253,11 +255,11 @@ def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_pa
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     pruned = job(tmp_path, 0, find_trial=Address("s", 0, "sqlite:///study.db", None))
     with pytest.raises(RequestError, match="2 machines, which cannot prune by a study in a file"):
-        _check_storage(Part([pruned]))
-    _check_storage(Part([job(tmp_path, 0)]))
-    _check_storage(Part([job(tmp_path, 0, find_trial=Address("s", 0, "postgresql://h/d", None))]))
+        _check_storage(Shard([pruned]))
+    _check_storage(Shard([job(tmp_path, 0)]))
+    _check_storage(Shard([job(tmp_path, 0, find_trial=Address("s", 0, "postgresql://h/d", None))]))
     nodes[0]["Alive"] = False
-    _check_storage(Part([pruned]))  # two nodes of one machine
+    _check_storage(Shard([pruned]))  # two nodes of one machine
 
 
 def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
@@ -275,4 +277,4 @@ def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
     with pytest.raises(RequestError, match=r"needs ray, which is not installed; type: pip install 'phalanx\[ray\]'"):
-        ExecutorSpec.of({"executor": "ray"})
+        LauncherSpec.of({"executor": "ray"})

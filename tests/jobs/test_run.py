@@ -93,7 +93,7 @@ def test_what_was_trained_elsewhere_may_name_a_device_that_is_not_here(config, t
         train_trial(TrialSpec(trainer=TrainerSpec(epochs=1)), app.dataset_of(TrialSpec().data)), device="mps"
     )
     for folder, trained in zip(
-        folders, (app.Trained([result]), app.Trained((), error=WorkerLost("gone"))), strict=True
+        folders, (app.JobResult([result]), app.JobResult((), error=WorkerLost("gone"))), strict=True
     ):
         app.ready[folder] = trained
     app.run(config, folders[0], sweep)

@@ -13,12 +13,12 @@ from phalanx.core.errors import Superseded, TrainingInterrupted, TrialTimeout
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
 from phalanx.jobs import run as app
-from phalanx.jobs import scheduler as together
+from phalanx.jobs import scheduler
 from phalanx.jobs.job import Job
-from phalanx.jobs.scheduler import Stream, cohorts, explain, train_together
+from phalanx.jobs.scheduler import CohortScheduler, cohorts, explain, train_together
 from phalanx.runs.checkpoint import read_checkpoint, write_checkpoint
 from phalanx.runs.config import register_resolvers
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.manifest import Manifest, Sweep
 from phalanx.training.cohort import Cohort
@@ -76,7 +76,7 @@ def test_jobs_are_told_apart_without_comparing_their_configs(job, monkeypatch):
 
 
 def test_a_stream_returns_each_job_when_it_ends_and_others_may_join(job):
-    stream = Stream()
+    stream = CohortScheduler()
     stream.add(job(0, "trainer.epochs=1"))
     stream.add(job(1, "trainer.epochs=4"))
     stream.add(job(2, "trainer.epochs=2", "trainer.batch_size=7"))
@@ -114,7 +114,7 @@ def test_out_of_memory_halves_a_cohort_until_it_fits(job, monkeypatch, caplog):
             sizes.append(self.running)
             return super().epoch()
 
-    monkeypatch.setattr(together, "Cohort", Small)
+    monkeypatch.setattr(scheduler, "Cohort", Small)
     jobs = [job(n, f"seed={n}") for n in range(7)]
     train_together(jobs)
     assert [app.ready[j.folder].results[0].seed for j in jobs] == list(range(7))
@@ -130,7 +130,7 @@ def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypa
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
             return super().epoch()
 
-    monkeypatch.setattr(together, "Cohort", Full)
+    monkeypatch.setattr(scheduler, "Cohort", Full)
     jobs = [job(n, f"seed={n}", "trainer.epochs=4", "checkpoint.every_epochs=1") for n in range(4)]
     said = []
     train_together(jobs, said.append)
@@ -138,7 +138,7 @@ def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypa
     notes = [app.ready[one.folder].note for one in jobs]
     assert notes == ["trained in a cohort of 2; went on after epoch 2"] * 4
     found = [app.ready.pop(one.folder).results[0] for one in jobs]
-    monkeypatch.setattr(together, "Cohort", Cohort)
+    monkeypatch.setattr(scheduler, "Cohort", Cohort)
     plain = [job(9 + n, f"seed={n}", "trainer.epochs=4") for n in range(4)]
     train_together(plain)
     assert [result.metrics for result in found] == [app.ready[one.folder].results[0].metrics for one in plain]
@@ -151,8 +151,8 @@ def test_an_interrupt_keeps_the_epoch_of_every_cohort(job, monkeypatch, interrup
                 signal.raise_signal(signal.SIGINT)
             return super().epoch()
 
-    monkeypatch.setattr(together, "Cohort", Asked)
-    stream = Stream()
+    monkeypatch.setattr(scheduler, "Cohort", Asked)
+    stream = CohortScheduler()
     jobs = [job(0, "trainer.epochs=9"), job(1, "trainer.epochs=9", "trainer.batch_size=7")]
     for one in jobs:
         stream.add(one)
@@ -167,7 +167,7 @@ def test_an_error_is_its_own_jobs_alone(job, monkeypatch):
     class Bad(Broken):
         bad = 0.5
 
-    monkeypatch.setattr(together, "Cohort", Bad)
+    monkeypatch.setattr(scheduler, "Cohort", Bad)
     jobs = [job(n, f"optimizer.lr={lr}") for n, lr in enumerate((0.1, 0.5, 0.2))]
     train_together(jobs)
     assert [app.ready[j.folder].error is not None for j in jobs] == [False, True, False]
@@ -182,11 +182,11 @@ def test_an_interrupt_within_an_epoch_leaves_what_every_job_had_reached_and_keep
     jobs = [job(n, "trainer.epochs=5", f"trainer.batch_size={7 + n}") for n in range(2)]
     train_together(jobs)
     whole = [app.ready.pop(one.folder).results[0].metrics for one in jobs]
-    stream = Stream()
+    stream = CohortScheduler()
     for one in jobs:
         stream.add(one)
     with monkeypatch.context() as patch:
-        patch.setattr(together._Group, "on_step", on_step)
+        patch.setattr(scheduler._Group, "on_step", on_step)
         with pytest.raises(TrainingInterrupted):
             [stream.advance() for _ in range(99)]
     for one in jobs:
@@ -227,7 +227,7 @@ def test_a_job_that_was_replaced_while_it_trained_writes_nothing(job):
     one = job(0, "trainer.epochs=1")
     paths = RunPaths(one.folder)
     write_json(paths.attempt, {"attempt": 1})
-    one = replace(one, fence=Fence(paths))
+    one = replace(one, fence=FencingToken(paths))
     train_together([one])
     write_json(paths.attempt, {"attempt": 2})  # another driver has taken the trial up
     with pytest.raises(Superseded):

@@ -17,7 +17,7 @@ from phalanx.core.errors import Superseded
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
 from phalanx.jobs.seeds import combined, rows
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.manifest import Manifest, Sweep, update_manifest
 from phalanx.runs.metrics_csv import curves_csv
@@ -114,7 +114,7 @@ def test_the_manifest_keeps_what_is_not_set_again(tmp_path):
 def test_an_attempt_that_was_replaced_may_not_write(tmp_path):
     paths = RunPaths(tmp_path)
     write_json(paths.attempt, {"attempt": 1})
-    fence = Fence(paths)
+    fence = FencingToken(paths)
     fence.check()
     write_json(paths.attempt, {"attempt": 2})
     with pytest.raises(Superseded, match="attempt 1 at this trial was replaced by attempt 2"):
@@ -122,7 +122,7 @@ def test_an_attempt_that_was_replaced_may_not_write(tmp_path):
 
 
 def test_without_attempts_nothing_is_fenced(tmp_path):
-    Fence(RunPaths(tmp_path)).check()
+    FencingToken(RunPaths(tmp_path)).check()
 
 
 # The final

@@ -55,12 +55,12 @@ def started(cwd, *options):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     DRIVERS.append(driver)
-    until(functools.partial(checkpoints, cwd), driver)
+    until(functools.partial(checkpointer_of, cwd), driver)
     (number,) = states()
     return driver, number
 
 
-def checkpoints(cwd):
+def checkpointer_of(cwd):
     return list(cwd.glob("outputs/sweeps/*/*/checkpoint.safetensors"))
 
 

@@ -21,9 +21,9 @@ from support.waiting import until
 from phalanx import TrainerSpec
 from phalanx.core.errors import Failure, RequestError, SpecError, failure_of
 from phalanx.jobs.executors import slurm, slurm_job
-from phalanx.jobs.executors.base import Part
-from phalanx.jobs.executors.dispatch import Parts
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.base import Shard
+from phalanx.jobs.executors.dispatch import RemoteScheduler
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.slurm import SubmititSpec, Submitted
 from phalanx.jobs.executors.slurm_job import SlurmJob
 from phalanx.jobs.executors.worker import unpacked
@@ -44,7 +44,9 @@ def lasting(folder, number, epochs, **options):
 
 
 def here(**options):
-    return Parts(ExecutorSpec(executor="submitit", workers=2, submitit=SubmititSpec(cluster="local", **options)))
+    return RemoteScheduler(
+        LauncherSpec(executor="submitit", workers=2, submitit=SubmititSpec(cluster="local", **options))
+    )
 
 
 def processes_of(folder):
@@ -95,12 +97,12 @@ def test_a_job_that_is_lost_twice_fails_alone(tmp_path, jobs_find_helpers):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_jobs(tmp_path, jobs_find_helpers):
-    parts, told = here(), Told(tmp_path / "diary")
-    parts.submit([[lasting(tmp_path, 0, 100_000, find_trial=told)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
-    ended = {one.sweep.number for one in parts.advance()}  # 2 waits for a place
+    shards, told = here(), Told(tmp_path / "diary")
+    shards.submit([[lasting(tmp_path, 0, 100_000, find_trial=told)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
+    ended = {one.sweep.number for one in shards.advance()}  # 2 waits for a place
     until(told.diary.is_file)
     assert processes_of(tmp_path / "submitit")
-    left = {one.sweep.number for one in parts.abandon()}
+    left = {one.sweep.number for one in shards.abandon()}
     assert 0 in left
     assert not ended & left
     assert failure_of(ready.pop(tmp_path / "0").error) is Failure.INTERRUPTED
@@ -119,12 +121,12 @@ def told_by(monkeypatch):
         raise Queued
 
     def by(number):
-        def train_part(part, n_threads):
+        def train_shard(shard, n_threads):
             os.kill(os.getpid(), number)
             time.sleep(60)
 
         signal.signal(signal.SIGUSR2, queue)
-        monkeypatch.setattr(slurm_job, "train_part", train_part)
+        monkeypatch.setattr(slurm_job, "train_shard", train_shard)
 
     monkeypatch.setattr(slurm_job, "TOGETHER_S", 0.2)
     before = {number: signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGINT, signal.SIGTERM)}
@@ -134,7 +136,7 @@ def told_by(monkeypatch):
 
 
 def test_a_job_that_runs_its_time_and_gets_nowhere_ends_with_that_word(tmp_path, told_by):
-    task = SlurmJob(Part([job(tmp_path, 0), job(tmp_path, 1)]), n_threads=1, minutes=1, delay_s=30)
+    task = SlurmJob(Shard([job(tmp_path, 0), job(tmp_path, 1)]), n_threads=1, minutes=1, delay_s=30)
     told_by(signal.SIGUSR2)
     with pytest.raises(Queued):
         task()
@@ -146,7 +148,7 @@ def test_a_job_that_runs_its_time_and_gets_nowhere_ends_with_that_word(tmp_path,
 
 
 def test_a_job_may_be_pre_empted_as_often_as_slurm_likes(tmp_path, told_by):
-    task = SlurmJob(Part([job(tmp_path, 0)]), n_threads=1, minutes=60, delay_s=30)
+    task = SlurmJob(Shard([job(tmp_path, 0)]), n_threads=1, minutes=60, delay_s=30)
     for _ in range(slurm_job.STALLS + 2):
         told_by(signal.SIGUSR2)
         with pytest.raises(Queued):
@@ -156,7 +158,7 @@ def test_a_job_may_be_pre_empted_as_often_as_slurm_likes(tmp_path, told_by):
 def test_a_job_that_slurm_has_queued_again_or_cancelled_only_ends(tmp_path, told_by):
     told_by(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        SlurmJob(Part([job(tmp_path, 0)]), n_threads=1, minutes=60, delay_s=30)()
+        SlurmJob(Shard([job(tmp_path, 0)]), n_threads=1, minutes=60, delay_s=30)()
 
 
 @pytest.fixture
@@ -187,9 +189,9 @@ def test_what_is_asked_of_slurm(tmp_path, commands):
         sbatch=["--account=me", "--exclusive"],
     )  # fmt: skip
     asked.check()
-    engine = asked.open(2, Part([job(tmp_path / "sweep", 0)]))
-    assert (engine.n_at_once, engine.largest) == (2, None)
-    futures = engine.submit([Part([job(tmp_path / "sweep", n)]) for n in range(3)])
+    executor = asked.open(2, Shard([job(tmp_path / "sweep", 0)]))
+    assert (executor.n_at_once, executor.largest) == (2, None)
+    futures = executor.submit([Shard([job(tmp_path / "sweep", n)]) for n in range(3)])
     script = (tmp_path / "sweep" / "submitit" / "7_submission.sh").read_text().splitlines()
     expected = {
         "array=0-2%2", "partition=gpu", "time=90", "cpus-per-task=3", "gpus-per-node=1", "mem=1536M", "account=me",
@@ -198,7 +200,7 @@ def test_what_is_asked_of_slurm(tmp_path, commands):
     assert {f"#SBATCH --{option}" for option in expected} <= set(script)
     assert "module load cuda" in script
     assert any(line.startswith("srun") and "--cpus-per-task=3" in line for line in script)
-    engine.close()
+    executor.close()
     assert all(future.cancelled() for future in futures)
     assert [line for line in commands.called() if line.startswith("scancel")] == [f"scancel 7_{n}" for n in range(3)]
     assert sum(line.startswith("sbatch") for line in commands.called()) == 1
@@ -206,20 +208,20 @@ def test_what_is_asked_of_slurm(tmp_path, commands):
 
 def test_what_slurm_refuses_is_a_wrong_request(tmp_path, commands):
     commands("sbatch", "invalid partition specified: nosuch >&2", 1)
-    engine = SubmititSpec().open(None, Part([job(tmp_path, 0)]))
+    executor = SubmititSpec().open(None, Shard([job(tmp_path, 0)]))
     with pytest.raises(RequestError, match="could not be submitted"):
-        engine.submit([Part([job(tmp_path, 0)])])
-    engine.close()
+        executor.submit([Shard([job(tmp_path, 0)])])
+    executor.close()
 
 
 def test_a_job_that_slurm_has_queued_again_is_not_lost(tmp_path, commands, monkeypatch):
     monkeypatch.setattr(slurm, "GRACE_S", 0.0)
-    engine = Submitted(SubmititSpec(), tmp_path / "submitit", None)
+    executor = Submitted(SubmititSpec(), tmp_path / "submitit", None)
     dead = SimpleNamespace(job_id="7_0")
     commands("squeue", "7_0 low phalanx PD")
-    assert [engine._runs_on("future", dead) for _ in range(3)] == [True] * 3
+    assert [executor._runs_on("future", dead) for _ in range(3)] == [True] * 3
     commands("squeue")
-    assert not engine._runs_on("future", dead)
+    assert not executor._runs_on("future", dead)
     assert "squeue --noheader --jobs=7_0" in commands.called()
 
 

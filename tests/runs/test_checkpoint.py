@@ -17,13 +17,13 @@ from support.datasets import blobs
 from support.places import ROOT
 
 from phalanx import MLP, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec, train_trial
-from phalanx.core.callbacks import Deadline, Observer
+from phalanx.core.callbacks import Callback, Deadline
 from phalanx.core.errors import CheckpointError, TrialTimeout
 from phalanx.core.result import Snapshot, Status
-from phalanx.runs.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
-from phalanx.runs.fencing import Fence
+from phalanx.runs.checkpoint import RunCheckpointer, read_checkpoint, write_checkpoint
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.live_metrics import Live
+from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.metrics_csv import read_curves
 from phalanx.runs.model_file import read_tensors, write_tensors
 from phalanx.runs.options import CheckpointSpec
@@ -113,7 +113,7 @@ def test_what_had_ended_before_is_not_trained_again():
     assert cohort.running == 0
 
 
-class Stop(Observer):
+class Stop(Callback):
     """Ends the training, as a kill would, in an epoch."""
 
     def __init__(self, epoch):
@@ -124,8 +124,8 @@ class Stop(Observer):
             raise RuntimeError("killed")
 
 
-def keeper(folder, *trials, every_epochs=1, every_minutes=None, **options):
-    found = Checkpoints(RunPaths(folder), CheckpointSpec(every_epochs=every_epochs, every_minutes=every_minutes),
+def checkpointer(folder, *trials, every_epochs=1, every_minutes=None, **options):
+    found = RunCheckpointer(RunPaths(folder), CheckpointSpec(every_epochs=every_epochs, every_minutes=every_minutes),
                         trials or [TRIAL], **options)  # fmt: skip
     found.begin(DATA.digest)
     return found
@@ -134,7 +134,7 @@ def keeper(folder, *trials, every_epochs=1, every_minutes=None, **options):
 def broken_off(folder, *trials, epoch=4, **options):
     """Leaves the checkpoint of a training that was ended in an epoch."""
     with pytest.raises(RuntimeError, match="killed"):
-        train_cohort(trials or [TRIAL], DATA, Stop(epoch), keeper=keeper(folder, *trials, **options))
+        train_cohort(trials or [TRIAL], DATA, Stop(epoch), checkpointer=checkpointer(folder, *trials, **options))
     return RunPaths(folder).checkpoint
 
 
@@ -144,12 +144,12 @@ def test_seeds_of_which_one_has_ended_go_on_and_curves_have_what_was_before(tmp_
     assert len({result.epochs for result in whole}) > 1
     cut = min(result.epochs for result in whole)
     broken_off(tmp_path, *specs, epoch=cut + 1)
-    found = keeper(tmp_path, *specs)
+    found = checkpointer(tmp_path, *specs)
     assert {type(state) for state in found.states} == {Snapshot, type(whole[0])}
     assert found.epochs_before == cut
-    live = Live(RunPaths(tmp_path), 0.0, None, Observer())
+    live = LiveMetrics(RunPaths(tmp_path), 0.0, None, Callback())
     live.goes_on(dict(enumerate(found.states)))
-    again = train_cohort(specs, DATA, live, keeper=found)
+    again = train_cohort(specs, DATA, live, checkpointer=found)
     assert list(map(exactly, again)) == list(map(exactly, whole))
     rows = read_curves(tmp_path / "metrics.csv")
     assert [row.epoch for row in rows] == list(range(1, max(result.epochs for result in whole) + 1))
@@ -165,14 +165,14 @@ def test_so_often_it_is_written(tmp_path, every, written):
 
 
 def test_no_epoch_is_trained_twice(tmp_path):
-    class Seen(Observer):
+    class Seen(Callback):
         def on_epoch(self, rows):
             epochs.extend(row.epoch for row in rows.values())
             return ()
 
     epochs = []
     broken_off(tmp_path, epoch=4)
-    train_cohort([TRIAL], DATA, Seen(), keeper=keeper(tmp_path))
+    train_cohort([TRIAL], DATA, Seen(), checkpointer=checkpointer(tmp_path))
     assert epochs == [4, 5, 6]
 
 
@@ -183,7 +183,7 @@ def test_epochs_are_counted_from_the_first_and_not_from_where_it_went_on(tmp_pat
 
 
 def test_where_none_is_asked_for_none_is_written_at_an_interrupt_either(tmp_path):
-    found = keeper(tmp_path, every_epochs=None)
+    found = checkpointer(tmp_path, every_epochs=None)
     found.epoch_ended(lambda: states_after([TRIAL], 1))
     found.write(lambda: states_after([TRIAL], 1))
     assert not list(tmp_path.iterdir())
@@ -192,7 +192,7 @@ def test_where_none_is_asked_for_none_is_written_at_an_interrupt_either(tmp_path
 def test_the_clock_starts_with_the_training(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("phalanx.runs.checkpoint.time.monotonic", lambda: now[0])
-    found, state = keeper(tmp_path, every_epochs=None, every_minutes=2.0), states_after([TRIAL], 1)
+    found, state = checkpointer(tmp_path, every_epochs=None, every_minutes=2.0), states_after([TRIAL], 1)
     for seconds, written in ((119, False), (1, True)):
         now[0] += seconds
         found.epoch_ended(lambda: state)
@@ -204,12 +204,12 @@ def test_the_clock_starts_with_the_training(tmp_path, monkeypatch):
 
 def test_nothing_is_written_of_what_has_ended_or_by_an_attempt_that_was_replaced(tmp_path):
     paths = RunPaths(tmp_path)
-    train_cohort([TRIAL], DATA, keeper=keeper(tmp_path, every_epochs=6))
+    train_cohort([TRIAL], DATA, checkpointer=checkpointer(tmp_path, every_epochs=6))
     assert not paths.checkpoint.exists()
     paths.attempt.write_text(json.dumps({"attempt": 1}))
-    late = keeper(tmp_path, fence=Fence(paths))
+    late = checkpointer(tmp_path, fence=FencingToken(paths))
     paths.attempt.write_text(json.dumps({"attempt": 2}))
-    train_cohort([TRIAL], DATA, keeper=late)
+    train_cohort([TRIAL], DATA, checkpointer=late)
     assert not paths.checkpoint.exists()
 
 
@@ -221,16 +221,16 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_checkpoint_before(t
         write_checkpoint(file, ABOUT, states)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 2
-    again = keeper(tmp_path)
+    again = checkpointer(tmp_path)
     assert list(tmp_path.iterdir()) == [file]
     assert file.read_bytes() == before  # and stays until there is a newer one
-    train_cohort([TRIAL], DATA, keeper=again)
+    train_cohort([TRIAL], DATA, checkpointer=again)
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_disk_that_is_full_costs_one_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("phalanx.runs.checkpoint.write_tensors", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-    (result,) = train_cohort([TRIAL], DATA, keeper=keeper(tmp_path))
+    (result,) = train_cohort([TRIAL], DATA, checkpointer=checkpointer(tmp_path))
     assert result.status is Status.COMPLETED
     assert caplog.text.count("no checkpoint is written") == 1
 
@@ -269,16 +269,16 @@ def test_one_that_cannot_be_used_is_refused_and_stays_and_a_sweep_sets_it_aside(
     damage(file)
     before = file.read_bytes()
     with pytest.raises(CheckpointError, match=said):
-        keeper(tmp_path, now)
+        checkpointer(tmp_path, now)
     assert file.read_bytes() == before
-    assert not keeper(tmp_path, now, strict=False).states
+    assert not checkpointer(tmp_path, now, strict=False).states
     assert (tmp_path / "checkpoint.unused.safetensors").read_bytes() == before
     assert "the training begins anew" in caplog.text
 
 
 def test_other_data_is_refused(tmp_path):
     broken_off(tmp_path)
-    found = Checkpoints(RunPaths(tmp_path), CheckpointSpec(), [TRIAL])
+    found = RunCheckpointer(RunPaths(tmp_path), CheckpointSpec(), [TRIAL])
     with pytest.raises(CheckpointError, match="on other data"):
         found.begin("another digest")
 
@@ -290,9 +290,9 @@ def test_more_epochs_are_those_of_a_longer_run_or_refused(tmp_path, schedule):
     broken_off(tmp_path, short)
     if schedule in ("cosine", "one_cycle"):
         with pytest.raises(CheckpointError, match=f"schedule={schedule} was laid out over trainer.epochs=6"):
-            keeper(tmp_path, longer)
+            checkpointer(tmp_path, longer)
     else:
-        (again,) = train_cohort([longer], DATA, keeper=keeper(tmp_path, longer))
+        (again,) = train_cohort([longer], DATA, checkpointer=checkpointer(tmp_path, longer))
         assert exactly(again) == exactly(train_trial(longer, DATA))
 
 
@@ -300,7 +300,7 @@ def test_only_schedules_that_say_so_depend_on_the_length(dataset):
     for name, schedule in SCHEDULES.items():
         specs = [replace(TRIAL, schedule=schedule(), trainer=TrainerSpec(epochs=n)) for n in (20, 40)]
         rates = [[row.lr for row in train_trial(spec, DATA).history[:20]] for spec in specs]
-        assert (rates[0] != rates[1]) == schedule.spans, name
+        assert (rates[0] != rates[1]) == schedule.needs_total_steps, name
 
 
 def test_how_often_is_no_part_of_a_trial_and_its_faults_are_told():
@@ -326,10 +326,10 @@ def test_how_often_is_no_part_of_a_trial_and_its_faults_are_told():
 
 def test_time_that_was_trained_before_counts(tmp_path):
     with pytest.raises(TrialTimeout):
-        train_cohort([TRIAL], DATA, Deadline(60.0, Observer(), spent=61.0))
+        train_cohort([TRIAL], DATA, Deadline(60.0, Callback(), spent=61.0))
 
 
-class Signals(Observer):
+class Signals(Callback):
     """Sends this process signals in a step."""
 
     def __init__(self, *numbers, epoch=3):
@@ -347,14 +347,14 @@ class Signals(Observer):
 def test_the_epoch_in_which_a_signal_comes_is_kept_and_a_second_one_ends_at_once(
     tmp_path, interruptible, signals, kept
 ):
-    keeping = keeper(tmp_path, every_epochs=None, every_minutes=10.0)
+    keeping = checkpointer(tmp_path, every_epochs=None, every_minutes=10.0)
     with pytest.raises(KeyboardInterrupt) as caught:
-        train_cohort([TRIAL], DATA, Signals(*signals), keeper=keeping)
+        train_cohort([TRIAL], DATA, Signals(*signals), checkpointer=keeping)
     file = RunPaths(tmp_path).checkpoint
     assert file.is_file() == (kept is not None)
     assert caught.value.results[0].epochs == (kept or 2)
     if kept:
-        (again,) = train_cohort([TRIAL], DATA, keeper=keeper(tmp_path))
+        (again,) = train_cohort([TRIAL], DATA, checkpointer=checkpointer(tmp_path))
         assert exactly(again) == exactly(train_trial(TRIAL, DATA))
 
 

@@ -172,7 +172,7 @@ def test_paths_do_not_enter_the_digest():
 
 
 def test_every_field_of_the_default_trial_has_a_law():
-    assert all(law is not None for _, law, _ in walk(TrialSpec()))
+    assert all(constraint is not None for _, constraint, _ in walk(TrialSpec()))
 
 
 @pytest.mark.parametrize("name", ["../x", "/abs", "a/b", "", ".", "..", "x" * 101, "a\nb"])

@@ -7,14 +7,14 @@ import json
 import pytest
 from support.tracking_records import history
 
-from phalanx.core.callbacks import Observer
-from phalanx.runs.fencing import Fence
+from phalanx.core.callbacks import Callback
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.live_metrics import Live
+from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.metrics_csv import metrics_csv, read_curves
 
 
-class Prunes(Observer):
+class Prunes(Callback):
     def on_epoch(self, rows):
         return list(rows)
 
@@ -28,7 +28,7 @@ def clock(monkeypatch):
 
 def test_nothing_is_written_before_the_time_and_everything_passes_on(tmp_path, clock):
     paths, rows = RunPaths(tmp_path), history(3)
-    live = Live(paths, 5.0, None, Prunes())
+    live = LiveMetrics(paths, 5.0, None, Prunes())
     assert live.on_epoch({0: rows[0]}) == [0]
     assert not paths.metrics.exists()
     clock[0] += 5
@@ -44,7 +44,7 @@ def test_nothing_is_written_before_the_time_and_everything_passes_on(tmp_path, c
 
 def test_seeds_are_written_as_their_mean_and_null_writes_nothing(tmp_path, clock):
     paths = RunPaths(tmp_path)
-    none, live = Live(paths, None, None, Observer()), Live(paths, 1.0, None, Observer())
+    none, live = LiveMetrics(paths, None, None, Callback()), LiveMetrics(paths, 1.0, None, Callback())
     clock[0] += 9
     none.on_epoch({0: history(1)[0]})
     assert not paths.metrics.exists()
@@ -55,7 +55,7 @@ def test_seeds_are_written_as_their_mean_and_null_writes_nothing(tmp_path, clock
 def test_an_attempt_that_was_replaced_writes_nothing_more(tmp_path, clock):
     paths = RunPaths(tmp_path)
     paths.attempt.write_text(json.dumps({"attempt": 1}))
-    live = Live(paths, 1.0, Fence(paths), Observer())
+    live = LiveMetrics(paths, 1.0, FencingToken(paths), Callback())
     paths.attempt.write_text(json.dumps({"attempt": 2}))
     clock[0] += 9
     live.on_epoch({0: history(1)[0]})

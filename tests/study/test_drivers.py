@@ -70,7 +70,7 @@ def test_two_drivers_deliver_one_sweep_to_a_server_on_a_database_that_restarts(c
         cluster.restart("fast")
         fleet.join()
         assert len({trial.pid for trial in check(fleet, 16, keep=0)}) == 2
-        replay = [sys.executable, "-m", "phalanx", "replay", str(fleet.sweep), "--uri", server.url]
+        replay = [sys.executable, "-m", "phalanx", "sync", str(fleet.sweep), "--uri", server.url]
         done = subprocess.run(replay, env=environment() | PATIENT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         client = MlflowClient(server.url)

@@ -16,10 +16,10 @@ from sqlalchemy import Table, event
 from sqlalchemy.exc import OperationalError
 from support.waiting import PATIENCE_S, until
 
-from phalanx.core.process_identity import Owner
-from phalanx.study import lease_stores as books
-from phalanx.study import storage
-from phalanx.study.lease_stores import Entry, FileBook, MemoryBook, SqlBook
+from phalanx.core import process_identity
+from phalanx.core.process_identity import ProcessIdentity
+from phalanx.study import lease_stores, storage
+from phalanx.study.lease_stores import FileLeaseStore, Lease, MemoryLeaseStore, SqlLeaseStore
 from phalanx.study.leases import Leases, LeaseTimeout
 
 KINDS = ["memory", "sql", "files"]
@@ -42,21 +42,21 @@ def url_for(kind, tmp_path):
 
 
 @pytest.fixture(params=KINDS)
-def book(request, tmp_path):
+def store(request, tmp_path):
     if request.param == "memory":
-        return MemoryBook()
+        return MemoryLeaseStore()
     if request.param == "files":
-        return FileBook(tmp_path / "study.log.leases", "s")
-    return SqlBook(url_for("sql", tmp_path), "s")
+        return FileLeaseStore(tmp_path / "study.log.leases", "s")
+    return SqlLeaseStore(url_for("sql", tmp_path), "s")
 
 
 @pytest.fixture
-def drivers(book, clock):
+def drivers(store, clock):
     """Makes drivers of one study, whose threads never beat while a test lasts."""
     made = []
 
     def make(lease_s=1000.0):
-        made.append(Leases(book, lease_s, clock))
+        made.append(Leases(store, lease_s, clock))
         return made[-1]
 
     yield make
@@ -65,13 +65,13 @@ def drivers(book, clock):
 
 
 def foreign(**fields):
-    return json.dumps(asdict(replace(Owner.here(), host="elsewhere", **fields)))
+    return json.dumps(asdict(replace(ProcessIdentity.here(), host="elsewhere", **fields)))
 
 
 @pytest.fixture(scope="module")
 def ended():
     """A process that has ended, as it had written itself down."""
-    script = "import json; from dataclasses import asdict; from phalanx.study.lease_stores import Owner; print(json.dumps(asdict(Owner.here())))"
+    script = "import json; from dataclasses import asdict; from phalanx.core.process_identity import ProcessIdentity; print(json.dumps(asdict(ProcessIdentity.here())))"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -86,15 +86,15 @@ def test_a_trial_has_one_owner(drivers):
     assert not a.holds(9)
 
 
-def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended, monkeypatch):
+def test_what_may_be_claimed_is_told_at_one_look(drivers, store, ended, monkeypatch):
     a, b = drivers(), drivers()
     for driver, number in ((a, 0), (b, 1), (b, 2)):
         driver.claim(number)
     b.release(2)
-    book.write(3, None, Entry(1, ended))
+    store.write(3, None, Lease(1, ended))
     assert a.claimable([0, 1, 2, 3, 4]) == [0, 2, 3, 4]
     assert b.claimable([0, 1]) == [1]
-    look, looks = book.entries, []
+    look, looks = store.read_many, []
 
     def losing(numbers):
         looks.append(numbers)
@@ -103,7 +103,7 @@ def test_what_may_be_claimed_is_told_at_one_look(drivers, book, ended, monkeypat
         return look(numbers)
 
     monkeypatch.setattr(storage, "PAUSES_S", (0,))
-    monkeypatch.setattr(book, "entries", losing)
+    monkeypatch.setattr(store, "read_many", losing)
     assert a.claimable([0, 1]) == [0]
     assert len(looks) == 2
     assert a.claimable([]) == []
@@ -146,35 +146,35 @@ def test_the_end_of_a_driver_releases_what_it_held(drivers):
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_a_dead_process_is_followed_at_once(settled, drivers, book, ended):
-    book.write(0, None, Entry(4, ended, settled))
+def test_a_dead_process_is_followed_at_once(settled, drivers, store, ended):
+    store.write(0, None, Lease(4, ended, settled))
     a = drivers()
     assert a.claim(0) == 5
     assert a.settle(0)
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_a_foreign_host_is_followed_when_no_beat_was_seen_for_long(settled, drivers, book, clock):
+def test_a_foreign_host_is_followed_when_no_beat_was_seen_for_long(settled, drivers, store, clock):
     owner = foreign(pid=1)
-    book.write(0, None, Entry(1, owner, settled))
+    store.write(0, None, Lease(1, owner, settled))
     clock.now += 5000  # how old it was before it was first seen does not count
     a = drivers(60)
     assert a.claim(0) is None
     clock.now += 59
     assert a.claim(0) is None
-    book.beat([0], owner)
+    store.heartbeat([0], owner)
     clock.now += 2
     assert a.claim(0) is None
     clock.now += 59
     assert a.claim(0) is None
     clock.now += 1
     assert a.claim(0) == 2
-    book.beat([0], owner)  # it was only suspended
+    store.heartbeat([0], owner)  # it was only suspended
     assert a.settle(0)
 
 
-def test_each_driver_waits_by_itself(drivers, book, clock):
-    book.write(0, None, Entry(1, foreign()))
+def test_each_driver_waits_by_itself(drivers, store, clock):
+    store.write(0, None, Lease(1, foreign()))
     a, b = drivers(60), drivers(60)
     assert a.claim(0) is None
     clock.now += 60
@@ -194,39 +194,39 @@ def test_a_process_that_lives_and_does_not_beat_is_followed_too(drivers, clock):
     assert b.settle(0)
 
 
-def test_a_beat_keeps_only_what_is_ones_own(drivers, book):
+def test_a_beat_keeps_only_what_is_ones_own(drivers, store):
     a, b = drivers(), drivers()
     a.claim(0)
     b.claim(1)
-    before = [book.read(n) for n in range(2)]
-    book.beat([0, 1, 2], a._me)
-    after = [book.read(n) for n in range(2)]
+    before = [store.read(n) for n in range(2)]
+    store.heartbeat([0, 1, 2], a._me)
+    after = [store.read(n) for n in range(2)]
     assert after[0].mark != before[0].mark
     assert replace(after[0], mark=None) == replace(before[0], mark=None)
     assert after[1] == before[1]
     assert a.settle(0)
 
 
-def test_a_change_based_on_an_old_look_fails(book):
-    assert book.write(0, None, Entry(1, "a"))
-    assert not book.write(0, None, Entry(1, "b"))
-    seen = book.read(0)
-    assert book.write(0, seen, Entry(1, "a", True))
-    assert not book.write(0, seen, Entry(2, "b"))
-    assert replace(book.read(0), mark=None) == Entry(1, "a", True)
+def test_a_change_based_on_an_old_look_fails(store):
+    assert store.write(0, None, Lease(1, "a"))
+    assert not store.write(0, None, Lease(1, "b"))
+    seen = store.read(0)
+    assert store.write(0, seen, Lease(1, "a", True))
+    assert not store.write(0, seen, Lease(2, "b"))
+    assert replace(store.read(0), mark=None) == Lease(1, "a", True)
 
 
-def test_an_owner_nobody_can_read_is_followed_when_its_time_is_over(drivers, book, clock):
-    book.write(0, None, Entry(3, '{"a later": "version"}'))
+def test_an_owner_nobody_can_read_is_followed_when_its_time_is_over(drivers, store, clock):
+    store.write(0, None, Lease(3, '{"a later": "version"}'))
     a = drivers(60)
     assert a.claim(0) is None
     clock.now += 60
     assert a.claim(0) == 4
 
 
-def test_one_of_many_follows(drivers, book, ended):
+def test_one_of_many_follows(drivers, store, ended):
     for number in range(20):
-        book.write(number, None, Entry(1, ended))
+        store.write(number, None, Lease(1, ended))
     each = [drivers() for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda driver: [driver.claim(n) for n in range(20)], each))
@@ -253,11 +253,11 @@ def test_another_driver_may_create_the_table_just_before(tmp_path, monkeypatch):
     def meanwhile(table, connection, **_):
         if not others:
             others.append(1)
-            SqlBook(url, "s").write(0, None, Entry(1, "a"))
+            SqlLeaseStore(url, "s").write(0, None, Lease(1, "a"))
 
     event.listen(Table, "before_create", meanwhile)
     try:
-        assert SqlBook(url, "s").read(0).owner == "a"
+        assert SqlLeaseStore(url, "s").read(0).owner == "a"
     finally:
         event.remove(Table, "before_create", meanwhile)
     assert others
@@ -272,42 +272,42 @@ def test_studies_in_memory_are_apart(url):
 # The thread that beats.
 
 
-def test_what_is_held_is_kept_by_beats(book):
-    with Leases(book, lease_s=0.04) as a:
+def test_what_is_held_is_kept_by_beats(store):
+    with Leases(store, lease_s=0.04) as a:
         a.claim(0)
         for _ in range(3):
-            before = book.read(0).mark
-            until(lambda before=before: book.read(0).mark != before)
+            before = store.read(0).mark
+            until(lambda before=before: store.read(0).mark != before)
         a.release(0)
-        released = book.read(0).mark
+        released = store.read(0).mark
         a.claim(1)
-        before = book.read(1).mark
-        until(lambda: book.read(1).mark != before)
-        assert book.read(0).mark == released
+        before = store.read(1).mark
+        until(lambda: store.read(1).mark != before)
+        assert store.read(0).mark == released
 
 
-def test_what_is_settled_is_kept_while_it_is_told(book, clock):
-    with Leases(book, 0.04, clock) as a:
+def test_what_is_settled_is_kept_while_it_is_told(store, clock):
+    with Leases(store, 0.04, clock) as a:
         a.claim(0)
         a.claim(1)
         a.settle(0)
-        before = book.read(0).mark
-        until(lambda: book.read(0).mark != before)
+        before = store.read(0).mark
+        until(lambda: store.read(0).mark != before)
         clock.now += 0.04
         for _ in range(2):  # the second of these beats began after the clock was set
-            before = book.read(1).mark
-            until(lambda before=before: book.read(1).mark != before)
-        told = book.read(0).mark
-        before = book.read(1).mark
-        until(lambda: book.read(1).mark != before)
-        assert book.read(0).mark == told
+            before = store.read(1).mark
+            until(lambda before=before: store.read(1).mark != before)
+        told = store.read(0).mark
+        before = store.read(1).mark
+        until(lambda: store.read(1).mark != before)
+        assert store.read(0).mark == told
 
 
-class Broken(MemoryBook):
+class Broken(MemoryLeaseStore):
     failures = 0
     beats = 0
 
-    def beat(self, numbers, owner):
+    def heartbeat(self, numbers, owner):
         if self.failures < 3:
             self.failures += 1
             raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
@@ -315,33 +315,33 @@ class Broken(MemoryBook):
 
 
 def test_a_storage_that_is_away_does_not_end_the_beats(caplog):
-    book = Broken()
-    with Leases(book, lease_s=0.04) as a:
+    store = Broken()
+    with Leases(store, lease_s=0.04) as a:
         a.claim(0)
-        until(lambda: book.beats > 1)
+        until(lambda: store.beats > 1)
     assert caplog.text.count("could not be renewed") == 1
     assert "server closed the connection" in caplog.text
 
 
 def test_the_end_is_no_error_when_the_storage_is_away(caplog, monkeypatch):
-    book, asked = MemoryBook(), []
+    store, asked = MemoryLeaseStore(), []
 
     def down(number):
         asked.append(number)
         raise OperationalError("SELECT", {}, Exception("server closed the connection"))
 
-    with Leases(book) as a:
+    with Leases(store) as a:
         a.claim(0)
         a.claim(1)
-        monkeypatch.setattr(book, "read", down)
+        monkeypatch.setattr(store, "read", down)
     assert len(asked) == 1  # each further trial would cost as much time again
     assert "lapses by itself" in caplog.text
 
 
-def test_a_lost_answer_costs_no_lease(book, drivers, monkeypatch):
+def test_a_lost_answer_costs_no_lease(store, drivers, monkeypatch):
     """The change was made, the connection broke before that was known, and the change is tried again."""
     monkeypatch.setattr(storage, "PAUSES_S", (0,))
-    write, lost = book.write, []
+    write, lost = store.write, []
 
     def losing(*args):
         done = write(*args)
@@ -349,7 +349,7 @@ def test_a_lost_answer_costs_no_lease(book, drivers, monkeypatch):
             raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
         return done
 
-    monkeypatch.setattr(book, "write", losing)
+    monkeypatch.setattr(store, "write", losing)
     a = drivers()
     assert a.claim(0) == 1
     lost.clear()
@@ -361,33 +361,33 @@ def test_a_lost_answer_costs_no_lease(book, drivers, monkeypatch):
 
 
 def test_an_owner_here_is_known_to_live():
-    assert Owner.here().gone() is False
-    assert Owner.here() != Owner.here()
+    assert ProcessIdentity.here().gone() is False
+    assert ProcessIdentity.here() != ProcessIdentity.here()
 
 
 def test_an_owner_that_ended_is_gone(ended):
-    assert Owner(**json.loads(ended)).gone() is True
+    assert ProcessIdentity(**json.loads(ended)).gone() is True
 
 
 def test_a_zombie_is_gone():
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        started = books._started(psutil.Process(child.pid))
+        started = process_identity._started(psutil.Process(child.pid))
         until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
-        assert replace(Owner.here(), pid=child.pid, started=started).gone() is True
+        assert replace(ProcessIdentity.here(), pid=child.pid, started=started).gone() is True
 
 
 def test_another_process_with_the_same_number_is_not_the_owner():
-    here = Owner.here()
+    here = ProcessIdentity.here()
     assert replace(here, started=here.started - 5).gone() is True
 
 
 @pytest.mark.parametrize("fields", [{"host": "elsewhere"}, {"boot": "earlier"}])
 def test_what_ran_elsewhere_cannot_be_known(fields):
-    assert replace(Owner.here(), pid=2**22 + 1, **fields).gone() is None
+    assert replace(ProcessIdentity.here(), pid=2**22 + 1, **fields).gone() is None
 
 
 def test_an_owner_is_the_same_after_the_clock_is_set(monkeypatch):
-    here = Owner.here()
+    here = ProcessIdentity.here()
     created, boot = psutil.Process.create_time, psutil.boot_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600 * psutil.LINUX)
     monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
@@ -401,7 +401,7 @@ def test_a_process_of_another_user_cannot_be_known_where_they_are_hidden(monkeyp
     def denied(pid, number):
         raise PermissionError
 
-    here = Owner.here()
+    here = ProcessIdentity.here()
     monkeypatch.setattr(psutil, "Process", hidden)
     assert here.gone() is True
     monkeypatch.setattr(os, "kill", denied)
@@ -508,7 +508,9 @@ def test_a_killed_driver_is_followed_at_once(child, url):
     with Leases.of(url, "s") as own:
         assert [own.claim(n) for n in range(3)] == [None] * 3
         os.kill(holder.process.pid, signal.SIGKILL)
-        until(lambda: Owner(**json.loads(own._book.read(0).owner)).gone())  # dead, though not waited for: a zombie
+        until(
+            lambda: ProcessIdentity(**json.loads(own._store.read(0).owner)).gone()
+        )  # dead, though not waited for: a zombie
         assert [own.claim(n) for n in range(3)] == [2, 2, 2]
         assert [own.settle(n) for n in range(3)] == [True] * 3
 
@@ -589,10 +591,10 @@ def test_an_error_inside_lets_others_in(drivers):
 
 @pytest.mark.parametrize("text", ["", '[2, "{', "3\n", '{"a": 1}\n'])
 def test_a_file_that_was_not_written_whole_is_waited_for(text, tmp_path, clock):
-    book = FileBook(tmp_path, "s")
-    book.write(0, None, Entry(1, ""))
-    book._file(0, 2).write_text(text)
-    with Leases(book, 60, clock) as a:
+    store = FileLeaseStore(tmp_path, "s")
+    store.write(0, None, Lease(1, ""))
+    store._file(0, 2).write_text(text)
+    with Leases(store, 60, clock) as a:
         assert a.claim(0) is None
         clock.now += 60
         assert a.claim(0) == 3
@@ -600,13 +602,13 @@ def test_a_file_that_was_not_written_whole_is_waited_for(text, tmp_path, clock):
 
 
 def test_old_versions_are_cleared_away_and_cannot_be_written_again(tmp_path, clock):
-    book = FileBook(tmp_path, "s")
-    book.write(0, None, Entry(1, "a"))
-    old = book.read(0)
+    store = FileLeaseStore(tmp_path, "s")
+    store.write(0, None, Lease(1, "a"))
+    old = store.read(0)
     for attempt in range(2, 100):
-        assert book.write(0, book.read(0), Entry(attempt, "a"))
-    assert len(list(book._file(0, 1).parent.iterdir())) <= books.KEPT
-    assert not book.write(0, old, Entry(2, "b"))
-    assert not book.write(0, None, Entry(1, "b"))
-    assert book.read(0).attempt == 99
-    assert len(list(book._file(0, 1).parent.iterdir())) <= books.KEPT
+        assert store.write(0, store.read(0), Lease(attempt, "a"))
+    assert len(list(store._file(0, 1).parent.iterdir())) <= lease_stores.KEPT
+    assert not store.write(0, old, Lease(2, "b"))
+    assert not store.write(0, None, Lease(1, "b"))
+    assert store.read(0).attempt == 99
+    assert len(list(store._file(0, 1).parent.iterdir())) <= lease_stores.KEPT

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from phalanx.core.errors import RequestError, StorageLost
 from phalanx.core.redaction import redact, shown
 from phalanx.study import storage
-from phalanx.study.storage import engine_for, in_memory, open_storage, patiently
+from phalanx.study.storage import engine_for, in_memory, open_storage, with_retries
 
 
 @pytest.fixture(autouse=True)
@@ -336,7 +336,7 @@ def test_a_lost_connection_is_waited_out(error, monkeypatch, caplog):
             raise left.pop()
         return a + b
 
-    assert patiently(call, 2, 3) == 5
+    assert with_retries(call, 2, 3) == 5
     assert slept == [0.5, 1.0]
     assert caplog.text.count("does not answer") == 2
 
@@ -349,7 +349,7 @@ def test_patience_ends(monkeypatch):
         raise lost()
 
     with pytest.raises(StorageLost, match="server closed the connection; everything finished is kept"):
-        patiently(call)
+        with_retries(call)
     assert slept == sorted(slept)
     assert 25 < sum(slept) < 40
 
@@ -364,7 +364,7 @@ def test_other_errors_pass_at_once(error, monkeypatch):
         raise error
 
     with pytest.raises(type(error)):
-        patiently(call)
+        with_retries(call)
     assert len(calls) == 1
 
 

@@ -31,7 +31,7 @@ from phalanx.study import (
     summary,
     warm_start,
 )
-from phalanx.study.lease_stores import MemoryBook
+from phalanx.study.lease_stores import MemoryLeaseStore
 
 SPACE = {
     "lr": FloatDistribution(1e-4, 1.0, log=True),
@@ -192,29 +192,29 @@ def test_a_connection_lost_at_any_call_costs_nothing(worked, monkeypatch):
 def test_trials_in_flight_elsewhere_are_looked_at_once_in_a_while(n_flying):
     """Otherwise each point would cost as many questions as there are trials in flight on all machines."""
 
-    class Counting(MemoryBook):
+    class Counting(MemoryLeaseStore):
         reads = looks = 0
 
         def read(self, number):
             self.reads += 1
             return super().read(number)
 
-        def entries(self, numbers):
+        def read_many(self, numbers):
             self.looks += 1
             return {number: self._entries[number] for number in numbers if number in self._entries}
 
-    book, found = Counting(), study()
-    others = Leases(book)
+    store, found = Counting(), study()
+    others = Leases(store)
     for _ in range(n_flying):
         others.claim(found.ask().number)
-    book.reads = 0
+    store.reads = 0
     run_study(
         found, suggest_from(SPACE), lambda proposals: [Outcome((p.number - n_flying + 0.0,)) for p in proposals],
-        budget=Budget(1000, patience=9), leases=Leases(book),
+        budget=Budget(1000, patience=9), leases=Leases(store),
     )  # fmt: skip
     assert len(found.trials) == n_flying + 10
-    assert book.reads < 60
-    assert book.looks == min(n_flying, 1)
+    assert store.reads < 60
+    assert store.looks == min(n_flying, 1)
 
 
 # Start points

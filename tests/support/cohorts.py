@@ -50,7 +50,9 @@ def cohorts(draw):
     """2 to 5 trials equal in static fields and different in everything else."""
     name = draw(st.sampled_from(["sgd", "adam", "adamw"]))
     optimizer = OPTIMIZERS[name]
-    mixing = [LOSSES[name](output=output) for name in LOSSES if LOSSES[name].mixes for output in LOSSES[name].outputs]
+    mixing = [
+        LOSSES[name](output=output) for name in LOSSES if LOSSES[name].stackable for output in LOSSES[name].outputs
+    ]
     losses = st.sampled_from(draw(st.sampled_from([mixing, mixing, [LOSSES["sampled_softmax"](n_sampled=2)]])))
     schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
     batch_size, zero_grad = draw(st.sampled_from([7, 25, None])), draw(st.sampled_from([True, True, True, False]))
@@ -64,7 +66,7 @@ def cohorts(draw):
         return TrialSpec(
             seed=draw(seeds),
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
-            loss=replace(loss, label_smoothing=draw(fractions) if loss.mixes else 0.0),
+            loss=replace(loss, label_smoothing=draw(fractions) if loss.stackable else 0.0),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             device=device,
             model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions)),
@@ -91,7 +93,7 @@ def assert_same(one, other):
             torch.testing.assert_close(one.weights[name], other.weights[name], rtol=REL, atol=1e-4)
 
 
-OUTPUTS = [(name, output) for name in LOSSES if LOSSES[name].mixes for output in LOSSES[name].outputs]
+OUTPUTS = [(name, output) for name in LOSSES if LOSSES[name].stackable for output in LOSSES[name].outputs]
 
 
 SHAPES = [(9,), (4,), (3, 11), (5, 2, 4)]

@@ -10,8 +10,8 @@ from support.sweeps import steady
 from support.train_command import result_of
 
 from phalanx import TrainerSpec, TrialSpec
-from phalanx.jobs.executors.dispatch import Parts
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.dispatch import RemoteScheduler
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.runs.config import Settings
@@ -34,14 +34,14 @@ def die(marker, times):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trained(jobs_of_parts, parts=None):
-    parts, found = parts or Parts(ExecutorSpec(executor="processes", workers=1)), {}
+def trained(jobs_of_parts, shards=None):
+    shards, found = shards or RemoteScheduler(LauncherSpec(executor="processes", workers=1)), {}
     try:
-        parts.submit(jobs_of_parts)
-        while parts.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in parts.advance()}
+        shards.submit(jobs_of_parts)
+        while shards.running:
+            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in shards.advance()}
     finally:
-        parts.close()
+        shards.close()
     return found
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from phalanx.core.result import EpochMetrics, Status
 from phalanx.runs.metrics_csv import metrics_csv
-from phalanx.tracking import RunRecord, TrackingSpec
-from phalanx.tracking import connection as guard
+from phalanx.tracking import RunRecord, TrackingSpec, connection
 from phalanx.tracking.sync import Delivery
 
 SRC = Path(__file__).parents[2] / "src"
 SECRET = "s3cret/p@ss"
-VARIABLES = ("MLFLOW_TRACKING_URI", *guard.DEFAULTS)
+VARIABLES = ("MLFLOW_TRACKING_URI", *connection.DEFAULTS)
 
 
 def history(epochs, **changes):
@@ -158,7 +157,7 @@ def warnings_of(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-PATIENT = {guard.TIMEOUT: "60"}  # for a command that has to reach a server, however busy the machine is
+PATIENT = {connection.TIMEOUT: "60"}  # for a command that has to reach a server, however busy the machine is
 
 
 def environment():

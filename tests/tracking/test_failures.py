@@ -16,8 +16,7 @@ from typing import ClassVar
 import pytest
 from support.tracking_records import SECRET, by_key, count_runs, delivered, run_folder, sweep_folder
 
-from phalanx.tracking import TrackingSpec
-from phalanx.tracking import connection as guard
+from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.store import MlflowStore
 from phalanx.tracking.sync import Delivery
 
@@ -52,7 +51,7 @@ def test_dead_server_is_not_asked_by_mlflow(folder, closed_port):
 
 
 def test_silent_server_is_waited_for_once(folder, silent_server, monkeypatch):
-    monkeypatch.setattr(guard, "PROBE_S", 0.2)
+    monkeypatch.setattr(connection, "PROBE_S", 0.2)
     port = silent_server.getsockname()[1]
     assert f"no MLflow server answers at http://127.0.0.1:{port}: timed out" in tried(
         folder / "run", uri=f"http://127.0.0.1:{port}"
@@ -193,12 +192,12 @@ def test_what_the_store_refuses_costs_that_run_alone(store, folder, monkeypatch)
 
 
 def test_within_returns_raises_and_gives_up():
-    assert guard.within(5, lambda: 3) == 3
+    assert connection.within(5, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        guard.within(5, lambda: 1 / 0)
+        connection.within(5, lambda: 1 / 0)
     over = threading.Event()
-    with pytest.raises(guard.Unusable, match=r"0\.05 seconds"):
-        guard.within(0.05, over.wait)
+    with pytest.raises(connection.Unusable, match=r"0\.05 seconds"):
+        connection.within(0.05, over.wait)
     over.set()
 
 
@@ -216,7 +215,7 @@ def test_ctrl_c_lets_the_call_finish():
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
-            guard.within(5, call)
+            connection.within(5, call)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert finished == [True]
@@ -225,12 +224,12 @@ def test_ctrl_c_lets_the_call_finish():
 def test_only_the_trackers_own_threads_are_hushed(folder, capfd):
     import mlflow  # noqa: F401
 
-    guard.hush()
+    connection.hush()
     logger = logging.getLogger("mlflow.store.db.utils")
     logger.info("said by the user's thread")
-    guard.within(5, lambda: logger.info("said by the tracker's thread"))
-    guard.within(5, lambda: logger.error("an error that is said by the tracker's one warning"))
-    guard.within(5, lambda: logging.getLogger("mlflow.other").error("an error in the tracker's thread"))
+    connection.within(5, lambda: logger.info("said by the tracker's thread"))
+    connection.within(5, lambda: logger.error("an error that is said by the tracker's one warning"))
+    connection.within(5, lambda: logging.getLogger("mlflow.other").error("an error in the tracker's thread"))
     said = capfd.readouterr().err
     assert "user's thread" in said
     assert "an error" in said

@@ -16,8 +16,7 @@ from support.mlflow_servers import Server
 from support.places import ROOT
 from support.tracking_records import PATIENT, by_key, delivered, environment, sweep_folder, warnings_of
 
-from phalanx.tracking import TrackingSpec, tracker
-from phalanx.tracking import client as courier
+from phalanx.tracking import TrackingSpec, client, tracker
 
 pytest_plugins = ("support.tracking_store",)
 TRAIN = str(ROOT / "train.py")
@@ -67,9 +66,9 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
     said = warnings_of(caplog)
     assert len(said) == 2
     assert "MLflow is not reached" in said[0]
-    assert "phalanx replay s" in said[1]
+    assert "phalanx sync s" in said[1]
     server.start()
-    replay = [sys.executable, "-m", "phalanx", "replay", "s", "--uri", server.url]
+    replay = [sys.executable, "-m", "phalanx", "sync", "s", "--uri", server.url]
     first, again = (subprocess.run(replay, env=environment() | PATIENT, capture_output=True, text=True) for _ in "12")
     assert (first.returncode, again.returncode) == (0, 0), first.stdout + first.stderr + again.stderr
     assert first.stdout == "s: 1 run delivered, 2 already there\n"
@@ -93,12 +92,12 @@ def test_a_sweep_is_not_slowed_by_a_server_that_hangs(server, folder):
     assert done.returncode == 0, done.stderr
     assert "4/4 trials, 0 failed" in done.stdout
     assert done.stderr.count("MLflow is not reached") == 1
-    assert "phalanx replay outputs/sweeps/" in done.stderr
+    assert "phalanx sync outputs/sweeps/" in done.stderr
     (sweep,) = (folder / "outputs" / "sweeps").iterdir()
     assert all((sweep / str(n) / "result.json").is_file() for n in range(4))
     server.signal(signal.SIGCONT)
     replay = subprocess.run(
-        [sys.executable, "-m", "phalanx", "replay", "outputs"], cwd=folder, env=environment() | PATIENT,
+        [sys.executable, "-m", "phalanx", "sync", "outputs"], cwd=folder, env=environment() | PATIENT,
         capture_output=True, text=True,
     )  # fmt: skip
     assert (replay.returncode, replay.stderr) == (0, "")
@@ -130,7 +129,7 @@ def test_a_run_whose_process_is_killed_says_so_and_keeps_its_curve(store, folder
 
 
 def test_a_process_that_cannot_start_costs_one_warning(folder, monkeypatch, caplog):
-    monkeypatch.setattr(courier.sys, "executable", str(folder / "no-python"))
+    monkeypatch.setattr(client.sys, "executable", str(folder / "no-python"))
     follow = tracker(TrackingSpec(), folder)
     follow.start()
     follow.settle()
@@ -139,15 +138,15 @@ def test_a_process_that_cannot_start_costs_one_warning(folder, monkeypatch, capl
 
 
 def test_a_process_that_says_nothing_is_left_behind(folder, monkeypatch, caplog):
-    monkeypatch.setattr(courier, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(courier, "PROCESS", "this")  # a module that prints and ends
+    monkeypatch.setattr(client, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(client, "PROCESS", "this")  # a module that prints and ends
     follow = tracker(TrackingSpec(), folder)
     follow.start()
     follow.settle()
     follow.end("completed")
     warning, later = warnings_of(caplog)
     assert "MLflow is not reached" in warning
-    assert "phalanx replay" in later
+    assert "phalanx sync" in later
     assert follow.process is None
 
 

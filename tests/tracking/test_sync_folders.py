@@ -1,4 +1,4 @@
-"""`phalanx replay`: which folders it takes, where their runs go, and what is written down of them."""
+"""`phalanx sync`: which folders it takes, where their runs go, and what is written down of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def times(sweep):
 def test_the_ids_of_a_sweep_are_written_down_wherever_they_stand(store, folder, capsys):
     root = sweep_folder(folder / "s", n_trials=2)
     before = times(root)
-    assert main(["replay", "s"]) == 0
+    assert main(["sync", "s"]) == 0
     assert capsys.readouterr().out == "s: 2 runs delivered\n"
     runs = {key: run.info.run_id for key, run in by_key(store).items()}
     expected = {number: runs[number] for number in "01"}
@@ -37,18 +37,18 @@ def test_the_ids_of_a_sweep_are_written_down_wherever_they_stand(store, folder, 
     assert json.loads((root / "sweep.json").read_text())["mlflow_run_id"] == runs[""]
     assert times(root) == before  # by which a delivery tells a new result
     (root / "trials.csv").write_text("as it was\n")
-    assert main(["replay", "s"]) == 0
+    assert main(["sync", "s"]) == 0
     assert capsys.readouterr().out == "s: 0 runs delivered, 2 already there\n"
     assert (root / "trials.csv").read_text() == "as it was\n"
 
 
 def test_another_place_leaves_the_ids_of_the_one_that_was_told(store, folder, capsys):
     root = sweep_folder(folder / "s", n_trials=2)
-    assert main(["replay", "s"]) == 0
+    assert main(["sync", "s"]) == 0
     here, manifest = ids_in(root), (root / "sweep.json").read_text()
     result = json.loads((root / "1" / "result.json").read_text())
     (root / "1" / "result.json").write_text(json.dumps({**result, "mlflow_run_id": None}))
-    assert main(["replay", "s", "--experiment", "archive"]) == 0
+    assert main(["sync", "s", "--experiment", "archive"]) == 0
     assert "s: 2 runs delivered\n" in capsys.readouterr().out
     archived = by_key(store, "archive")
     listed, own = ids_in(root)
@@ -61,7 +61,7 @@ def test_a_sweep_whose_process_was_killed_is_summed_up(store, folder):
     result = json.loads((root / "0" / "result.json").read_text())
     result["objective"]["value"] = 0.95
     (root / "0" / "result.json").write_text(json.dumps(result))
-    assert main(["replay", "s"]) == 0
+    assert main(["sync", "s"]) == 0
     summary = json.loads((root / "sweep.json").read_text())["summary"]
     assert (summary["status"], summary["best"], summary["params"]) == ("interrupted", 0, {"loss": "mse"})
     run = by_key(store)[""]
@@ -72,11 +72,11 @@ def test_a_sweep_whose_process_was_killed_is_summed_up(store, folder):
 def test_what_is_not_delivered_is_told_and_fails(store, folder, closed_port, capsys):
     run_folder(folder / "runs" / "a")
     (run_folder(folder / "runs" / "b") / "result.json").write_text("{")
-    assert main(["replay", "runs"]) == 1
+    assert main(["sync", "runs"]) == 1
     said = capsys.readouterr()
     assert said.out.startswith("runs/a: 1 run delivered\nruns/b: 0 runs delivered, 1 not delivered (b is not logged")
     assert "1 of the runs are not in MLflow" in said.err
-    assert main(["replay", "runs/a", "--uri", f"http://127.0.0.1:{closed_port}"]) == 1
+    assert main(["sync", "runs/a", "--uri", f"http://127.0.0.1:{closed_port}"]) == 1
     assert "1 not delivered (no MLflow server answers at" in capsys.readouterr().out
 
 
@@ -84,10 +84,10 @@ def test_a_folder_that_a_process_delivers_now_is_left_to_it(store, folder, monke
     monkeypatch.setattr("phalanx.tracking.sync.LOCK_S", 0.1)
     other = Delivery(run_folder(folder / "a"), TrackingSpec())
     other.advance()
-    assert main(["replay", "a"]) == 1
+    assert main(["sync", "a"]) == 1
     assert "1 not delivered (a process that runs now delivers it)" in capsys.readouterr().out
     other.close()
-    assert main(["replay", "a"]) == 0
+    assert main(["sync", "a"]) == 0
 
 
 def test_which_folders_are_taken(folder):
@@ -102,7 +102,7 @@ def test_which_folders_are_taken(folder):
         folder / "outputs" / ".." / "outputs" / "sweeps" / "s"
     ]
     for path in ("outputs/runs/empty", "nowhere", "outputs/runs/one/result.json"):
-        assert main(["replay", path]) == 2
+        assert main(["sync", path]) == 2
 
 
 def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, folder, empty_store):
@@ -116,13 +116,13 @@ def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, f
     assert asked(none) == TrackingSpec(register="none")
     assert asked(bare) == TrackingSpec()
     shutil.copy(empty_store, folder / "own.db")
-    assert main(["replay", "own", "none"]) == 0
+    assert main(["sync", "own", "none"]) == 0
     assert [count_runs(folder / name) for name in ("own.db", "mlflow.db")] == [1, 1]
 
 
 def test_a_password_on_the_command_line_is_refused(folder, capsys):
     run_folder(folder / "a")
-    assert main(["replay", "a", "--uri", f"postgresql://me:{SECRET}@h/d"]) == 2
+    assert main(["sync", "a", "--uri", f"postgresql://me:{SECRET}@h/d"]) == 2
     said = capsys.readouterr()
     assert "set MLFLOW_TRACKING_URI" in said.err
     assert SECRET not in said.err + said.out

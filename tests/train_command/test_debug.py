@@ -23,11 +23,11 @@ def spec_of(data, debug, folder):
         lines = [f"{i % 7},{i % 3 - i % 7},{'abc'[i % 3]}" for i in range(120)]
         (folder / "table.csv").write_text("\n".join(["x,y,class", *lines]) + "\n")
         given += [f"data.path={folder / 'table.csv'}", "data.target=class"]
-    if twin := getattr(DATASETS[data], "twin", None):  # its relatives are written like MNIST
+    if name := getattr(DATASETS[data], "torchvision_name", None):  # its relatives are written like MNIST
         if not (raw := MNIST_ROOT / "MNIST" / "raw").is_dir():
             pytest.skip(f"the MNIST files are not in {MNIST_ROOT.name}/ beside the checkout")
-        (folder / twin).mkdir()
-        (folder / twin / "raw").symlink_to(raw)
+        (folder / name).mkdir()
+        (folder / name / "raw").symlink_to(raw)
         given += [f"data.root={folder}"]
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf")):

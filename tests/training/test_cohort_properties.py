@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.cohorts import DATA, assert_same, cohorts, seeds
 
 from phalanx import OPTIMIZERS, TrainerSpec, TrialSpec, partition
-from phalanx.core.callbacks import Observer
+from phalanx.core.callbacks import Callback
 from phalanx.core.result import Status
 from phalanx.training.cohort import Cohort
 from phalanx.training.loop import train_cohort, train_trial
@@ -29,7 +29,7 @@ def test_membership_order_and_size_do_not_matter(specs, random):
 def test_when_a_trial_joins_and_who_is_pruned_beside_it_do_not_matter(specs, delays, unlucky, fatal_epoch):
     """Each trial joins after so many epochs of the cohort; one of them is pruned on the way."""
 
-    class Pruner(Observer):
+    class Pruner(Callback):
         def on_epoch(self, rows):
             return [p for p, row in rows.items() if order[p] == unlucky and row.epoch == fatal_epoch]
 

@@ -10,7 +10,7 @@ from support.cohorts import assert_close, mixed
 
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.core.device import DeviceSpec
-from phalanx.training import chunk as blocks
+from phalanx.training import chunk as chunks
 from phalanx.training.loop import train_cohort, train_trial
 from phalanx.training.planning import free_bytes
 
@@ -21,7 +21,7 @@ CUDA, CPU = DeviceSpec(kind="cuda"), DeviceSpec(kind="cpu")
 @pytest.mark.parametrize("graph", [True, False], ids=["graph", "eager"])
 def test_a_cohort_gives_on_the_gpu_what_each_trial_gives_on_the_cpu(dataset, graph, monkeypatch):
     if not graph:
-        monkeypatch.setattr(blocks, "cuda_graph", None)
+        monkeypatch.setattr(chunks, "cuda_graph", None)
     specs = [replace(spec, device=CUDA) for spec in mixed(8, epochs=5)]
     for spec, result in zip(specs, train_cohort(specs, dataset), strict=True):
         assert result.device.startswith("cuda")

@@ -10,7 +10,7 @@ import torch
 from support import reference
 from support.datasets import blobs
 
-from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Observer, Status, TrainerSpec, TrialSpec
+from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, SpecError, TrainingInterrupted
 from phalanx.core.result import EpochMetrics
 from phalanx.training.chunk import Trace
@@ -212,7 +212,7 @@ def test_trials_leave_when_their_epochs_or_patience_end(dataset):
 
 
 def test_an_observer_can_prune_without_touching_the_others(dataset):
-    class Pruner(Observer):
+    class Pruner(Callback):
         def on_epoch(self, rows):
             return [trial for trial, metrics in rows.items() if trial == 1 and metrics.epoch == 2]
 
@@ -259,7 +259,7 @@ def test_the_same_trial_twice_is_bitwise_equal(dataset):
 
 
 def test_an_interrupt_keeps_what_was_reached(dataset):
-    class Impatient(Observer):
+    class Impatient(Callback):
         def on_epoch(self, rows):
             if rows[0].epoch == 3:
                 raise KeyboardInterrupt

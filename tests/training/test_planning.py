@@ -11,16 +11,15 @@ import pytest
 import torch
 from support.cohorts import assert_close, mixed
 
-from phalanx import MLP, Observer, Status, TrainerSpec, TrialSpec
+from phalanx import MLP, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.device import DeviceSpec
 from phalanx.core.errors import TrainingInterrupted
-from phalanx.training import autotune as probe
+from phalanx.training import autotune, planning
 from phalanx.training import cohort as cohorts
-from phalanx.training import planning as plan
-from phalanx.training.autotune import Way
+from phalanx.training.autotune import ExecutionPlan
 from phalanx.training.cohort import Cohort
 from phalanx.training.loop import train_cohort, train_trial
-from phalanx.training.planning import Cost, Workers, block_size, share, workers
+from phalanx.training.planning import Cost, Workers, chunk_size, share, workers
 
 CPU = torch.device("cpu")
 
@@ -28,7 +27,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def two_workers(monkeypatch):
     """Every cohort of more than one trial in two blocks, each in a thread."""
-    monkeypatch.setattr(plan, "WORKER_FLOPS", 0.0)
+    monkeypatch.setattr(planning, "WORKER_FLOPS", 0.0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -66,7 +65,7 @@ def test_on_a_cpu_padding_has_to_be_asked_for(dataset, pad, n_blocks):
     cohort = Cohort(TrialSpec(device=DeviceSpec(pad=pad)), dataset)
     cohort.join([TrialSpec(model=MLP(hidden=(width,)), device=DeviceSpec(pad=pad)) for width in (4, 5)])
     cohort.epoch()
-    assert len(cohort.blocks) == n_blocks
+    assert len(cohort.chunks) == n_blocks
 
 
 def test_a_stack_that_trains_already_takes_in_what_fits_and_is_not_widened():
@@ -98,10 +97,10 @@ def test_cores_are_workers_where_there_is_work_for_all(n_trials, flops, threads,
 
 
 def test_a_block_stays_near_the_core():
-    assert block_size(CPU, 64, 30_000, 5e5, 2) == 32
-    assert block_size(CPU, 64, 2 << 20, 5e7, 2) == 4
-    assert block_size(CPU, 8, 100 << 20, 1e9, 2) == 1
-    assert block_size(torch.device("cuda"), 500, 100 << 20, 1e9, 1) == 500
+    assert chunk_size(CPU, 64, 30_000, 5e5, 2) == 32
+    assert chunk_size(CPU, 64, 2 << 20, 5e7, 2) == 4
+    assert chunk_size(CPU, 8, 100 << 20, 1e9, 2) == 1
+    assert chunk_size(torch.device("cuda"), 500, 100 << 20, 1e9, 1) == 500
 
 
 def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers):
@@ -109,7 +108,7 @@ def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers
     cohort = Cohort(specs[0], dataset)
     cohort.join(specs)
     cohort.epoch()
-    assert len(cohort.blocks) == 2
+    assert len(cohort.chunks) == 2
     with ThreadPoolExecutor(1) as pool:  # a thread that starts later finds torch as it was
         assert pool.submit(torch.get_num_threads).result() == 2
     for spec, result in zip(specs, train_cohort(specs, dataset), strict=True):
@@ -121,7 +120,7 @@ def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers
 )
 def test_a_result_says_how_many_threads_have_trained_it(found, said, dataset, monkeypatch):
     monkeypatch.setattr(cohorts, "workers", lambda *_: Workers(*found))
-    monkeypatch.setattr(cohorts, "block_size", lambda *_: 1)
+    monkeypatch.setattr(cohorts, "chunk_size", lambda *_: 1)
     specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=1)) for seed in range(2)]
     assert [result.device for result in train_cohort(specs, dataset)] == [said, said]
 
@@ -132,7 +131,7 @@ def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
     most = []
     monkeypatch.setattr(cohorts, "free_bytes", lambda device: 3 * one if not most else one)
 
-    class Watcher(Observer):
+    class Watcher(Callback):
         def on_epoch(self, rows):
             most.append(len(rows))
             return ()
@@ -145,20 +144,25 @@ def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
 
 def test_a_probe_takes_the_way_that_is_fastest_here(dataset, monkeypatch):
     specs = mixed(6)
-    rule = Way(3, Workers(2, 1))
-    candidates = probe.ways(rule, 6, 2)
-    assert candidates == [rule, Way(1, Workers(2, 1)), Way(3, Workers(1, 2)), Way(1, Workers(1, 2))]
-    times = dict.fromkeys(candidates, 1.0) | {Way(1, Workers(2, 1)): 0.9}
-    monkeypatch.setattr(probe, "_seconds", lambda way, *others: times[way])
-    assert probe.fastest(candidates, None, specs[0], None) == Way(1, Workers(2, 1))
-    times[Way(1, Workers(2, 1))] = 0.97  # not clearly faster
-    assert probe.fastest(candidates, None, specs[0], None) == rule
+    rule = ExecutionPlan(3, Workers(2, 1))
+    candidates = autotune.execution_plans(rule, 6, 2)
+    assert candidates == [
+        rule,
+        ExecutionPlan(1, Workers(2, 1)),
+        ExecutionPlan(3, Workers(1, 2)),
+        ExecutionPlan(1, Workers(1, 2)),
+    ]
+    times = dict.fromkeys(candidates, 1.0) | {ExecutionPlan(1, Workers(2, 1)): 0.9}
+    monkeypatch.setattr(autotune, "_seconds", lambda planning, *others: times[planning])
+    assert autotune.fastest(candidates, None, specs[0], None) == ExecutionPlan(1, Workers(2, 1))
+    times[ExecutionPlan(1, Workers(2, 1))] = 0.97  # not clearly faster
+    assert autotune.fastest(candidates, None, specs[0], None) == rule
 
 
 def test_a_cohort_that_trains_long_is_probed_once_and_its_numbers_stay(dataset, monkeypatch, caplog):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2)) for i in range(4)]
     monkeypatch.setattr(cohorts, "PROBE_FROM_S", 0.0)
-    monkeypatch.setattr(cohorts, "probed", {})
+    monkeypatch.setattr(cohorts, "autotuned", {})
     with caplog.at_level("INFO", logger="phalanx.training.autotune"):
         results = train_cohort(specs, dataset)
         train_cohort(specs, dataset)
@@ -170,7 +174,7 @@ def test_a_cohort_that_trains_long_is_probed_once_and_its_numbers_stay(dataset, 
 def test_an_interrupt_ends_every_thread_and_keeps_what_was_reached(dataset, two_workers):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=50)) for i in range(4)]
 
-    class Impatient(Observer):
+    class Impatient(Callback):
         def on_epoch(self, rows):
             if next(iter(rows.values())).epoch == 3:
                 raise KeyboardInterrupt
@@ -185,7 +189,7 @@ def test_an_error_in_one_thread_ends_the_epoch_of_all_and_is_passed_on(dataset, 
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=50, batch_size=2)) for i in range(4)]
     seen, start, broken = [], threading.Barrier(2, timeout=30), threading.Event()
 
-    class Broken(Observer):
+    class Broken(Callback):
         def on_step(self, epoch, step):
             if step == 1:
                 start.wait()

@@ -15,7 +15,7 @@ from phalanx.core.errors import DeviceError
 from phalanx.core.seeding import dropout_keys
 from phalanx.nn.models import Dropout, ModelSpec
 from phalanx.nn.models.mlp import ACTIVATIONS
-from phalanx.training.chunk import Block
+from phalanx.training.chunk import Chunk
 from phalanx.training.cohort import partition
 from phalanx.training.loop import train_cohort, train_trial
 
@@ -31,10 +31,10 @@ def test_gradients_by_hand_are_those_of_autograd(activation, dropout_at):
     params_TP = model.init(layout, range(T))
     x_TBD, grad_TBC = torch.randn(T, B, D), torch.randn(T, B, C)
     found = []
-    for tracked in (model.tracked, lambda *a: ModelSpec.tracked(model, *a)):
+    for vjp in (model.vjp, lambda *a: ModelSpec.vjp(model, *a)):
         dropout = Dropout(torch.tensor([0.0, 0.3, 0.6]), [dropout_keys(range(T), layer) for layer in range(3)])
         grads_TP = torch.full_like(params_TP, torch.nan)
-        logits_TBC, backward = tracked(layout.views(params_TP), x_TBD, dropout)
+        logits_TBC, backward = vjp(layout.views(params_TP), x_TBD, dropout)
         backward(grad_TBC, layout.views(grads_TP))
         found.append((logits_TBC, grads_TP))
     for by_hand, by_autograd in zip(*found, strict=True):
@@ -48,7 +48,7 @@ def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
     loss = LOSSES[name](output=output)
     logits_TBC, y_TB = 3 * torch.randn(T, B, C), torch.randint(0, C, (T, B))
     smoothing_T = None if smoothing is None else torch.tensor(smoothing)
-    loss_TB, grad_TBC = loss.tracked(logits_TBC.clone(), y_TB, smoothing_T)
+    loss_TB, grad_TBC = loss.vjp(logits_TBC.clone(), y_TB, smoothing_T)
     wide_TBC = logits_TBC.double().requires_grad_()
     # Written out once more, in float64 and without the loss's own code.
     out = {"logits": wide_TBC, "softmax": wide_TBC.softmax(-1), "log_softmax": wide_TBC.log_softmax(-1)}[output]
@@ -75,7 +75,7 @@ def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
 @pytest.mark.parametrize("name", ["nll", "cross_entropy"])
 def test_logits_of_any_size_keep_their_differences(name, size):
     logits_TBC = torch.tensor([[[size, -size, 0.0], [0.0, 1.0, 2.0], [size, size, size]]])
-    loss_TB, grad_TBC = LOSSES[name]().tracked(logits_TBC, torch.tensor([[0, 2, 1]]))
+    loss_TB, grad_TBC = LOSSES[name]().vjp(logits_TBC, torch.tensor([[0, 2, 1]]))
     expected = torch.tensor([[0.0, 0.407606, 1.098612]])
     torch.testing.assert_close(loss_TB, expected, rtol=1e-6, atol=1e-6)
     assert grad_TBC.isfinite().all()
@@ -95,17 +95,17 @@ def test_what_a_smaller_network_lacks_stays_exactly_zero(optimizer):
              for spec in mixed(8)]  # fmt: skip
     around = specs[0].model.enclosing([spec.model for spec in specs])
     assert around.hidden == (9, 11, 11)
-    block = Block(specs[0], data, torch.device("cpu"), test=False, model=around)
-    block.join(specs, range(8))
+    chunk = Chunk(specs[0], data, torch.device("cpu"), test=False, model=around)
+    chunk.join(specs, range(8))
     for _ in range(3):
-        block.train_epoch(lambda epoch, step: None)
-    for place, position in enumerate(block.stack.rows):
+        chunk.train_epoch(lambda epoch, step: None)
+    for place, position in enumerate(chunk.stack.rows):
         own = around.embedded(specs[position].model, data.n_features, data.n_classes)
         assert len(own) == specs[position].model.layout(data.n_features, data.n_classes).size
-        lacking = torch.ones(block.stack.layout.size, dtype=torch.bool)
+        lacking = torch.ones(chunk.stack.layout.size, dtype=torch.bool)
         lacking[own] = False
-        assert bool((block.stack.params_TP[place][lacking] == 0).all())
-        assert bool((block.stack.params_TP[place][own] != 0).any())
+        assert bool((chunk.stack.params_TP[place][lacking] == 0).all())
+        assert bool((chunk.stack.params_TP[place][own] != 0).any())
 
 
 def test_a_network_whose_idle_units_would_not_be_zero_is_not_padded(dataset):
@@ -158,26 +158,26 @@ def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
     specs = [replace(spec, optimizer=OPTIMIZERS[optimizer](lr=0.01), trainer=replace(spec.trainer, clip_norm=1.0 + i))
              for i, spec in enumerate(mixed(5))]  # fmt: skip
     around = specs[0].model.enclosing([spec.model for spec in specs])
-    blocks = [Block(specs[0], data, torch.device("cpu"), test=False, model=around) for _ in range(2)]
-    blocks[1].capture = record
-    for block in blocks:
-        block.join(specs[:4], range(4))
+    chunks = [Chunk(specs[0], data, torch.device("cpu"), test=False, model=around) for _ in range(2)]
+    chunks[1].capture = record
+    for chunk in chunks:
+        chunk.join(specs[:4], range(4))
     steps = []
     for epoch in range(6):
         if epoch == 4:
-            for block in blocks:
-                block.dismiss([1])
+            for chunk in chunks:
+                chunk.dismiss([1])
         if epoch == 2:  # what was captured no longer holds
-            for block in blocks:
-                block.join(specs[4:], [4])
-        plain, replayed = (block.train_epoch(lambda epoch, step: steps.append(step)) for block in blocks)
+            for chunk in chunks:
+                chunk.join(specs[4:], [4])
+        plain, replayed = (chunk.train_epoch(lambda epoch, step: steps.append(step)) for chunk in chunks)
         for position, row in plain.items():
             assert replayed[position].train_loss == pytest.approx(row.train_loss, rel=1e-6)
             assert replayed[position].train_accuracy == row.train_accuracy
             assert replayed[position].val_loss == pytest.approx(row.val_loss, rel=1e-6)
-    assert blocks[1].replay.again is not None
+    assert chunks[1].replay.again is not None
     assert steps == list(range(1, 1 + -(-n_train // 8))) * 12
-    torch.testing.assert_close(blocks[1].stack.params_TP, blocks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(chunks[1].stack.params_TP, chunks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
 
 
 def test_a_trial_in_bfloat16_learns_what_it_learns_in_float32():

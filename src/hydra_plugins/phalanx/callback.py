@@ -56,9 +56,9 @@ class SweepCallback(Callback):
         self.sweep = sweep
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        from phalanx.jobs import sweep_log as sweeps
+        from phalanx.jobs import sweep_log
 
-        sweep = sweeps.current if config.hydra.mode == RunMode.MULTIRUN else None
+        sweep = sweep_log.current if config.hydra.mode == RunMode.MULTIRUN else None
         if sweep is not None and not str(config.hydra.sweep.subdir).startswith(FINAL):
             sweep.trial_ended(
                 int(config.hydra.job.num), OmegaConf.to_container(config.hydra.overrides.task, resolve=False)

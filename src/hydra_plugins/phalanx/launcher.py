@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import composer_of
 from phalanx.core.errors import RequestError
-from phalanx.jobs.executors.options import ExecutorSpec
+from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
 
@@ -52,11 +52,11 @@ class CohortConf:
 ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortConf, provider="phalanx")
 
 
-def options_of(launcher: Mapping[str, Any]) -> ExecutorSpec | None:
+def options_of(launcher: Mapping[str, Any]) -> LauncherSpec | None:
     """The options under `hydra.launcher`, if it is this one that is configured. Raises `SpecError`."""
     if launcher.get("_target_") != CohortConf._target_:
         return None
-    return ExecutorSpec.of(_plain({key: value for key, value in launcher.items() if key != "_target_"}))
+    return LauncherSpec.of(_plain({key: value for key, value in launcher.items() if key != "_target_"}))
 
 
 def _plain(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class CohortLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task_function, self.config = hydra_context, task_function, config
-        self.options = ExecutorSpec.of(_plain(self.keys))
+        self.options = LauncherSpec.of(_plain(self.keys))
         self.together = getattr(task_function, MARK, False)
         if self.options.executor != "local" and not self.together:
             raise RequestError(
@@ -80,7 +80,7 @@ class CohortLauncher(Launcher):
                 "for another application try hydra/launcher=joblib"
             )
         self.stream: Any = None
-        self.parts: Any = None  # kept from one launch to the next
+        self.shards: Any = None  # kept from one launch to the next
         self.flying: dict[Path, tuple[int, DictConfig]] = {}  # jobs of the stream, by folder
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -110,21 +110,21 @@ class CohortLauncher(Launcher):
 
     def close(self) -> None:
         """Ends what trains elsewhere, if there is any; processes that have nothing to do end with Python."""
-        if self.parts is not None:
-            self.parts.close()
-        self.parts = None
+        if self.shards is not None:
+            self.shards.close()
+        self.shards = None
 
     def _stream(self, note: str = "") -> Any:
         """Where jobs train, a stream of them."""
-        from phalanx.jobs.executors.dispatch import Parts
-        from phalanx.jobs.scheduler import Stream
+        from phalanx.jobs.executors.dispatch import RemoteScheduler
+        from phalanx.jobs.scheduler import CohortScheduler
 
         if self.options.executor == "local":
-            return Stream(_report(), note)
-        if self.parts is None:
-            self.parts = Parts(self.options, _report())
-        self.parts.note = note
-        return self.parts
+            return CohortScheduler(_report(), note)
+        if self.shards is None:
+            self.shards = RemoteScheduler(self.options, _report())
+        self.shards.note = note
+        return self.shards
 
     def _streams(self, jobs: Sequence[Any]) -> Iterator[Any]:
         """The jobs of a grid: here cohort after cohort, elsewhere all parts of all cohorts at once."""
@@ -202,12 +202,12 @@ class CohortLauncher(Launcher):
 
 def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
     """What the jobs that were completed at an earlier start return, by position; says how many there are."""
-    from phalanx.jobs import sweep_log as sweeps
+    from phalanx.jobs import sweep_log
     from phalanx.jobs.scheduler import finished
 
     found = {place: stored for place, job in enumerate(jobs) if (stored := finished(job)) is not None}
-    if found and sweeps.current is not None:
-        sweeps.current.kept(len(found))
+    if found and sweep_log.current is not None:
+        sweep_log.current.kept(len(found))
     return {place: _returned(configs[place], stored) for place, stored in found.items()}
 
 
@@ -221,9 +221,9 @@ def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
 
 def _report() -> Callable[[str], None]:
     """Where to say how far the training is."""
-    from phalanx.jobs import sweep_log as sweeps
+    from phalanx.jobs import sweep_log
 
-    return sweeps.current.training if sweeps.current is not None else lambda text: None
+    return sweep_log.current.training if sweep_log.current is not None else lambda text: None
 
 
 def _job(config: DictConfig, executor: str) -> Any:
@@ -231,7 +231,7 @@ def _job(config: DictConfig, executor: str) -> Any:
     from hydra_plugins.phalanx._entry import address_of, find_trial
     from hydra_plugins.phalanx._spaces import without_hydra
     from phalanx.jobs.job import Job
-    from phalanx.runs.fencing import Fence
+    from phalanx.runs.fencing import FencingToken
     from phalanx.runs.layout import RunPaths
     from phalanx.runs.manifest import Sweep
 
@@ -244,6 +244,6 @@ def _job(config: DictConfig, executor: str) -> Any:
         # Hydra names the output directory absolutely; app.run finds the result under that name.
         local = executor == "local"
         look_up = functools.partial(find_trial, config.hydra, sweep) if local else address_of(config.hydra, sweep)
-        return Job(without_hydra(config), folder.absolute(), sweep, look_up, Fence(RunPaths(folder)))
+        return Job(without_hydra(config), folder.absolute(), sweep, look_up, FencingToken(RunPaths(folder)))
     finally:
         HydraConfig.instance().cfg = known

@@ -23,8 +23,8 @@ class FinalSpec(Spec):
     """How many points, and with how many seeds each."""
 
     group: ClassVar[str] = "hydra.sweeper.final"
-    top: int = static(3, low=1)
-    seeds: int = static(10, low=2)
+    top: int = static(3, ge=1)
+    seeds: int = static(10, ge=2)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import DataError
-from phalanx.data import table_encoder as tables
+from phalanx.data import table_encoder
 from phalanx.data.read_table import read_table
 from phalanx.runs.model_file import SavedModel, load_model
 
@@ -144,13 +144,13 @@ def _read_table(path: Path, model: SavedModel) -> Rows:
         nameless = any(name.startswith("Unnamed: ") for name in names)
         hint = "; a column without a name may be a row index: leave it out" if nameless else ""
         file.refuse([f"{_needs(model)} a row, this file has {len(names)} columns beside {', '.join(TARGETS)}{hint}"])
-    bad = tables.bad_numbers(file.frame, names)
+    bad = table_encoder.bad_numbers(file.frame, names)
     faults = [f"{fault}, line {file.line(row)}" for fault, row in bad[:_MAX_FAULTS]]
-    gaps = tables.missing_counts(file.frame, names)
+    gaps = table_encoder.missing_counts(file.frame, names)
     faults += [f"column {name!r} has {n} missing values" for name, n in list(gaps.items())[:_MAX_FAULTS]]
     hidden = len(bad) + len(gaps) - len(faults)
     file.refuse(faults + ([f"{hidden} more columns like these"] if hidden else []))
-    return _numbered(np.column_stack([tables.numbers(file.frame[name])[0] for name in names]))
+    return _numbered(np.column_stack([table_encoder.numbers(file.frame[name])[0] for name in names]))
 
 
 def _check_header(path: Path) -> None:
@@ -227,7 +227,7 @@ def _read_image(path: Path, model: SavedModel) -> np.ndarray:
             if image.size != (width, height):
                 found = "{} × {}".format(*image.size)
                 raise DataError(f"{path} must be {width} × {height} pixels (width × height), got {found}; resize it")
-            return _grey(path, image).reshape(-1) * np.float32(model.white / 255.0)
+            return _grey(path, image).reshape(-1) * np.float32(model.max_pixel / 255.0)
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
 

@@ -16,7 +16,7 @@ from typing import Any
 from phalanx import __version__
 from phalanx.cli import compare, inspect, report
 from phalanx.cli.predict import _add_predict
-from phalanx.cli.sync import add_replay
+from phalanx.cli.sync import add_sync
 from phalanx.core.errors import PhalanxError, RequestError
 
 
@@ -79,4 +79,4 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-COMMANDS = (report.add, compare.add, inspect.add, _add_predict, add_replay)
+COMMANDS = (report.add, compare.add, inspect.add, _add_predict, add_sync)

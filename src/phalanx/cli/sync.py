@@ -1,4 +1,4 @@
-"""`phalanx replay`: what MLflow did not get of finished runs and sweeps is delivered later."""
+"""`phalanx sync`: what MLflow did not get of finished runs and sweeps is delivered later."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ logged twice, so this can be repeated. Where to: as the run was told (tracking.u
 """
 _EXAMPLES = """\
 examples:
-  phalanx replay outputs/sweeps/my_study
-  phalanx replay outputs --experiment archive
-  MLFLOW_TRACKING_URI=http://server:5000 phalanx replay outputs
+  phalanx sync outputs/sweeps/my_study
+  phalanx sync outputs --experiment archive
+  MLFLOW_TRACKING_URI=http://server:5000 phalanx sync outputs
 
 Exit status: 0 all is delivered; 1 some is not, try again later; 2 the request was wrong.
 """
 
 
-def add_replay(commands: Any) -> None:
+def add_sync(commands: Any) -> None:
     """The parser of the command."""
     parser = commands.add_parser(
-        "replay",
+        "sync",
         help="deliver finished runs and sweeps to MLflow",
         description=_HELP,
         epilog=_EXAMPLES,
@@ -40,10 +40,10 @@ def add_replay(commands: Any) -> None:
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="run folder, sweep folder, or outputs")
     parser.add_argument("--uri", help="tracking store; one with a password belongs into MLFLOW_TRACKING_URI")
     parser.add_argument("--experiment", help="MLflow experiment that gets the runs")
-    parser.set_defaults(run=_replay)
+    parser.set_defaults(run=_sync)
 
 
-def _replay(arguments: argparse.Namespace) -> None:
+def _sync(arguments: argparse.Namespace) -> None:
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
     changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}

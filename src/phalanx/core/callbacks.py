@@ -9,7 +9,7 @@ from phalanx.core.errors import TrialTimeout
 from phalanx.core.result import EpochMetrics, State, TrialResult
 
 
-class Observer:
+class Callback:
     """Callbacks of `train_cohort`; trials are named by their position in the list of specs."""
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
@@ -26,13 +26,13 @@ class Observer:
         """When a trial's result is known."""
 
 
-class Deadline(Observer):
+class Deadline(Callback):
     """Ends a training that takes longer than `seconds`, by `TrialTimeout`; passes everything on to `inner`.
 
     `spent` of them it had trained before.
     """
 
-    def __init__(self, seconds: float, inner: Observer, spent: float = 0.0) -> None:
+    def __init__(self, seconds: float, inner: Callback, spent: float = 0.0) -> None:
         self.seconds, self.inner, self.spent, self.started = seconds, inner, spent, time.monotonic()
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
@@ -53,7 +53,7 @@ class Deadline(Observer):
         self.inner.on_end(trial, result)
 
 
-class Keeper:
+class Checkpointer:
     """Keeps how far the trials of one job are, for a later process to go on from."""
 
     keeps = False

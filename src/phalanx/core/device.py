@@ -24,7 +24,7 @@ class DeviceSpec(Spec):
 
     group: ClassVar[str] = "device"
     kind: str = static("auto", choices=("auto", "cpu", "cuda", "mps"), determines_numbers=False)
-    threads: int | None = static(None, low=1, determines_numbers=False)  # CPU threads in all; null: torch's choice
+    threads: int | None = static(None, ge=1, determines_numbers=False)  # CPU threads in all; null: torch's choice
     pad: bool | None = static(None, determines_numbers=False)  # networks of several shapes padded to one
 
 

@@ -13,7 +13,7 @@ import psutil
 
 
 @dataclass(frozen=True)
-class Owner:
+class ProcessIdentity:
     """A process, told apart from every other one on any host, and one search in it."""
 
     host: str
@@ -23,7 +23,7 @@ class Owner:
     token: str
 
     @classmethod
-    def here(cls) -> Owner:
+    def here(cls) -> ProcessIdentity:
         """This process, with a token of its own each time."""
         return cls(socket.gethostname(), _boot(), os.getpid(), _started(psutil.Process()), uuid.uuid4().hex)
 

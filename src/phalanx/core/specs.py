@@ -26,28 +26,28 @@ REQUIRED = "???"  # OmegaConf's mark for a value that has to be given
 
 
 @dataclass(frozen=True)
-class Law:
-    """What a field allows. Bounds are inclusive unless marked open; they hold for each item of a list."""
+class Constraint:
+    """What a field allows: bounds, which hold for each item of a list, or choices."""
 
     stacked: bool = False
-    low: float | None = None
-    high: float | None = None
-    low_open: bool = False
-    high_open: bool = False
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
     choices: tuple[str, ...] | None = None
     min_items: int = 0
     determines_numbers: bool = True  # False keeps the field out of the config digest
     advice: str = ""  # a value that works, shown in the error
 
 
-def static(default: Any = MISSING, **law: Any) -> Any:
-    """A field that all trials of a cohort share. Keywords: see `Law`."""
-    return dataclasses.field(default=default, metadata={"law": Law(**law)})
+def static(default: Any = MISSING, **constraint: Any) -> Any:
+    """A field that all trials of a cohort share. Keywords: see `Constraint`."""
+    return dataclasses.field(default=default, metadata={"law": Constraint(**constraint)})
 
 
-def stacked(default: Any = MISSING, **law: Any) -> Any:
-    """A field that may differ from trial to trial inside a cohort. Keywords: see `Law`."""
-    return dataclasses.field(default=default, metadata={"law": Law(stacked=True, **law)})
+def stacked(default: Any = MISSING, **constraint: Any) -> Any:
+    """A field that may differ from trial to trial inside a cohort. Keywords: see `Constraint`."""
+    return dataclasses.field(default=default, metadata={"law": Constraint(stacked=True, **constraint)})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Spec:
 
     group: ClassVar[str] = ""  # the config group, which prefixes keys in errors
     name: ClassVar[str] = ""  # the option inside the group
-    mixes: ClassVar[bool] = False  # whether trials with different options of this group may share a cohort
+    stackable: ClassVar[bool] = False  # whether trials with different options of this group may share a cohort
 
     def __post_init__(self) -> None:
         faults: list[Fault | str] = []
@@ -93,16 +93,16 @@ def hints(cls: type[Spec]) -> dict[str, Any]:
 
 def conform(spec: Spec, field: dataclasses.Field[Any], faults: list[Fault | str]) -> Any:
     """The field's value in its declared type; what does not fit is added to `faults`."""
-    law: Law = field.metadata["law"]
+    constraint: Constraint = field.metadata["law"]
     value, key, hint = getattr(spec, field.name), key_of(spec, field.name), hints(type(spec))[field.name]
     optional = type(None) in typing.get_args(hint)
     if value is None and optional:
         return None
     kind = next(a for a in typing.get_args(hint) if a is not type(None)) if isinstance(hint, types.UnionType) else hint
     converted = _convert(value, kind)
-    if converted is None or not _within(converted, law):
-        advice = law.advice or _default_advice(field)
-        faults.append(Fault(key, value, describe(kind, law, optional), f"{key}={advice}" if advice else ""))
+    if converted is None or not _within(converted, constraint):
+        advice = constraint.advice or _default_advice(field)
+        faults.append(Fault(key, value, describe(kind, constraint, optional), f"{key}={advice}" if advice else ""))
     return converted
 
 
@@ -122,42 +122,49 @@ def _convert(value: Any, kind: Any) -> Any:
     return value if isinstance(value, kind) else None
 
 
-def _within(value: Any, law: Law) -> bool:
+def _within(value: Any, constraint: Constraint) -> bool:
     if isinstance(value, tuple):
-        return len(value) >= law.min_items and all(_within(item, law) for item in value)
-    if law.choices is not None:
-        return value in law.choices
+        return len(value) >= constraint.min_items and all(_within(item, constraint) for item in value)
+    if constraint.choices is not None:
+        return value in constraint.choices
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return True
     if not math.isfinite(value):
         return False
-    low = law.low is None or value > law.low or (value == law.low and not law.low_open)
-    high = law.high is None or value < law.high or (value == law.high and not law.high_open)
-    return low and high
+    return (
+        (constraint.gt is None or value > constraint.gt)
+        and (constraint.ge is None or value >= constraint.ge)
+        and (constraint.lt is None or value < constraint.lt)
+        and (constraint.le is None or value <= constraint.le)
+    )
 
 
-def describe(kind: Any, law: Law, optional: bool = False) -> str:
+def describe(kind: Any, constraint: Constraint, optional: bool = False) -> str:
     """What a field allows, in words: `a number in (0, 1]`."""
     if typing.get_origin(kind) is tuple:
-        item = describe(typing.get_args(kind)[0], law)
+        item = describe(typing.get_args(kind)[0], constraint)
         item = item.split(" ", 1)[1] if item.startswith(("a ", "an ")) else item
-        text = f"a list of {'at least ' + str(law.min_items) + ' ' if law.min_items else ''}{item}"
-    elif law.choices is not None:
-        text = "one of " + ", ".join(law.choices)
+        text = f"a list of {'at least ' + str(constraint.min_items) + ' ' if constraint.min_items else ''}{item}"
+    elif constraint.choices is not None:
+        text = "one of " + ", ".join(constraint.choices)
     else:
         names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        text = names[kind] + _interval(law)
+        text = names[kind] + _interval(constraint)
     return text + (" or null" if optional else "")
 
 
-def _interval(law: Law) -> str:
-    if law.low is None and law.high is None:
+def _interval(constraint: Constraint) -> str:
+    low, high = (
+        constraint.ge if constraint.gt is None else constraint.gt,
+        constraint.le if constraint.lt is None else constraint.lt,
+    )
+    if low is None and high is None:
         return ""
-    if law.high is None:
-        return f" {'above' if law.low_open else 'of at least'} {law.low:g}"
-    if law.low is None:
-        return f" {'below' if law.high_open else 'of at most'} {law.high:g}"
-    return f" in {'(' if law.low_open else '['}{law.low:g}, {law.high:g}{')' if law.high_open else ']'}"
+    if high is None:
+        return f" {'of at least' if constraint.gt is None else 'above'} {low:g}"
+    if low is None:
+        return f" {'of at most' if constraint.lt is None else 'below'} {high:g}"
+    return f" in {'[' if constraint.gt is None else '('}{low:g}, {high:g}{']' if constraint.lt is None else ')'}"
 
 
 def _default_advice(field: dataclasses.Field[Any]) -> str:
@@ -189,12 +196,12 @@ def build(cls: type[Spec], values: Mapping[str, Any], faults: list[Fault | str])
         return None
 
 
-def walk(spec: Spec) -> Iterator[tuple[str, Law, Any]]:
+def walk(spec: Spec) -> Iterator[tuple[str, Constraint, Any]]:
     """Every field of a spec and of the specs inside it as (dotted key, law, value)."""
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         if isinstance(value, Spec):
-            yield f"{field.name}.name", Law(), value.name
+            yield f"{field.name}.name", Constraint(), value.name
             yield from walk(value)
         else:
             yield key_of(spec, field.name), field.metadata["law"], value
@@ -204,7 +211,7 @@ def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:
     """The stacked numeric fields of one option across trials: float64 tensors (T,); null becomes infinity."""
     import torch
 
-    names = [key.rsplit(".", 1)[-1] for key, law, _ in walk(specs[0]) if law.stacked]
+    names = [key.rsplit(".", 1)[-1] for key, constraint, _ in walk(specs[0]) if constraint.stacked]
     return {
         name: torch.tensor(
             [float("inf") if getattr(s, name) is None else float(getattr(s, name)) for s in specs],

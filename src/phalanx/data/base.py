@@ -37,11 +37,11 @@ class DataSpec(Spec):
     """Options that every data source shares. A source adds its own and says how to read itself."""
 
     group: ClassVar[str] = "data"
-    white: ClassVar[float] = 255.0  # the grey level of white in the rows of an image source
-    n_train: int | None = static(None, low=1)  # training samples; null: all that the other splits leave
-    n_val: int | None = static(None, low=1)  # validation samples; null: a fifth of what is left after the test split
-    n_test: int | None = static(None, low=1)  # test samples; null: the official test split, or a fifth
-    split_seed: int = static(0, low=0)  # seeds the stratified split, apart from `seed`
+    max_pixel: ClassVar[float] = 255.0  # the grey level of white in the rows of an image source
+    n_train: int | None = static(None, ge=1)  # training samples; null: all that the other splits leave
+    n_val: int | None = static(None, ge=1)  # validation samples; null: a fifth of what is left after the test split
+    n_test: int | None = static(None, ge=1)  # test samples; null: the official test split, or a fifth
+    split_seed: int = static(0, ge=0)  # seeds the stratified split, apart from `seed`
 
     def read(self) -> Raw:
         """All rows of the source. Raises `DataError` with what to do about it."""

@@ -23,12 +23,12 @@ class Clouds(DataSpec):
     """
 
     name: ClassVar[str] = "clouds"
-    n_classes: int = static(10, low=2)
-    n_inputs: int = static(32, low=1)
-    noise: float = static(0.5, low=0)
-    n_train: int = static(1000, low=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(500, low=1)  # type: ignore[assignment]
-    n_test: int = static(500, low=1)  # type: ignore[assignment]
+    n_classes: int = static(10, ge=2)
+    n_inputs: int = static(32, ge=1)
+    noise: float = static(0.5, ge=0)
+    n_train: int = static(1000, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
+    n_val: int = static(500, ge=1)  # type: ignore[assignment]
+    n_test: int = static(500, ge=1)  # type: ignore[assignment]
     normalize: str = static("none", choices=("global", "feature", "none"))
 
     def conflicts(self) -> list[Fault | str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from phalanx.core.errors import Fault
 from phalanx.core.specs import static
-from phalanx.data import table_encoder as tables
+from phalanx.data import table_encoder
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.read_table import TableFile, read_table
 
@@ -33,7 +33,7 @@ class Csv(DataSpec):
     drop: tuple[str, ...] = static(())
     numeric: tuple[str, ...] = static(())
     missing: str = static("error", choices=("error", "impute", "drop_rows"))
-    max_categories: int = static(50, low=1)
+    max_categories: int = static(50, ge=1)
     normalize: str = static("feature", choices=("feature", "none"))
 
     def conflicts(self) -> list[Fault | str]:
@@ -47,15 +47,15 @@ class Csv(DataSpec):
         faults += [f"{n!r} is in data.drop and in data.numeric; name it in one" for n in self.drop if n in self.numeric]
         return faults
 
-    def features(self) -> tables.TableFeatures:
-        return tables.TableFeatures(normalize=self.normalize, missing=self.missing, numeric=self.numeric)
+    def features(self) -> table_encoder.TableFeatures:
+        return table_encoder.TableFeatures(normalize=self.normalize, missing=self.missing, numeric=self.numeric)
 
     def read(self) -> Raw:
         """Feature columns as a table (N, columns), classes sorted as numbers or by the alphabet."""
         file = read_table(self.path, "data.path", self._separator())
         file.refuse(self._name_faults(file.frame))
         names = [name for name in file.frame.columns if name not in (*self.drop, self.target)]
-        numeric = [n for n in names if n in self.numeric or tables.is_numeric(file.frame[n])]
+        numeric = [n for n in names if n in self.numeric or table_encoder.is_numeric(file.frame[n])]
         faults = self._value_faults(file, names, numeric)
         faults += self._category_faults(file.frame, [n for n in names if n not in numeric])
         faults += self._class_faults(file.frame)
@@ -72,7 +72,7 @@ class Csv(DataSpec):
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """The rows of `test_path` and their classes, held to the columns and classes of the training file."""
         as_text = [n for n in names if n not in numeric]
-        as_text += [] if tables.is_numeric(train[self.target]) else [self.target]
+        as_text += [] if table_encoder.is_numeric(train[self.target]) else [self.target]
         file = read_table(str(self.test_path), "data.test_path", self._separator(), as_text)
         needed = [*names, self.target]
         absent = [n for n in needed if n not in file.frame.columns]
@@ -105,7 +105,7 @@ class Csv(DataSpec):
         ]
         nameless = [n for n in found if n.startswith("Unnamed: ") and n not in self.drop]
         if nameless:
-            advice = tables.typed("drop", (*self.drop, *nameless))
+            advice = table_encoder.typed("drop", (*self.drop, *nameless))
             faults.append(
                 f"{len(nameless)} column(s) have no name in the header; name them, or leave them out: {advice}"
             )
@@ -115,9 +115,9 @@ class Csv(DataSpec):
 
     def _value_faults(self, file: TableFile, names: list[str], numeric: Collection[str]) -> list[str]:
         """Text or inf where numbers are needed, and missing values that `missing` does not settle."""
-        faults = [f"{fault}, line {file.line(row)}" for fault, row in tables.bad_numbers(file.frame, numeric)]
+        faults = [f"{fault}, line {file.line(row)}" for fault, row in table_encoder.bad_numbers(file.frame, numeric)]
         allowed = {"error": [self.target, *names], "impute": [self.target], "drop_rows": []}[self.missing]
-        gaps = tables.missing_counts(file.frame, allowed)
+        gaps = table_encoder.missing_counts(file.frame, allowed)
         if gaps:
             counts = ", ".join(f"{name} {n}" for name, n in gaps.items())
             advice = (
@@ -133,8 +133,8 @@ class Csv(DataSpec):
         return [
             f"column {name!r} holds {n} different texts such as {str(frame[name].dropna().iloc[0])!r}, more than "
             f"data.max_categories={self.max_categories}: if it holds numbers, "
-            f"{tables.typed('numeric', (*self.numeric, name))}; to leave it out, "
-            f"{tables.typed('drop', (*self.drop, name))}; to keep it as it is, type data.max_categories={n}"
+            f"{table_encoder.typed('numeric', (*self.numeric, name))}; to leave it out, "
+            f"{table_encoder.typed('drop', (*self.drop, name))}; to keep it as it is, type data.max_categories={n}"
             for name, n in many.items()
         ]
 
@@ -162,7 +162,9 @@ class Csv(DataSpec):
         if self.missing == "drop_rows":
             kept = frame.dropna()
             if not len(kept):
-                counts = ", ".join(f"{name} {n}" for name, n in tables.missing_counts(frame, frame.columns).items())
+                counts = ", ".join(
+                    f"{name} {n}" for name, n in table_encoder.missing_counts(frame, frame.columns).items()
+                )
                 file.refuse([f"data.missing=drop_rows leaves none of {len(frame)} rows; missing values: {counts}"])
             frame = kept
         return frame[names], frame[self.target]
@@ -170,14 +172,14 @@ class Csv(DataSpec):
 
 def class_names(target: pd.Series) -> list[str]:
     """The class of each row as text; 1.0 is the class "1"."""
-    if tables.is_numeric(target) and target.dtype.kind == "f":
+    if table_encoder.is_numeric(target) and target.dtype.kind == "f":
         return [str(int(value)) if float(value).is_integer() else str(value) for value in target]
     return [str(value).strip() for value in target]
 
 
 def class_order(target: pd.Series) -> tuple[str, ...]:
     """The distinct classes, numbers by size and text by the alphabet."""
-    numeric = tables.is_numeric(target) and target.dtype.kind in "iuf"
+    numeric = table_encoder.is_numeric(target) and target.dtype.kind in "iuf"
     return tuple(sorted(set(class_names(target)), key=float if numeric else str))
 
 

@@ -16,9 +16,9 @@ class Digits(DataSpec):
     """The default data: enough to tell a good learning rate from a bad one in a second."""
 
     name: ClassVar[str] = "digits"
-    white: ClassVar[float] = 16.0
-    n_val: int | None = static(288, low=1)
-    n_test: int | None = static(360, low=1)
+    max_pixel: ClassVar[float] = 16.0
+    n_val: int | None = static(288, ge=1)
+    n_test: int | None = static(360, ge=1)
     normalize: str = static("global", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:

@@ -34,19 +34,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class IdxImages(DataSpec):
-    """What the sources in this format share. A source gives `name`, `twin` and `labels`."""
+    """What the sources in this format share. A source gives `name`, `torchvision_name` and `labels`."""
 
-    twin: ClassVar[str]  # torchvision's name of the data set, and of its folder below `root`
+    torchvision_name: ClassVar[str]  # torchvision's name of the data set, and of its folder below `root`
     labels: ClassVar[tuple[str, ...]]  # the name of each class
     root: str = static("~/.cache/phalanx", determines_numbers=False)
     normalize: str = static("global", choices=("global", "feature", "none"))
-    scale: float = static(255.0, low=0, low_open=True)
-    first: int | None = static(None, low=2)  # so many images from the beginning of the official training split
-    n_val: int | None = static(5000, low=1)
+    scale: float = static(255.0, gt=0)
+    first: int | None = static(None, ge=2)  # so many images from the beginning of the official training split
+    n_val: int | None = static(5000, ge=1)
 
     def read(self) -> Raw:
         """60,000 and 10,000 images, uint8 of shape (N, 784), downloaded first where a file is absent."""
-        folder = Path(os.path.expanduser(self.root)) / self.twin / "raw"
+        folder = Path(os.path.expanduser(self.root)) / self.torchvision_name / "raw"
         if any(_find(folder, name) is None for name in _FILES):
             self._download(folder)
         x, y = self._read_part(folder, "train")
@@ -79,13 +79,13 @@ class IdxImages(DataSpec):
             folder.mkdir(parents=True, exist_ok=True)
             scratch = tempfile.mkdtemp(prefix=".download-", dir=folder.parent)
             try:
-                _log.info("downloading %s to %s", self.twin, folder)
+                _log.info("downloading %s to %s", self.torchvision_name, folder)
                 import torchvision.datasets
 
-                getattr(torchvision.datasets, self.twin)(scratch, download=True)
+                getattr(torchvision.datasets, self.torchvision_name)(scratch, download=True)
                 for name in _FILES:
                     if _find(folder, name) is None:
-                        os.replace(Path(scratch) / self.twin / "raw" / name, folder / name)
+                        os.replace(Path(scratch) / self.torchvision_name / "raw" / name, folder / name)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except Exception as error:  # whatever torchvision, the network or the disk may raise: the remedy is the same
@@ -95,10 +95,11 @@ class IdxImages(DataSpec):
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         missing = [name for name in _FILES if _find(folder, name) is None]
         return (
-            f"data={self.name}: {len(missing)} of the four files of {self.twin} are not in {folder} "
+            f"data={self.name}: {len(missing)} of the four files of {self.torchvision_name} are not in {folder} "
             f"and could not be downloaded ({cause}).\n"
             f"Put these files there, as they are or with .gz: {', '.join(missing)}; "
-            f"or say where they are: data.root=FOLDER reads FOLDER/{self.twin}/raw. data=digits needs no network."
+            f"or say where they are: data.root=FOLDER reads FOLDER/{self.torchvision_name}/raw. "
+            f"data=digits needs no network."
         )
 
 

@@ -13,7 +13,7 @@ class Mnist(IdxImages):
     """Handwritten digits (LeCun, Cortes and Burges)."""
 
     name: ClassVar[str] = "mnist"
-    twin: ClassVar[str] = "MNIST"
+    torchvision_name: ClassVar[str] = "MNIST"
     labels: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
 
@@ -22,7 +22,7 @@ class FashionMnist(IdxImages):
     """Articles of clothing (Xiao, Rasul and Vollgraf, 2017); harder than the digits."""
 
     name: ClassVar[str] = "fashion_mnist"
-    twin: ClassVar[str] = "FashionMNIST"
+    torchvision_name: ClassVar[str] = "FashionMNIST"
     labels: ClassVar[tuple[str, ...]] = (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     )  # fmt: skip
@@ -33,5 +33,5 @@ class Kmnist(IdxImages):
     """Cursive hiragana (Clanuwat et al., 2018), one character of each row of the syllabary."""
 
     name: ClassVar[str] = "kmnist"
-    twin: ClassVar[str] = "KMNIST"
+    torchvision_name: ClassVar[str] = "KMNIST"
     labels: ClassVar[tuple[str, ...]] = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")

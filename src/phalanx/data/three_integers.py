@@ -21,10 +21,10 @@ class ThreeIntegers(DataSpec):
     """
 
     name: ClassVar[str] = "three_integers"
-    n_train: int = static(1000, low=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(500, low=1)  # type: ignore[assignment]
-    n_test: int = static(1000, low=1)  # type: ignore[assignment]
-    largest: int = static(99, low=1)
+    n_train: int = static(1000, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
+    n_val: int = static(500, ge=1)  # type: ignore[assignment]
+    n_test: int = static(1000, ge=1)  # type: ignore[assignment]
+    largest: int = static(99, ge=1)
     normalize: str = static("feature", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:

@@ -22,9 +22,9 @@ class Thresholds(DataSpec):
     """x ~ U(0, 10); class 0 below 3, 1 below 6, else 2. `split_seed` draws the points and splits them."""
 
     name: ClassVar[str] = "thresholds"
-    n_train: int = static(100, low=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(100, low=1)  # type: ignore[assignment]
-    n_test: int = static(100, low=1)  # type: ignore[assignment]
+    n_train: int = static(100, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
+    n_val: int = static(100, ge=1)  # type: ignore[assignment]
+    n_test: int = static(100, ge=1)  # type: ignore[assignment]
     normalize: str = static("none", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:

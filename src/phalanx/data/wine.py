@@ -16,8 +16,8 @@ class Wine(DataSpec):
     """A small table whose features differ in scale by a factor of a thousand."""
 
     name: ClassVar[str] = "wine"
-    n_val: int | None = static(28, low=1)
-    n_test: int | None = static(36, low=1)
+    n_val: int | None = static(28, ge=1)
+    n_test: int | None = static(36, ge=1)
     normalize: str = static("feature", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:

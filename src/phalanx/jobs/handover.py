@@ -10,18 +10,18 @@ from phalanx.core.errors import (
     TrainingInterrupted,
 )
 from phalanx.core.result import TrialResult
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 
 
 @dataclass(frozen=True)
-class Trained:
+class JobResult:
     """What `phalanx.jobs.scheduler` has trained of a job before the job itself is run: a result for each seed."""
 
     results: Sequence[TrialResult]
     interrupt: TrainingInterrupted | None = None
     error: Exception | None = None
     note: str = ""
-    fence: Fence | None = None  # as it stood when the training began
+    fence: FencingToken | None = None  # as it stood when the training began
 
 
-ready: dict[Path, Trained] = {}  # by the job's folder
+ready: dict[Path, JobResult] = {}  # by the job's folder

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phalanx.core.callbacks import Deadline, Observer
+from phalanx.core.callbacks import Callback, Deadline
 from phalanx.core.result import TrialResult
-from phalanx.runs.checkpoint import Checkpoints
+from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Settings, settings
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.manifest import Sweep
 from phalanx.study import Pruning
@@ -26,23 +26,27 @@ def with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:
     return [spec] if sweep is None else [replace(spec, seed=seed) for seed in sweep.seeds(spec.seed)]
 
 
-def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial, spent: float) -> Observer:
+def _watcher(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial, spent: float) -> Callback:
     watcher, limit = pruning(spec, sweep, find_trial), sweep.manifest.trial_timeout_s
     return watcher if limit is None else Deadline(limit, watcher, spent)
 
 
-def checkpoints(asked: Settings, folder: Path, sweep: Sweep | None, fence: Fence | None = None) -> Checkpoints:
+def checkpointer_of(
+    asked: Settings, folder: Path, sweep: Sweep | None, fence: FencingToken | None = None
+) -> RunCheckpointer:
     """Where a job in this folder goes on, and what keeps how far it is.
 
     Raises `CheckpointError` if there is a checkpoint of something else; a sweep, which nobody watches, sets it aside.
     """
-    return Checkpoints(RunPaths(folder), asked.checkpoint, with_seeds(asked.trial, sweep), fence, strict=sweep is None)
+    return RunCheckpointer(
+        RunPaths(folder), asked.checkpoint, with_seeds(asked.trial, sweep), fence, strict=sweep is None
+    )
 
 
-def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Observer:
+def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Callback:
     """Who reports the trial's epochs to its study; nobody in a grid and in a final."""
     if not sweep.manifest.search or sweep.final or find_trial is None:
-        return Observer()
+        return Callback()
     return Pruning(find_trial(), spec.objective)
 
 
@@ -64,7 +68,7 @@ class Job:
     folder: Path
     sweep: Sweep
     find_trial: Callable[[], Any] | None = None
-    fence: Fence | None = None
+    fence: FencingToken | None = None
 
     @cached_property
     def asked(self) -> Settings:

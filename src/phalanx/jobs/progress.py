@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from phalanx.core.callbacks import Observer
+from phalanx.core.callbacks import Callback
 from phalanx.core.result import EpochMetrics, Status, TrialResult, ended_as
 from phalanx.data import Dataset
 from phalanx.training.spec import TrialSpec
@@ -21,7 +21,7 @@ REDRAWS_PER_SECOND = 8
 BEST_SHOWN = 5  # trials in a sweep's closing table
 
 
-class RunProgress(Observer):
+class RunProgress(Callback):
     """A bar with loss, accuracy and time left for one trial; use as a context manager around training."""
 
     def __init__(self, console: Console) -> None:
@@ -156,12 +156,12 @@ class SweepProgress:
 
     def _note(self) -> str:
         total = "" if self.n_trials is None else f"/{self.n_trials}"
-        parts = [f"{self._n_finished}{total} trials", f"{self.counts['failed']} failed"]
-        parts += [f"{self.counts[kind]} {kind}" for kind in ("interrupted", "pruned") if self.counts[kind]]
+        shards = [f"{self._n_finished}{total} trials", f"{self.counts['failed']} failed"]
+        shards += [f"{self.counts[kind]} {kind}" for kind in ("interrupted", "pruned") if self.counts[kind]]
         if self.best is not None:
             objective = self.best["objective"]
-            parts.append(f"best {objective['name']} {objective['value']:.4f} (trial {self.best['number']})")
-        return ", ".join(parts)
+            shards.append(f"best {objective['name']} {objective['value']:.4f} (trial {self.best['number']})")
+        return ", ".join(shards)
 
 
 def _kind(trial: Mapping[str, Any]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from phalanx.analysis import overfit_check as verdict
-from phalanx.core.callbacks import Observer
+from phalanx.analysis import overfit_check
+from phalanx.core.callbacks import Callback
 from phalanx.core.device import DeviceSpec, resolve
 from phalanx.core.errors import (
     CheckpointError,
@@ -28,16 +28,16 @@ from phalanx.core.errors import (
 from phalanx.core.files import write_json, write_text
 from phalanx.core.result import Status, TrialResult, values_of
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.handover import Trained, ready
-from phalanx.jobs.job import FindTrial, _watcher, checkpoints, objectives, with_seeds
+from phalanx.jobs.handover import JobResult, ready
+from phalanx.jobs.job import FindTrial, _watcher, checkpointer_of, objectives, with_seeds
 from phalanx.jobs.progress import RunProgress, headline, opening, summary
 from phalanx.jobs.seeds import combined, rows
 from phalanx.report.run_figures.draw import draw_plots
-from phalanx.runs.checkpoint import Checkpoints
+from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import resolved_yaml, settings
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths, relative
-from phalanx.runs.live_metrics import Live
+from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.metrics_csv import curves_csv
 from phalanx.runs.run_folder import described, write_example, write_failure, write_run
@@ -83,7 +83,7 @@ class _Job:
     def __init__(self, cfg: Any, paths: RunPaths, sweep: Sweep | None, console: Console, find_trial: FindTrial) -> None:
         self.cfg, self.paths, self.sweep, self.console, self.find_trial = cfg, paths, sweep, console, find_trial
         self.trained = ready.pop(paths.root, None)
-        self.fence = (self.trained and self.trained.fence) or Fence(paths)
+        self.fence = (self.trained and self.trained.fence) or FencingToken(paths)
         self.follow, self.known = Tracker(), {}
 
     def train(self) -> None:
@@ -93,39 +93,47 @@ class _Job:
             self.follow = tracker(self.asked.tracking, self.paths.root)
         trial, self.specs = self.asked.trial, with_seeds(self.asked.trial, self.sweep)
         self.known.update(seed=self.specs[0].seed, config_digest=config_digest(trial))
-        keeper = None if self.trained else checkpoints(self.asked, self.paths.root, self.sweep, self.fence)
+        checkpointer = None if self.trained else checkpointer_of(self.asked, self.paths.root, self.sweep, self.fence)
         write_text(self.paths.config_resolved, resolved_yaml(self.cfg, seed=self.specs[0].seed))
         device = _device(trial.device, self.trained)
         self.dataset = dataset_of(trial.data)
         self.known.update(device=device, data_digest=self.dataset.digest, data=described(trial.data, self.dataset))
         self.follow.start()
-        results, self.interrupt = self._train(keeper) if keeper else _taken(self.trained)
+        results, self.interrupt = self._train(checkpointer) if checkpointer else _taken(self.trained)
         self.fence.check()
         self.result, self.content = self._write(results)
 
-    def _train(self, keeper: Checkpoints) -> tuple[list[TrialResult], TrainingInterrupted | None]:
+    def _train(self, checkpointer: RunCheckpointer) -> tuple[list[TrialResult], TrainingInterrupted | None]:
         """The result of each seed, and what interrupted the training, if anything did."""
         specs, sweep = self.specs, self.sweep
         log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
-        keeper.begin(self.dataset.digest)
-        if keeper.states and sweep is None:
+        checkpointer.begin(self.dataset.digest)
+        if checkpointer.states and sweep is None:
             self.paths.result.unlink(missing_ok=True)  # of the part before: a folder without one is being trained
         try:
             if sweep is not None:
-                watcher = self._live(_watcher(specs[0], sweep, self.find_trial, keeper.seconds_before), keeper)
-                return train_cohort(specs, self.dataset, watcher, test=sweep.reads_test, keeper=keeper), None
-            self.console.print(opening(specs[0], self.dataset, keeper.epochs_before), highlight=False, soft_wrap=True)
+                watcher = self._live(
+                    _watcher(specs[0], sweep, self.find_trial, checkpointer.seconds_before), checkpointer
+                )
+                return train_cohort(
+                    specs, self.dataset, watcher, test=sweep.reads_test, checkpointer=checkpointer
+                ), None
+            self.console.print(
+                opening(specs[0], self.dataset, checkpointer.epochs_before), highlight=False, soft_wrap=True
+            )
             with RunProgress(self.console) as progress:
-                return train_cohort(specs, self.dataset, self._live(progress, keeper), keeper=keeper), None
+                return train_cohort(
+                    specs, self.dataset, self._live(progress, checkpointer), checkpointer=checkpointer
+                ), None
         except TrainingInterrupted as interrupted:
             if sweep is None and self.paths.checkpoint.is_file():
                 go_on = f"go on: python train.py resume={relative(self.paths.root)}"
                 self.console.print(go_on, highlight=False, soft_wrap=True)
             return interrupted.results, interrupted
 
-    def _live(self, watcher: Observer, keeper: Checkpoints) -> Live:
-        live = Live(self.paths, self.asked.tracking.live, self.fence, watcher)
-        live.goes_on(dict(enumerate(keeper.states)))
+    def _live(self, watcher: Callback, checkpointer: RunCheckpointer) -> LiveMetrics:
+        live = LiveMetrics(self.paths, self.asked.tracking.live, self.fence, watcher)
+        live.goes_on(dict(enumerate(checkpointer.states)))
         return live
 
     def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, dict[str, Any]]:
@@ -163,7 +171,7 @@ class _Job:
             _judge(self.console, self.specs[0], self.result)
 
 
-def _device(spec: DeviceSpec, trained: Trained | None) -> str:
+def _device(spec: DeviceSpec, trained: JobResult | None) -> str:
     """Where the job trains, or has trained: elsewhere there may be a device that is not here."""
     if trained is not None and trained.results:
         return trained.results[0].device
@@ -181,13 +189,13 @@ def _judge(console: Console, spec: TrialSpec, result: TrialResult) -> None:
         raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
     if spec.trainer.expect_accuracy is None:
         return
-    text = verdict.sentence(spec, result)
-    if not verdict.passed(spec, result):
+    text = overfit_check.sentence(spec, result)
+    if not overfit_check.passed(spec, result):
         raise RunFailed(text)
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def _taken(trained: Trained) -> tuple[Sequence[TrialResult], TrainingInterrupted | None]:
+def _taken(trained: JobResult) -> tuple[Sequence[TrialResult], TrainingInterrupted | None]:
     """The results of a job that was trained in a cohort; raises what ended it."""
     if trained.error is not None:
         raise trained.error

@@ -11,16 +11,16 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from phalanx.core.callbacks import Observer
+from phalanx.core.callbacks import Callback
 from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
 from phalanx.core.files import read_json
 from phalanx.core.result import EpochMetrics, State, Status, TrialResult
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.handover import Trained, ready
-from phalanx.jobs.job import Job, checkpoints, pruning, with_seeds
-from phalanx.runs.checkpoint import Checkpoints
+from phalanx.jobs.handover import JobResult, ready
+from phalanx.jobs.job import Job, checkpointer_of, pruning, with_seeds
+from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.live_metrics import Live
+from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.training.cohort import Cohort
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.spec import config_digest, static_key
@@ -89,14 +89,14 @@ def train_together(jobs: Sequence[Job], report: Report = lambda text: None, note
 
     What fails is left too, for its job alone. Raises `TrainingInterrupted` on Ctrl-C, after leaving what was reached.
     """
-    stream = Stream(report, note)
+    stream = CohortScheduler(report, note)
     for job in jobs:
         stream.add(job)
     while stream.running:
         stream.advance()
 
 
-class Stream:
+class CohortScheduler:
     """Jobs that train as they come: each joins the cohort of its static fields and leaves it when it ends."""
 
     def __init__(self, report: Report = lambda text: None, note: str = "") -> None:
@@ -119,9 +119,9 @@ class Stream:
             return
         self.groups[job.key].join(job)
 
-    def submit(self, parts: Sequence[Sequence[Job]]) -> None:
+    def submit(self, shards: Sequence[Sequence[Job]]) -> None:
         """Adds the jobs of several cohorts, or parts of them."""
-        for jobs in parts:
+        for jobs in shards:
             for job in jobs:
                 self.add(job)
 
@@ -147,18 +147,18 @@ class _Member:
     """A job in a cohort, with a lane for each of its seeds."""
 
     job: Job
-    pruning: Observer
-    keeper: Checkpoints
+    pruning: Callback
+    checkpointer: RunCheckpointer
     positions: list[int] = field(default_factory=list)
     results: dict[int, TrialResult] = field(default_factory=dict)
     seconds: float = 0.0
     late: TrialTimeout | None = None
 
     def leave_result(self, note: str, interrupt: TrainingInterrupted | None = None) -> Job:
-        if before := self.keeper.epochs_before:
+        if before := self.checkpointer.epochs_before:
             note += f"; went on after epoch {before}"
         found = tuple(self.results[position] for position in self.positions)
-        ready[self.job.folder] = Trained(found, interrupt, self.late, note, self.job.fence)
+        ready[self.job.folder] = JobResult(found, interrupt, self.late, note, self.job.fence)
         return self.job
 
     def states(self, cohort: Cohort) -> list[State]:
@@ -176,10 +176,10 @@ class _Member:
         return True
 
 
-class _Group(Observer):
+class _Group(Callback):
     """One cohort and its jobs: hands each job's rows to its own pruning, and says how far the cohort is."""
 
-    def __init__(self, job: Job, stream: Stream) -> None:
+    def __init__(self, job: Job, stream: CohortScheduler) -> None:
         self.stream, self.largest, like = stream, 0, job.trial
         self.end, self.between = EpochEnd(), True  # whether all trials are between two epochs
         self.cohort = Cohort(like, dataset_of(like.data), self, test=job.sweep.reads_test)
@@ -188,26 +188,29 @@ class _Group(Observer):
 
     def join(self, job: Job) -> None:
         watcher = pruning(job.trial, job.sweep, job.find_trial)
-        specs, keeper = with_seeds(job.trial, job.sweep), checkpoints(job.asked, job.folder, job.sweep, job.fence)
-        keeper.begin(self.cohort.dataset.digest)
-        live = Live(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher)
-        member = _Member(job, live, keeper, seconds=keeper.seconds_before)
+        specs, checkpointer = (
+            with_seeds(job.trial, job.sweep),
+            checkpointer_of(job.asked, job.folder, job.sweep, job.fence),
+        )
+        checkpointer.begin(self.cohort.dataset.digest)
+        live = LiveMetrics(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher)
+        member = _Member(job, live, checkpointer, seconds=checkpointer.seconds_before)
         self.members.append(member)
-        member.positions = self.cohort.join(specs, keeper.states)
-        live.goes_on(dict(zip(member.positions, keeper.states, strict=False)))
+        member.positions = self.cohort.join(specs, checkpointer.states)
+        live.goes_on(dict(zip(member.positions, checkpointer.states, strict=False)))
         self.of |= dict.fromkeys(member.positions, member)
         self.largest = max(self.largest, self.cohort.running)
 
     def epoch(self) -> list[Job]:
         """One epoch of all; returns the jobs that ended with it."""
         try:
-            with self.end.awaited(any(member.keeper.keeps for member in self.members)):
+            with self.end.awaited(any(member.checkpointer.keeps for member in self.members)):
                 self.between = False
                 for position, result in self.cohort.epoch().items():
                     self.of.pop(position).results[position] = result
                 self.between = True
                 for member in self.members:
-                    member.keeper.epoch_ended(functools.partial(member.states, self.cohort))
+                    member.checkpointer.epoch_ended(functools.partial(member.states, self.cohort))
         except KeyboardInterrupt:
             self._interrupt()
         except Exception as error:
@@ -227,7 +230,7 @@ class _Group(Observer):
 
     def abandon(self) -> list[Job]:
         for member in self.members if self.between else ():
-            member.keeper.write(functools.partial(member.states, self.cohort))
+            member.checkpointer.write(functools.partial(member.states, self.cohort))
         for position, result in self.cohort.abandon().items():
             self.of.pop(position).results[position] = result
         members, self.members = self.members, []
@@ -250,7 +253,7 @@ class _Group(Observer):
         """
         jobs, self.members = [member.job for member in self.members], []
         if len(jobs) == 1:
-            ready[jobs[0].folder] = Trained((), error=error, fence=jobs[0].fence)
+            ready[jobs[0].folder] = JobResult((), error=error, fence=jobs[0].fence)
             return jobs
         log.warning("a cohort of %d jobs failed (%s: %s) and is taken apart", len(jobs), type(error).__name__, error)
         size = (len(jobs) + 1) // 2 if failure_of(error) is Failure.OUT_OF_MEMORY else 1

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phalanx.core.callbacks import Keeper
+from phalanx.core.callbacks import Checkpointer
 from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.metrics_csv import COLUMNS
 from phalanx.runs.model_file import read_tensors, write_tensors
@@ -34,7 +34,7 @@ FORMAT = 1
 CURVES = "history_EM"
 
 
-class Checkpoints(Keeper):
+class RunCheckpointer(Checkpointer):
     """The checkpoint of one job: of each of its seeds, in the job's folder.
 
     One that is there is taken up. If this job cannot go on from it, `strict` refuses it by `CheckpointError`; else it
@@ -42,7 +42,7 @@ class Checkpoints(Keeper):
     """
 
     def __init__(
-        self, paths: RunPaths, spec: CheckpointSpec, trials: Sequence[TrialSpec], fence: Fence | None = None,
+        self, paths: RunPaths, spec: CheckpointSpec, trials: Sequence[TrialSpec], fence: FencingToken | None = None,
         *, strict: bool = True,
     ) -> None:  # fmt: skip
         self.paths, self.spec, self.trials, self.fence, self.strict = paths, spec, trials, fence, strict
@@ -135,7 +135,7 @@ class Checkpoints(Keeper):
         differing = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
         first, done = self.trials[0], self.epochs_before
         if differing == ["trainer.epochs"] and len(self.trials) == 1:
-            if first.schedule.spans:
+            if first.schedule.needs_total_steps:
                 return f"schedule={first.schedule.name} was laid out over trainer.epochs={then['trainer.epochs']}"
             if first.trainer.epochs <= done:
                 return f"trainer.epochs={first.trainer.epochs}, and {done} are trained already"

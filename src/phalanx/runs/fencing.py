@@ -7,7 +7,7 @@ from phalanx.core.files import read_json
 from phalanx.runs.layout import RunPaths
 
 
-class Fence:
+class FencingToken:
     """Keeps a job that was thought dead, and has been replaced, from writing over what its successor found."""
 
     def __init__(self, paths: RunPaths) -> None:

@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 
-from phalanx.core.callbacks import Observer
+from phalanx.core.callbacks import Callback
 from phalanx.core.errors import Superseded
 from phalanx.core.files import write_text
 from phalanx.core.result import EpochMetrics, State, TrialResult
-from phalanx.runs.fencing import Fence
+from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.metrics_csv import mean_history, metrics_csv
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 SHARE = 50  # writing takes at most this fraction of the time
 
 
-class Live(Observer):
+class LiveMetrics(Callback):
     """Writes `metrics.csv` every `seconds` of training, so not at all for a trial that is done before; passes
     everything on to `inner`. With several seeds it holds their means. `seconds=None` writes nothing.
 
     A file that cannot be written, or a trial that another process has taken over, costs the curves, not the trial.
     """
 
-    def __init__(self, paths: RunPaths, seconds: float | None, fence: Fence | None, inner: Observer) -> None:
+    def __init__(self, paths: RunPaths, seconds: float | None, fence: FencingToken | None, inner: Callback) -> None:
         self.paths, self.seconds, self.fence, self.inner = paths, seconds, fence, inner
         self.rows: dict[int, list[EpochMetrics]] = {}
         self.due = time.monotonic() + (seconds or 0.0)

@@ -42,7 +42,7 @@ class SavedModel:
     n_features: int
     data: str
     image_shape: tuple[int, int] | None
-    white: float = 255.0  # the grey level of white in rows of images
+    max_pixel: float = 255.0  # the grey level of white in rows of images
     probabilities: str = "softmax"  # what is made of the logits, a key of `SCORES`
 
     def predict(self, rows: Any) -> np.ndarray:
@@ -91,7 +91,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         "n_features": dataset.n_features,
         "image_shape": dataset.image_shape,
         "data": dataset.name,
-        "white": spec.data.white,
+        "white": spec.data.max_pixel,
         "config_digest": result.config_digest,
         "data_digest": result.data_digest,
     }
@@ -135,7 +135,7 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
         n_features=about["n_features"],
         data=about["data"],
         image_shape=tuple(about["image_shape"]) if about["image_shape"] else None,
-        white=about["white"],
+        max_pixel=about["white"],
         probabilities=about.get("probabilities", "softmax"),
     )
     SCORES[saved.probabilities]  # one of a later version is not known here

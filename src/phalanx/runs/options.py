@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from phalanx.core.errors import Fault
-from phalanx.core.specs import Law, Spec, static
+from phalanx.core.specs import Constraint, Spec, static
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +14,8 @@ class CheckpointSpec(Spec):
     """How often. No part of a trial: it changes no number, and trials that differ in it share a cohort."""
 
     group: ClassVar[str] = "checkpoint"
-    every_epochs: int | None = static(None, low=1, advice="10")
-    every_minutes: float | None = static(10.0, low=0, low_open=True)
+    every_epochs: int | None = static(None, ge=1, advice="10")
+    every_minutes: float | None = static(10.0, gt=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class TrackingSpec(Spec):
     group: ClassVar[str] = "tracking"
     kind: str = static("mlflow", choices=("mlflow", "none"))
     # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
-    uri: str | None = field(default=None, repr=False, metadata={"law": Law()})
+    uri: str | None = field(default=None, repr=False, metadata={"law": Constraint()})
     experiment: str = static("phalanx")
-    keep: int = static(3, low=0)  # in a sweep, so many of the best trials get plots and keep their weights
+    keep: int = static(3, ge=0)  # in a sweep, so many of the best trials get plots and keep their weights
     # seconds of training after which a trial's curves are logged while it trains, and how often; null: at its end
-    live: float | None = static(5.0, low=0, low_open=True)
+    live: float | None = static(5.0, gt=0)
     register: str = static("sweep", choices=("none", "sweep", "all"))  # whose model joins MLflow's registry
     system_metrics: bool = static(False)  # CPU, memory, disk, network and GPU of the host
 

@@ -26,15 +26,15 @@ class Budget(Spec):
     """A study ends at the first of these that is reached. None sets no limit."""
 
     group: ClassVar[str] = "hydra.sweeper"
-    n_trials: int = static(20, low=1)
-    timeout_s: float | None = static(None, low=0)  # wall time of all starts together
+    n_trials: int = static(20, ge=1)
+    timeout_s: float | None = static(None, ge=0)  # wall time of all starts together
     target: float | None = static(None)  # an objective value that is good enough
-    patience: int | None = static(None, low=1)  # finished trials in a row without a better value
-    max_failure_rate: float = static(1.0, low=0, high=1)  # a larger part of the study's trials is an error
+    patience: int | None = static(None, ge=1)  # finished trials in a row without a better value
+    max_failure_rate: float = static(1.0, ge=0, le=1)  # a larger part of the study's trials is an error
     fail_fast: bool = static(False)  # the first failed trial is an error; a diverged one is a result
-    retries: int = static(0, low=0)  # times that a crashed trial, or one out of memory, is tried again
-    trial_timeout_s: float | None = static(None, low=0, low_open=True)  # training time of one trial
-    n_jobs: int = static(1, low=1)  # trials in flight
+    retries: int = static(0, ge=0)  # times that a crashed trial, or one out of memory, is tried again
+    trial_timeout_s: float | None = static(None, gt=0)  # training time of one trial
+    n_jobs: int = static(1, ge=1)  # trials in flight
 
     def check(self, n_objectives: int) -> None:
         """Raises `RequestError` for budgets that need one value to compare by, where there are several."""

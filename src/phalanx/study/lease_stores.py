@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from phalanx.study.storage import engine_for, patiently
+from phalanx.study.storage import engine_for, with_retries
 
 log = logging.getLogger(__name__)
 
@@ -25,62 +25,62 @@ KEPT = 32  # versions of one entry that stay on disk
 
 
 @dataclass(frozen=True)
-class Entry:
+class Lease:
     """What a book says about a trial. `mark` is another one after every change and every beat."""
 
     attempt: int  # from 1
-    owner: str  # an `Owner` as JSON; empty: nobody
+    owner: str  # an `ProcessIdentity` as JSON; empty: nobody
     settled: bool = False  # its owner is about to tell its result
     mark: Hashable = None
 
 
-class Book(Protocol):
+class LeaseStore(Protocol):
     """The entries of one study, by trial number, shared by all its drivers."""
 
-    def read(self, number: int) -> Entry | None: ...
+    def read(self, number: int) -> Lease | None: ...
 
-    def entries(self, numbers: Collection[int]) -> dict[int, Entry]:
+    def read_many(self, numbers: Collection[int]) -> dict[int, Lease]:
         """Those of the entries that there are, by number."""
-        return {number: entry for number in numbers if (entry := self.read(number)) is not None}
+        return {number: lease for number in numbers if (lease := self.read(number)) is not None}
 
-    def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
+    def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         """Puts `new` in the place of `seen`; False if by now something else stands there."""
         ...
 
-    def beat(self, numbers: Collection[int], owner: str) -> None:
+    def heartbeat(self, numbers: Collection[int], owner: str) -> None:
         """Gives those of the entries that are the owner's another mark."""
         ...
 
     def close(self) -> None: ...
 
 
-class MemoryBook(Book):
+class MemoryLeaseStore(LeaseStore):
     """A book for one process."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, Lease] = {}
         self._lock = threading.Lock()
 
-    def read(self, number: int) -> Entry | None:
+    def read(self, number: int) -> Lease | None:
         return self._entries.get(number)
 
-    def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
+    def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         with self._lock:
             if self._entries.get(number) != seen:
                 return False
             self._entries[number] = replace(new, mark=object())
             return True
 
-    def beat(self, numbers: Collection[int], owner: str) -> None:
+    def heartbeat(self, numbers: Collection[int], owner: str) -> None:
         for number in numbers:
-            if (entry := self.read(number)) and entry.owner == owner:
-                self.write(number, entry, entry)
+            if (lease := self.read(number)) and lease.owner == owner:
+                self.write(number, lease, lease)
 
     def close(self) -> None:
         pass
 
 
-class SqlBook(Book):
+class SqlLeaseStore(LeaseStore):
     """A book in a table of the study's database; the beats count the changes too."""
 
     def __init__(self, url: str, study: str) -> None:
@@ -98,7 +98,7 @@ class SqlBook(Book):
             sa.Column("beat", sa.Integer, nullable=False),
         )
         # fmt: on
-        patiently(self._create)
+        with_retries(self._create)
 
     def _create(self) -> None:
         try:
@@ -110,40 +110,40 @@ class SqlBook(Book):
     def _at(self, *numbers: int) -> Any:
         return self._sa.and_(self._table.c.study == self._study, self._table.c.number.in_(numbers))
 
-    def read(self, number: int) -> Entry | None:
+    def read(self, number: int) -> Lease | None:
         columns = (self._table.c[name] for name in ("attempt", "owner", "settled", "beat"))
         with self._engine.connect() as connection:
             row = connection.execute(self._sa.select(*columns).where(self._at(number))).one_or_none()
-        return None if row is None else Entry(*row)
+        return None if row is None else Lease(*row)
 
-    def entries(self, numbers: Collection[int]) -> dict[int, Entry]:
+    def read_many(self, numbers: Collection[int]) -> dict[int, Lease]:
         columns = (self._table.c[name] for name in ("number", "attempt", "owner", "settled", "beat"))
         with self._engine.connect() as connection:
             rows = connection.execute(self._sa.select(*columns).where(self._at(*numbers))).all()
-        return {number: Entry(*rest) for number, *rest in rows}
+        return {number: Lease(*rest) for number, *rest in rows}
 
-    def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
+    def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         values = {"attempt": new.attempt, "owner": new.owner, "settled": new.settled}
-        change = self._table.insert().values(study=self._study, number=number, beat=0, **values)
+        change = self._table.insert().values(study=self._study, number=number, heartbeat=0, **values)
         if seen is not None:
-            same = (self._table.c.attempt == seen.attempt) & (self._table.c.beat == seen.mark)
-            change = self._table.update().where(self._at(number), same).values(beat=seen.mark + 1, **values)
+            same = (self._table.c.attempt == seen.attempt) & (self._table.c.heartbeat == seen.mark)
+            change = self._table.update().where(self._at(number), same).values(heartbeat=seen.mark + 1, **values)
         try:
             with self._engine.begin() as connection:
                 return connection.execute(change).rowcount == 1
         except self._sa.exc.IntegrityError:  # another one's insert was first
             return False
 
-    def beat(self, numbers: Collection[int], owner: str) -> None:
+    def heartbeat(self, numbers: Collection[int], owner: str) -> None:
         change = self._table.update().where(self._at(*numbers), self._table.c.owner == owner)
         with self._engine.begin() as connection:
-            connection.execute(change.values(beat=self._table.c.beat + 1))
+            connection.execute(change.values(heartbeat=self._table.c.heartbeat + 1))
 
     def close(self) -> None:
         self._engine.dispose()
 
 
-class FileBook(Book):
+class FileLeaseStore(LeaseStore):
     """A book in a folder: a folder a number, in it a file a version of its entry, of which the last one holds.
 
     Whoever creates a version first has made that change. A beat is a byte more at the end of the last version.
@@ -162,7 +162,7 @@ class FileBook(Book):
         except FileNotFoundError:
             return 0
 
-    def read(self, number: int) -> Entry | None:
+    def read(self, number: int) -> Lease | None:
         while version := self._last(number):
             try:
                 text = self._file(number, version).read_text(encoding="utf-8")
@@ -170,12 +170,12 @@ class FileBook(Book):
                 continue
             mark = (version, len(text))
             try:
-                return Entry(**json.loads(text.partition("\n")[0]), mark=mark)
+                return Lease(**json.loads(text.partition("\n")[0]), mark=mark)
             except (ValueError, TypeError):  # its writer was killed, or is not done: whose it is, nobody knows
-                return Entry(version, "?", mark=mark)
+                return Lease(version, "?", mark=mark)
         return None
 
-    def write(self, number: int, seen: Entry | None, new: Entry) -> bool:
+    def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         version = 1 + (seen.mark[0] if seen else 0)
         file = self._file(number, version)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -190,11 +190,11 @@ class FileBook(Book):
         self._file(number, version - KEPT).unlink(missing_ok=True)
         return True
 
-    def beat(self, numbers: Collection[int], owner: str) -> None:
+    def heartbeat(self, numbers: Collection[int], owner: str) -> None:
         for number in numbers:
-            entry = self.read(number)
-            if entry is not None and entry.owner == owner:
-                with open(self._file(number, entry.mark[0]), "a", encoding="utf-8") as stream:
+            lease = self.read(number)
+            if lease is not None and lease.owner == owner:
+                with open(self._file(number, lease.mark[0]), "a", encoding="utf-8") as stream:
                     stream.write(".")
 
     def close(self) -> None:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from phalanx.core.errors import PhalanxError
-from phalanx.core.process_identity import Owner
-from phalanx.study.lease_stores import Book, Entry, FileBook, MemoryBook, SqlBook
-from phalanx.study.storage import in_memory, is_journal, journal_path, patiently, reason
+from phalanx.core.process_identity import ProcessIdentity
+from phalanx.study.lease_stores import FileLeaseStore, Lease, LeaseStore, MemoryLeaseStore, SqlLeaseStore
+from phalanx.study.storage import in_memory, is_journal, journal_path, reason, with_retries
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,11 @@ class Leases:
     known to have ended, or when no beat was seen for `lease_s` seconds, measured here: clocks need not agree.
     """
 
-    def __init__(self, book: Book, lease_s: float = LEASE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self.lease_s, self._book, self._clock = lease_s, book, clock
-        self._me = json.dumps(asdict(Owner.here()))
+    def __init__(
+        self, store: LeaseStore, lease_s: float = LEASE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.lease_s, self._store, self._clock = lease_s, store, clock
+        self._me = json.dumps(asdict(ProcessIdentity.here()))
         self._until: dict[int, float] = {}  # until when the trial of that number is kept by beats
         self._marks: dict[int, tuple[Hashable, float]] = {}  # the last mark of another one's, when it was first seen
         self._inside: dict[str, threading.Lock] = {}
@@ -51,11 +53,11 @@ class Leases:
     def of(cls, url: str | None, study_name: str, lease_s: float = LEASE_S) -> Leases:
         """The leases of a study in the storage at `url`. In memory they are this object's alone."""
         if in_memory(url):
-            return cls(MemoryBook(), lease_s)
+            return cls(MemoryLeaseStore(), lease_s)
         if is_journal(url):
             path = journal_path(url)
-            return cls(FileBook(path.with_name(f"{path.name}.leases"), study_name), lease_s)
-        return cls(SqlBook(url, study_name), lease_s)
+            return cls(FileLeaseStore(path.with_name(f"{path.name}.leases"), study_name), lease_s)
+        return cls(SqlLeaseStore(url, study_name), lease_s)
 
     def __enter__(self) -> Leases:
         return self
@@ -68,31 +70,31 @@ class Leases:
 
         The trial may have been told since its state was read; read it again before evaluating it.
         """
-        entry = self._read(number)
-        if entry is None or (entry.owner != self._me and self._free(number, entry)):
-            new = Entry(1 if entry is None else entry.attempt + 1, self._me)
+        lease = self._read(number)
+        if lease is None or (lease.owner != self._me and self._free(number, lease)):
+            new = Lease(1 if lease is None else lease.attempt + 1, self._me)
             # After a lost connection a write that is tried again finds what it wrote itself.
-            entry = new if patiently(self._book.write, number, entry, new) else self._read(number)
-        if entry is None or entry.owner != self._me or entry.settled:
+            lease = new if with_retries(self._store.write, number, lease, new) else self._read(number)
+        if lease is None or lease.owner != self._me or lease.settled:
             return None
         self._keep(number, math.inf)
-        return entry.attempt
+        return lease.attempt
 
     def claimable(self, numbers: Sequence[int]) -> list[int]:
         """Those that `claim` might give: nobody's, our own, and those whose driver is gone. One question for all."""
-        entries = patiently(self._book.entries, numbers) if numbers else {}
-        known = [(number, entries.get(number)) for number in numbers]
-        return [n for n, entry in known if entry is None or entry.owner == self._me or self._free(n, entry)]
+        found = with_retries(self._store.read_many, numbers) if numbers else {}
+        known = [(number, found.get(number)) for number in numbers]
+        return [n for n, lease in known if lease is None or lease.owner == self._me or self._free(n, lease)]
 
     def holds(self, number: int) -> bool:
         """Whether the trial is ours still, and not settled."""
-        entry = self._read(number)
-        return entry is not None and entry.owner == self._me and not entry.settled
+        lease = self._read(number)
+        return lease is not None and lease.owner == self._me and not lease.settled
 
     def settle(self, number: int) -> bool:
         """Whether our result is the one to be told; from then on nobody takes the trial over while we tell it."""
-        while (entry := self._read(number)) is not None and entry.owner == self._me:
-            if patiently(self._book.write, number, entry, replace(entry, settled=True)):
+        while (lease := self._read(number)) is not None and lease.owner == self._me:
+            if with_retries(self._store.write, number, lease, replace(lease, settled=True)):
                 self._keep(number, self._clock() + self.lease_s)
                 return True
         self._keep(number, -math.inf)
@@ -103,8 +105,8 @@ class Leases:
         the lease then lapses by itself."""
         self._keep(number, -math.inf)
         try:
-            while (entry := self._book.read(number)) is not None and entry.owner == self._me and not entry.settled:
-                if self._book.write(number, entry, replace(entry, owner="")):
+            while (lease := self._store.read(number)) is not None and lease.owner == self._me and not lease.settled:
+                if self._store.write(number, lease, replace(lease, owner="")):
                     break
         except Exception as error:
             log.warning("the lease of trial %d could not be released and lapses by itself: %s", number, reason(error))
@@ -122,7 +124,7 @@ class Leases:
         self._closed.set()
         if self._thread is not None:
             self._thread.join(timeout=JOIN_S)
-        self._book.close()
+        self._store.close()
 
     @contextmanager
     def alone(self, name: str = "ask", timeout_s: float = 600.0) -> Iterator[None]:
@@ -146,20 +148,20 @@ class Leases:
         finally:
             inside.release()
 
-    def _read(self, number: int) -> Entry | None:
-        return patiently(self._book.read, number)
+    def _read(self, number: int) -> Lease | None:
+        return with_retries(self._store.read, number)
 
-    def _free(self, number: int, entry: Entry) -> bool:
+    def _free(self, number: int, lease: Lease) -> bool:
         """Whether another one's entry may be taken over."""
         now = self._clock()
         with self._lock:
             mark, since = self._marks.get(number, (None, now))
-            if mark != entry.mark:
-                self._marks[number] = entry.mark, (since := now)
-        if not entry.owner or now - since >= self.lease_s:
+            if mark != lease.mark:
+                self._marks[number] = lease.mark, (since := now)
+        if not lease.owner or now - since >= self.lease_s:
             return True
         try:
-            return Owner(**json.loads(entry.owner)).gone() is True
+            return ProcessIdentity(**json.loads(lease.owner)).gone() is True
         except (ValueError, TypeError):  # not written whole, or by another version
             return False
 
@@ -182,7 +184,7 @@ class Leases:
         while not self._closed.wait(self.lease_s / 4):
             try:
                 if kept := self._kept():
-                    self._book.beat(kept, self._me)
+                    self._store.heartbeat(kept, self._me)
                 failing = False
             except Exception as error:
                 if not failing:

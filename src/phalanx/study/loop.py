@@ -23,10 +23,10 @@ from phalanx.study.budget import RETRIED, Budget
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator
 from phalanx.study.leases import Leases
 from phalanx.study.proposals import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, WARM, Outcome, Proposal, own
-from phalanx.study.pruning import live
+from phalanx.study.pruning import in_flight
 from phalanx.study.space import Suggest
 from phalanx.study.start_points import Seen
-from phalanx.study.storage import patiently
+from phalanx.study.storage import with_retries
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class _Search:
         self, study: optuna.Study, suggest: Suggest, evaluator: Evaluator, budget: Budget,
         recorded: Callable[[int], Outcome | None], reused: Callable[[Proposal, int], None], leases: Leases,
     ) -> None:  # fmt: skip
-        self.directions = patiently(lambda: study.directions)
+        self.directions = with_retries(lambda: study.directions)
         budget.check(len(self.directions))
         self.study, self.suggest, self.evaluator, self.budget = study, suggest, evaluator, budget
         self.recorded, self.reused, self.leases = recorded, reused, leases
@@ -93,7 +93,7 @@ class _Search:
                     time.sleep(POLL_S * random.uniform(0.5, 1.5))
         finally:
             for number in self.flying:
-                live.pop((self.study.study_name, number), None)
+                in_flight.pop((self.study.study_name, number), None)
             with suppress(Exception):  # a lost database must not hide what ended the search
                 self.study.set_user_attr(SECONDS, self._elapsed())
                 self.leases.release_all()
@@ -105,7 +105,7 @@ class _Search:
         while len(self.flying) < self.budget.n_jobs:
             with self.leases.alone():
                 # Tried again, it takes up what an earlier try had asked for and could not draw.
-                ending, proposals = patiently(self._next, self.budget.n_jobs - len(self.flying))
+                ending, proposals = with_retries(self._next, self.budget.n_jobs - len(self.flying))
             if not proposals:
                 break
             batch += [proposal for proposal in proposals if self._takes_off(proposal)]
@@ -162,7 +162,7 @@ class _Search:
         return still
 
     def _trials(self) -> list[FrozenTrial]:
-        return patiently(self.study.get_trials, False)
+        return with_retries(self.study.get_trials, False)
 
     def _interrupted(self, trials: Sequence[FrozenTrial]) -> Iterator[Proposal]:
         """Trials whose driver is gone: told where their result was written, else proposed again."""
@@ -178,7 +178,7 @@ class _Search:
                 log.info("trial %d was interrupted and is evaluated again", stored.number)
                 yield self._draw(trial, attempt)
             else:
-                live[self.study.study_name, stored.number] = trial
+                in_flight[self.study.study_name, stored.number] = trial
                 self._tell(Proposal(stored.number, stored.params, attempt), outcome)
 
     def _ask(self) -> Proposal:
@@ -189,7 +189,7 @@ class _Search:
         """Draws what is not drawn yet: a driver may have been killed, or cut off, between two parameters."""
         self.suggest(trial)
         trial.set_user_attr(DRAWN, True)
-        live[self.study.study_name, trial.number] = trial
+        in_flight[self.study.study_name, trial.number] = trial
         return Proposal(trial.number, trial.params, attempt)
 
     def _known(self, proposal: Proposal) -> bool:
@@ -199,7 +199,7 @@ class _Search:
             return False
         number, outcome = found
         log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
-        patiently(live[self.study.study_name, proposal.number].set_user_attr, SAME_AS, number)
+        with_retries(in_flight[self.study.study_name, proposal.number].set_user_attr, SAME_AS, number)
         self.reused(proposal, number)
         self._tell(proposal, outcome)
         return True
@@ -227,27 +227,27 @@ class _Search:
 
     def _tell(self, proposal: Proposal, outcome: Outcome) -> None:
         number = proposal.number
-        trial = live.pop((self.study.study_name, number), None)
+        trial = in_flight.pop((self.study.study_name, number), None)
         if not self.leases.settle(number):
             log.warning("trial %d was taken over by another driver; what this one found is left out", number)
             return
         values = outcome.values
         bad = values is None or not all(map(math.isfinite, values))
         if outcome.failure is not None and trial is not None:
-            patiently(trial.set_user_attr, FAILURE, str(outcome.failure))
+            with_retries(trial.set_user_attr, FAILURE, str(outcome.failure))
         state = TrialState.PRUNED if outcome.pruned else TrialState.FAIL if bad else TrialState.COMPLETE
         try:
             # A lost connection may hide that an earlier try went through, hence the last argument.
-            patiently(self.study.tell, number, list(values) if state == TrialState.COMPLETE else None, state, True)
+            with_retries(self.study.tell, number, list(values) if state == TrialState.COMPLETE else None, state, True)
         except RuntimeError as error:
             # So do samplers of finite spaces speak that know no further point; the trial is told all the same.
             if "Study.stop" not in str(error):
                 raise
-            patiently(self.study.set_user_attr, EXHAUSTED, True)
+            with_retries(self.study.set_user_attr, EXHAUSTED, True)
 
     def _noted(self, mark: str, default: Any = None) -> Any:
         """A mark on the study."""
-        return patiently(lambda: self.study.user_attrs.get(mark, default))
+        return with_retries(lambda: self.study.user_attrs.get(mark, default))
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.clock
@@ -255,22 +255,22 @@ class _Search:
     def _note_seconds(self) -> None:
         if self._elapsed() - self.noted >= NOTED_EVERY_S:
             self.noted = self._elapsed()
-            patiently(self.study.set_user_attr, SECONDS, self.noted)
+            with_retries(self.study.set_user_attr, SECONDS, self.noted)
 
 
 def n_finished(study: optuna.Study) -> int:
     """How many of the study's own trials have ended, well or not."""
-    return len(own(patiently(study.get_trials, False, FINISHED)))
+    return len(own(with_retries(study.get_trials, False, FINISHED)))
 
 
 def n_valued(study: optuna.Study) -> int:
     """How many of them came to a value, whole or pruned."""
-    return len(own(patiently(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
+    return len(own(with_retries(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
 
 
 def summary(study: optuna.Study) -> dict[str, Any]:
     """The content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
-    done = own(patiently(study.get_trials, False, (TrialState.COMPLETE,)))
+    done = own(with_retries(study.get_trials, False, (TrialState.COMPLETE,)))
     if len(study.directions) > 1:
         front = [t for t in study.best_trials if WARM not in t.user_attrs]
         return {

@@ -12,16 +12,18 @@ from typing import Any
 
 import optuna
 
-from phalanx.core.callbacks import Observer
+from phalanx.core.callbacks import Callback
 from phalanx.core.result import EpochMetrics
 from phalanx.study.open_study import open_study
-from phalanx.study.storage import lost, patiently, reason
+from phalanx.study.storage import lost, reason, with_retries
 
 log = logging.getLogger(__name__)
 
 SILENCE_S = 15.0  # how long a storage that did not answer is not asked again: training does not wait for it
 
-live: dict[tuple[str, int], optuna.Trial] = {}  # (study, number): trials that this process's own loop has in flight
+in_flight: dict[
+    tuple[str, int], optuna.Trial
+] = {}  # (study, number): trials that this process's own loop has in flight
 
 
 def find_trial(study_name: str, number: int, storage: str | None, pruner: Callable[[], Any]) -> optuna.Trial | None:
@@ -29,13 +31,13 @@ def find_trial(study_name: str, number: int, storage: str | None, pruner: Callab
 
     None where pruning is off. `pruner` makes the pruner, `storage` is a database URL.
     """
-    if (study_name, number) in live:
-        trial = live[study_name, number]
+    if (study_name, number) in in_flight:
+        trial = in_flight[study_name, number]
         return None if isinstance(trial.study.pruner, optuna.pruners.NopPruner) else trial
     made = pruner() if storage is not None else None
     if made is None or isinstance(made, optuna.pruners.NopPruner):
         return None
-    return patiently(_stored, study_name, number, storage, made)
+    return with_retries(_stored, study_name, number, storage, made)
 
 
 def _stored(study_name: str, number: int, storage: str, pruner: Any) -> optuna.Trial:
@@ -62,7 +64,7 @@ class Address:
         return find_trial(self.study, self.number, self.storage, lambda: self.pruner)
 
 
-class Pruning(Observer):
+class Pruning(Callback):
     """Watches the seeds of one trial: their mean is reported, and they are pruned together."""
 
     def __init__(self, trial: optuna.Trial | None, objective: str) -> None:

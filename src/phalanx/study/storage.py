@@ -34,7 +34,7 @@ EXAMPLES = "sqlite:///study.db, postgresql://user:password@host/database, journa
 BUSY_S = 60.0  # how long a connection waits for an SQLite file that another process writes to
 CONNECT_S = 10  # how long a PostgreSQL host may take to answer; its client would wait for minutes
 CREATIONS = 20  # tries to create the tables, while other processes create them too
-PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between the tries of `patiently`
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between the tries of `with_retries`
 PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}  # by driver
 
 
@@ -49,7 +49,7 @@ def open_storage(url: str | None) -> optuna.storages.BaseStorage:
     return _open_journal(url) if is_journal(url) else _open_database(url)
 
 
-def patiently(call: Callable[..., T], *args: Any) -> T:
+def with_retries(call: Callable[..., T], *args: Any) -> T:
     """What `call(*args)` returns; it is tried again for about 30 s while the connection to the database is lost.
 
     The call may have done its work before the connection broke, so it has to be one that can be repeated. Raises

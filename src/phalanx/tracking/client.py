@@ -83,7 +83,7 @@ class Courier(Tracker):
         self._close(3.0)
         if self.left:
             what = "it" if self.left == 1 else f"{self.left} runs"
-            log.warning("MLflow did not get %s; later: phalanx replay %s", what, relative(self.root))
+            log.warning("MLflow did not get %s; later: phalanx sync %s", what, relative(self.root))
 
     def cancel(self) -> None:
         self._close(0.0)

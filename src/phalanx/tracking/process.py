@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.runs.provenance import write_diff
-from phalanx.tracking import TrackingSpec
-from phalanx.tracking import connection as guard
+from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.sync import Delivery
 
 PAUSE_S = 0.5  # between two looks at the folder
@@ -36,7 +35,7 @@ def main() -> None:
     if first is None:
         return
     root, source = Path(first.pop("root")), first.pop("source")
-    guard.load()  # its seconds pass while the training process starts
+    connection.load()  # its seconds pass while the training process starts
     if inbox.get() is None:
         return
     write_diff(root)

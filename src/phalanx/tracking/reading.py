@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from phalanx.core.errors import RequestError
-from phalanx.tracking import connection as guard
-from phalanx.tracking import content
+from phalanx.tracking import connection, content
 from phalanx.tracking.artifacts import local
 
 T = TypeVar("T")
@@ -51,9 +50,9 @@ def read_experiment(name: str, uri: str | None = None) -> list[TrackedRun]:
     def call(client: Any) -> list[TrackedRun]:
         found = client.get_experiment_by_name(name)
         if found is None:
-            raise guard.Unusable(f"there is no experiment {name!r}; there are: {_names(client)}")
+            raise connection.Unusable(f"there is no experiment {name!r}; there are: {_names(client)}")
         if found.lifecycle_stage != "active":
-            raise guard.Unusable(guard.deleted(name, found.experiment_id))
+            raise connection.Unusable(connection.deleted(name, found.experiment_id))
         return _linked(list(all_runs(client, found.experiment_id)))
 
     return asked(uri, call)
@@ -84,7 +83,7 @@ def _run(client: Any, run_id: str) -> Any:
         return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise guard.Unusable(
+            raise connection.Unusable(
                 f"it has no run {run_id!r}; ids of runs are in result.json and in `mlflow ui`"
             ) from error
         raise
@@ -100,33 +99,35 @@ def _text(client: Any, run: Any, name: str) -> str:
         if own.is_file():
             return own.read_text(encoding="utf-8")
         why = "its artifacts are gone, or Phalanx did not log it"
-        raise guard.Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
+        raise connection.Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
 
 
 def asked(uri: str | None, call: Callable[[Any], T]) -> T:
     """What `call(client)` returns for the store at `uri`. Raises `RequestError` if the store cannot be used."""
-    guard.set_defaults()
+    connection.set_defaults()
     from mlflow import MlflowClient, get_tracking_uri
 
-    guard.hush()
+    connection.hush()
     place = uri or get_tracking_uri()
 
     def opened() -> T:
         _refuse_absent(place)
-        guard.refuse_dead(place, guard.users_timeout() or guard.PROBE_S)
+        connection.refuse_dead(place, connection.users_timeout() or connection.PROBE_S)
         return call(MlflowClient(place))
 
     try:
-        return guard.within(READ_S, opened)
+        return connection.within(READ_S, opened)
     except Exception as error:
         raise RequestError(f"the tracking store cannot be read: {content.cause(error, place)}") from None
 
 
 def _refuse_absent(uri: str) -> None:
     """MLflow creates an SQLite file that is not there, which is not what a reader wants."""
-    file = guard.sqlite_file(uri)
+    file = connection.sqlite_file(uri)
     if file is not None and not file.is_file():
-        raise guard.Unusable(f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>")
+        raise connection.Unusable(
+            f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>"
+        )
 
 
 def _names(client: Any) -> str:

@@ -14,8 +14,7 @@ from typing import Any
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import TrackingSpec
-from phalanx.tracking import connection as guard
-from phalanx.tracking import content
+from phalanx.tracking import connection, content
 from phalanx.tracking.artifacts import upload
 from phalanx.tracking.content import RunRecord
 from phalanx.tracking.reading import all_runs
@@ -60,14 +59,14 @@ class MlflowStore:
 
     def open(self, seen: bool) -> None:
         """Connects, creates store and experiment if need be; `seen`: runs of this folder may be there already."""
-        guard.set_defaults()
+        connection.set_defaults()
         from mlflow import MlflowClient, get_tracking_uri
 
-        guard.hush()
+        connection.hush()
         tune()
         self.uri = self.spec.uri or get_tracking_uri()
-        guard.refuse_dead(self.uri, guard.users_timeout() or guard.PROBE_S)
-        with guard.one_at_a_time(self.uri, OPEN_S):
+        connection.refuse_dead(self.uri, connection.users_timeout() or connection.PROBE_S)
+        with connection.one_at_a_time(self.uri, OPEN_S):
             client = MlflowClient(self.uri)
             self.experiment = _experiment_id(client, self.spec.experiment)
         self.client = client
@@ -81,7 +80,7 @@ class MlflowStore:
         if not isinstance(error, MlflowException):
             return isinstance(error, (ValueError, TypeError, KeyError))
         try:
-            guard.refuse_dead(self.uri, guard.PROBE_S)
+            connection.refuse_dead(self.uri, connection.PROBE_S)
             self.client.get_experiment(self.experiment)
         except Exception:
             return False
@@ -289,5 +288,5 @@ def _experiment_id(client: Any, name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                 raise
     if found.lifecycle_stage != "active":
-        raise guard.Unusable(guard.deleted(name, found.experiment_id))
+        raise connection.Unusable(connection.deleted(name, found.experiment_id))
     return str(found.experiment_id)

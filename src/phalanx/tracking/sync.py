@@ -1,4 +1,4 @@
-"""Carries what a run or a sweep leaves in its folder to MLflow: while it goes on, and later by `phalanx replay`.
+"""Carries what a run or a sweep leaves in its folder to MLflow: while it goes on, and later by `phalanx sync`.
 
 It looks at the folder again and again and logs what is not there yet, so nothing has to be told to it, nothing is
 logged twice, and what could not be delivered can be delivered at any later time. `phalanx.tracking.client` runs it

@@ -13,8 +13,7 @@ from phalanx.runs.config import tracking_of
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.sweep_folder import is_sweep, places, sweep_summary
-from phalanx.tracking import TrackingSpec
-from phalanx.tracking import connection as guard
+from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.sync import Delivery
 
 
@@ -76,7 +75,7 @@ def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count
         _sum_up(root)
     delivery = Delivery(root, spec, "train.py", say)
     try:
-        with guard.silence():
+        with connection.silence():
             count.left = delivery.finish() + len(delivery.refused) or count.left
     finally:
         delivery.close()

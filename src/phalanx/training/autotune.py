@@ -26,26 +26,28 @@ MARGIN = 0.95  # another way has to be faster by so much than the one that the r
 
 
 @dataclass(frozen=True)
-class Way:
+class ExecutionPlan:
     """Blocks of `size` trials, and who trains them."""
 
     size: int
     workers: Workers
 
 
-def ways(rule: Way, n_trials: int, n_cores: int) -> list[Way]:
+def execution_plans(rule: ExecutionPlan, n_trials: int, n_cores: int) -> list[ExecutionPlan]:
     """The rule's way first; then smaller and larger blocks, one block with all cores, and one trial after another."""
     count, threads_each = rule.workers.count, rule.workers.threads
     sizes = [rule.size // 2, rule.size * 2]
-    others = [Way(size, Workers(count, threads_each)) for size in sizes if 1 <= size <= -(-n_trials // count)]
-    others += [Way(rule.size, Workers(1, n_cores)), Way(1, Workers(1, n_cores))]
+    others = [ExecutionPlan(size, Workers(count, threads_each)) for size in sizes if 1 <= size <= -(-n_trials // count)]
+    others += [ExecutionPlan(rule.size, Workers(1, n_cores)), ExecutionPlan(1, Workers(1, n_cores))]
     return list(dict.fromkeys([rule, *others]))
 
 
-def fastest(candidates: Sequence[Way], new_stack: Callable[[], Stack], spec: TrialSpec, train: Split) -> Way:
+def fastest(
+    candidates: Sequence[ExecutionPlan], new_stack: Callable[[], Stack], spec: TrialSpec, train: Split
+) -> ExecutionPlan:
     """The way with the least time a trial and step; the first one unless another is clearly faster."""
-    seconds = {way: _seconds(way, new_stack, spec, train) for way in candidates}
-    best = min(seconds, key=lambda way: seconds[way])
+    seconds = {plan: _seconds(plan, new_stack, spec, train) for plan in candidates}
+    best = min(seconds, key=lambda plan: seconds[plan])
     log.info(
         "probe, ms a trial and step: %s",
         ", ".join(f"{w.size} x {w.workers.count} x {w.workers.threads}: {1e3 * s:.3g}" for w, s in seconds.items()),
@@ -53,22 +55,22 @@ def fastest(candidates: Sequence[Way], new_stack: Callable[[], Stack], spec: Tri
     return best if seconds[best] < MARGIN * seconds[candidates[0]] else candidates[0]
 
 
-def _seconds(way: Way, new_stack: Callable[[], Stack], spec: TrialSpec, train: Split) -> float:
-    stacks = [new_stack() for _ in range(way.workers.count)]
+def _seconds(plan: ExecutionPlan, new_stack: Callable[[], Stack], spec: TrialSpec, train: Split) -> float:
+    stacks = [new_stack() for _ in range(plan.workers.count)]
     for stack in stacks:
-        stack.join([spec] * way.size, range(way.size))
-    with threads(way.workers.threads), ThreadPoolExecutor(len(stacks)) as pool:
+        stack.join([spec] * plan.size, range(plan.size))
+    with threads(plan.workers.threads), ThreadPoolExecutor(len(stacks)) as pool:
 
         def run(stack: Stack, n_steps: int) -> None:
-            torch.set_num_threads(way.workers.threads)
-            starts_T1 = 97 * torch.arange(way.size)[:, None]  # other samples for each trial, as in training
+            torch.set_num_threads(plan.workers.threads)
+            starts_T1 = 97 * torch.arange(plan.size)[:, None]  # other samples for each trial, as in training
             _, tables = stack.epoch_tables()
             at = {name: table[0] for name, table in tables.items()}
             for step in range(n_steps):
                 rows = (torch.arange(stack.batch_size) + step + starts_T1) % len(train)
-                stack.step(train.rows(rows, way.size), train.y_N[rows], at)
+                stack.step(train.rows(rows, plan.size), train.y_N[rows], at)
 
         list(pool.map(lambda stack: run(stack, 1), stacks))
         start = time.perf_counter()
         list(pool.map(lambda stack: run(stack, STEPS), stacks))
-    return (time.perf_counter() - start) / (STEPS * way.size * len(stacks))
+    return (time.perf_counter() - start) / (STEPS * plan.size * len(stacks))

@@ -19,7 +19,7 @@ from phalanx.data import Dataset
 from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.models import ModelSpec
 from phalanx.nn.optimizers.base import to_rows
-from phalanx.training.cuda_graph import FEWEST, Replay, cuda_graph
+from phalanx.training.cuda_graph import FEWEST, CapturedStep, cuda_graph
 from phalanx.training.evaluation import Tally, evaluate
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
@@ -52,7 +52,7 @@ class Trace:
         return epoch < trainer.epochs and patient
 
 
-class Block:
+class Chunk:
     """Some trials of a cohort. `train_epoch` is all computation and may run in a thread of its own."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Block:
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
         self.traces: dict[int, Trace] = {}
         self.capture = cuda_graph if device.type == "cuda" else None
-        self.replay: Replay | None = None
+        self.replay: CapturedStep | None = None
         self.n_threads = torch.get_num_threads()
 
     @property
@@ -109,7 +109,7 @@ class Block:
         tally, epoch = Tally(train.y_N[order_TN], stack.loss, len(stack.rows)), max(stack.epochs_done)
         n_full, done = order_TN.shape[1] // stack.batch_size, 0
         if self.capture is not None and n_full >= FEWEST:
-            self.replay = self.replay or Replay(stack, train, self.capture)
+            self.replay = self.replay or CapturedStep(stack, train, self.capture)
             tally = self.replay.run(order_TN, tables, tally, n_full, lambda step: on_step(epoch, step))
             done = n_full
         if done == stack.steps_per_epoch:

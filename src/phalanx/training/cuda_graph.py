@@ -23,7 +23,7 @@ Body = Callable[[], None]
 OnStep = Callable[[int], None]
 
 
-class Replay:
+class CapturedStep:
     """The full batches of an epoch for one stack, as long as nobody joins or leaves it."""
 
     def __init__(self, stack: Stack, train: Split, capture: Callable[[Body], Body]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phalanx.core.callbacks import Keeper, Observer
+from phalanx.core.callbacks import Callback, Checkpointer
 from phalanx.core.errors import TrainingInterrupted
 from phalanx.core.result import State, TrialResult
 from phalanx.data import Dataset
@@ -14,44 +14,44 @@ from phalanx.training.spec import TrialSpec
 
 
 def train_trial(
-    spec: TrialSpec, dataset: Dataset, observer: Observer | None = None, *, test: bool = True
+    spec: TrialSpec, dataset: Dataset, callback: Callback | None = None, *, test: bool = True
 ) -> TrialResult:
     """Trains one configuration; see `train_cohort`."""
-    return train_cohort([spec], dataset, observer, test=test)[0]
+    return train_cohort([spec], dataset, callback, test=test)[0]
 
 
 def train_cohort(
-    specs: Sequence[TrialSpec], dataset: Dataset, observer: Observer | None = None, *, test: bool = True,
-    keeper: Keeper | None = None,
+    specs: Sequence[TrialSpec], dataset: Dataset, callback: Callback | None = None, *, test: bool = True,
+    checkpointer: Checkpointer | None = None,
 ) -> list[TrialResult]:  # fmt: skip
     """Trains all `specs` together and returns their results in the same order.
 
-    A trial's numbers do not depend on the others. `test=False` leaves the test split unread. A `keeper` says where
-    trials go on that were on their way before, and keeps how far they are. Raises `RequestError` if the specs differ
+    A trial's numbers do not depend on the others. `test=False` leaves the test split unread. A `checkpointer`
+    gives the states from which trials go on, and keeps new ones. Raises `RequestError` if the specs differ
     in a static field, and `TrainingInterrupted` (with all results so far) on Ctrl-C.
     """
     if not specs:
         return []
-    keeper, end = keeper or Keeper(), EpochEnd()
-    cohort = Cohort(specs[0], dataset, observer, test=test)
-    positions = cohort.join(specs, keeper.states)
+    checkpointer, end = checkpointer or Checkpointer(), EpochEnd()
+    cohort = Cohort(specs[0], dataset, callback, test=test)
+    positions = cohort.join(specs, checkpointer.states)
     found: dict[int, TrialResult] = {}
 
     def states() -> list[State]:
         return [found.get(position) or cohort.snapshot(position) for position in positions]
 
-    cohort.observer.on_start(len(specs), max(s.trainer.epochs for s in specs), cohort.steps_per_epoch)
+    cohort.callback.on_start(len(specs), max(s.trainer.epochs for s in specs), cohort.steps_per_epoch)
     try:
         while cohort.running:
-            with end.awaited(keeper.keeps):
+            with end.awaited(checkpointer.keeps):
                 found.update(cohort.epoch())
-                keeper.epoch_ended(states)
+                checkpointer.epoch_ended(states)
             if end.asked:
-                keeper.write(states)
+                checkpointer.write(states)
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         found.update(cohort.abandon())
         raise TrainingInterrupted([found[position] for position in positions]) from None
     for position in positions:
-        cohort.observer.on_end(position, found[position])
+        cohort.callback.on_end(position, found[position])
     return [found[position] for position in positions]

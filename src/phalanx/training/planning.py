@@ -95,7 +95,7 @@ def workers(device: torch.device, spec: DeviceSpec, n_trials: int, flops: float)
     return Workers(1, n_cores if flops >= ONE_THREAD_FLOPS else 1)
 
 
-def block_size(device: torch.device, n_trials: int, n_bytes: int, flops: float, n_workers: int) -> int:
+def chunk_size(device: torch.device, n_trials: int, n_bytes: int, flops: float, n_workers: int) -> int:
     """How many of `n_trials` of one shape go into one block; bytes and flops are those of one of them."""
     if device.type != "cpu":
         return n_trials

@@ -34,14 +34,14 @@ class TrainerSpec(Spec):
     """How long and in which pieces a trial trains."""
 
     group: ClassVar[str] = "trainer"
-    epochs: int = stacked(20, low=1)
-    batch_size: int | None = static(32, low=1)  # null: the whole training split
+    epochs: int = stacked(20, ge=1)
+    batch_size: int | None = static(32, ge=1)  # null: the whole training split
     drop_last: bool = static(False)  # leave out a last batch that is not full
-    patience: int | None = stacked(None, low=1)  # epochs without a better objective before a trial stops
+    patience: int | None = stacked(None, ge=1)  # epochs without a better objective before a trial stops
     keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
-    clip_norm: float | None = stacked(None, low=0, low_open=True)  # limit of the gradient's L2 norm
+    clip_norm: float | None = stacked(None, gt=0)  # limit of the gradient's L2 norm
     precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of the products in training
-    expect_accuracy: float | None = stacked(None, low=0, low_open=True, high=1, determines_numbers=False)  # in training
+    expect_accuracy: float | None = stacked(None, gt=0, le=1, determines_numbers=False)  # in training
     zero_grad: bool = static(True)  # False: the well-known mistake, each step takes the sum of all gradients so far
 
 
@@ -57,7 +57,7 @@ class TrialSpec(Spec):
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     device: DeviceSpec = field(default_factory=DeviceSpec)
     objective: str = static("val_accuracy")
-    seed: int = stacked(0, low=0)
+    seed: int = stacked(0, ge=0)
 
     def conflicts(self) -> list[Fault | str]:
         if self.objective in OBJECTIVES:
@@ -75,10 +75,12 @@ class TrialSpec(Spec):
 
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
     """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
-    mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.mixes)
+    mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.stackable)
     padded = spec.model.padded()
     return tuple(
-        (key, padded.get(key, value)) for key, law, value in walk(spec) if not law.stacked and not key.startswith(mixed)
+        (key, padded.get(key, value))
+        for key, constraint, value in walk(spec)
+        if not constraint.stacked and not key.startswith(mixed)
     )
 
 
@@ -89,7 +91,7 @@ def parts_of(spec: TrialSpec) -> list[Spec]:
 
 def determining(spec: TrialSpec) -> dict[str, Any]:
     """Every field that determines the numbers, by dotted key, in JSON's types."""
-    fields = ((key, value) for key, law, value in walk(spec) if law.determines_numbers)
+    fields = ((key, value) for key, constraint, value in walk(spec) if constraint.determines_numbers)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.specs import Spec, build, static
-from phalanx.jobs.executors.base import EngineSpec
+from phalanx.jobs.executors.base import ExecutorSpec
 from phalanx.jobs.executors.processes import ProcessesSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutorSpec(Spec):
+class LauncherSpec(Spec):
     """Options of the cohort launcher; those of one engine alone are a mapping of its name."""
 
     group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
     executor: str = static("local", choices=("local", "processes", "submitit", "ray"))
-    workers: int | None = static(None, low=1, advice="2")  # parts that train at a time; null: what the engine says
-    max_trials: int | None = static(None, low=1, advice="null")  # jobs in one cohort
+    workers: int | None = static(None, ge=1, advice="2")  # parts that train at a time; null: what the engine says
+    max_trials: int | None = static(None, ge=1, advice="null")  # jobs in one cohort
     submitit: SubmititSpec = field(default=SubmititSpec())
     ray: RaySpec = field(default=RaySpec())
 
     @property
-    def engine(self) -> EngineSpec | None:
+    def executor_options(self) -> ExecutorSpec | None:
         """The options of the engine; None where everything trains here."""
         return {"processes": ProcessesSpec(), "submitit": self.submitit, "ray": self.ray}.get(self.executor)
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = [
-            fault for name in _engines() if name != self.executor for fault in _idle(getattr(self, name))
+            fault for name in _executors() if name != self.executor for fault in _idle(getattr(self, name))
         ]
         if self.workers is not None and self.executor == "local":
             allowed = "null where hydra.launcher.executor=local"
@@ -46,39 +46,39 @@ class ExecutorSpec(Spec):
         return faults
 
     @classmethod
-    def of(cls, keys: Mapping[str, Any]) -> ExecutorSpec:
+    def of(cls, keys: Mapping[str, Any]) -> LauncherSpec:
         """From what stands under `hydra.launcher`. Raises `SpecError` with all faults, also for a key that there is
         not, and `RequestError` where the engine's library is not installed."""
         faults: list[Fault | str] = []
-        engines = {name: _built(kind, keys[name], faults) for name, kind in _engines().items() if name in keys}
+        engines = {name: _built(kind, keys[name], faults) for name, kind in _executors().items() if name in keys}
         spec = build(cls, {**keys, **engines}, faults)
         if faults:
             raise SpecError(faults)
-        engine = spec.engine
-        if engine is not None and engine.library and importlib.util.find_spec(engine.library) is None:
+        options = spec.executor_options
+        if options is not None and options.library and importlib.util.find_spec(options.library) is None:
             raise RequestError(
-                f"hydra.launcher.executor={spec.executor} needs {engine.library}, which is not installed; "
-                f"type: pip install 'phalanx[{engine.extra}]'"
+                f"hydra.launcher.executor={spec.executor} needs {options.library}, which is not installed; "
+                f"type: pip install -e '.[{options.extra}]'"
             )
-        if engine is not None:
-            engine.check()
+        if options is not None:
+            options.check()
         return spec
 
 
-def _engines() -> dict[str, type[EngineSpec]]:
+def _executors() -> dict[str, type[ExecutorSpec]]:
     """The engines that have options, by the name of their executor."""
-    fields = dataclasses.fields(ExecutorSpec)
-    return {f.name: type(f.default) for f in fields if isinstance(f.default, EngineSpec)}
+    fields = dataclasses.fields(LauncherSpec)
+    return {f.name: type(f.default) for f in fields if isinstance(f.default, ExecutorSpec)}
 
 
-def _built(kind: type[EngineSpec], given: Any, faults: list[Fault | str]) -> EngineSpec:
+def _built(kind: type[ExecutorSpec], given: Any, faults: list[Fault | str]) -> ExecutorSpec:
     if not isinstance(given, Mapping):
         faults.append(Fault(kind.group, given, "a mapping", f"{kind.group}={{}}"))
         return kind()
     return build(kind, given, faults) or kind()
 
 
-def _idle(options: EngineSpec) -> list[Fault | str]:
+def _idle(options: ExecutorSpec) -> list[Fault | str]:
     """A fault for each option that was given to an engine that is not used."""
     return [
         Fault(f"{options.group}.{f.name}", value, f"{f.default} where hydra.launcher.executor is another",

@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.core.errors import TrainingInterrupted, WorkerLost
-from phalanx.jobs.executors.base import LARGEST, EngineSpec, Part, end_with, read_here
-from phalanx.jobs.executors.worker import train_part, unpacked
+from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard, end_with, read_here
+from phalanx.jobs.executors.worker import train_shard, unpacked
 
 if TYPE_CHECKING:
-    from phalanx.jobs.handover import Trained
-    from phalanx.study import Owner
+    from phalanx.jobs.handover import JobResult
+    from phalanx.study import ProcessIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessesSpec(EngineSpec):
+class ProcessesSpec(ExecutorSpec):
     """It has no options beside `hydra.launcher.workers`."""
 
     group: ClassVar[str] = "hydra.launcher.processes"
     name: ClassVar[str] = "processes"
 
-    def open(self, n_workers: int | None, part: Part) -> Processes:
+    def open(self, n_workers: int | None, shard: Shard) -> Processes:
         from phalanx.core.device import resolve
 
-        return Processes(places(n_workers, resolve(part.jobs[0].trial.device).type))
+        return Processes(places(n_workers, resolve(shard.jobs[0].trial.device).type))
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Processes:
             self.idle.put(worker)
         self.threads = ThreadPoolExecutor(len(self.workers), initializer=_block_interrupts)
 
-    def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
-        return [self.threads.submit(self._train, part) for part in parts]
+    def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
+        return [self.threads.submit(self._train, shard) for shard in shards]
 
-    def _train(self, part: Part) -> list[Trained]:
+    def _train(self, shard: Shard) -> list[JobResult]:
         worker = self.idle.get()
         try:
-            return worker.train(part)
+            return worker.train(shard)
         finally:
             self.idle.put(worker)
 
@@ -105,14 +105,14 @@ class Worker:
     def __init__(self, place: Place) -> None:
         self.place, self.executor, self.over, self.lock = place, None, False, threading.Lock()
 
-    def train(self, part: Part) -> list[Trained]:
+    def train(self, shard: Shard) -> list[JobResult]:
         """What became of each job. Raises `WorkerLost` when the process was killed."""
         from loky import BrokenProcessPool
 
         try:
             process = self._started()
-            read_here(part)  # while the process starts
-            return unpacked(process.submit(train_part, part, self.place.threads).result())
+            read_here(shard)  # while the process starts
+            return unpacked(process.submit(train_shard, shard, self.place.threads).result())
         except BrokenProcessPool:
             self._forget()
             if self.over:
@@ -148,15 +148,15 @@ def _executor(place: Place) -> Any:
     """A process that begins to start at once."""
     from loky import ProcessPoolExecutor
 
-    from phalanx.study import Owner
+    from phalanx.study import ProcessIdentity
 
     variables = {"OMP_NUM_THREADS": str(place.threads)} | ({"CUDA_VISIBLE_DEVICES": place.gpu} if place.gpu else {})
-    executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, Owner.here()), env=variables)
+    executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, ProcessIdentity.here()), env=variables)
     executor.submit(os.getpid)
     return executor
 
 
-def _prepare(place: Place, leader: Owner) -> None:
+def _prepare(place: Place, leader: ProcessIdentity) -> None:
     """The beginning of a process that trains: its cores, its imports, its end with the one that started it."""
     end_with(leader)
     if place.cores:

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.core.errors import RequestError, TrainingInterrupted, WorkerLost
 from phalanx.core.specs import static
-from phalanx.jobs.executors.base import LARGEST, EngineSpec, Part
-from phalanx.jobs.executors.worker import train_part, unpacked
+from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard
+from phalanx.jobs.executors.worker import train_shard, unpacked
 
 if TYPE_CHECKING:
     from phalanx.data import Dataset
-    from phalanx.jobs.handover import Trained
+    from phalanx.jobs.handover import JobResult
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 SILENT = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaySpec(EngineSpec):
+class RaySpec(ExecutorSpec):
     """Which cluster, and what of it a part gets."""
 
     group: ClassVar[str] = "hydra.launcher.ray"
@@ -39,22 +39,22 @@ class RaySpec(EngineSpec):
     library: ClassVar[str] = "ray"
     extra: ClassVar[str] = "ray"
     address: str | None = static(None)  # auto, host:port or ray://host:port; null: a cluster of this machine's own
-    num_cpus: int = static(1, low=1)
-    num_gpus: float = static(0.0, low=0)
+    num_cpus: int = static(1, ge=1)
+    num_gpus: float = static(0.0, ge=0)
 
-    def open(self, n_workers: int | None, part: Part) -> Ray:
-        return Ray(self, n_workers, part)
+    def open(self, n_workers: int | None, shard: Shard) -> Ray:
+        return Ray(self, n_workers, shard)
 
 
 class Ray:
     """The engine: a driver of the cluster."""
 
-    def __init__(self, options: RaySpec, n_workers: int | None, part: Part) -> None:
+    def __init__(self, options: RaySpec, n_workers: int | None, shard: Shard) -> None:
         import ray
 
         _connect(options, n_workers)
         try:
-            _check_storage(part)
+            _check_storage(shard)
             room = _room(options)
         except BaseException:
             ray.shutdown()
@@ -64,29 +64,29 @@ class Ray:
         self.task = ray.remote(num_cpus=options.num_cpus, num_gpus=options.num_gpus, max_retries=0)(_train)
         self.n_threads, self.data, self.futures = options.num_cpus, {}, []
 
-    def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
+    def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
         self.futures = [future for future in self.futures if not future.done()]
-        begun = [self._begin(part) for part in parts]
+        begun = [self._begin(shard) for shard in shards]
         self.futures.extend(begun)
         return begun
 
-    def _begin(self, part: Part) -> Future[list[Trained]]:
-        future: Future[list[Trained]] = Future()
+    def _begin(self, shard: Shard) -> Future[list[JobResult]]:
+        future: Future[list[JobResult]] = Future()
         try:
-            task = self.task.remote(part, self._data(part), self.n_threads)
+            task = self.task.remote(shard, self._data(shard), self.n_threads)
         except Exception as error:  # the data cannot be read
             future.set_exception(error)
             return future
         task.future().add_done_callback(lambda found: _pass_on(found, future))
         return future
 
-    def _data(self, part: Part) -> Any:
+    def _data(self, shard: Shard) -> Any:
         """Where in the object store the part's data set is."""
         import ray
 
         from phalanx.data.cache import dataset_of
 
-        spec = part.jobs[0].trial.data
+        spec = shard.jobs[0].trial.data
         if spec not in self.data:
             self.data[spec] = ray.put(_arrays(dataset_of(spec)))
         return self.data[spec]
@@ -103,7 +103,7 @@ class Ray:
         ray.shutdown()
 
 
-def _pass_on(found: Future[bytes], future: Future[list[Trained]]) -> None:
+def _pass_on(found: Future[bytes], future: Future[list[JobResult]]) -> None:
     """What became of a task, in the words of an engine. Runs in a thread of Ray's."""
     from ray import exceptions as lost
 
@@ -124,15 +124,15 @@ def _pass_on(found: Future[bytes], future: Future[list[Trained]]) -> None:
             future.set_exception(error)
 
 
-def _train(part: Part, arrays: Any, n_threads: int) -> bytes:
+def _train(shard: Shard, arrays: Any, n_threads: int) -> bytes:
     """The task: runs in a process that Ray keeps for the next one."""
     import torch
 
     from phalanx.data.cache import offer
 
     torch.set_num_threads(n_threads)
-    offer(part.jobs[0].trial.data, _tensors(arrays))
-    return train_part(part, n_threads)
+    offer(shard.jobs[0].trial.data, _tensors(arrays))
+    return train_shard(shard, n_threads)
 
 
 def _arrays(dataset: Dataset) -> Dataset:
@@ -205,12 +205,12 @@ def _room(options: RaySpec) -> int:
     return int(places)
 
 
-def _check_storage(part: Part) -> None:
+def _check_storage(shard: Shard) -> None:
     """Raises `RequestError` where tasks on other machines would look for a study in a file of this one."""
     import ray
 
     machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    storage = getattr(part.jobs[0].find_trial, "storage", "")
+    storage = getattr(shard.jobs[0].find_trial, "storage", "")
     if len(machines) > 1 and storage.startswith("sqlite"):
         raise RequestError(
             f"the Ray cluster has {len(machines)} machines, which cannot prune by a study in a file of one of them; "

@@ -26,13 +26,13 @@ import psutil
 
 from phalanx.core.errors import Fault, RequestError, TrainingInterrupted, WorkerLost
 from phalanx.core.specs import static
-from phalanx.jobs.executors.base import LARGEST, EngineSpec, Part, read_here
+from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard, read_here
 from phalanx.jobs.executors.slurm_job import SlurmJob
 from phalanx.jobs.executors.worker import unpacked
 from phalanx.runs.layout import relative
 
 if TYPE_CHECKING:
-    from phalanx.jobs.handover import Trained
+    from phalanx.jobs.handover import JobResult
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ ANY_NUMBER = 1_000_000  # of time-outs: a part itself ends what does not get on
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmititSpec(EngineSpec):
+class SubmititSpec(ExecutorSpec):
     """What each job of Slurm asks for: one part."""
 
     group: ClassVar[str] = "hydra.launcher.submitit"
@@ -52,11 +52,11 @@ class SubmititSpec(EngineSpec):
     relief: ClassVar[str] = "more hydra.launcher.submitit.mem_gb"
     cluster: str = static("slurm", choices=("slurm", "local"))
     partition: str | None = static(None)
-    timeout_min: int = static(60, low=1)
-    signal_delay_s: int = static(90, low=1)  # how long before that a job is told
-    cpus_per_task: int = static(1, low=1)
-    gpus_per_node: int | None = static(None, low=1, advice="1")
-    mem_gb: float | None = static(None, low=0, low_open=True, advice="4")
+    timeout_min: int = static(60, ge=1)
+    signal_delay_s: int = static(90, ge=1)  # how long before that a job is told
+    cpus_per_task: int = static(1, ge=1)
+    gpus_per_node: int | None = static(None, ge=1, advice="1")
+    mem_gb: float | None = static(None, gt=0, advice="4")
     setup: tuple[str, ...] = static(())  # shell commands before Python starts
     sbatch: tuple[str, ...] = static((), advice='["--account=NAME"]')  # more of sbatch's options, as sbatch takes them
 
@@ -78,8 +78,8 @@ class SubmititSpec(EngineSpec):
                 f"try {self.group}.cluster=local, or hydra.launcher.executor=processes"
             )
 
-    def open(self, n_workers: int | None, part: Part) -> Submitted:
-        job = part.jobs[0]
+    def open(self, n_workers: int | None, shard: Shard) -> Submitted:
+        job = shard.jobs[0]
         sweep = job.folder.parent.parent if job.sweep.final else job.folder.parent
         return Submitted(self, sweep / "submitit", n_workers)
 
@@ -141,18 +141,18 @@ class Submitted:
 
             n_workers = n_workers or max(cpu_count() // options.cpus_per_task, 1)
         self.n_at_once, self.largest = n_workers, None if options.gpus_per_node else LARGEST
-        self.waiting: deque[tuple[Future[list[Trained]], Part]] = deque()
-        self.jobs: dict[Future[list[Trained]], Any] = {}
-        self.missed: dict[Future[list[Trained]], float] = {}  # since when a job is over and has no result
+        self.waiting: deque[tuple[Future[list[JobResult]], Shard]] = deque()
+        self.jobs: dict[Future[list[JobResult]], Any] = {}
+        self.missed: dict[Future[list[JobResult]], float] = {}  # since when a job is over and has no result
         self.lock, self.over, self.since = threading.Lock(), threading.Event(), time.monotonic()
         self.thread: threading.Thread | None = None
 
-    def submit(self, parts: Sequence[Part]) -> list[Future[list[Trained]]]:
-        futures: list[Future[list[Trained]]] = [Future() for _ in parts]
-        for part in parts:
-            read_here(part)
+    def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
+        futures: list[Future[list[JobResult]]] = [Future() for _ in shards]
+        for shard in shards:
+            read_here(shard)
         with self.lock:
-            self.waiting.extend(zip(futures, parts, strict=True))
+            self.waiting.extend(zip(futures, shards, strict=True))
             self._send()
         if self.thread is None:
             self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -165,10 +165,10 @@ class Submitted:
         some = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
         if not some:
             return
-        from phalanx.study import Owner
+        from phalanx.study import ProcessIdentity
 
-        o, leader = self.options, Owner.here() if self.here else None
-        tasks = [SlurmJob(part, o.cpus_per_task, o.timeout_min, o.signal_delay_s, leader) for _, part in some]
+        o, leader = self.options, ProcessIdentity.here() if self.here else None
+        tasks = [SlurmJob(shard, o.cpus_per_task, o.timeout_min, o.signal_delay_s, leader) for _, shard in some]
         with _no_interrupts(signal.SIGINT, *(() if self.here else (signal.SIGTERM,))):
             try:
                 jobs = self.executor.submit_array(tasks)
@@ -195,7 +195,7 @@ class Submitted:
                 future.set_exception(error)
         self.jobs, self.waiting = {}, deque()
 
-    def _ended(self, future: Future[list[Trained]], job: Any) -> bool:
+    def _ended(self, future: Future[list[JobResult]], job: Any) -> bool:
         """Whether the job is over; then its future has what there is."""
         if not job.done():
             return False
@@ -209,7 +209,7 @@ class Submitted:
             future.set_exception(WorkerLost(f"{what} with the log {_log(job)} ended without a result"))
         return True
 
-    def _runs_on(self, future: Future[list[Trained]], job: Any) -> bool:
+    def _runs_on(self, future: Future[list[JobResult]], job: Any) -> bool:
         """Whether a job without a result may still bring one: just now, or because Slurm has queued it again."""
         if self.here:
             return False
@@ -220,7 +220,7 @@ class Submitted:
         found = subprocess.run(squeue, capture_output=True, text=True)
         return found.returncode == 0 and bool(found.stdout.strip())
 
-    def _receive(self, future: Future[list[Trained]], job: Any) -> None:
+    def _receive(self, future: Future[list[JobResult]], job: Any) -> None:
         try:
             found = unpacked(job.result())
         except Exception as error:

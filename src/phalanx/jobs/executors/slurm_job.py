@@ -17,12 +17,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from phalanx.core.errors import TrialTimeout
-from phalanx.jobs.executors.base import Part, end_with
-from phalanx.jobs.executors.worker import packed, train_part, unpacked
+from phalanx.jobs.executors.base import Shard, end_with
+from phalanx.jobs.executors.worker import packed, train_shard, unpacked
 from phalanx.runs.layout import RunPaths
 
 if TYPE_CHECKING:
-    from phalanx.study import Owner
+    from phalanx.study import ProcessIdentity
 
 STALLS = 2  # times in a row that a job may run its time and leave nothing to go on from
 EARLY_S = 60  # Slurm's signal may come so much before it is due
@@ -32,9 +32,11 @@ TOGETHER_S = 5.0  # in which both signals of a pre-emption come
 class SlurmJob:
     """Callable, as submitit wants it; what it returns is packed, the results of the part's jobs in their order."""
 
-    def __init__(self, part: Part, n_threads: int, minutes: int, delay_s: int, leader: Owner | None = None) -> None:
+    def __init__(
+        self, shard: Shard, n_threads: int, minutes: int, delay_s: int, leader: ProcessIdentity | None = None
+    ) -> None:
         """`leader` is the process with which this one ends, where both are on the same machine."""
-        self.part, self.n_threads, self.leader = part, n_threads, leader
+        self.shard, self.n_threads, self.leader = shard, n_threads, leader
         self.minutes, self.time_s = minutes, 0.9 * (60 * minutes - delay_s - EARLY_S)
         self.found: dict[Path, bytes] = {}  # jobs that ended before the part was queued again
         self.stalls = 0
@@ -48,8 +50,8 @@ class SlurmJob:
             import torch
 
             torch.set_num_threads(self.n_threads)
-            left = [job for job in self.part.jobs if job.folder not in self.found]
-            trained = train_part(replace(self.part, jobs=left), self.n_threads)
+            left = [job for job in self.shard.jobs if job.folder not in self.found]
+            trained = train_shard(replace(self.shard, jobs=left), self.n_threads)
         except KeyboardInterrupt:
             self._keep()
             stalled = time.monotonic() - started > self.time_s and self._progress() == there
@@ -70,27 +72,27 @@ class SlurmJob:
         """Notes what has ended before the interrupt."""
         from phalanx.jobs.handover import ready
 
-        for job in self.part.jobs:
+        for job in self.shard.jobs:
             if job.folder in ready and ready[job.folder].interrupt is None:
                 self.found[job.folder] = packed([ready[job.folder]])
 
     def _progress(self) -> object:
         """Changes whenever there is more to go on from."""
-        files = [RunPaths(job.folder).checkpoint for job in self.part.jobs]
+        files = [RunPaths(job.folder).checkpoint for job in self.shard.jobs]
         return len(self.found), [file.stat().st_mtime_ns if file.is_file() else None for file in files]
 
     def _all(self, trained: bytes) -> bytes:
         """What became of each job, packed; those of which nothing is known have run out of time."""
-        from phalanx.jobs.handover import Trained
+        from phalanx.jobs.handover import JobResult
 
         late = TrialTimeout(
             f"in {STALLS} times hydra.launcher.submitit.timeout_min={self.minutes} it ended no trial and wrote no "
             "checkpoint; give it more minutes, or have it write checkpoints"
         )
         found = {folder: unpacked(content)[0] for folder, content in self.found.items()}
-        left = [job.folder for job in self.part.jobs if job.folder not in found]
+        left = [job.folder for job in self.shard.jobs if job.folder not in found]
         found |= dict(zip(left, unpacked(trained), strict=False))
-        return packed([found.get(job.folder, Trained((), error=late)) for job in self.part.jobs])
+        return packed([found.get(job.folder, JobResult((), error=late)) for job in self.shard.jobs])
 
 
 def _signal() -> signal.Signals:

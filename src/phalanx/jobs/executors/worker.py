@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phalanx.core.result import TrialResult
-    from phalanx.jobs.executors.base import Part
-    from phalanx.jobs.handover import Trained
+    from phalanx.jobs.executors.base import Shard
+    from phalanx.jobs.handover import JobResult
     from phalanx.jobs.job import Job
 
 
-def train_part(part: Part, n_threads: int | None = None) -> bytes:
+def train_shard(shard: Shard, n_threads: int | None = None) -> bytes:
     """Trains jobs of one cohort to their ends, with at most `n_threads`; what became of each, packed.
 
     For a process that does nothing else at the same time.
@@ -22,8 +22,8 @@ def train_part(part: Part, n_threads: int | None = None) -> bytes:
     from phalanx.jobs.handover import ready
     from phalanx.jobs.scheduler import train_together
 
-    train_together([_bounded(job, n_threads) for job in part.jobs], note=part.note)
-    return packed([ready.pop(job.folder) for job in part.jobs])
+    train_together([_bounded(job, n_threads) for job in shard.jobs], note=shard.note)
+    return packed([ready.pop(job.folder) for job in shard.jobs])
 
 
 def _bounded(job: Job, n_threads: int | None) -> Job:
@@ -35,7 +35,7 @@ def _bounded(job: Job, n_threads: int | None) -> Job:
     return replace(job, cfg=replace(job.asked, trial=trial))
 
 
-def packed(found: Sequence[Trained]) -> bytes:
+def packed(found: Sequence[JobResult]) -> bytes:
     """Results as bytes, weights as arrays: torch would pickle a tensor as shared memory, which a kill takes along."""
     return pickle.dumps(
         [
@@ -49,11 +49,11 @@ def packed(found: Sequence[Trained]) -> bytes:
     )
 
 
-def unpacked(content: bytes) -> list[Trained]:
+def unpacked(content: bytes) -> list[JobResult]:
     """What `packed` was given."""
     import torch
 
-    found: list[Trained] = pickle.loads(content)
+    found: list[JobResult] = pickle.loads(content)
     return [replace(t, results=[_weights(r, lambda w: torch.from_numpy(w)) for r in t.results]) for t in found]
 
 

@@ -26,8 +26,8 @@ class ClassSampler(Protocol):
     def __call__(self) -> Tensor:
         """The sampled classes of each trial: int64, shape (T, S)."""
 
-    def tracked(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.tracked`, from the logits (T, B, K) of each sample's own class and of the sampled ones."""
+    def value_and_grad(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
+        """As `LossSpec.value_and_grad`, from the logits (T, B, K) of the sampled classes alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +35,26 @@ class LossSpec(Spec):
     """A loss and the output it is applied to. Adding one is one file with one subclass, and one YAML."""
 
     group: ClassVar[str] = "loss"
-    mixes: ClassVar[bool] = True
+    stackable: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs on which this loss means something
-    why_not: ClassVar[str] = ""  # what to do instead of the others
+    output_advice: ClassVar[str] = ""  # what to do instead of the others
     probabilities: ClassVar[str] = "softmax"  # what predictions and the likelihood make of the logits
     output: str = static("logits", choices=tuple(OUTPUTS))
-    label_smoothing: float = stacked(0.0, low=0, high=1, high_open=True, advice="0.1")
+    label_smoothing: float = stacked(0.0, ge=0, lt=1, advice="0.1")
 
     def conflicts(self) -> list[Fault | str]:
         if self.output in self.outputs:
             return []
-        allowed = f"{' or '.join(self.outputs)} with loss={self.name} ({self.why_not})"
+        allowed = f"{' or '.join(self.outputs)} with loss={self.name} ({self.output_advice})"
         return [Fault("loss.output", self.output, allowed, f"loss.output={self.outputs[0]}")]
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
         """The loss of every sample, shape (T, B). `smoothing_T` is None where no trial smooths its labels."""
         return self.per_sample(OUTPUTS[self.output](logits_TBC), y_TB, smoothed(logits_TBC, y_TB, smoothing_T))
 
-    def tracked(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def value_and_grad(
+        self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The loss of every sample (T, B), and the gradient of each trial's mean by its logits (T, B, C).
 
         This form is autograd's and serves every loss.
@@ -100,10 +102,12 @@ class LogLikelihood(LossSpec):
             return super().__call__(logits_TBC, y_TB, smoothing_T)
         return softmax_nll(logits_TBC, y_TB, smoothed(logits_TBC, y_TB, smoothing_T))[0].squeeze(-1)
 
-    def tracked(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def value_and_grad(
+        self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The gradient is (softmax - target) / B."""
         if not self.is_log_likelihood:
-            return super().tracked(logits_TBC, y_TB, smoothing_T)
+            return super().value_and_grad(logits_TBC, y_TB, smoothing_T)
         target_TBC, n_batch = smoothed(logits_TBC, y_TB, smoothing_T), y_TB.shape[1]
         loss_TB1, exp_TBC, total_TB1 = softmax_nll(logits_TBC, y_TB, target_TBC)
         grad_TBC = exp_TBC.div_(total_TB1 * n_batch)

@@ -18,7 +18,7 @@ class MSE(LossSpec):
 
     name: ClassVar[str] = "mse"
     outputs: ClassVar[tuple[str, ...]] = ("softmax", "logits")
-    why_not: ClassVar[str] = "a log-probability is never positive, so it cannot reach a one-hot target"
+    output_advice: ClassVar[str] = "a log-probability is never positive, so it cannot reach a one-hot target"
     output: str = static("softmax", choices=tuple(OUTPUTS))
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:

@@ -22,7 +22,7 @@ class NLL(LogLikelihood):
     name: ClassVar[str] = "nll"
     plain: ClassVar[str] = "log_softmax"
     outputs: ClassVar[tuple[str, ...]] = ("log_softmax", "softmax")
-    why_not: ClassVar[str] = "it needs probabilities or their logarithms; for logits take loss=cross_entropy"
+    output_advice: ClassVar[str] = "it needs probabilities or their logarithms; for logits take loss=cross_entropy"
     output: str = static("log_softmax", choices=tuple(OUTPUTS))
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:

@@ -22,7 +22,7 @@ class OneVsAll(LossSpec):
 
     name: ClassVar[str] = "one_vs_all"
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
-    why_not: ClassVar[str] = "it takes a sigmoid of each logit by itself"
+    output_advice: ClassVar[str] = "it takes a sigmoid of each logit by itself"
     probabilities: ClassVar[str] = "sigmoid"
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:

@@ -29,11 +29,11 @@ class SampledSoftmax(LogLikelihood):
     """
 
     name: ClassVar[str] = "sampled_softmax"
-    mixes: ClassVar[bool] = False  # its step computes other logits
+    stackable: ClassVar[bool] = False  # its step computes other logits
     plain: ClassVar[str] = "logits"
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
-    why_not: ClassVar[str] = "it takes its own softmax"
-    n_sampled: int = static(100, low=1)
+    output_advice: ClassVar[str] = "it takes its own softmax"
+    n_sampled: int = static(100, ge=1)
 
     def conflicts(self) -> list[Fault | str]:
         faults = super().conflicts()
@@ -60,8 +60,8 @@ class StratifiedSampler:
         uniform_TS = hashed_uniforms(self.keys_T, self.step_T, 1, len(self.first_S))[:, 0]
         return self.first_S + (uniform_TS * self.length_S).long()
 
-    def tracked(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.tracked`, from the logits of each sample's own class and of the drawn ones."""
+    def value_and_grad(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
+        """As `LossSpec.value_and_grad`, from the logits of each sample's own class and of the drawn ones."""
         weighted_TBK = logits_TBK.clone()
         own_TBS = classes_TS[:, None] == y_TB[..., None]
         weighted_TBK[..., 1:].add_(self.length_S.log()).masked_fill_(own_TBS, -torch.inf)

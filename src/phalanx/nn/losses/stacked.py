@@ -43,7 +43,7 @@ class StackedLoss:
     @property
     def samples_classes(self) -> bool:
         """Whether a step knows the logits of some classes only, and so neither accuracy nor likelihood."""
-        return any(not kind.mixes for kind, _ in self.kinds)
+        return any(not kind.stackable for kind, _ in self.kinds)
 
     def log_p(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
         """Log of the probability (T, B) that each trial's network gives to the true class."""
@@ -63,14 +63,16 @@ class StackedLoss:
             loss_TB[places] = kind(logits_TBC[places], y_TB[places], self._smoothing(places))
         return loss_TB
 
-    def tracked(self, logits_TBC: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.tracked`: the losses (T, B), and the gradients of the trials' means by the logits."""
+    def value_and_grad(self, logits_TBC: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+        """As `LossSpec.value_and_grad`: the losses (T, B), and the gradients of the trials' means by the logits."""
         if len(self.kinds) == 1:
-            return self.kinds[0][0].tracked(logits_TBC, y_TB, self.smoothing_T)
+            return self.kinds[0][0].value_and_grad(logits_TBC, y_TB, self.smoothing_T)
         loss_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
         grad_TBC = torch.empty_like(logits_TBC)
         for kind, places in self.kinds:
-            loss_TB[places], grad_TBC[places] = kind.tracked(logits_TBC[places], y_TB[places], self._smoothing(places))
+            loss_TB[places], grad_TBC[places] = kind.value_and_grad(
+                logits_TBC[places], y_TB[places], self._smoothing(places)
+            )
         return loss_TB, grad_TBC
 
     def _smoothing(self, places: Tensor) -> Tensor | None:

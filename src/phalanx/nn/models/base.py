@@ -71,7 +71,7 @@ class ModelSpec(Spec):
         """
         raise NotImplementedError
 
-    def tracked(
+    def vjp(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
         some: SomeClasses | None = None,
     ) -> tuple[Tensor, Backward]:  # fmt: skip

@@ -60,9 +60,9 @@ class MLP(ModelSpec):
     """`hidden` widths between input and classes: `(50, 20)` on MNIST is 784-50-20-10, three linear layers."""
 
     name: ClassVar[str] = "mlp"
-    hidden: tuple[int, ...] = static((64, 64), min_items=1, low=1, advice="[64,64]")
+    hidden: tuple[int, ...] = static((64, 64), min_items=1, ge=1, advice="[64,64]")
     activation: str = static("relu", choices=tuple(ACTIVATIONS))
-    dropout: float = stacked(0.0, low=0, high=1, high_open=True, advice="0.2")
+    dropout: float = stacked(0.0, ge=0, lt=1, advice="0.2")
     dropout_at: str = static("all", choices=("all", "last"))  # after every hidden layer, or the last one only
 
     def layout(self, n_features: int, n_classes: int) -> Layout:
@@ -100,7 +100,7 @@ class MLP(ModelSpec):
             x_TBD = _past(x_TBD, through_TBD, n)
         raise AssertionError("the last layer returns")
 
-    def tracked(
+    def vjp(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
         some: SomeClasses | None = None,
     ) -> tuple[Tensor, Backward]:  # fmt: skip

@@ -21,11 +21,11 @@ class Adam(OptimizerSpec):
     """m ← β1·m + (1-β1)·g;  v ← β2·v + (1-β2)·g²;  p ← p - lr·m̂ / (√v̂ + ε), with decay added to g."""
 
     name: ClassVar[str] = "adam"
-    lr: float = stacked(0.0015, low=0, low_open=True)
-    beta1: float = stacked(0.9, low=0, high=1, high_open=True)
-    beta2: float = stacked(0.999, low=0, high=1, high_open=True)
-    eps: float = stacked(1e-8, low=0, low_open=True, advice="1e-8")
-    weight_decay: float = stacked(0.0, low=0, advice="0.0001")
+    lr: float = stacked(0.0015, gt=0)
+    beta1: float = stacked(0.9, ge=0, lt=1)
+    beta2: float = stacked(0.999, ge=0, lt=1)
+    eps: float = stacked(1e-08, gt=0, advice="1e-8")
+    weight_decay: float = stacked(0.0, ge=0, advice="0.0001")
 
     def columns(self, hyper: Hyper, like: Tensor) -> Columns:
         # Subtracted in float64: 1 - 0.999 in float32 is off in the fifth digit.
@@ -65,7 +65,7 @@ class AdamW(Adam):
     """Adam with decoupled decay: p ← p - lr·decay·p before the step."""
 
     name: ClassVar[str] = "adamw"
-    weight_decay: float = stacked(0.01, low=0, advice="0.01")
+    weight_decay: float = stacked(0.01, ge=0, advice="0.01")
 
     def decay(self, params_TP: Tensor, grads_TP: Tensor, at: dict[str, Tensor], columns: Columns) -> None:
         if columns["weight_decay"] is not None:

@@ -24,7 +24,7 @@ class OptimizerSpec(Spec):
     """An update rule. Adding one is one file with one subclass, and one YAML."""
 
     group: ClassVar[str] = "optimizer"
-    lr: float = stacked(0.01, low=0, low_open=True)
+    lr: float = stacked(0.01, gt=0)
 
     def columns(self, hyper: Hyper, like: Tensor) -> Columns:
         """The hyperparameters as `update` wants them, in the dtype and on the device of `like`."""

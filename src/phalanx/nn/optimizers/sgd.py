@@ -18,10 +18,10 @@ class SGD(OptimizerSpec):
     """g ← g + decay·p;  b ← momentum·b + g;  p ← p - lr·b, with Nesterov p ← p - lr·(g + momentum·b)."""
 
     name: ClassVar[str] = "sgd"
-    lr: float = stacked(0.05, low=0, low_open=True)
-    momentum: float = stacked(0.9, low=0, high=1, high_open=True, advice="0.9")
+    lr: float = stacked(0.05, gt=0)
+    momentum: float = stacked(0.9, ge=0, lt=1, advice="0.9")
     nesterov: bool = static(False)
-    weight_decay: float = stacked(0.0, low=0, advice="0.0001")
+    weight_decay: float = stacked(0.0, ge=0, advice="0.0001")
 
     def conflicts(self) -> list[Fault | str]:
         if self.nesterov and self.momentum == 0:

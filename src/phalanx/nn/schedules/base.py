@@ -21,9 +21,9 @@ class ScheduleSpec(Spec):
     """A course of the learning rate. Adding one is one file with one subclass, and one YAML."""
 
     group: ClassVar[str] = "schedule"
-    mixes: ClassVar[bool] = True
-    spans: ClassVar[bool] = True  # whether the rate at a step depends on how many will follow
-    warmup_epochs: float = stacked(0.0, low=0, advice="1")  # the rate first climbs linearly for so many epochs
+    stackable: ClassVar[bool] = True
+    needs_total_steps: ClassVar[bool] = True  # whether the rate at a step depends on how many will follow
+    warmup_epochs: float = stacked(0.0, ge=0, advice="1")  # the rate first climbs linearly for so many epochs
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         """Factors (S, T) at the steps `step_ST` of runs that are `total_T` steps long; all float64."""

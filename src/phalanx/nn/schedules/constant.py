@@ -16,7 +16,7 @@ class Constant(ScheduleSpec):
     """Factor 1 after the warm-up."""
 
     name: ClassVar[str] = "constant"
-    spans: ClassVar[bool] = False
+    needs_total_steps: ClassVar[bool] = False
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         return torch.ones_like(step_ST)

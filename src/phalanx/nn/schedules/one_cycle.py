@@ -18,9 +18,9 @@ class OneCycle(ScheduleSpec):
     """Smith and Topin, "Super-convergence", 2018. `optimizer.lr` is the peak; the first phase is its own warm-up."""
 
     name: ClassVar[str] = "one_cycle"
-    rise: float = stacked(0.3, low=0, high=1, low_open=True, high_open=True)  # part of the steps before the peak
-    start_divisor: float = stacked(25.0, low=1)  # the first rate is the peak divided by this
-    final_divisor: float = stacked(1e4, low=1)  # the last rate is the first divided by this
+    rise: float = stacked(0.3, gt=0, lt=1)  # part of the steps before the peak
+    start_divisor: float = stacked(25.0, ge=1)  # the first rate is the peak divided by this
+    final_divisor: float = stacked(10000.0, ge=1)  # the last rate is the first divided by this
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         start_T = 1 / hyper["start_divisor"]

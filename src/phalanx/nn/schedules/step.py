@@ -16,9 +16,9 @@ class Step(ScheduleSpec):
     """gamma to the power of (whole periods passed)."""
 
     name: ClassVar[str] = "step"
-    spans: ClassVar[bool] = False
-    every_epochs: int = stacked(10, low=1)
-    gamma: float = stacked(0.1, low=0, low_open=True, high=1)
+    needs_total_steps: ClassVar[bool] = False
+    every_epochs: int = stacked(10, ge=1)
+    gamma: float = stacked(0.1, gt=0, le=1)
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         return hyper["gamma"] ** (step_ST // (hyper["every_epochs"] * steps_per_epoch))
