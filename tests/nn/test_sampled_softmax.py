@@ -59,7 +59,7 @@ def test_each_seed_draws_its_own_classes():
 
 def full(logits_BC, y_B):
     """Loss (B,) and gradient (B, C) of cross-entropy."""
-    loss_TB, grad_TBC = LOSSES["cross_entropy"]().vjp(logits_BC[None], y_B[None])
+    loss_TB, grad_TBC = LOSSES["cross_entropy"]().value_and_grad(logits_BC[None], y_B[None])
     return loss_TB[0], grad_TBC[0]
 
 
@@ -67,7 +67,7 @@ def sampled(draws, logits_BC, y_B):
     """The same of one draw."""
     classes_TS = draws()
     some = SomeClasses(y_B[None], classes_TS)
-    loss_TB, grad_TBK = draws.vjp(some.of(logits_BC[None]), y_B[None], classes_TS)
+    loss_TB, grad_TBK = draws.value_and_grad(some.of(logits_BC[None]), y_B[None], classes_TS)
     grad_BC = torch.zeros_like(logits_BC)
     grad_BC.scatter_add_(1, classes_TS.expand(len(y_B), -1), grad_TBK[0, :, 1:])
     return loss_TB[0], grad_BC.scatter_add_(1, y_B[:, None], grad_TBK[0, :, :1])
@@ -120,7 +120,7 @@ def test_the_last_layer_by_hand_has_autograds_gradients(hidden):
     for family in (model, ByAutograd(model)):
         grads_TP = torch.full_like(params_TP, 9.0)  # what was there before has to go
         logits_TBK, backward = family.vjp(layout.views(params_TP), x_TBD, some=SomeClasses(y_TB, classes_TS))
-        backward(draws.vjp(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
+        backward(draws.value_and_grad(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
         found.append((logits_TBK, grads_TP))
     for ours, exact in zip(*found, strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-7)

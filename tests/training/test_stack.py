@@ -48,7 +48,7 @@ def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
     loss = LOSSES[name](output=output)
     logits_TBC, y_TB = 3 * torch.randn(T, B, C), torch.randint(0, C, (T, B))
     smoothing_T = None if smoothing is None else torch.tensor(smoothing)
-    loss_TB, grad_TBC = loss.vjp(logits_TBC.clone(), y_TB, smoothing_T)
+    loss_TB, grad_TBC = loss.value_and_grad(logits_TBC.clone(), y_TB, smoothing_T)
     wide_TBC = logits_TBC.double().requires_grad_()
     # Written out once more, in float64 and without the loss's own code.
     out = {"logits": wide_TBC, "softmax": wide_TBC.softmax(-1), "log_softmax": wide_TBC.log_softmax(-1)}[output]
@@ -75,7 +75,7 @@ def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
 @pytest.mark.parametrize("name", ["nll", "cross_entropy"])
 def test_logits_of_any_size_keep_their_differences(name, size):
     logits_TBC = torch.tensor([[[size, -size, 0.0], [0.0, 1.0, 2.0], [size, size, size]]])
-    loss_TB, grad_TBC = LOSSES[name]().vjp(logits_TBC, torch.tensor([[0, 2, 1]]))
+    loss_TB, grad_TBC = LOSSES[name]().value_and_grad(logits_TBC, torch.tensor([[0, 2, 1]]))
     expected = torch.tensor([[0.0, 0.407606, 1.098612]])
     torch.testing.assert_close(loss_TB, expected, rtol=1e-6, atol=1e-6)
     assert grad_TBC.isfinite().all()

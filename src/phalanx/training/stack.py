@@ -194,12 +194,12 @@ class Stack:
 
     def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
         if self.class_sampler is None:
-            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths)
-            loss_TB, grad_TBC = self.loss.tracked(logits_TBC.float(), y_TB)
+            logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths)
+            loss_TB, grad_TBC = self.loss.value_and_grad(logits_TBC.float(), y_TB)
         else:
             classes_TS = self.class_sampler()
             some = SomeClasses(y_TB, classes_TS)
-            logits_TBC, backward = self.model.tracked(self.tensors, x_TBD, self.dropout, self.depths, some)
-            loss_TB, grad_TBC = self.class_sampler.tracked(logits_TBC.float(), y_TB, classes_TS)
+            logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths, some)
+            loss_TB, grad_TBC = self.class_sampler.value_and_grad(logits_TBC.float(), y_TB, classes_TS)
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB
