@@ -124,10 +124,10 @@ class SqlLeaseStore(LeaseStore):
 
     def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         values = {"attempt": new.attempt, "owner": new.owner, "settled": new.settled}
-        change = self._table.insert().values(study=self._study, number=number, heartbeat=0, **values)
+        change = self._table.insert().values(study=self._study, number=number, beat=0, **values)
         if seen is not None:
-            same = (self._table.c.attempt == seen.attempt) & (self._table.c.heartbeat == seen.mark)
-            change = self._table.update().where(self._at(number), same).values(heartbeat=seen.mark + 1, **values)
+            same = (self._table.c.attempt == seen.attempt) & (self._table.c.beat == seen.mark)
+            change = self._table.update().where(self._at(number), same).values(beat=seen.mark + 1, **values)
         try:
             with self._engine.begin() as connection:
                 return connection.execute(change).rowcount == 1
@@ -137,7 +137,7 @@ class SqlLeaseStore(LeaseStore):
     def heartbeat(self, numbers: Collection[int], owner: str) -> None:
         change = self._table.update().where(self._at(*numbers), self._table.c.owner == owner)
         with self._engine.begin() as connection:
-            connection.execute(change.values(heartbeat=self._table.c.heartbeat + 1))
+            connection.execute(change.values(beat=self._table.c.beat + 1))
 
     def close(self) -> None:
         self._engine.dispose()
