@@ -148,7 +148,7 @@ def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free
 def on_recorder(**options):
     """Parts on an engine that trains none, that engine, and what is reported."""
     executor, said = Recorder(), []
-    asked = {"engine": executor, "workers": None, "max_trials": None, **options}
+    asked = {"executor_options": executor, "workers": None, "max_trials": None, **options}
     return RemoteScheduler(SimpleNamespace(**asked), said.append), executor, said
 
 

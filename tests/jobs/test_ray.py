@@ -227,7 +227,7 @@ def test_whether_somebody_listens_is_seen_before_ray_looks():
 def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
     shard, before = Shard([job(tmp_path, 0)]), torch.get_num_threads()
     monkeypatch.setattr(
-        "phalanx.jobs.executors.ray.train_part", lambda shard, n_threads: (n_threads, torch.get_num_threads())
+        "phalanx.jobs.executors.ray.train_shard", lambda shard, n_threads: (n_threads, torch.get_num_threads())
     )
     try:
         assert _train(shard, _arrays(dataset_of(shard.jobs[0].trial.data)), before + 1) == (before + 1, before + 1)

@@ -126,7 +126,7 @@ def test_out_of_memory_halves_a_cohort_until_it_fits(job, monkeypatch, caplog):
 def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypatch):
     class Full(Cohort):
         def epoch(self):
-            if self.running > 2 and self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
+            if self.running > 2 and self.chunks and max(self.chunks[0].stack.epochs_done) == 2:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
             return super().epoch()
 
@@ -147,7 +147,7 @@ def test_a_cohort_that_is_taken_apart_goes_on_from_its_checkpoints(job, monkeypa
 def test_an_interrupt_keeps_the_epoch_of_every_cohort(job, monkeypatch, interruptible):
     class Asked(Cohort):
         def epoch(self):
-            if self.blocks and max(self.blocks[0].stack.epochs_done) == 2:
+            if self.chunks and max(self.chunks[0].stack.epochs_done) == 2:
                 signal.raise_signal(signal.SIGINT)
             return super().epoch()
 
