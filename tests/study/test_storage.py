@@ -10,13 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import pytest
 import sqlalchemy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from phalanx.core.errors import RequestError, StorageLost
-from phalanx.core.redaction import redact, shown
 from phalanx.study import storage
 from phalanx.study.storage import engine_for, in_memory, open_storage, with_retries
 
@@ -366,63 +363,6 @@ def test_other_errors_pass_at_once(error, monkeypatch):
     with pytest.raises(type(error)):
         with_retries(call)
     assert len(calls) == 1
-
-
-PLACES = [
-    "postgresql://me:{}@host:5432/db",
-    "mysql+pymysql://:{}@host/db?ssl=1",
-    "postgresql://me:{}@host:port/db",
-    "postgresql:/me:{}@host/db",
-    "me:{}@host/db",
-    "postgresql://host/db?user=me&password={}",
-    "postgresql://host/db?p%61ssword={}&x=1",
-    "mssql+pyodbc:///?odbc_connect=UID%3Dme;PWD%3D{}",
-    "sqlite:///study.db?auth_token={}",
-]
-
-
-@pytest.mark.parametrize("place", PLACES)
-@settings(max_examples=60, deadline=None)
-@given(inner=st.text("aB3@/?#:; %'\"=.", max_size=12))
-def test_no_password_is_shown(place, inner):
-    safe = shown(place.format(f"qZ7{inner}Xk9"))
-    assert "***" in safe
-    assert "qZ7" not in safe
-    assert "Xk9" not in safe
-
-
-@pytest.mark.parametrize(
-    ("url", "safe"),
-    [
-        (None, "in memory"),
-        ("", ""),
-        ("study.db", "study.db"),
-        ("sqlite:///a:b@c%20d.db?timeout=5", "sqlite:///a:b@c%20d.db?timeout=5"),
-        ("journal:///data/a@b.log", "journal:///data/a@b.log"),
-        ("postgresql://host:5432/db?sslmode=require", "postgresql://host:5432/db?sslmode=require"),
-        ("postgresql://me:s3cret@host:5432/db", "postgresql://***@host:5432/db"),
-        ("postgresql://host/db?user=me&password=a&x=1", "postgresql://host/db?user=me&password=***&x=1"),
-    ],
-)
-def test_what_is_no_secret_is_shown(url, safe):
-    assert shown(url) == safe
-
-
-SECRET = "p@ss/w:s3cret"
-
-
-@pytest.mark.parametrize(
-    ("text", "url", "safe"),
-    [
-        (f"at postgresql://me:{SECRET}@host/db, retry", "", "at postgresql://***@host/db, retry"),
-        (f"http://host/?user=me&password={SECRET}&x=1", "", "http://host/?user=me&password=***&x=1"),
-        ("nonnumeric port: 's3cret'", f"http://me:{SECRET}@host", "nonnumeric port: '***'"),
-        ("no option 'p@ss'", "postgresql://host/db?password=p%40ss", "no option '***'"),
-        ("me@host.org a: b@c key=1 sqlite:///a.db", "sqlite:///a.db", "me@host.org a: b@c key=1 sqlite:///a.db"),
-    ],
-)
-def test_redact(text, url, safe):
-    assert redact(text, url) == safe
 
 
 def test_the_reason_is_one_line_in_the_drivers_words():

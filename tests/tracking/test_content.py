@@ -12,7 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.tracking_records import SECRET, by_key, delivered, history, record, run_folder, sweep_folder, uploaded
 
-from phalanx.core.redaction import redact, redact_source
 from phalanx.core.result import Status
 from phalanx.tracking import TrackingSpec, content
 from phalanx.tracking.store import MlflowStore
@@ -91,39 +90,6 @@ def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, 
         assert len(json.dumps([vars(e) for kind in ("params", "tags") for e in batch[kind]])) < 900_000
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"postgresql://me:{SECRET}@host:5432/db",
-        f"a failure at http://me:{SECRET}@host/path, retry",
-        f"https://{SECRET.replace('/', '')}@host",
-        f"http://host/?user=me&password={SECRET}&x=1",
-        f"mysql+pymysql://:{SECRET}@host/db?ssl=1",
-    ],
-)
-def test_redact(text):
-    safe = redact(text)
-    assert "p@ss" not in safe
-    assert "s3cret" not in safe
-    assert "***" in safe
-    assert "host" in safe
-
-
-def test_redact_masks_a_password_in_pieces():
-    safe = redact("nonnumeric port: 's3cret'", f"http://me:{SECRET}@host")
-    assert safe == "nonnumeric port: '***'"
-
-
-@pytest.mark.parametrize("text", ["sqlite:///mlflow.db", "http://host:5000/a", "me@host.org", "a: b@c", "key=1"])
-def test_redact_leaves_the_harmless_alone(text):
-    assert redact(text) == text
-
-
-def test_redact_keeps_json_whole():
-    text = json.dumps({"a": "http://host:80", "b": "x@y", "c": f"http://me:{SECRET}@host"}, separators=(",", ":"))
-    assert json.loads(redact(text)) == {"a": "http://host:80", "b": "x@y", "c": "http://***@host"}
-
-
 @pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql", "gopher", "sqlite"])
 def test_no_password_in_any_message(folder, closed_port, caplog, capfd, scheme):
     said = []
@@ -152,28 +118,3 @@ def test_no_password_in_the_store(store, folder):
     database = b"".join(path.read_bytes() for path in folder.glob("mlflow.db*"))
     assert not any(SECRET.encode() in text for text in [*kept, database])
     assert literal in (root / "0" / ".hydra" / "config.yaml").read_text()  # delivering changes no file of the run
-
-
-@pytest.mark.parametrize(
-    "line",
-    ['api_key = "abcdef123456"', "PASSWORD=abcdef123456", "token: abcdef123456", '+    "client_secret": "abcdef123456",',
-     "export AWS_SECRET_ACCESS_KEY=abcdef123456"],
-)  # fmt: skip
-def test_source_loses_what_names_tell_to_be_secret(line):
-    assert "abcdef" not in redact_source(line)
-    assert "***" in redact_source(line)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "n_tokens = 1000000",
-        "max_token=12345678",
-        "token_id = self.next_token2(x)",
-        "password = ${oc.env:PASSWORD}",
-        "secrets.token_hex(3)",
-        "token = next(it)",
-    ],
-)
-def test_source_keeps_what_is_no_secret(line):
-    assert redact_source(line) == line

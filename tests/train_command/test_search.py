@@ -358,7 +358,7 @@ def test_a_literal_password_in_a_file_is_refused_before_anything_is_written(tmp_
         refused = train(*kind, *QUICK, "--config-dir", "mine", "experiment=shared", cwd=tmp_path, check=2)
         assert "4 faults" in refused.stderr
         for shown in (
-            "hydra.sweeper.storage=postgresql+psycopg://***:***@localhost/study holds a password",
+            "hydra.sweeper.storage=postgresql+psycopg://***@localhost/study holds a password",
             "hydra.sweeper.warm_start.storage=postgresql+psycopg://localhost/study?user=me&password=*** holds",
             "hydra.job.env_set.MLFLOW_TRACKING_URI=postgresql", "tracking.uri=postgresql",
         ):  # fmt: skip

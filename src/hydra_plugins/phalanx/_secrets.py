@@ -1,25 +1,21 @@
-"""Literal passwords in URLs, which Hydra would write into the files of every run: refused, wherever they stand."""
+"""Refuses literal passwords in URLs anywhere in a configuration: Hydra would write them into the files of every run."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from phalanx.core.errors import RequestError, SpecError
-
-# user:password@ in a URL, not an interpolation, not host:port/path@; a password may hold /
-USERINFO = re.compile(r"://[^/@:\s]*:(?!\d*/)[^\s$]+@")
-QUERY = re.compile(r"(?i)(://[^\s'\"]*[?&](?:\w*pass\w*|pwd|\w*token|\w*secret|api_?key)=)(?!\$)[^&\s'\"]+")
+from phalanx.core.redaction import has_password, redact
 
 
 def refuse_in_arguments(arguments: Sequence[str]) -> None:
     """Raises `RequestError` for the first password on a command line."""
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if _has_password(value):
+        if has_password(value):
             raise RequestError(_message(key, value))
 
 
@@ -30,30 +26,25 @@ def refuse_in_config(config: DictConfig) -> None:
 
 
 def faults_of(config: DictConfig) -> list[str]:
-    """What is wrong with a composed config: a line for every password."""
+    """Returns one message for every password in a composed config."""
     found = _texts(OmegaConf.to_container(config, resolve=False), "")
-    return [_message(key, text) for key, text in found if _has_password(text)]
+    return [_message(key, text) for key, text in found if has_password(text)]
 
 
 def _texts(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Every text in nested containers, by its dotted key."""
+    """Yields (dotted key, text) for every text in nested containers."""
     if isinstance(node, str):
         yield key, node
     elif isinstance(node, Mapping):
         for name, value in node.items():
             yield from _texts(value, f"{key}.{name}" if key else str(name))
     elif isinstance(node, (list, tuple)):
-        for place, value in enumerate(node):
-            yield from _texts(value, f"{key}[{place}]")
-
-
-def _has_password(text: str) -> bool:
-    return USERINFO.search(text) is not None or QUERY.search(text) is not None
+        for index, value in enumerate(node):
+            yield from _texts(value, f"{key}[{index}]")
 
 
 def _message(key: str, text: str) -> str:
-    shown = QUERY.sub(r"\1***", USERINFO.sub("://***:***@", text))
     return (
-        f"{key}={shown} holds a password, which would be written into the files of every run; put the URL "
-        f"into an environment variable and type '{key}=${{oc.env:NAME}}'"
+        f"{key}={redact(text, text)} holds a password, which would be written into the files of every run; put the "
+        f"URL into an environment variable and type '{key}=${{oc.env:NAME}}'"
     )
