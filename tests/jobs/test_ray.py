@@ -30,7 +30,7 @@ from phalanx.data.csv_table import Csv
 from phalanx.jobs.executors.base import Shard
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
-from phalanx.jobs.executors.ray import RaySpec, _arrays, _check_storage, _connect, _knock, _pass_on, _room, _train
+from phalanx.jobs.executors.ray import RaySpec, _arrays, _check_storage, _connect, _check_address, _pass_on, _room, _train
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.jobs.scheduler import train_together
@@ -218,10 +218,10 @@ def test_whether_somebody_listens_is_seen_before_ray_looks():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         there = f"127.0.0.1:{listening.getsockname()[1]}"
         for address in (there, f"ray://{there}", "auto"):
-            _knock(address)
+            _check_address(address)
     for address in (there, f"ray://{there}"):
         with pytest.raises(ConnectionRefusedError):
-            _knock(address)
+            _check_address(address)
 
 
 def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from phalanx.core.errors import Fault, RequestError, StorageLost
 from phalanx.core.redaction import redact, shown
+from phalanx.core.sqlite import write_ahead
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -130,16 +131,7 @@ class _Connection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.execute("PRAGMA synchronous=NORMAL")
-        end = time.monotonic() + BUSY_S
-        while self.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-            try:
-                self.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:  # SQLite does not wait by itself for this change
-                if "locked" not in str(error) or time.monotonic() > end:
-                    raise
-            time.sleep(random.uniform(0.005, 0.05))
+        write_ahead(self, BUSY_S)
 
 
 def _settings(url: URL) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import ssl
 import threading
 import urllib.error
@@ -17,6 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
+
+from phalanx.core.network import check_listening
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ def refuse_dead(uri: str, seconds: float) -> None:
         if "@" in (url.host or ""):
             raise Unusable(MISREAD)
         if url.host:
-            within(seconds + 1, lambda: _knock(str(url.host), url.port or PORTS[kind], seconds))
+            within(seconds + 1, lambda: _check_database(str(url.host), url.port or PORTS[kind], seconds))
 
 
 def _ask_http(uri: str, seconds: float) -> None:
@@ -157,9 +158,9 @@ def _ask_http(uri: str, seconds: float) -> None:
         raise Unusable(f"no MLflow server answers at {place}: {reason}") from error
 
 
-def _knock(host: str, port: int, seconds: float) -> None:
+def _check_database(host: str, port: int, seconds: float) -> None:
     try:
-        socket.create_connection((host, port), seconds).close()
+        check_listening(host, port, seconds)
     except OSError as error:
         raise Unusable(f"no database answers at {host}:{port}: {error}") from error
 

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from phalanx.core.errors import RequestError, TrainingInterrupted, WorkerLost
+from phalanx.core.network import check_listening
 from phalanx.core.specs import static
 from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard
 from phalanx.jobs.executors.worker import train_shard, unpacked
@@ -169,7 +169,7 @@ def _connect(options: RaySpec, n_workers: int | None) -> None:
             n_cpus = (n_workers or max(loky.cpu_count() // options.num_cpus, 1)) * options.num_cpus
             ray.init("local", num_cpus=n_cpus, include_dashboard=False, **SILENT)
         else:
-            _knock(options.address)
+            _check_address(options.address)
             ray.init(options.address, **SILENT)
     except (OSError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
@@ -182,11 +182,11 @@ def _connect(options: RaySpec, n_workers: int | None) -> None:
             signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process without a word
 
 
-def _knock(address: str) -> None:
+def _check_address(address: str) -> None:
     """Raises `OSError` where nobody listens; Ray itself tries for minutes, and then ends the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
+        check_listening(host, int(port), 10.0)
 
 
 def _room(options: RaySpec) -> int:
