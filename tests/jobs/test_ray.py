@@ -30,7 +30,16 @@ from phalanx.data.csv_table import Csv
 from phalanx.jobs.executors.base import Shard
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
-from phalanx.jobs.executors.ray import RaySpec, _arrays, _check_storage, _connect, _check_address, _pass_on, _room, _train
+from phalanx.jobs.executors.ray import (
+    RaySpec,
+    _arrays,
+    _check_address,
+    _check_storage,
+    _connect,
+    _pass_on,
+    _room,
+    _train,
+)
 from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.jobs.scheduler import train_together
