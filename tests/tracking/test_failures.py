@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import logging
 import os
 import shutil
 import signal
@@ -219,18 +218,3 @@ def test_ctrl_c_lets_the_call_finish():
     finally:
         signal.signal(signal.SIGALRM, before)
     assert finished == [True]
-
-
-def test_only_the_trackers_own_threads_are_hushed(folder, capfd):
-    import mlflow  # noqa: F401
-
-    connection.hush()
-    logger = logging.getLogger("mlflow.store.db.utils")
-    logger.info("said by the user's thread")
-    connection.within(5, lambda: logger.info("said by the tracker's thread"))
-    connection.within(5, lambda: logger.error("an error that is said by the tracker's one warning"))
-    connection.within(5, lambda: logging.getLogger("mlflow.other").error("an error in the tracker's thread"))
-    said = capfd.readouterr().err
-    assert "user's thread" in said
-    assert "an error" in said
-    assert "said by the tracker's" not in said

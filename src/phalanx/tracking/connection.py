@@ -30,7 +30,6 @@ DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-THREAD = "phalanx-tracking"
 GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish, so that no run is left open
 MISREAD = "the tracking URI cannot be read; in a user name or password write @ as %40, / as %2F and : as %3A"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -77,7 +76,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:
             done.set_exception(error)
 
-    thread = threading.Thread(target=work, name=THREAD, daemon=True)
+    thread = threading.Thread(target=work, daemon=True)
     try:
         thread.start()
         finished = wait([done], seconds).done
@@ -87,26 +86,6 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if not finished:
         raise Unusable(f"no answer within {seconds:g} seconds")
     return done.result()
-
-
-class _Hush(logging.Filter):
-    """Drops what MLflow says in our threads: its progress, and errors that it logs with a traceback and then raises
-    (they end in our one warning). Other threads, so a person's own use of MLflow, are not touched."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        raised_anyway = record.levelno < logging.ERROR or record.name == "mlflow.store.db.utils"
-        return not (record.threadName == THREAD and raised_anyway)
-
-
-_HUSH = _Hush()
-
-
-def hush() -> None:
-    """Makes MLflow quiet in our threads. Call it after importing MLflow, which sets up the handlers."""
-    for name in ("mlflow", "alembic"):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(_HUSH)
-    logging.getLogger("urllib3.connectionpool").addFilter(_HUSH)
 
 
 @contextlib.contextmanager

@@ -107,7 +107,6 @@ def asked(uri: str | None, call: Callable[[Any], T]) -> T:
     connection.set_defaults()
     from mlflow import MlflowClient, get_tracking_uri
 
-    connection.hush()
     place = uri or get_tracking_uri()
 
     def opened() -> T:

@@ -62,7 +62,6 @@ class MlflowStore:
         connection.set_defaults()
         from mlflow import MlflowClient, get_tracking_uri
 
-        connection.hush()
         tune()
         self.uri = self.spec.uri or get_tracking_uri()
         connection.refuse_dead(self.uri, connection.users_timeout() or connection.PROBE_S)
