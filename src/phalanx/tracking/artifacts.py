@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+import phalanx.tracking.content as content
 from phalanx.core.redaction import redact
-from phalanx.tracking import content
 
 LINKED = (".safetensors", ".png")  # never written in place, so two names may share the bytes
 

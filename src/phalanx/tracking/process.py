@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import phalanx.tracking.connection as connection
+from phalanx.runs.options import TrackingSpec
 from phalanx.runs.provenance import write_diff
-from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.sync import Delivery
 
 PAUSE_S = 0.5  # between two looks at the folder

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import phalanx.tracking.connection as connection
+import phalanx.tracking.content as content
 from phalanx.core.errors import RequestError
-from phalanx.tracking import connection, content
 from phalanx.tracking.artifacts import local
 
 T = TypeVar("T")

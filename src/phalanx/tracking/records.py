@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import phalanx.tracking.content as content
 from phalanx.core.errors import RunFolderError
 from phalanx.core.files import read_json
 from phalanx.core.result import Status, ended_as
@@ -15,7 +16,7 @@ from phalanx.runs.config_file import flat_values, read_values
 from phalanx.runs.layout import FINAL, RunPaths, TrackedPaths, relative
 from phalanx.runs.metrics_csv import read_curves, read_seeds
 from phalanx.runs.sweep_folder import Place
-from phalanx.tracking import RunRecord, content
+from phalanx.tracking.content import RunRecord
 
 COSTS = ("best_epoch", "train_seconds", "n_parameters")
 

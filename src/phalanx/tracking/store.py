@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import phalanx.tracking.connection as connection
+import phalanx.tracking.content as content
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import TrackingSpec
-from phalanx.tracking import connection, content
 from phalanx.tracking.artifacts import upload
 from phalanx.tracking.content import RunRecord
 from phalanx.tracking.reading import all_runs

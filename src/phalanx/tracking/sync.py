@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import phalanx.tracking.content as content
 from phalanx.core.errors import RunFolderError
 from phalanx.core.files import read_json, write_json
 from phalanx.runs.layout import TrackedPaths
+from phalanx.runs.options import TrackingSpec
 from phalanx.runs.sweep_folder import Place, is_sweep, places, sweep_summary
-from phalanx.tracking import RunRecord, TrackingSpec, content
+from phalanx.tracking.content import RunRecord
 from phalanx.tracking.model_registry import register
 from phalanx.tracking.records import records, sweep_tags, uncommitted
 from phalanx.tracking.store import MlflowStore

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import phalanx.tracking.connection as connection
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import read_json, write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
+from phalanx.runs.options import TrackingSpec
 from phalanx.runs.sweep_folder import is_sweep, places, sweep_summary
-from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.sync import Delivery
 
 
