@@ -243,7 +243,7 @@ def test_names_stay_text():
     page.encode()
     tags = [tag for tag, _ in Structure(page).seen]
     assert "script" not in tags
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;" in page
 
 
 def test_the_page_tells_the_best_the_failures_and_the_ends():

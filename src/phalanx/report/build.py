@@ -15,7 +15,7 @@ from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import read_json, write_text
 from phalanx.report.pages.run import RunContent, run_html
 from phalanx.report.pages.sweep import SweepContent, sweep_html
-from phalanx.report.pages.tables import Compared
+from phalanx.report.pages.tables import SeedGroups, groups_table
 from phalanx.report.sweep_figures.trials import Parameter, Trial, value_of
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
@@ -91,7 +91,7 @@ def sweep_content(paths: SweepPaths, trials: Sequence[dict[str, Any]]) -> SweepC
         configs=_configs(paths, best[:CONFIGS]),
         finalists=rows(in_order(final, direction)),
         sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
-        compared=None if manifest.get("search") else _compared(paths, trials),
+        groups=None if manifest.get("search") else _seed_groups(paths, trials),
         ending=manifest.get("ending"),
         importances=_Importances(direction),
         log=_log_keys(paths),
@@ -130,7 +130,7 @@ def _config(paths: RunPaths) -> str:
     return to_yaml({key: value for key, value in values.items() if key != "tracking"}) if values else ""
 
 
-def _compared(paths: SweepPaths, trials: Sequence[Trial]) -> Compared | None:
+def _seed_groups(paths: SweepPaths, trials: Sequence[Trial]) -> SeedGroups | None:
     """Groups of what varies besides the seed, where a grid was trained with several seeds."""
     if len({trial["seed"] for trial in trials if trial["seed"] is not None}) < 2:
         return None
@@ -141,7 +141,8 @@ def _compared(paths: SweepPaths, trials: Sequence[Trial]) -> Compared | None:
         return None
     part = found.parts[0]
     header, cells = group_table(found.measure, part)
-    return Compared([*header[:2], found.measure.title, *header[3:]], cells, part.sentences, part.notes)
+    titles = [*header[:2], found.measure.title, *header[3:]]
+    return SeedGroups(groups_table(titles, cells), part.sentences, part.notes)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ An artist with the URL of `trial_url(17)` links to that trial's row, and shows t
 
 from __future__ import annotations
 
-import html
 import io
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 from phalanx.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, new_figure
 
@@ -41,7 +42,7 @@ def trial_url(number: int) -> str:
     return f"#trial-{number}"
 
 
-def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = None) -> str:
+def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = None) -> Markup:
     """The figure as an SVG element for HTML; `tips` are shown over the trials of these numbers."""
     from matplotlib import rc_context
 
@@ -56,9 +57,10 @@ def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = No
     body = _WRAPPED.sub(r"\1", body)
     body = _LINK.sub(lambda found: _link(int(found[1]), tips or {}), body).replace("xlink:href", "href")
     body = re.sub(r">\s+<", "><", body)
-    return f'<svg {box[0] if box else ""} role="img" aria-label="{html.escape(description)}">{body.strip()}</svg>'
+    head = Markup('<svg {} role="img" aria-label="{}">').format(Markup(box[0] if box else ""), description)
+    return head + Markup(body.strip() + "</svg>")
 
 
 def _link(number: int, tips: Mapping[int, str]) -> str:
-    tip = f"<title>{html.escape(tips[number])}</title>" if number in tips else ""
+    tip = f"<title>{escape(tips[number])}</title>" if number in tips else ""
     return f'<a href="#trial-{number}">{tip}'

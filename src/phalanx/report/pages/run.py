@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phalanx.core.result import EpochMetrics
-from phalanx.report.pages.page import Cell, figure, listing, page, pairs, paragraphs, table, text
-from phalanx.report.pages.tables import decimals
+from phalanx.report.pages.render import Column, PageFigure, Table, decimals, render
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.svg import inline
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MEASURES = ("loss", "accuracy", "likelihood")
-FIRST = "curves"  # the figure that comes first; it is three panels wide
 FACTS = ("n_parameters", "best_epoch", "epochs", "train_seconds", "samples_per_second", "device", "seed",
          "config_digest", "data_digest", "mlflow_run_id")  # fmt: skip
 
@@ -33,61 +31,46 @@ class RunContent:
 
 def run_html(content: RunContent) -> str:
     """The whole page."""
-    result = content.result
-    sections = [
-        ("Metrics", _metrics(result)),
-        ("Seeds", _seeds(result)),
-        ("Figures", _figures(content)),
-        ("Configuration", listing(content.config) if content.config else ""),
-        ("Facts", pairs({**{key: result.get(key) for key in FACTS}, **_origin(result)})),
+    curves_first = sorted(content.plots, key=lambda name: name != "curves")
+    images = [
+        (name, f"data:image/png;base64,{base64.b64encode(content.plots[name]).decode()}") for name in curves_first
     ]
-    return page(content.name, _lead(result), sections)
+    return render(
+        "run.html.j2", title=content.name, result=content.result, config=content.config, images=images,
+        curves=_curves(content), metrics=_metrics_table(content.result), seeds=_seeds_table(content.result),
+        facts=_facts_table(content.result),
+    )  # fmt: skip
 
 
-def _lead(result: Mapping[str, Any]) -> list[str]:
-    objective = result["objective"]
-    lines = [f"{result['status']} after {result['epochs']} epochs."]
-    if objective["value"] is not None:
-        lines.append(f"{objective['name']}: {objective['value']:.6g} at epoch {result['best_epoch']}.")
-    if result.get("error"):
-        lines.append(f"Error: {result['error']}")
-    return lines
-
-
-def _metrics(result: Mapping[str, Any]) -> str:
-    """Numbers at the saved weights, a row a split."""
-    metrics = result["metrics"]
-    rows = [[Cell(name), *(Cell(decimals(metrics.get(f"{split}_{m}")), True) for m in MEASURES)]
-            for split, name in SPLITS.items()]  # fmt: skip
-    return table(["split", *MEASURES], rows)
-
-
-def _seeds(result: Mapping[str, Any]) -> str:
-    rows = [
-        [Cell(str(row["seed"]), True), Cell(row["status"]), Cell(decimals(row["value"]), True),
-         Cell(str(row.get("error") or ""))]
-        for row in result.get("repeats") or ()
-    ]  # fmt: skip
-    return table(["seed", "status", result["objective"]["name"] or "value", "error"], rows) if rows else ""
-
-
-def _figures(content: RunContent) -> str:
-    if content.plots:
-        return "".join(_image(name, content.plots[name]) for name in sorted(content.plots, key=lambda n: n != FIRST))
-    if not content.history:
-        return paragraphs(["No epoch was trained, so there are no curves."], "note")
+def _curves(content: RunContent) -> PageFigure | None:
+    """The curves of a run that kept no plots."""
+    if content.plots or not content.history:
+        return None
     drawing = draw_curves(curves_info(content.history, content.result["best_epoch"]))
-    note = "This run kept no weights, so there are no other figures (tracking.keep says how many trials keep them)."
-    return figure(inline(drawing, "curves by epoch"), "Curves by epoch", least="50rem") + paragraphs([note], "note")
+    return PageFigure(inline(drawing, "curves by epoch"), "Curves by epoch", min_width="50rem")
 
 
-def _image(name: str, data: bytes) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    broad = ' class="broad"' if name == FIRST else ""
-    return f'<div class="wide"><img{broad} alt="{text(name)}" src="{source}"></div>\n'
+def _metrics_table(result: Mapping[str, Any]) -> Table[str]:
+    """The metrics at the saved weights, a row a split."""
+
+    def column(measure: str) -> Column[str]:
+        return Column(measure, lambda split: decimals(result["metrics"].get(f"{split}_{measure}")), "number")
+
+    return Table([Column("split", lambda split: SPLITS[split]), *map(column, MEASURES)], tuple(SPLITS))
 
 
-def _origin(result: Mapping[str, Any]) -> dict[str, Any]:
+def _seeds_table(result: Mapping[str, Any]) -> Table[Mapping[str, Any]]:
+    columns: list[Column[Mapping[str, Any]]] = [
+        Column("seed", lambda row: row["seed"], "number"),
+        Column("status", lambda row: row["status"]),
+        Column(result["objective"]["name"] or "value", lambda row: decimals(row["value"]), "number"),
+        Column("error", lambda row: row.get("error") or ""),
+    ]
+    return Table(columns, result.get("repeats") or ())
+
+
+def _facts_table(result: Mapping[str, Any]) -> Table[tuple[str, Any]]:
     git = result.get("git") or {}
     commit = f"{git.get('commit')}{', with uncommitted changes' if git.get('dirty') else ''}"
-    return {"git commit": commit, **(result.get("versions") or {})}
+    facts = {**{key: result.get(key) for key in FACTS}, "git commit": commit, **(result.get("versions") or {})}
+    return Table([Column("", lambda fact: fact[0]), Column("", lambda fact: fact[1], "number")], tuple(facts.items()))
