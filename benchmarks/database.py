@@ -33,7 +33,7 @@ from search_cost import SPACE
 from support.postgres import Cluster, programs
 
 from phalanx.core.result import EpochMetrics
-from phalanx.study import Budget, Leases, Outcome, Pruning, find_trial, open_study, run_study, suggest_from
+from phalanx.study import Budget, Leases, Outcome, Pruning, open_study, run_study, suggest_from
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def drive(url: str, load: Load, seed: int, ready: Any, results: Any) -> None:
         outcomes = []
         for proposal in proposals:
             value = -abs(proposal.params["optimizer.lr"] - 0.05)
-            watcher = Pruning(find_trial("s", proposal.number, url, lambda: pruner), "val_accuracy")
+            watcher = Pruning(proposal.trial, "val_accuracy")
             stopped = False
             for epoch in range(1, load.epochs + 1):
                 time.sleep(load.waits / load.epochs)

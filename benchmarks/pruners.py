@@ -19,7 +19,7 @@ from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, partition, train_
 from phalanx.core.result import EpochMetrics
 from phalanx.data.digits import Digits
 from phalanx.nn.optimizers.sgd import SGD
-from phalanx.study import Budget, Outcome, Pruning, find_trial, open_study, run_study, suggest_from
+from phalanx.study import Budget, Outcome, Pruning, open_study, run_study, suggest_from
 
 SPACE = {
     "lr": optuna.distributions.FloatDistribution(1e-3, 1.0, log=True),
@@ -90,11 +90,7 @@ def search(pruner: optuna.pruners.BasePruner, seed: int, known: list[tuple[Epoch
         nonlocal trained
         outcomes = []
         for proposal in proposals:
-            watcher, best, pruned = (
-                Pruning(find_trial("p", proposal.number, None, lambda: None), "val_accuracy"),
-                0.0,
-                False,
-            )
+            watcher, best, pruned = Pruning(proposal.trial, "val_accuracy"), 0.0, False
             for row in known[proposal.number]:
                 trained += 1
                 best = max(best, row.val_accuracy)

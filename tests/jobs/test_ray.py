@@ -46,7 +46,7 @@ from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.options import CheckpointSpec, TrackingSpec
-from phalanx.study import Address
+from phalanx.study import TrialReference
 
 ray = pytest.importorskip("ray", reason="pip install 'phalanx[ray]'")
 lost = pytest.importorskip("ray.exceptions")
@@ -262,11 +262,11 @@ def test_how_many_parts_have_room(monkeypatch):
 def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_path, monkeypatch):
     nodes = [{"Alive": True, "NodeManagerAddress": name} for name in "abb"]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    pruned = job(tmp_path, 0, find_trial=Address("s", 0, "sqlite:///study.db", None))
+    pruned = job(tmp_path, 0, find_trial=TrialReference("s", 0, "sqlite:///study.db", None))
     with pytest.raises(RequestError, match="2 machines, which cannot prune by a study in a file"):
         _check_storage(Shard([pruned]))
     _check_storage(Shard([job(tmp_path, 0)]))
-    _check_storage(Shard([job(tmp_path, 0, find_trial=Address("s", 0, "postgresql://h/d", None))]))
+    _check_storage(Shard([job(tmp_path, 0, find_trial=TrialReference("s", 0, "postgresql://h/d", None))]))
     nodes[0]["Alive"] = False
     _check_storage(Shard([pruned]))  # two nodes of one machine
 

@@ -1,4 +1,4 @@
-"""Who evaluates which trial: real processes that race, are killed and are stopped, over each kind of book."""
+"""Leases under real processes that race, are killed and are stopped, with each kind of store."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def drivers(store, clock):
-    """Makes drivers of one study, whose threads never beat while a test lasts."""
+    """Makes drivers of one study, whose threads send no heartbeat while a test lasts."""
     made = []
 
     def make(lease_s=1000.0):
@@ -86,7 +86,7 @@ def test_a_trial_has_one_owner(drivers):
     assert not a.holds(9)
 
 
-def test_what_may_be_claimed_is_told_at_one_look(drivers, store, ended, monkeypatch):
+def test_claimable_trials_are_found_in_one_read(drivers, store, ended, monkeypatch):
     a, b = drivers(), drivers()
     for driver, number in ((a, 0), (b, 1), (b, 2)):
         driver.claim(number)
@@ -110,7 +110,7 @@ def test_what_may_be_claimed_is_told_at_one_look(drivers, store, ended, monkeypa
     assert len(looks) == 2  # nobody is asked about nothing
 
 
-def test_what_is_released_is_free_at_once(drivers):
+def test_a_released_trial_can_be_claimed_at_once(drivers):
     a, b = drivers(), drivers()
     assert [a.claim(n) for n in range(3)] == [1, 1, 1]
     assert a.release(0)
@@ -118,45 +118,45 @@ def test_what_is_released_is_free_at_once(drivers):
     a.release_all()
     assert [b.claim(n) for n in range(3)] == [2, 2, 2]
     assert not a.holds(1)
-    assert not a.settle(1)
+    assert not a.finalize(1)
     assert a.release(1)
     assert b.holds(1)
 
 
-def test_what_is_settled_is_nobodys(drivers):
+def test_a_finalized_trial_cannot_be_claimed(drivers):
     a, b = drivers(), drivers()
     a.claim(0)
-    assert not b.settle(0)
-    assert a.settle(0)
-    assert a.settle(0)  # a call that is repeated after a lost connection
+    assert not b.finalize(0)
+    assert a.finalize(0)
+    assert a.finalize(0)  # a call that is repeated after a lost connection
     assert not a.holds(0)
     a.release_all()
     a.release(0)
     assert a.claim(0) is None
     assert b.claim(0) is None
-    assert not b.settle(0)
+    assert not b.finalize(0)
 
 
-def test_the_end_of_a_driver_releases_what_it_held(drivers):
+def test_closing_a_driver_releases_its_trials(drivers):
     with drivers() as a:
         a.claim(0)
         a.claim(1)
-        a.settle(1)
+        a.finalize(1)
     assert [drivers().claim(n) for n in range(2)] == [2, None]
 
 
-@pytest.mark.parametrize("settled", [False, True])
-def test_a_dead_process_is_followed_at_once(settled, drivers, store, ended):
-    store.write(0, None, Lease(4, ended, settled))
+@pytest.mark.parametrize("final", [False, True])
+def test_the_trial_of_a_dead_process_is_taken_over_at_once(final, drivers, store, ended):
+    store.write(0, None, Lease(4, ended, final))
     a = drivers()
     assert a.claim(0) == 5
-    assert a.settle(0)
+    assert a.finalize(0)
 
 
-@pytest.mark.parametrize("settled", [False, True])
-def test_a_foreign_host_is_followed_when_no_beat_was_seen_for_long(settled, drivers, store, clock):
+@pytest.mark.parametrize("final", [False, True])
+def test_a_lease_from_another_host_expires_without_heartbeats(final, drivers, store, clock):
     owner = foreign(pid=1)
-    store.write(0, None, Lease(1, owner, settled))
+    store.write(0, None, Lease(1, owner, final))
     clock.now += 5000  # how old it was before it was first seen does not count
     a = drivers(60)
     assert a.claim(0) is None
@@ -170,10 +170,10 @@ def test_a_foreign_host_is_followed_when_no_beat_was_seen_for_long(settled, driv
     clock.now += 1
     assert a.claim(0) == 2
     store.heartbeat([0], owner)  # it was only suspended
-    assert a.settle(0)
+    assert a.finalize(0)
 
 
-def test_each_driver_waits_by_itself(drivers, store, clock):
+def test_each_driver_measures_the_expiry_by_its_own_clock(drivers, store, clock):
     store.write(0, None, Lease(1, foreign()))
     a, b = drivers(60), drivers(60)
     assert a.claim(0) is None
@@ -182,41 +182,41 @@ def test_each_driver_waits_by_itself(drivers, store, clock):
     assert a.claim(0) == 2
 
 
-def test_a_process_that_lives_and_does_not_beat_is_followed_too(drivers, clock):
+def test_the_lease_of_a_live_process_without_heartbeats_expires_too(drivers, clock):
     a, b = drivers(), drivers(60)
     a.claim(0)
     assert b.claim(0) is None
     clock.now += 60
     assert b.claim(0) == 2
     assert not a.holds(0)
-    assert not a.settle(0)
+    assert not a.finalize(0)
     assert a.claim(0) is None
-    assert b.settle(0)
+    assert b.finalize(0)
 
 
-def test_a_beat_keeps_only_what_is_ones_own(drivers, store):
+def test_a_heartbeat_renews_the_owners_leases_only(drivers, store):
     a, b = drivers(), drivers()
     a.claim(0)
     b.claim(1)
     before = [store.read(n) for n in range(2)]
-    store.heartbeat([0, 1, 2], a._me)
+    store.heartbeat([0, 1, 2], a._owner)
     after = [store.read(n) for n in range(2)]
-    assert after[0].mark != before[0].mark
-    assert replace(after[0], mark=None) == replace(before[0], mark=None)
+    assert after[0].version != before[0].version
+    assert replace(after[0], version=(0, 0)) == replace(before[0], version=(0, 0))
     assert after[1] == before[1]
-    assert a.settle(0)
+    assert a.finalize(0)
 
 
-def test_a_change_based_on_an_old_look_fails(store):
+def test_a_write_based_on_an_old_read_fails(store):
     assert store.write(0, None, Lease(1, "a"))
     assert not store.write(0, None, Lease(1, "b"))
     seen = store.read(0)
     assert store.write(0, seen, Lease(1, "a", True))
     assert not store.write(0, seen, Lease(2, "b"))
-    assert replace(store.read(0), mark=None) == Lease(1, "a", True)
+    assert replace(store.read(0), version=(0, 0)) == Lease(1, "a", True)
 
 
-def test_an_owner_nobody_can_read_is_followed_when_its_time_is_over(drivers, store, clock):
+def test_a_lease_with_an_unreadable_owner_expires(drivers, store, clock):
     store.write(0, None, Lease(3, '{"a later": "version"}'))
     a = drivers(60)
     assert a.claim(0) is None
@@ -224,7 +224,7 @@ def test_an_owner_nobody_can_read_is_followed_when_its_time_is_over(drivers, sto
     assert a.claim(0) == 4
 
 
-def test_one_of_many_follows(drivers, store, ended):
+def test_one_of_many_drivers_takes_a_trial_over(drivers, store, ended):
     for number in range(20):
         store.write(number, None, Lease(1, ended))
     each = [drivers() for _ in range(6)]
@@ -234,7 +234,7 @@ def test_one_of_many_follows(drivers, store, ended):
 
 
 @pytest.mark.parametrize("kind", ["sql", "files"])
-def test_studies_are_apart(kind, tmp_path):
+def test_studies_in_one_storage_have_separate_leases(kind, tmp_path):
     names = ["a/b", "a_b", "ä" * 300, "../up"]
     url = url_for(kind, tmp_path)
     with Leases.of(url, names[0]) as first, Leases.of(url, names[0]) as same:
@@ -264,66 +264,66 @@ def test_another_driver_may_create_the_table_just_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("url", [None, "sqlite://"])
-def test_studies_in_memory_are_apart(url):
+def test_studies_in_memory_have_separate_leases(url):
     with Leases.of(url, "s") as a, Leases.of(url, "s") as b:
         assert [a.claim(0), b.claim(0)] == [1, 1]
 
 
-# The thread that beats.
+# The thread that sends heartbeats.
 
 
-def test_what_is_held_is_kept_by_beats(store):
+def test_claimed_trials_are_renewed_by_heartbeats(store):
     with Leases(store, lease_s=0.04) as a:
         a.claim(0)
         for _ in range(3):
-            before = store.read(0).mark
-            until(lambda before=before: store.read(0).mark != before)
+            before = store.read(0).version
+            until(lambda before=before: store.read(0).version != before)
         a.release(0)
-        released = store.read(0).mark
+        released = store.read(0).version
         a.claim(1)
-        before = store.read(1).mark
-        until(lambda: store.read(1).mark != before)
-        assert store.read(0).mark == released
+        before = store.read(1).version
+        until(lambda: store.read(1).version != before)
+        assert store.read(0).version == released
 
 
-def test_what_is_settled_is_kept_while_it_is_told(store, clock):
+def test_a_finalized_trial_is_renewed_while_it_is_told(store, clock):
     with Leases(store, 0.04, clock) as a:
         a.claim(0)
         a.claim(1)
-        a.settle(0)
-        before = store.read(0).mark
-        until(lambda: store.read(0).mark != before)
+        a.finalize(0)
+        before = store.read(0).version
+        until(lambda: store.read(0).version != before)
         clock.now += 0.04
-        for _ in range(2):  # the second of these beats began after the clock was set
-            before = store.read(1).mark
-            until(lambda before=before: store.read(1).mark != before)
-        told = store.read(0).mark
-        before = store.read(1).mark
-        until(lambda: store.read(1).mark != before)
-        assert store.read(0).mark == told
+        for _ in range(2):  # the second of these heartbeats began after the clock was set
+            before = store.read(1).version
+            until(lambda before=before: store.read(1).version != before)
+        told = store.read(0).version
+        before = store.read(1).version
+        until(lambda: store.read(1).version != before)
+        assert store.read(0).version == told
 
 
 class Broken(MemoryLeaseStore):
     failures = 0
-    beats = 0
+    heartbeats = 0
 
     def heartbeat(self, numbers, owner):
         if self.failures < 3:
             self.failures += 1
             raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
-        self.beats += 1
+        self.heartbeats += 1
 
 
-def test_a_storage_that_is_away_does_not_end_the_beats(caplog):
+def test_a_storage_that_does_not_answer_does_not_end_the_heartbeats(caplog):
     store = Broken()
     with Leases(store, lease_s=0.04) as a:
         a.claim(0)
-        until(lambda: store.beats > 1)
+        until(lambda: store.heartbeats > 1)
     assert caplog.text.count("could not be renewed") == 1
     assert "server closed the connection" in caplog.text
 
 
-def test_the_end_is_no_error_when_the_storage_is_away(caplog, monkeypatch):
+def test_closing_is_no_error_when_the_storage_does_not_answer(caplog, monkeypatch):
     store, asked = MemoryLeaseStore(), []
 
     def down(number):
@@ -335,7 +335,7 @@ def test_the_end_is_no_error_when_the_storage_is_away(caplog, monkeypatch):
         a.claim(1)
         monkeypatch.setattr(store, "read", down)
     assert len(asked) == 1  # each further trial would cost as much time again
-    assert "lapses by itself" in caplog.text
+    assert "expires by itself" in caplog.text
 
 
 def test_a_lost_answer_costs_no_lease(store, drivers, monkeypatch):
@@ -353,19 +353,19 @@ def test_a_lost_answer_costs_no_lease(store, drivers, monkeypatch):
     a = drivers()
     assert a.claim(0) == 1
     lost.clear()
-    assert a.settle(0)
+    assert a.finalize(0)
     assert drivers().claim(0) is None
 
 
-# Owners.
+# Process identities.
 
 
-def test_an_owner_here_is_known_to_live():
+def test_this_process_is_alive():
     assert ProcessIdentity.here().gone() is False
     assert ProcessIdentity.here() != ProcessIdentity.here()
 
 
-def test_an_owner_that_ended_is_gone(ended):
+def test_a_process_that_ended_is_gone(ended):
     assert ProcessIdentity(**json.loads(ended)).gone() is True
 
 
@@ -376,17 +376,17 @@ def test_a_zombie_is_gone():
         assert replace(ProcessIdentity.here(), pid=child.pid, started=started).gone() is True
 
 
-def test_another_process_with_the_same_number_is_not_the_owner():
+def test_another_process_with_the_same_number_is_told_apart():
     here = ProcessIdentity.here()
     assert replace(here, started=here.started - 5).gone() is True
 
 
 @pytest.mark.parametrize("fields", [{"host": "elsewhere"}, {"boot": "earlier"}])
-def test_what_ran_elsewhere_cannot_be_known(fields):
+def test_a_process_elsewhere_cannot_be_judged(fields):
     assert replace(ProcessIdentity.here(), pid=2**22 + 1, **fields).gone() is None
 
 
-def test_an_owner_is_the_same_after_the_clock_is_set(monkeypatch):
+def test_a_process_is_recognised_after_the_clock_is_set(monkeypatch):
     here = ProcessIdentity.here()
     created, boot = psutil.Process.create_time, psutil.boot_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600 * psutil.LINUX)
@@ -394,7 +394,7 @@ def test_an_owner_is_the_same_after_the_clock_is_set(monkeypatch):
     assert here.gone() is False
 
 
-def test_a_process_of_another_user_cannot_be_known_where_they_are_hidden(monkeypatch):
+def test_a_hidden_process_of_another_user_cannot_be_judged(monkeypatch):
     def hidden(pid):
         raise psutil.NoSuchProcess(pid)
 
@@ -416,7 +416,7 @@ from pathlib import Path
 from phalanx.study.leases import Leases
 
 url, what = sys.argv[1:3]
-if what == "race":  # from the very start: they also create the book together
+if what == "race":  # from the very start: they also create the store together
     import sqlalchemy
     print("ready", flush=True)
     sys.stdin.readline()
@@ -429,19 +429,19 @@ def say(*words):
 
 def count(file, times):
     for _ in range(times):
-        with leases.alone():
+        with leases.exclusive():
             number = int(file.read_text())
             time.sleep(0.001)
             file.write_text(str(number + 1))
 
 
 if what == "hold":
-    leases.claim(-5)  # starts the beats
+    leases.claim(-5)  # starts the heartbeats
     say("holds", [leases.claim(n) for n in range(3)])
     sys.stdin.readline()
-    say("settles", [leases.settle(n) for n in range(3)])
+    say("finalizes", [leases.finalize(n) for n in range(3)])
 elif what == "inside":
-    with leases.alone():
+    with leases.exclusive():
         say("inside")
         sys.stdin.readline()
 elif what == "race":
@@ -502,7 +502,7 @@ def test_processes_that_race_for_trials_get_each_one_once(child):
     assert sorted(number for each in took for number in each) == list(range(20))
 
 
-def test_a_killed_driver_is_followed_at_once(child, url):
+def test_the_trials_of_a_killed_driver_are_taken_over_at_once(child, url):
     holder = child("hold")
     assert holder.hear() == "holds [1, 1, 1]"
     with Leases.of(url, "s") as own:
@@ -512,10 +512,10 @@ def test_a_killed_driver_is_followed_at_once(child, url):
             lambda: ProcessIdentity(**json.loads(own._store.read(0).owner)).gone()
         )  # dead, though not waited for: a zombie
         assert [own.claim(n) for n in range(3)] == [2, 2, 2]
-        assert [own.settle(n) for n in range(3)] == [True] * 3
+        assert [own.finalize(n) for n in range(3)] == [True] * 3
 
 
-def test_a_stopped_driver_is_followed_when_its_time_is_over_and_then_cannot_settle(child, url, clock):
+def test_the_trials_of_a_stopped_driver_expire_and_it_cannot_finalize_them(child, url, clock):
     holder = child("hold")
     assert holder.hear() == "holds [1, 1, 1]"
     os.kill(holder.process.pid, signal.SIGSTOP)
@@ -529,11 +529,11 @@ def test_a_stopped_driver_is_followed_when_its_time_is_over_and_then_cannot_sett
         assert [own.claim(n) for n in range(2)] == [2, 2]
         os.kill(holder.process.pid, signal.SIGCONT)
         holder.go()
-        assert holder.hear() == "settles [False, False, True]"
-        assert [own.settle(n) for n in range(2)] == [True, True]
+        assert holder.hear() == "finalizes [False, False, True]"
+        assert [own.finalize(n) for n in range(2)] == [True, True]
 
 
-def test_one_process_at_a_time_is_inside(child, tmp_path):
+def test_one_process_at_a_time_is_in_an_exclusive_section(child, tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")
     counting = [child(counter) for _ in range(4)]
@@ -544,25 +544,25 @@ def test_one_process_at_a_time_is_inside(child, tmp_path):
     assert counter.read_text() == "100"
 
 
-def test_one_that_is_killed_inside_is_followed(child, url):
+def test_a_process_killed_in_an_exclusive_section_lets_others_in(child, url):
     holder = child("inside")
     assert holder.hear() == "inside"
     with Leases.of(url, "s") as own:
-        with pytest.raises(LeaseTimeout, match="'ask' for 0 s"), own.alone(timeout_s=0):
+        with pytest.raises(LeaseTimeout, match="'ask' for 0 s"), own.exclusive(timeout_s=0):
             pass
-        with own.alone("another part"):
+        with own.exclusive("another part"):
             pass
         os.kill(holder.process.pid, signal.SIGKILL)
-        with own.alone(timeout_s=PATIENCE_S):
+        with own.exclusive(timeout_s=PATIENCE_S):
             pass
 
 
-def test_one_thread_at_a_time_is_inside(drivers):
+def test_one_thread_at_a_time_is_in_an_exclusive_section(drivers):
     both, inside = [drivers(), drivers()], []
 
     def enter(driver):
         for _ in range(10):
-            with driver.alone():
+            with driver.exclusive():
                 inside.append(1)
                 assert len(inside) == 1
                 inside.pop()
@@ -571,18 +571,18 @@ def test_one_thread_at_a_time_is_inside(drivers):
         list(pool.map(enter, both * 3))
 
 
-def test_a_thread_that_waits_too_long_is_told(drivers):
+def test_a_thread_that_waits_too_long_gets_an_error(drivers):
     driver = drivers()
-    with driver.alone(), ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: driver.alone(timeout_s=0).__enter__())
+    with driver.exclusive(), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: driver.exclusive(timeout_s=0).__enter__())
         with pytest.raises(LeaseTimeout, match="another thread"):
             waiting.result()
 
 
-def test_an_error_inside_lets_others_in(drivers):
-    with pytest.raises(ZeroDivisionError), drivers().alone():
+def test_an_error_in_an_exclusive_section_lets_others_in(drivers):
+    with pytest.raises(ZeroDivisionError), drivers().exclusive():
         _ = 1 / 0
-    with drivers().alone(timeout_s=0):
+    with drivers().exclusive(timeout_s=0):
         pass
 
 
@@ -590,7 +590,7 @@ def test_an_error_inside_lets_others_in(drivers):
 
 
 @pytest.mark.parametrize("text", ["", '[2, "{', "3\n", '{"a": 1}\n'])
-def test_a_file_that_was_not_written_whole_is_waited_for(text, tmp_path, clock):
+def test_a_lease_file_that_was_not_written_whole_expires(text, tmp_path, clock):
     store = FileLeaseStore(tmp_path, "s")
     store.write(0, None, Lease(1, ""))
     store._file(0, 2).write_text(text)
@@ -598,10 +598,10 @@ def test_a_file_that_was_not_written_whole_is_waited_for(text, tmp_path, clock):
         assert a.claim(0) is None
         clock.now += 60
         assert a.claim(0) == 3
-        assert a.settle(0)
+        assert a.finalize(0)
 
 
-def test_old_versions_are_cleared_away_and_cannot_be_written_again(tmp_path, clock):
+def test_old_versions_are_deleted_and_cannot_be_written_again(tmp_path, clock):
     store = FileLeaseStore(tmp_path, "s")
     store.write(0, None, Lease(1, "a"))
     old = store.read(0)

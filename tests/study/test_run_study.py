@@ -15,8 +15,8 @@ from phalanx.study import (
     Outcome,
     Pruning,
     TooManyFailures,
-    agree,
-    find_trial,
+    TrialReference,
+    check_fingerprint,
     n_finished,
     open_study,
     run_study,
@@ -202,13 +202,13 @@ FIRST = {"space x": distribution_to_json(SPACE["x"]), "trainer.epochs": 20}
     ],
 )
 def test_a_study_that_was_started_otherwise_is_refused_by_name(later, directions, named, tmp_path):
-    agree(study_at(tmp_path), FIRST, ["minimize"])
-    agree(study_at(tmp_path), FIRST, ["minimize"])  # the same again goes on
+    check_fingerprint(study_at(tmp_path), FIRST, ["minimize"])
+    check_fingerprint(study_at(tmp_path), FIRST, ["minimize"])  # the same again goes on
     with pytest.raises(RequestError) as caught:
-        agree(study_at(tmp_path), later, directions)
+        check_fingerprint(study_at(tmp_path), later, directions)
     for text in (*named, "hydra.sweeper.study_name"):
         assert text in str(caught.value)
-    agree(study_at(tmp_path), FIRST, ["minimize"])  # the refusal changed nothing
+    check_fingerprint(study_at(tmp_path), FIRST, ["minimize"])  # the refusal changed nothing
 
 
 def epoch(number, accuracy):
@@ -216,7 +216,7 @@ def epoch(number, accuracy):
 
 
 def watch(proposal):
-    return Pruning(find_trial("s", proposal.number, None, lambda: None), "val_accuracy")
+    return Pruning(proposal.trial, "val_accuracy")
 
 
 def training(curves):
@@ -286,7 +286,7 @@ def test_a_job_waits_for_the_storage_that_it_reports_to(tmp_path, monkeypatch):
 
     monkeypatch.setattr("phalanx.study.storage.PAUSES_S", (0,))
     monkeypatch.setattr("phalanx.study.pruning.open_study", away_once)
-    trial = find_trial("s", 1, f"sqlite:///{tmp_path / 'study.db'}", optuna.pruners.MedianPruner)
+    trial = TrialReference("s", 1, f"sqlite:///{tmp_path / 'study.db'}", optuna.pruners.MedianPruner())()
     assert (trial.number, len(calls)) == (1, 2)
 
 

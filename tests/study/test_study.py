@@ -169,7 +169,7 @@ class Unreliable:
 @pytest.mark.parametrize("worked", [False, True])
 def test_a_connection_lost_at_any_call_costs_nothing(worked, monkeypatch):
     monkeypatch.setattr("phalanx.study.storage.PAUSES_S", (0,))
-    monkeypatch.setattr("phalanx.study.loop.NOTED_EVERY_S", 0)
+    monkeypatch.setattr("phalanx.study.loop.STORED_EVERY_S", 0)
 
     def evaluate(proposals):
         return [Outcome(None, "x", failure=Failure.DIVERGED) if p.number == 1 else Outcome((1.0,)) for p in proposals]
@@ -201,7 +201,7 @@ def test_trials_in_flight_elsewhere_are_looked_at_once_in_a_while(n_flying):
 
         def read_many(self, numbers):
             self.looks += 1
-            return {number: self._entries[number] for number in numbers if number in self._entries}
+            return {number: self._leases[number] for number in numbers if number in self._leases}
 
     store, found = Counting(), study()
     others = Leases(store)

@@ -55,7 +55,7 @@ class Fleet:
 
     def launch(self, n_drivers: int = 1) -> list:
         """Starts drivers; nobody gets a trial before all of them are ready."""
-        with Leases.of(self.url, "s") as leases, leases.alone():
+        with Leases.of(self.url, "s") as leases, leases.exclusive():
             for _ in range(n_drivers):
                 self.outs.append(self.folder / f"driver-{len(self.outs)}.txt")
                 started = start(*SWEEP, *self.options, cwd=self.folder, out=self.outs[-1], STUDY_URL=self.url)

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -24,6 +24,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.phalanx._secrets import refuse_in_arguments
 from phalanx.core.errors import PhalanxError, RequestError
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
+    from phalanx.runs.manifest import Sweep
+    from phalanx.study import Trial
 
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
@@ -45,7 +51,7 @@ def run_job(cfg: DictConfig) -> float:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:
         sweep = Sweep.of(folder, int(hydra.job.num))
-        return run(cfg, folder, sweep, find_trial=functools.partial(find_trial, hydra, sweep))
+        return run(cfg, folder, sweep, find_trial=functools.partial(find_trial, hydra, sweep, folder))
     try:
         return run(cfg, folder)
     except (PhalanxError, OSError) as error:
@@ -53,31 +59,27 @@ def run_job(cfg: DictConfig) -> float:
         leave(error)
 
 
-def find_trial(hydra: DictConfig, sweep: Any) -> Any:
-    """The trial of the study that this job evaluates, to report to; None where nothing prunes."""
+def find_trial(hydra: HydraConf, sweep: Sweep, folder: Path) -> Trial | None:
+    """Returns the trial of the study that this job evaluates, to report to; None where nothing prunes.
+
+    Args:
+        hydra: The job's own node `hydra`.
+        sweep: The sweep that the job belongs to.
+        folder: The job's folder, for which a search in this process has left its trial.
+    """
     from hydra.utils import instantiate
 
-    from phalanx import study
+    from phalanx.jobs.handover import trials
+    from phalanx.study import TrialReference
 
-    options = hydra.sweeper.get("pruner")
-
-    def pruner() -> Any:
-        return None if options is None else instantiate(options, _execution_whitelist_=("optuna.pruners.*",))
-
-    return study.find_trial(sweep.manifest.study, sweep.number, _storage(hydra), pruner)
-
-
-def address_of(hydra: DictConfig, sweep: Any) -> Any:
-    """What finds that trial from another process; None where nothing prunes."""
-    from phalanx.study import Address
-
-    url = _storage(hydra)
-    trial = None if sweep.reads_test or url is None else find_trial(hydra, sweep)
-    return None if trial is None else Address.of(trial, url)
+    options, url, study = hydra.sweeper.get("pruner"), storage_of(hydra), sweep.manifest.study
+    if (trial := trials.take(folder)) is not None or options is None or url is None:
+        return trial
+    return TrialReference(study, sweep.number, url, instantiate(options, _execution_whitelist_=("optuna.pruners.*",)))()
 
 
-def _storage(hydra: DictConfig) -> str | None:
-    """The URL where the study is kept; None where there is no study."""
+def storage_of(hydra: HydraConf) -> str | None:
+    """Returns the URL where the study of a sweep is kept; None where there is no study."""
     from phalanx.runs.layout import SweepPaths
 
     file = SweepPaths(Path(hydra.sweep.dir)).storage

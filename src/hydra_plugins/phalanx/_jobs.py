@@ -13,6 +13,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_plugins.phalanx._grammar import Space
 from phalanx.core.errors import Failure
 from phalanx.core.files import read_json, write_json
+from phalanx.jobs.handover import trials
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.study import Evaluator, Outcome, Proposal
 
@@ -29,6 +30,8 @@ def launch(
     """
     for proposal in proposals:
         _begin(paths, proposal)
+        if proposal.trial is not None:
+            trials.put(paths.trial(proposal.number).root, proposal.trial)
     returns: Sequence[JobReturn | None]
     error: Exception | None = None
     try:
@@ -38,6 +41,9 @@ def launch(
     except Exception as failed:
         log.warning("the launcher failed: %s", failed)
         returns, error = [None] * len(proposals), failed
+    finally:
+        for proposal in proposals:  # of jobs that ran in other processes, or not at all
+            trials.take(paths.trial(proposal.number).root)
     return [
         recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), returned, error)
         for p, returned in zip(proposals, returns, strict=True)
@@ -55,7 +61,7 @@ class LauncherStream(Evaluator):
         for proposal in proposals:
             _begin(self.paths, proposal)
             self.flying[proposal.number] = proposal
-            self.launcher.start(self.space.overrides(proposal.params), proposal.number)
+            self.launcher.start(self.space.overrides(proposal.params), proposal.number, proposal.trial)
 
     def results(self) -> list[tuple[Proposal, Outcome]]:
         found = []

@@ -24,7 +24,7 @@ from hydra_plugins.phalanx._spaces import without_hydra
 from phalanx.core.errors import RequestError
 from phalanx.runs.config import objectives_of, trial_spec
 from phalanx.runs.layout import SweepPaths, make_folder, sibling
-from phalanx.study import agree, differences, missing_file, open_study, reseeded
+from phalanx.study import check_fingerprint, differences, missing_file, open_study, reseeded
 from phalanx.training.spec import determining
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def open_agreed(request: Request, config: DictConfig) -> Opened:
     for turn in itertools.count(2):
         opened = _open(request, config, pruner)
         if request.options.on_mismatch == "error":
-            agree(opened.study, fingerprint, request.directions)
+            check_fingerprint(opened.study, fingerprint, request.directions)
         differing = differences(opened.study, fingerprint, request.directions)
         if not differing:
             return opened

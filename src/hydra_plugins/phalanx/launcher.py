@@ -8,11 +8,10 @@ A task function that is not marked by `trains_together` is run job by job, as Hy
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -26,6 +25,11 @@ from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
+    from phalanx.study import Trial
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "trains_together"
@@ -94,13 +98,19 @@ class CohortLauncher(Launcher):
             self.close()
             raise
 
-    def start(self, overrides: Sequence[str], number: int) -> None:
-        """Begins a job whose return value `wait` will give; what `launch` does at once, as a stream."""
+    def start(self, overrides: Sequence[str], number: int, trial: Trial | None = None) -> None:
+        """Begins a job whose return value `wait` will give; what `launch` does at once, as a stream.
+
+        Args:
+            overrides: What the job sets.
+            number: Of the job, which is that of its trial.
+            trial: The trial of a study in this process to report to.
+        """
         if self.stream is None:
             self._begin()
             self.stream = self._stream()
         config = self._config(overrides, number)
-        job = _job(config, self.options.executor)
+        job = _job(config, self.options.executor, trial)
         self.flying[job.folder] = number, config
         self.stream.add(job)
 
@@ -226,9 +236,8 @@ def _report() -> Callable[[str], None]:
     return sweep_log.current.training if sweep_log.current is not None else lambda text: None
 
 
-def _job(config: DictConfig, executor: str) -> Any:
+def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Any:
     """What `phalanx.jobs.scheduler` has to know of a job; for another process nothing of Hydra."""
-    from hydra_plugins.phalanx._entry import address_of, find_trial
     from hydra_plugins.phalanx._spaces import without_hydra
     from phalanx.jobs.job import Job
     from phalanx.runs.fencing import FencingToken
@@ -242,8 +251,18 @@ def _job(config: DictConfig, executor: str) -> Any:
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
         sweep = Sweep.of(folder, int(config.hydra.job.num))
         # Hydra names the output directory absolutely; app.run finds the result under that name.
-        local = executor == "local"
-        look_up = functools.partial(find_trial, config.hydra, sweep) if local else address_of(config.hydra, sweep)
+        look_up = None if trial is None else _look_up(trial, None if executor == "local" else config.hydra)
         return Job(without_hydra(config), folder.absolute(), sweep, look_up, FencingToken(RunPaths(folder)))
     finally:
         HydraConfig.instance().cfg = known
+
+
+def _look_up(trial: Trial, hydra: HydraConf | None) -> Callable[[], Trial | None] | None:
+    """What gives the trial to report to; in another process by way of the study's storage, which `hydra` names."""
+    from hydra_plugins.phalanx._entry import storage_of
+    from phalanx.study import TrialReference
+
+    if hydra is None:
+        return lambda: trial
+    url = storage_of(hydra)
+    return None if url is None else TrialReference.of(trial, url)

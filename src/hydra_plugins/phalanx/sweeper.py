@@ -163,7 +163,7 @@ class StudySweeper(Sweeper):
             )  # fmt: skip
         if final is not None and self.log is not None:
             # One driver plays it; the others then find it played.
-            with Leases.of(opened.url, name, self.request.options.lease_s) as leases, leases.alone("final", WEEK_S):
+            with Leases.of(opened.url, name, self.request.options.lease_s) as leases, leases.exclusive("final", WEEK_S):
                 play_final(self.launcher, self.paths, self.space, final, self.log)
 
     def _sum_up(self, study: Any, error: BaseException | None) -> None:

@@ -14,17 +14,17 @@ import psutil
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process, told apart from every other one on any host, and one search in it."""
+    """Identifies a process among those of all hosts; one process may have several, which differ in `token`."""
 
     host: str
     boot: str  # the start of the system, and the container in it that has process numbers of its own
     pid: int
-    started: float  # seconds, on a clock that nobody sets
+    started: float  # seconds, on a clock that is never set
     token: str
 
     @classmethod
     def here(cls) -> ProcessIdentity:
-        """This process, with a token of its own each time."""
+        """Returns a new identity of this process."""
         return cls(socket.gethostname(), _boot(), os.getpid(), _started(psutil.Process()), uuid.uuid4().hex)
 
     def gone(self) -> bool | None:
@@ -35,9 +35,9 @@ class ProcessIdentity:
             process = psutil.Process(self.pid)
             if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
                 return True
-            return abs(_started(process) - self.started) > 1  # another one that got the number
+            return abs(_started(process) - self.started) > 1  # another process that got the number
         except psutil.NoSuchProcess:
-            return None if psutil.POSIX and _hidden(self.pid) else True
+            return None if psutil.POSIX and _is_hidden(self.pid) else True
         except psutil.AccessDenied:
             return None
 
@@ -52,11 +52,11 @@ def _boot() -> str:
 
 def _started(process: psutil.Process) -> float:
     # On Linux psutil adds the time of boot, which moves whenever the clock is set.
-    return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+    return float(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0))
 
 
-def _hidden(pid: int) -> bool:
-    """Whether another user's process has that number, on a system that shows everybody only their own."""
+def _is_hidden(pid: int) -> bool:
+    """Whether another user's process has that number, on a system that shows each user only their own."""
     try:
         os.kill(pid, 0)
     except OSError as error:

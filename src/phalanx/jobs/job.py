@@ -15,10 +15,10 @@ from phalanx.runs.config import Settings, settings
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.manifest import Sweep
-from phalanx.study import Pruning
+from phalanx.study import Pruning, Trial
 from phalanx.training.spec import COSTS, OBJECTIVES, TrialSpec, static_key
 
-FindTrial = Callable[[], Any] | None
+FindTrial = Callable[[], Trial | None] | None
 
 
 def with_seeds(spec: TrialSpec, sweep: Sweep | None) -> list[TrialSpec]:
@@ -67,7 +67,7 @@ class Job:
     cfg: Any
     folder: Path
     sweep: Sweep
-    find_trial: Callable[[], Any] | None = None
+    find_trial: FindTrial = None
     fence: FencingToken | None = None
 
     @cached_property

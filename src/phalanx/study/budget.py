@@ -1,4 +1,4 @@
-"""When a study ends, and what it forgives."""
+"""Budgets: when a study ends, and how many failures it allows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from phalanx.core.errors import Failure, PhalanxError, RequestError
 from phalanx.core.specs import Spec, static
 from phalanx.study.proposals import FAILURE
 
-RETRIED = (Failure.CRASH, Failure.OUT_OF_MEMORY)  # what may go well when it is tried again
+RETRIED = (Failure.CRASH, Failure.OUT_OF_MEMORY)  # failures that may not happen again when the trial is repeated
 
 
 class TooManyFailures(PhalanxError):
-    """More trials failed than the budget allows; everything finished is kept."""
+    """More trials failed than the budget allows; all results are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Budget(Spec):
     """A study ends at the first of these that is reached. None sets no limit."""
 
     group: ClassVar[str] = "hydra.sweeper"
-    n_trials: int = static(20, ge=1)
+    n_trials: int = static(20, ge=1)  # finished trials of all starts together
     timeout_s: float | None = static(None, ge=0)  # wall time of all starts together
     target: float | None = static(None)  # an objective value that is good enough
     patience: int | None = static(None, ge=1)  # finished trials in a row without a better value
-    max_failure_rate: float = static(1.0, ge=0, le=1)  # a larger part of the study's trials is an error
+    max_failure_rate: float = static(1.0, ge=0, le=1)  # an error when a larger share of the study's trials fails
     fail_fast: bool = static(False)  # the first failed trial is an error; a diverged one is a result
-    retries: int = static(0, ge=0)  # times that a crashed trial, or one out of memory, is tried again
+    retries: int = static(0, ge=0)  # repetitions of a trial that crashed or ran out of memory
     trial_timeout_s: float | None = static(None, gt=0)  # training time of one trial
     n_jobs: int = static(1, ge=1)  # trials in flight
 
@@ -46,7 +46,13 @@ class Budget(Spec):
             )
 
     def spent(self, done: Sequence[FrozenTrial], directions: Sequence[StudyDirection], seconds: float) -> str | None:
-        """Which budget is used up, in words; None while the study goes on. `done` are its own trials that ended."""
+        """Returns which budget is used up, as text; None while the study goes on.
+
+        Args:
+            done: The study's own trials that have ended, in the order they ended.
+            directions: Of the objectives.
+            seconds: Wall time of all starts together.
+        """
         if len(done) >= self.n_trials:
             return f"n_trials={self.n_trials} reached"
         if self.timeout_s is not None and seconds >= self.timeout_s:
@@ -57,7 +63,8 @@ class Budget(Spec):
         if self.target is None and self.patience is None:
             return None
         sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-        values = [sign * t.value if t.state == TrialState.COMPLETE else math.inf for t in done]
+        complete = TrialState.COMPLETE
+        values = [sign * v if t.state == complete and (v := t.value) is not None else math.inf for t in done]
         best = min(values, default=math.inf)
         if self.target is not None and best <= sign * self.target:
             return f"target={self.target:g} reached with {sign * best:g}"
@@ -68,16 +75,15 @@ class Budget(Spec):
     def check_failures(self, done: Sequence[FrozenTrial], *, ended: bool = False) -> None:
         """Raises `TooManyFailures` when too many of the study's own trials have failed.
 
-        That is so when the rate cannot be kept any more, or is not kept when the study has ended: one failure at its
-        beginning is not all of it.
+        Before the study has `ended`, that is when the failures exceed the rate even if all other trials go well.
         """
         if not self.fail_fast and self.max_failure_rate >= 1:
             return
         failed = [trial for trial in done if trial.state == TrialState.FAIL]
-        grave = [trial for trial in failed if trial.user_attrs.get(FAILURE) != Failure.DIVERGED]
-        if self.fail_fast and grave:
+        crashed = [trial for trial in failed if trial.user_attrs.get(FAILURE) != Failure.DIVERGED]
+        if self.fail_fast and crashed:
             raise TooManyFailures(
-                f"trial {grave[0].number} failed ({grave[0].user_attrs.get(FAILURE)}) and "
+                f"trial {crashed[0].number} failed ({crashed[0].user_attrs.get(FAILURE)}) and "
                 "hydra.sweeper.fail_fast=true; its error is in trials.csv"
             )
         total = len(done) if ended else max(len(done), self.n_trials)

@@ -1,15 +1,15 @@
-"""Search spaces in which a parameter exists only under a condition on others: momentum only for SGD.
+"""Conditions in search spaces: a parameter exists only where others have a value, such as momentum only for SGD.
 
 A condition is text such as `optimizer=sgd`, `model=mlp3,mlp4` (any of these) or several of them joined by ` and `.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from phalanx.core.errors import Fault, SpecError
+from phalanx.study.proposals import Value
 
 KEY = "hydra.sweeper.conditions"
 
@@ -21,15 +21,17 @@ class Condition:
     key: str
     values: tuple[str, ...]
 
-    def holds(self, params: Mapping[str, Any]) -> bool:
+    def holds(self, params: Mapping[str, Value]) -> bool:
+        """Whether the condition holds for the parameters drawn so far."""
         return self.key in params and as_text(params[self.key]) in self.values
 
 
 Conditions = Mapping[str, tuple[Condition, ...]]
+Choices = Mapping[str, Sequence[Value] | None]  # by parameter: its values, None for a range
 
 
-def parse(texts: Mapping[str, str], choices: Mapping[str, Iterable[Any] | None]) -> Conditions:
-    """Conditions by parameter. `choices` names every parameter of the space with its values, None for a range.
+def parse(texts: Mapping[str, str], choices: Choices) -> Conditions:
+    """Parses conditions, both by parameter; `choices` has every parameter of the space.
 
     Raises one `SpecError` with every fault: unknown parameters, values that can never be drawn, circles.
     """
@@ -52,31 +54,28 @@ def parse(texts: Mapping[str, str], choices: Mapping[str, Iterable[Any] | None])
 
 
 def order(names: Iterable[str], conditions: Conditions) -> list[str]:
-    """`names` so that each comes after those its conditions ask for; what waits in a circle is left out."""
-    waiting, done = list(names), []
-    while waiting:
-        ready = [n for n in waiting if not any(c.key in waiting for c in conditions.get(n, ()))]
+    """Sorts `names` so that each comes after those its conditions ask for; leaves out those in a circle."""
+    left, ordered = list(names), []
+    while left:
+        ready = [n for n in left if not any(c.key in left for c in conditions.get(n, ()))]
         if not ready:
             break
-        done += ready
-        waiting = [n for n in waiting if n not in ready]
-    return done
+        ordered += ready
+        left = [n for n in left if n not in ready]
+    return ordered
 
 
-def _faults_of(name: str, condition: Condition, choices: Mapping[str, Iterable[Any] | None]) -> list[Fault | str]:
-    if condition.key not in choices:
-        return [
-            f"{KEY}.{name}: {condition.key} is not searched, so the condition never changes; "
-            f"searched: {', '.join(choices)}"
-        ]
-    known = choices[condition.key]
+def _faults_of(name: str, condition: Condition, choices: Choices) -> list[str]:
+    key, where = condition.key, f"{KEY}.{name}: {condition.key}"
+    if key not in choices:
+        return [f"{where} is not searched, so the condition never changes; searched: {', '.join(choices)}"]
+    known = choices[key]
     if known is None:
-        return [f"{KEY}.{name}: {condition.key} is a range; a condition can only ask for the values of a choice"]
+        return [f"{where} is a range; a condition can only ask for the values of a choice"]
     texts = [as_text(value) for value in known]
-    never = [value for value in condition.values if value not in texts]
-    return [f"{KEY}.{name}: {condition.key} is never {value}; it is one of {', '.join(texts)}" for value in never]
+    return [f"{where} is never {v}; it is one of {', '.join(texts)}" for v in condition.values if v not in texts]
 
 
-def as_text(value: Any) -> str:
-    """A value as an override holds it."""
+def as_text(value: object) -> str:
+    """Returns a value as an override holds it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

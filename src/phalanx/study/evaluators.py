@@ -1,4 +1,4 @@
-"""How proposals become outcomes: in batches, or streaming, where the next is asked for as soon as one ends."""
+"""Evaluators turn proposals into outcomes: a batch at a time, or as a stream."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ Evaluate = Callable[[Sequence[Proposal]], Sequence[Outcome]]
 
 
 class Evaluator(ABC):
-    """Takes proposals in, and gives outcomes back in any order."""
+    """Evaluates proposals, in any order."""
 
     @abstractmethod
     def submit(self, proposals: Sequence[Proposal]) -> None:
-        """Starts to evaluate these too."""
+        """Adds proposals to those being evaluated."""
 
     @abstractmethod
     def results(self) -> Sequence[tuple[Proposal, Outcome]]:
-        """Waits until at least one of what was submitted is known; each is returned once."""
+        """Waits for at least one outcome; returns each submitted proposal once, with its outcome."""
 
 
 class Batches(Evaluator):
-    """Evaluates everything submitted at once, and waits for all of it: what Hydra's own launchers can do."""
+    """Evaluates everything submitted at once and waits for all of it, as Hydra's own launchers do."""
 
     def __init__(self, evaluate: Evaluate) -> None:
         self.evaluate = evaluate
-        self.waiting: list[Proposal] = []
+        self.submitted: list[Proposal] = []
 
     def submit(self, proposals: Sequence[Proposal]) -> None:
-        self.waiting.extend(proposals)
+        self.submitted.extend(proposals)
 
     def results(self) -> Sequence[tuple[Proposal, Outcome]]:
-        batch, self.waiting = self.waiting, []
+        batch, self.submitted = self.submitted, []
         return list(zip(batch, self.evaluate(batch), strict=True))
 
 
 class Streaming(Evaluator):
-    """Evaluates each proposal in an executor of the standard library, such as a `ThreadPoolExecutor`."""
+    """Evaluates each proposal in an executor of `concurrent.futures`; an outcome is returned as soon as it is known."""
 
     def __init__(self, evaluate_one: Callable[[Proposal], Outcome], executor: Executor) -> None:
         self.evaluate_one, self.executor = evaluate_one, executor

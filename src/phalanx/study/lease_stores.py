@@ -1,87 +1,98 @@
-"""Who holds which trial, written down where all drivers of a study see it: in memory, in a database, in files.
+"""Stores of leases, shared by all drivers of a study: in memory, in the study's database, in files.
 
-Every change is a compare-and-set: of several that act on the same entry, one succeeds.
+Every change is a compare-and-set: of several drivers that change the same lease, one succeeds. The names on disk, such
+as the columns `settled` and `beat`, stay as they are, so that drivers of different versions can share a study.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 import threading
-from collections.abc import Collection, Hashable
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from phalanx.study.storage import engine_for, with_retries
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Insert, Update
 
 TABLE = "phalanx_leases"
-KEPT = 32  # versions of one entry that stay on disk
+KEPT = 32  # versions of one lease that stay on disk
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What a book says about a trial. `mark` is another one after every change and every beat."""
+    """Which driver owns a trial, as a store keeps it."""
 
     attempt: int  # from 1
-    owner: str  # an `ProcessIdentity` as JSON; empty: nobody
-    settled: bool = False  # its owner is about to tell its result
-    mark: Hashable = None
+    owner: str  # a `ProcessIdentity` as JSON; empty: nobody
+    final: bool = False  # the owner is about to tell the trial's result, so nobody may take it over
+    version: tuple[int, int] = (0, 0)  # another one after every change and every heartbeat; set by the store
 
 
-class LeaseStore(Protocol):
-    """The entries of one study, by trial number, shared by all its drivers."""
+class LeaseStore(ABC):
+    """The leases of one study, by trial number."""
 
-    def read(self, number: int) -> Lease | None: ...
+    @abstractmethod
+    def read(self, number: int) -> Lease | None:
+        """Returns the lease of that number, None if there is none."""
 
     def read_many(self, numbers: Collection[int]) -> dict[int, Lease]:
-        """Those of the entries that there are, by number."""
+        """Returns those of the leases that exist, by number."""
         return {number: lease for number in numbers if (lease := self.read(number)) is not None}
 
+    @abstractmethod
     def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
-        """Puts `new` in the place of `seen`; False if by now something else stands there."""
-        ...
+        """Replaces a lease if nobody has changed it meanwhile.
 
+        Args:
+            number: The trial's number.
+            seen: The lease as it was last read; None to create the first one.
+            new: What to store; its `version` is ignored.
+
+        Returns:
+            False if the store holds something other than `seen`.
+        """
+
+    @abstractmethod
     def heartbeat(self, numbers: Collection[int], owner: str) -> None:
-        """Gives those of the entries that are the owner's another mark."""
-        ...
+        """Renews the owner's leases on these trials."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:  # noqa: B027 (most have nothing to close)
+        """Closes connections to the store."""
 
 
 class MemoryLeaseStore(LeaseStore):
-    """A book for one process."""
+    """Leases of one process."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Lease] = {}
+        self._leases: dict[int, Lease] = {}
         self._lock = threading.Lock()
 
     def read(self, number: int) -> Lease | None:
-        return self._entries.get(number)
+        return self._leases.get(number)
 
     def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
         with self._lock:
-            if self._entries.get(number) != seen:
+            if self._leases.get(number) != seen:
                 return False
-            self._entries[number] = replace(new, mark=object())
+            self._leases[number] = replace(new, version=(1 + (seen.version[0] if seen else 0), 0))
             return True
 
     def heartbeat(self, numbers: Collection[int], owner: str) -> None:
-        for number in numbers:
-            if (lease := self.read(number)) and lease.owner == owner:
+        for number, lease in self.read_many(numbers).items():
+            if lease.owner == owner:
                 self.write(number, lease, lease)
-
-    def close(self) -> None:
-        pass
 
 
 class SqlLeaseStore(LeaseStore):
-    """A book in a table of the study's database; the beats count the changes too."""
+    """Leases in a table of the study's database; the column `beat` counts changes and heartbeats."""
 
     def __init__(self, url: str, study: str) -> None:
         import sqlalchemy as sa
@@ -98,6 +109,7 @@ class SqlLeaseStore(LeaseStore):
             sa.Column("beat", sa.Integer, nullable=False),
         )
         # fmt: on
+        self._of = self._table.c
         with_retries(self._create)
 
     def _create(self) -> None:
@@ -107,46 +119,47 @@ class SqlLeaseStore(LeaseStore):
             if not self._sa.inspect(self._engine).has_table(TABLE):  # else another process was faster
                 raise
 
-    def _at(self, *numbers: int) -> Any:
-        return self._sa.and_(self._table.c.study == self._study, self._table.c.number.in_(numbers))
+    def _at(self, *numbers: int) -> ColumnElement[bool]:
+        return self._sa.and_(self._of.study == self._study, self._of.number.in_(numbers))
 
     def read(self, number: int) -> Lease | None:
-        columns = (self._table.c[name] for name in ("attempt", "owner", "settled", "beat"))
-        with self._engine.connect() as connection:
-            row = connection.execute(self._sa.select(*columns).where(self._at(number))).one_or_none()
-        return None if row is None else Lease(*row)
+        return self.read_many([number]).get(number)
 
     def read_many(self, numbers: Collection[int]) -> dict[int, Lease]:
-        columns = (self._table.c[name] for name in ("number", "attempt", "owner", "settled", "beat"))
+        of = self._of
+        question = self._sa.select(of.number, of.attempt, of.owner, of.settled, of.beat).where(self._at(*numbers))
         with self._engine.connect() as connection:
-            rows = connection.execute(self._sa.select(*columns).where(self._at(*numbers))).all()
-        return {number: Lease(*rest) for number, *rest in rows}
+            rows = connection.execute(question).all()
+        return {number: Lease(attempt, owner, final, (beat, 0)) for number, attempt, owner, final, beat in rows}
 
     def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
-        values = {"attempt": new.attempt, "owner": new.owner, "settled": new.settled}
-        change = self._table.insert().values(study=self._study, number=number, beat=0, **values)
-        if seen is not None:
-            same = (self._table.c.attempt == seen.attempt) & (self._table.c.beat == seen.mark)
-            change = self._table.update().where(self._at(number), same).values(beat=seen.mark + 1, **values)
+        values = {"attempt": new.attempt, "owner": new.owner, "settled": new.final}
+        change: Insert | Update
+        if seen is None:
+            change = self._table.insert().values(study=self._study, number=number, beat=0, **values)
+        else:
+            beat = seen.version[0]
+            same = (self._of.attempt == seen.attempt) & (self._of.beat == beat)
+            change = self._table.update().where(self._at(number), same).values(beat=beat + 1, **values)
         try:
             with self._engine.begin() as connection:
                 return connection.execute(change).rowcount == 1
-        except self._sa.exc.IntegrityError:  # another one's insert was first
+        except self._sa.exc.IntegrityError:  # another driver's insert was first
             return False
 
     def heartbeat(self, numbers: Collection[int], owner: str) -> None:
-        change = self._table.update().where(self._at(*numbers), self._table.c.owner == owner)
+        change = self._table.update().where(self._at(*numbers), self._of.owner == owner)
         with self._engine.begin() as connection:
-            connection.execute(change.values(beat=self._table.c.beat + 1))
+            connection.execute(change.values(beat=self._of.beat + 1))
 
     def close(self) -> None:
         self._engine.dispose()
 
 
 class FileLeaseStore(LeaseStore):
-    """A book in a folder: a folder a number, in it a file a version of its entry, of which the last one holds.
+    """Leases in a folder: a folder per number, in it a file per version, of which the last one counts.
 
-    Whoever creates a version first has made that change. A beat is a byte more at the end of the last version.
+    Whoever creates a version's file first has made that change. A heartbeat appends a byte to the last version.
     """
 
     def __init__(self, folder: Path, study: str) -> None:
@@ -163,39 +176,36 @@ class FileLeaseStore(LeaseStore):
             return 0
 
     def read(self, number: int) -> Lease | None:
-        while version := self._last(number):
+        while last := self._last(number):
             try:
-                text = self._file(number, version).read_text(encoding="utf-8")
-            except FileNotFoundError:  # long outdated meanwhile
+                text = self._file(number, last).read_text(encoding="utf-8")
+            except FileNotFoundError:  # out of date meanwhile, and deleted
                 continue
-            mark = (version, len(text))
+            version = (last, len(text))
             try:
-                return Lease(**json.loads(text.partition("\n")[0]), mark=mark)
-            except (ValueError, TypeError):  # its writer was killed, or is not done: whose it is, nobody knows
-                return Lease(version, "?", mark=mark)
+                stored = json.loads(text.partition("\n")[0])
+                return Lease(stored["attempt"], stored["owner"], stored["settled"], version)
+            except (ValueError, TypeError, LookupError):  # its writer was killed or is still writing: owner unknown
+                return Lease(last, "?", version=version)
         return None
 
     def write(self, number: int, seen: Lease | None, new: Lease) -> bool:
-        version = 1 + (seen.mark[0] if seen else 0)
+        version = 1 + (seen.version[0] if seen else 0)
         file = self._file(number, version)
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(file, "x", encoding="utf-8") as stream:
-                stream.write(json.dumps({"attempt": new.attempt, "owner": new.owner, "settled": new.settled}) + "\n")
+                stream.write(json.dumps({"attempt": new.attempt, "owner": new.owner, "settled": new.final}) + "\n")
         except FileExistsError:
             return False
-        if self._last(number) > version:  # `seen` was so old that its successors are cleared away
+        if self._last(number) > version:  # `seen` was so old that the versions after it are deleted
             file.unlink(missing_ok=True)
             return False
         self._file(number, version - KEPT).unlink(missing_ok=True)
         return True
 
     def heartbeat(self, numbers: Collection[int], owner: str) -> None:
-        for number in numbers:
-            lease = self.read(number)
-            if lease is not None and lease.owner == owner:
-                with open(self._file(number, lease.mark[0]), "a", encoding="utf-8") as stream:
+        for number, lease in self.read_many(numbers).items():
+            if lease.owner == owner:
+                with open(self._file(number, lease.version[0]), "a", encoding="utf-8") as stream:
                     stream.write(".")
-
-    def close(self) -> None:
-        pass

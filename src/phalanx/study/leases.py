@@ -1,5 +1,8 @@
-"""Who evaluates which trial now: a killed driver's trials are taken up by others, and a driver that was taken for dead
-can no longer tell what it found."""
+"""Leases: which driver owns which running trial, renewed by heartbeat.
+
+Other drivers take over the trials of a driver that was killed, and one that was wrongly taken for dead can no longer
+tell its results.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -22,8 +25,8 @@ from phalanx.study.storage import in_memory, is_journal, journal_path, reason, w
 log = logging.getLogger(__name__)
 
 LEASE_S = 60.0
-JOIN_S = 5.0  # how long the end waits for a beat that is under way
-POLL_S = 0.002, 0.25  # between the first two looks at a lease that somebody else holds, and at most
+JOIN_S = 5.0  # how long `close` waits for a heartbeat that is under way
+POLL_S = 0.002, 0.25  # pause after the first failed try to enter `exclusive`, and the longest one
 
 
 class LeaseTimeout(PhalanxError):
@@ -31,28 +34,41 @@ class LeaseTimeout(PhalanxError):
 
 
 class Leases:
-    """The trials of one study that this driver evaluates, out of those that all its drivers share.
+    """One driver's leases on the trials of a study; a thread renews them.
 
-    A lease is kept by beats from a thread. It can be taken over when its owner has released it, when its process is
-    known to have ended, or when no beat was seen for `lease_s` seconds, measured here: clocks need not agree.
+    Another driver may take a lease over when its owner has released it, when the owner's process is known to have
+    ended, or when no heartbeat was seen for `lease_s` seconds on the other driver's own clock.
     """
 
     def __init__(
         self, store: LeaseStore, lease_s: float = LEASE_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """Creates a driver's view of the leases in a store.
+
+        Args:
+            store: The leases of the study, shared by its drivers.
+            lease_s: Seconds without a heartbeat after which a driver on another host is taken for dead.
+            clock: A monotonic clock in seconds.
+        """
         self.lease_s, self._store, self._clock = lease_s, store, clock
-        self._me = json.dumps(asdict(ProcessIdentity.here()))
-        self._until: dict[int, float] = {}  # until when the trial of that number is kept by beats
-        self._marks: dict[int, tuple[Hashable, float]] = {}  # the last mark of another one's, when it was first seen
-        self._inside: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()  # for these three; never held while the book is asked
+        self._owner = json.dumps(asdict(ProcessIdentity.here()))
+        self._renewed_until: dict[int, float] = {}  # by number: until when the thread renews it
+        self._last_seen: dict[int, tuple[tuple[int, int], float]] = {}  # others' last versions, when first seen
+        self._threads: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()  # guards these three; never held while the store is asked
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     @classmethod
     def of(cls, url: str | None, study_name: str, lease_s: float = LEASE_S) -> Leases:
-        """The leases of a study in the storage at `url`. In memory they are this object's alone."""
-        if in_memory(url):
+        """Opens the leases of a stored study.
+
+        Args:
+            url: The study's storage; in memory, the leases are this object's alone.
+            study_name: The study's name in the storage.
+            lease_s: Seconds without a heartbeat after which a driver on another host is taken for dead.
+        """
+        if url is None or in_memory(url):
             return cls(MemoryLeaseStore(), lease_s)
         if is_journal(url):
             path = journal_path(url)
@@ -66,60 +82,62 @@ class Leases:
         self.close()
 
     def claim(self, number: int) -> int | None:
-        """Takes the trial and returns which attempt at it this is, from 1; None if another one has it, or told it.
+        """Takes the trial; returns the number of this attempt at it, from 1, or None if it cannot be taken.
 
-        The trial may have been told since its state was read; read it again before evaluating it.
+        The trial may have ended since its state was read; read the state again before evaluating it.
         """
         lease = self._read(number)
-        if lease is None or (lease.owner != self._me and self._free(number, lease)):
-            new = Lease(1 if lease is None else lease.attempt + 1, self._me)
+        if lease is None or (lease.owner != self._owner and self._is_free(number, lease)):
+            new = Lease(1 if lease is None else lease.attempt + 1, self._owner)
             # After a lost connection a write that is tried again finds what it wrote itself.
             lease = new if with_retries(self._store.write, number, lease, new) else self._read(number)
-        if lease is None or lease.owner != self._me or lease.settled:
+        if lease is None or not self._is_held(lease):
             return None
-        self._keep(number, math.inf)
+        self._renew(number, math.inf)
         return lease.attempt
 
     def claimable(self, numbers: Sequence[int]) -> list[int]:
-        """Those that `claim` might give: nobody's, our own, and those whose driver is gone. One question for all."""
-        found = with_retries(self._store.read_many, numbers) if numbers else {}
-        known = [(number, found.get(number)) for number in numbers]
-        return [n for n, lease in known if lease is None or lease.owner == self._me or self._free(n, lease)]
+        """Returns those that `claim` might give: nobody's, our own, and those whose driver is gone."""
+        leases = with_retries(self._store.read_many, numbers) if numbers else {}
+        known = [(number, leases.get(number)) for number in numbers]
+        return [n for n, lease in known if lease is None or lease.owner == self._owner or self._is_free(n, lease)]
 
     def holds(self, number: int) -> bool:
-        """Whether the trial is ours still, and not settled."""
+        """Whether the trial is still ours, and not finalized."""
         lease = self._read(number)
-        return lease is not None and lease.owner == self._me and not lease.settled
+        return lease is not None and self._is_held(lease)
 
-    def settle(self, number: int) -> bool:
-        """Whether our result is the one to be told; from then on nobody takes the trial over while we tell it."""
-        while (lease := self._read(number)) is not None and lease.owner == self._me:
-            if with_retries(self._store.write, number, lease, replace(lease, settled=True)):
-                self._keep(number, self._clock() + self.lease_s)
+    def finalize(self, number: int) -> bool:
+        """Claims the right to tell the trial's result; returns False if another driver has taken the trial over."""
+        while (lease := self._read(number)) is not None and lease.owner == self._owner:
+            if with_retries(self._store.write, number, lease, replace(lease, final=True)):
+                self._renew(number, self._clock() + self.lease_s)
                 return True
-        self._keep(number, -math.inf)
+        self._renew(number, -math.inf)
         return False
 
     def release(self, number: int) -> bool:
-        """Lets others take the trial at once, unless it is settled. False if the storage did not answer: not an error,
-        the lease then lapses by itself."""
-        self._keep(number, -math.inf)
+        """Lets others take the trial at once, unless it is finalized.
+
+        Returns False if the storage did not answer, which is no error: the lease then expires by itself.
+        """
+        self._renew(number, -math.inf)
         try:
-            while (lease := self._store.read(number)) is not None and lease.owner == self._me and not lease.settled:
+            while (lease := self._store.read(number)) is not None and self._is_held(lease):
                 if self._store.write(number, lease, replace(lease, owner="")):
                     break
         except Exception as error:
-            log.warning("the lease of trial %d could not be released and lapses by itself: %s", number, reason(error))
+            log.warning("the lease of trial %d could not be released and expires by itself: %s", number, reason(error))
             return False
         return True
 
     def release_all(self) -> None:
-        """Releases all trials that are held and not settled."""
-        held = [number for number, until in self._kept().items() if until == math.inf]
+        """Releases all trials that are held and not finalized."""
+        held = [number for number, until in self._renewed().items() if until == math.inf]
         all(self.release(number) for number in held)  # a storage that does not answer is not asked again
 
     def close(self) -> None:
-        """Releases all and ends the beats."""
+        """Releases all trials and ends the heartbeats."""
         self.release_all()
         self._closed.set()
         if self._thread is not None:
@@ -127,12 +145,12 @@ class Leases:
         self._store.close()
 
     @contextmanager
-    def alone(self, name: str = "ask", timeout_s: float = 600.0) -> Iterator[None]:
-        """Keeps all other drivers of the study out of the parts of that name; `LeaseTimeout` after `timeout_s`."""
+    def exclusive(self, name: str = "ask", timeout_s: float = 600.0) -> Iterator[None]:
+        """Keeps all other drivers and threads out of the section `name`; `LeaseTimeout` after `timeout_s`."""
         number, end = -1 - zlib.crc32(name.encode()) % 2**30, self._clock() + timeout_s
         with self._lock:
-            inside = self._inside.setdefault(name, threading.Lock())
-        if not inside.acquire(timeout=timeout_s):
+            threads = self._threads.setdefault(name, threading.Lock())
+        if not threads.acquire(timeout=timeout_s):
             raise LeaseTimeout(f"another thread was in {name!r} for {timeout_s:g} s")
         try:
             pause = POLL_S[0]
@@ -146,18 +164,21 @@ class Leases:
             finally:
                 self.release(number)
         finally:
-            inside.release()
+            threads.release()
 
     def _read(self, number: int) -> Lease | None:
         return with_retries(self._store.read, number)
 
-    def _free(self, number: int, lease: Lease) -> bool:
-        """Whether another one's entry may be taken over."""
+    def _is_held(self, lease: Lease) -> bool:
+        return lease.owner == self._owner and not lease.final
+
+    def _is_free(self, number: int, lease: Lease) -> bool:
+        """Whether another driver's lease may be taken over."""
         now = self._clock()
         with self._lock:
-            mark, since = self._marks.get(number, (None, now))
-            if mark != lease.mark:
-                self._marks[number] = lease.mark, (since := now)
+            version, since = self._last_seen.get(number, (None, now))
+            if version != lease.version:
+                self._last_seen[number] = lease.version, (since := now)
         if not lease.owner or now - since >= self.lease_s:
             return True
         try:
@@ -165,26 +186,27 @@ class Leases:
         except (ValueError, TypeError):  # not written whole, or by another version
             return False
 
-    def _keep(self, number: int, until: float) -> None:
+    def _renew(self, number: int, until: float) -> None:
+        """Has the thread renew the lease until then, on the own clock; starts the thread at the first claim."""
         with self._lock:
-            self._marks.pop(number, None)
-            self._until[number] = until
+            self._last_seen.pop(number, None)
+            self._renewed_until[number] = until
             if self._thread is None and until == math.inf:
-                self._thread = threading.Thread(target=self._beat, name="phalanx-leases", daemon=True)
+                self._thread = threading.Thread(target=self._send_heartbeats, name="phalanx-leases", daemon=True)
                 self._thread.start()
 
-    def _kept(self) -> dict[int, float]:
+    def _renewed(self) -> dict[int, float]:
         now = self._clock()
         with self._lock:
-            self._until = {number: until for number, until in self._until.items() if until > now}
-            return dict(self._until)
+            self._renewed_until = {number: until for number, until in self._renewed_until.items() if until > now}
+            return dict(self._renewed_until)
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         failing = False
         while not self._closed.wait(self.lease_s / 4):
             try:
-                if kept := self._kept():
-                    self._store.heartbeat(kept, self._me)
+                if renewed := self._renewed():
+                    self._store.heartbeat(renewed, self._owner)
                 failing = False
             except Exception as error:
                 if not failing:

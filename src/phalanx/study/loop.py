@@ -1,8 +1,7 @@
-"""The search loop: asks Optuna for points, has them evaluated, tells what came out. Plain Python, no Hydra.
+"""The search loop: asks Optuna for points, has them evaluated, tells their outcomes. Plain Python, without Hydra.
 
-A study's `n_trials` is its total, as are its other budgets, over all starts and all drivers that share its storage.
-A trial that was interrupted is evaluated again under its number and with its parameters; what it had written before
-it could be told is told first.
+The budgets are totals of the study, over all starts and all drivers that share its storage. An interrupted trial is
+evaluated again under its number and with its parameters, unless its result was written before it could be told.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -22,16 +22,15 @@ from optuna.trial import FrozenTrial, TrialState
 from phalanx.study.budget import RETRIED, Budget
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator
 from phalanx.study.leases import Leases
-from phalanx.study.proposals import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, WARM, Outcome, Proposal, own
-from phalanx.study.pruning import in_flight
+from phalanx.study.proposals import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, Outcome, Proposal, own_trials
 from phalanx.study.space import Suggest
-from phalanx.study.start_points import Seen
+from phalanx.study.start_points import EvaluatedPoints
 from phalanx.study.storage import with_retries
 
 log = logging.getLogger(__name__)
 
-NOTED_EVERY_S = 0.5  # how often the time spent is written down
-POLL_S = 0.2  # how often a driver with nothing to do looks whether another one's trials have ended
+STORED_EVERY_S = 0.5  # how often the time spent is stored in the study
+POLL_S = 0.2  # how often a driver with nothing to do looks whether other drivers' trials have ended
 
 
 def run_study(
@@ -44,142 +43,166 @@ def run_study(
     reused: Callable[[Proposal, int], None] = lambda proposal, number: None,
     leases: Leases | None = None,
 ) -> str:
-    """Evaluates until a budget is spent, trials of earlier calls included, and returns which one, in words.
+    """Evaluates trials until a budget is spent.
 
-    `suggest` draws the parameters of a fresh trial; `recorded(number)` gives the outcome that an interrupted trial
-    had already written, or None; `reused(proposal, number)` hears of a point that takes over the value of an equal
-    one instead of being evaluated. `leases` keep drivers apart that share the study. Raises `TooManyFailures`.
+    Args:
+        study: The study, from `open_study`. Trials of earlier starts count.
+        suggest: Draws the parameters of a trial, see `suggest_from`.
+        evaluate: Returns the outcomes of a list of proposals, or an `Evaluator`.
+        budget: When the study ends.
+        recorded: Returns the outcome that an interrupted trial of that number had written, or None.
+        reused: Called with a proposal that takes the outcome of an equal trial, and that trial's number.
+        leases: Keeps drivers apart that share the study; None if this is the only one.
+
+    Returns:
+        Which budget is spent, as text.
+
+    Raises:
+        TooManyFailures: If more trials failed than the budget allows.
+        StorageLost: If the study's storage does not answer for about 30 s.
     """
     evaluator = evaluate if isinstance(evaluate, Evaluator) else Batches(evaluate)
     with leases or nullcontext(Leases.of(None, study.study_name)) as held:
         return _Search(study, suggest, evaluator, budget, recorded, reused, held).run()
 
 
+@dataclass
 class _Search:
     """One call of `run_study`."""
 
-    def __init__(
-        self, study: optuna.Study, suggest: Suggest, evaluator: Evaluator, budget: Budget,
-        recorded: Callable[[int], Outcome | None], reused: Callable[[Proposal, int], None], leases: Leases,
-    ) -> None:  # fmt: skip
-        self.directions = with_retries(lambda: study.directions)
-        budget.check(len(self.directions))
-        self.study, self.suggest, self.evaluator, self.budget = study, suggest, evaluator, budget
-        self.recorded, self.reused, self.leases = recorded, reused, leases
-        self.flying: dict[int, Proposal] = {}
-        self.seen, self.tries = Seen(), {}
+    study: optuna.Study
+    suggest: Suggest
+    evaluator: Evaluator
+    budget: Budget
+    recorded: Callable[[int], Outcome | None]
+    reused: Callable[[Proposal, int], None]
+    leases: Leases
+
+    def __post_init__(self) -> None:
+        self.directions = with_retries(lambda: self.study.directions)
+        self.budget.check(len(self.directions))
+        self.in_flight: dict[int, Proposal] = {}  # by number
+        self.duplicates: dict[int, list[Proposal]] = {}  # by the number of the equal one in flight
+        self.evaluated, self.tries = EvaluatedPoints(), dict[int, int]()
         self.done: list[FrozenTrial] = []  # the study's own trials that have ended, in the order they were seen
-        self.open: list[int] = []  # numbers of those that have not
-        self.n_looked_at = 0
-        self.waiting: dict[int, list[Proposal]] = {}  # proposals by the number of the equal one in flight
-        self.due = 0.0  # when to look again for trials whose driver is gone, on the monotonic clock
-        self.seconds, self.clock = self._noted(SECONDS, 0.0), time.monotonic()
-        self.noted = self.seconds
+        self.unfinished: list[int] = []  # the numbers of those that have not
+        self.n_seen = 0
+        self.next_look = 0.0  # when to look again for trials whose driver is gone, on the monotonic clock
+        self.seconds, self.began = float(self._attribute(SECONDS, 0.0)), time.monotonic()
+        self.stored_seconds = self.seconds
 
     def run(self) -> str:
         try:
             while True:
                 ending = self._fill()
-                if self.flying:
+                if self.in_flight:
                     for proposal, outcome in self.evaluator.results():
-                        self._settle(proposal, outcome)
-                    self._note_seconds()
-                    self._look()
+                        self._finish(proposal, outcome)
+                    self._store_seconds()
+                    self._refresh()
                     self.budget.check_failures(self.done)
                 elif ending is not None:
                     self.budget.check_failures(self.done, ended=True)
                     return ending
-                else:  # all that is missing is in the hands of other drivers
+                else:  # other drivers evaluate all that is missing
                     time.sleep(POLL_S * random.uniform(0.5, 1.5))
         finally:
-            for number in self.flying:
-                in_flight.pop((self.study.study_name, number), None)
             with suppress(Exception):  # a lost database must not hide what ended the search
                 self.study.set_user_attr(SECONDS, self._elapsed())
                 self.leases.release_all()
 
     def _fill(self) -> str | None:
-        """Keeps `n_jobs` trials in flight. Returns why the study ends, if it does."""
+        """Keeps `n_jobs` trials in flight; returns why the study ends, if it does."""
         batch: list[Proposal] = []
         ending = None
-        while len(self.flying) < self.budget.n_jobs:
-            with self.leases.alone():
-                # Tried again, it takes up what an earlier try had asked for and could not draw.
-                ending, proposals = with_retries(self._next, self.budget.n_jobs - len(self.flying))
+        while len(self.in_flight) < self.budget.n_jobs:
+            with self.leases.exclusive():
+                # Tried again, it evaluates what an earlier try had asked for and could not draw.
+                ending, proposals = with_retries(self._next, self.budget.n_jobs - len(self.in_flight))
             if not proposals:
                 break
-            batch += [proposal for proposal in proposals if self._takes_off(proposal)]
+            batch += [proposal for proposal in proposals if self._has_to_be_evaluated(proposal)]
         if batch:
             self.evaluator.submit(batch)
         return ending
 
-    def _takes_off(self, proposal: Proposal) -> bool:
-        """Whether the point has to be evaluated; one that equals another in flight waits for that one's value."""
-        if self._known(proposal):
+    def _has_to_be_evaluated(self, proposal: Proposal) -> bool:
+        """False if an equal point was evaluated before, or is in flight: the proposal takes that one's outcome."""
+        if self._take_known_outcome(proposal):
             return False
-        twin = next((p.number for p in self.flying.values() if p.params == proposal.params), None)
-        self.flying[proposal.number] = proposal
-        if twin is not None:
-            self.waiting.setdefault(twin, []).append(proposal)
-        return twin is None
+        equal = next((p.number for p in self.in_flight.values() if p.params == proposal.params), None)
+        self.in_flight[proposal.number] = proposal
+        if equal is not None:
+            self.duplicates.setdefault(equal, []).append(proposal)
+        return equal is None
+
+    def _take_known_outcome(self, proposal: Proposal) -> bool:
+        found = self.evaluated.find(proposal.params)
+        if found is None:
+            return False
+        number, outcome = found
+        log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
+        self._set_attribute(proposal, SAME_AS, number)
+        self.reused(proposal, number)
+        self._tell(proposal, outcome)
+        return True
 
     def _next(self, wanted: int) -> tuple[str | None, list[Proposal]]:
-        """Why the study ends, or up to `wanted` points, or none while others have the rest in hand."""
-        trials = self._look()
+        """Returns why the study ends, or up to `wanted` proposals; none of either while others evaluate the rest."""
+        trials = self._refresh()
         ending = self.budget.spent(self.done, self.directions, self._elapsed())
         if ending is not None:
             return ending, []
-        exhausted = self._noted(EXHAUSTED)
+        exhausted = self._attribute(EXHAUSTED)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         left = 0 if exhausted else self.budget.n_trials - len(self.done) - len(running)
         # A look costs more the more trials are in flight anywhere. A try that was cut off is followed by a look.
-        due, self.due = self.due, 0.0
-        if left <= 0 or time.monotonic() >= due:
-            due = time.monotonic() + self.leases.lease_s / 4
+        next_look, self.next_look = self.next_look, 0.0
+        if left <= 0 or time.monotonic() >= next_look:
+            next_look = time.monotonic() + self.leases.lease_s / 4
             proposals = list(itertools.islice(self._interrupted(running), wanted))
             if proposals:
                 return None, proposals
         if exhausted:
-            self.due = due
+            self.next_look = next_look
             return (None if running else "every point of the space is evaluated"), []
         fresh = [self._ask() for _ in range(min(wanted, left))]
-        self.due = due
+        self.next_look = next_look
         return None, fresh
 
-    def _look(self) -> list[FrozenTrial]:
-        """The trials that have not ended; of those that have since the last look, the study's own join `done`.
+    def _refresh(self) -> list[FrozenTrial]:
+        """Adds the study's own trials that have ended since the last call to `done`; returns those that have not.
 
         Ended trials are never looked at again, so that a round costs no more with ten thousand of them.
         """
         trials = self._trials()
-        recent = [trials[number] for number in self.open] + trials[self.n_looked_at :]
-        self.n_looked_at = len(trials)
-        ended = own([trial for trial in recent if trial.state in FINISHED])
+        recent = [trials[number] for number in self.unfinished] + trials[self.n_seen :]
+        self.n_seen = len(trials)
+        ended = own_trials(trial for trial in recent if trial.state in FINISHED)
         self.done.extend(ended)
-        self.seen.learn(ended)
-        still = [trial for trial in recent if trial.state not in FINISHED]
-        self.open = [trial.number for trial in still]
-        return still
+        self.evaluated.add(ended)
+        unfinished = [trial for trial in recent if trial.state not in FINISHED]
+        self.unfinished = [trial.number for trial in unfinished]
+        return unfinished
 
     def _trials(self) -> list[FrozenTrial]:
-        return with_retries(self.study.get_trials, False)
+        return with_retries(self.study.get_trials, deepcopy=False)
 
-    def _interrupted(self, trials: Sequence[FrozenTrial]) -> Iterator[Proposal]:
-        """Trials whose driver is gone: told where their result was written, else proposed again."""
-        others = {trial.number: trial for trial in trials if trial.number not in self.flying}
+    def _interrupted(self, running: Sequence[FrozenTrial]) -> Iterator[Proposal]:
+        """Proposes again trials whose driver is gone; those whose result was written are told instead."""
+        others = {trial.number: trial for trial in running if trial.number not in self.in_flight}
         for stored in map(others.__getitem__, self.leases.claimable(list(others))):
             attempt = self.leases.claim(stored.number)
             if attempt is None or self._trials()[stored.number].state != TrialState.RUNNING:
-                continue  # somebody holds it, or has told it just now
-            # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
+                continue  # another driver holds it, or has told it just now
+            # The number of a stored trial is public, its id is not; tests/study/test_run_study.py holds the contract.
             trial = optuna.Trial(self.study, stored._trial_id)
             outcome = self.recorded(stored.number) if stored.user_attrs.get(DRAWN) else None
             if outcome is None:
                 log.info("trial %d was interrupted and is evaluated again", stored.number)
                 yield self._draw(trial, attempt)
             else:
-                in_flight[self.study.study_name, stored.number] = trial
-                self._tell(Proposal(stored.number, stored.params, attempt), outcome)
+                self._tell(Proposal(stored.number, stored.params, attempt, trial), outcome)
 
     def _ask(self) -> Proposal:
         trial = self.study.ask()
@@ -189,23 +212,10 @@ class _Search:
         """Draws what is not drawn yet: a driver may have been killed, or cut off, between two parameters."""
         self.suggest(trial)
         trial.set_user_attr(DRAWN, True)
-        in_flight[self.study.study_name, trial.number] = trial
-        return Proposal(trial.number, trial.params, attempt)
+        return Proposal(trial.number, trial.params, attempt, trial)
 
-    def _known(self, proposal: Proposal) -> bool:
-        """Whether an equal point was evaluated before, whose value is then taken."""
-        found = self.seen.equal(proposal.params)
-        if found is None:
-            return False
-        number, outcome = found
-        log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
-        with_retries(in_flight[self.study.study_name, proposal.number].set_user_attr, SAME_AS, number)
-        self.reused(proposal, number)
-        self._tell(proposal, outcome)
-        return True
-
-    def _settle(self, proposal: Proposal, outcome: Outcome) -> None:
-        """Tells an outcome, or tries again what may go well another time."""
+    def _finish(self, proposal: Proposal, outcome: Outcome) -> None:
+        """Tells an outcome, or submits the proposal again where the failure may not happen again."""
         number = proposal.number
         self.tries[number] = self.tries.get(number, 0) + 1
         if outcome.failure in RETRIED and self.tries[number] <= self.budget.retries and self.leases.holds(number):
@@ -214,71 +224,73 @@ class _Search:
             )
             self.evaluator.submit([proposal])
             return
-        del self.flying[number]
+        del self.in_flight[number]
         self._tell(proposal, outcome)
-        waiting = self.waiting.pop(number, [])
-        if waiting:
-            self._look()
-            for twin in waiting:
-                del self.flying[twin.number]
-            again = [twin for twin in waiting if self._takes_off(twin)]
+        duplicates = self.duplicates.pop(number, [])
+        if duplicates:
+            self._refresh()
+            for duplicate in duplicates:
+                del self.in_flight[duplicate.number]
+            again = [duplicate for duplicate in duplicates if self._has_to_be_evaluated(duplicate)]
             if again:
                 self.evaluator.submit(again)
 
     def _tell(self, proposal: Proposal, outcome: Outcome) -> None:
         number = proposal.number
-        trial = in_flight.pop((self.study.study_name, number), None)
-        if not self.leases.settle(number):
-            log.warning("trial %d was taken over by another driver; what this one found is left out", number)
+        if not self.leases.finalize(number):
+            log.warning("trial %d was taken over by another driver; the outcome found here is ignored", number)
             return
         values = outcome.values
-        bad = values is None or not all(map(math.isfinite, values))
-        if outcome.failure is not None and trial is not None:
-            with_retries(trial.set_user_attr, FAILURE, str(outcome.failure))
-        state = TrialState.PRUNED if outcome.pruned else TrialState.FAIL if bad else TrialState.COMPLETE
+        if outcome.failure is not None:
+            self._set_attribute(proposal, FAILURE, str(outcome.failure))
+        good = values is not None and all(map(math.isfinite, values))
+        state = TrialState.PRUNED if outcome.pruned else TrialState.COMPLETE if good else TrialState.FAIL
+        told = values if state == TrialState.COMPLETE else None
         try:
-            # A lost connection may hide that an earlier try went through, hence the last argument.
-            with_retries(self.study.tell, number, list(values) if state == TrialState.COMPLETE else None, state, True)
+            # A lost connection may hide that an earlier try succeeded, hence `skip_if_finished`.
+            with_retries(self.study.tell, number, told, state, skip_if_finished=True)
         except RuntimeError as error:
-            # So do samplers of finite spaces speak that know no further point; the trial is told all the same.
+            # Raised by samplers of finite spaces that know no further point; the trial is told all the same.
             if "Study.stop" not in str(error):
                 raise
             with_retries(self.study.set_user_attr, EXHAUSTED, True)
 
-    def _noted(self, mark: str, default: Any = None) -> Any:
-        """A mark on the study."""
-        return with_retries(lambda: self.study.user_attrs.get(mark, default))
+    def _set_attribute(self, proposal: Proposal, key: str, value: int | str) -> None:
+        if proposal.trial is not None:
+            with_retries(proposal.trial.set_user_attr, key, value)
+
+    def _attribute(self, key: str, default: Any = None) -> Any:
+        """An attribute of the study, a JSON value."""
+        return with_retries(lambda: self.study.user_attrs.get(key, default))
 
     def _elapsed(self) -> float:
-        return self.seconds + time.monotonic() - self.clock
+        return self.seconds + time.monotonic() - self.began
 
-    def _note_seconds(self) -> None:
-        if self._elapsed() - self.noted >= NOTED_EVERY_S:
-            self.noted = self._elapsed()
-            with_retries(self.study.set_user_attr, SECONDS, self.noted)
+    def _store_seconds(self) -> None:
+        if self._elapsed() - self.stored_seconds >= STORED_EVERY_S:
+            self.stored_seconds = self._elapsed()
+            with_retries(self.study.set_user_attr, SECONDS, self.stored_seconds)
 
 
 def n_finished(study: optuna.Study) -> int:
-    """How many of the study's own trials have ended, well or not."""
-    return len(own(with_retries(study.get_trials, False, FINISHED)))
+    """Returns how many of the study's own trials have ended, with a value or without."""
+    return len(own_trials(with_retries(study.get_trials, False, FINISHED)))
 
 
 def n_valued(study: optuna.Study) -> int:
-    """How many of them came to a value, whole or pruned."""
-    return len(own(with_retries(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
+    """Returns how many of the study's own trials have a value, pruned ones included."""
+    return len(own_trials(with_retries(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
 
 
 def summary(study: optuna.Study) -> dict[str, Any]:
-    """The content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
-    done = own(with_retries(study.get_trials, False, (TrialState.COMPLETE,)))
+    """Returns the content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
+    done = own_trials(with_retries(study.get_trials, False, (TrialState.COMPLETE,)))
     if len(study.directions) > 1:
-        front = [t for t in study.best_trials if WARM not in t.user_attrs]
-        return {
-            "name": "optuna",
-            "solutions": [{"number": t.number, "params": t.params, "values": t.values} for t in front],
-        }
+        front = [{"number": t.number, "params": t.params, "values": t.values} for t in own_trials(study.best_trials)]
+        return {"name": "optuna", "solutions": front}
     if not done:
         return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
-    best = min(done, key=lambda trial: (sign * trial.value, trial.number))
+    _, number = min((sign * (trial.value or 0.0), trial.number) for trial in done)
+    best = next(trial for trial in done if trial.number == number)
     return {"name": "optuna", "best_params": best.params, "best_value": best.value, "best_trial": best.number}

@@ -1,9 +1,8 @@
-"""Opens a study by name, and refuses to go on with one that was started otherwise."""
+"""Opens a study by name, and compares how it was started with how it is started now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import optuna
 
@@ -13,12 +12,22 @@ from phalanx.study.storage import open_storage
 
 
 def open_study(
-    name: str, storage: str | None, directions: Sequence[str] | None, sampler: Any, pruner: Any = None
-) -> optuna.Study:
-    """The study of that name, created if it does not exist; `storage` is a database URL, None keeps it in memory.
+    name: str, storage: str | None, directions: Sequence[str] | None,
+    sampler: optuna.samplers.BaseSampler | None, pruner: optuna.pruners.BasePruner | None = None,
+) -> optuna.Study:  # fmt: skip
+    """Opens the study of that name, and creates it if it does not exist.
 
-    `directions=None` takes those of an existing study. Raises `RequestError` for a pruner with several objectives,
-    which has no one value to compare by.
+    Args:
+        name: The study's name in its storage.
+        storage: A database URL, or `journal:///absolute/path/study.log`; None keeps the study in memory.
+        directions: `minimize` or `maximize` for each objective; None takes those of a study that has to exist.
+        sampler: None takes Optuna's default.
+        pruner: None prunes nothing.
+
+    Raises:
+        RequestError: For a pruner with several objectives, since a pruner compares trials by one value, and for a
+            storage that cannot be opened.
+        KeyError: If `directions` is None and there is no such study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = pruner or optuna.pruners.NopPruner()
@@ -30,16 +39,15 @@ def open_study(
             "compares trials by one value; try hydra/sweeper/pruner=none"
         )
     return optuna.create_study(
-        study_name=name, storage=open_storage(storage), directions=list(directions), sampler=sampler, pruner=pruner,
-        load_if_exists=True,
+        study_name=name, storage=open_storage(storage), sampler=sampler, pruner=pruner, load_if_exists=True,
+        directions=[optuna.study.StudyDirection[direction.upper()] for direction in directions],
     )  # fmt: skip
 
 
-def agree(study: optuna.Study, fingerprint: Mapping[str, Any], directions: Sequence[str]) -> None:
-    """Marks a new study with what determines it, and refuses to go on with one that was started otherwise.
+def check_fingerprint(study: optuna.Study, fingerprint: Mapping[str, object], directions: Sequence[str]) -> None:
+    """Refuses to go on with a study that was started otherwise, where Optuna says nothing.
 
-    Optuna itself takes another direction, range or configuration in silence. Raises `RequestError` naming every
-    difference.
+    Raises `RequestError` with every difference. Arguments: see `differences`.
     """
     lines = differences(study, fingerprint, directions)
     if lines:
@@ -51,8 +59,17 @@ def agree(study: optuna.Study, fingerprint: Mapping[str, Any], directions: Seque
         )
 
 
-def differences(study: optuna.Study, fingerprint: Mapping[str, Any], directions: Sequence[str]) -> list[str]:
-    """In what a start differs from the study's first one; marks a study that has no mark yet."""
+def differences(study: optuna.Study, fingerprint: Mapping[str, object], directions: Sequence[str]) -> list[str]:
+    """Compares a start of a study with its first one, and stores the fingerprint of the first start in the study.
+
+    Args:
+        study: The study as it was opened.
+        fingerprint: Everything that determines the study's trials, as JSON values by name.
+        directions: `minimize` or `maximize` for each objective.
+
+    Returns:
+        A line for each name whose value differs.
+    """
     own = {**fingerprint, "directions": [d.name.lower() for d in study.directions]}
     now = {**fingerprint, "directions": list(directions)}
     then = study.user_attrs.get(FINGERPRINT)

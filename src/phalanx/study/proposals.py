@@ -1,21 +1,24 @@
-"""The words that the search loop and its evaluators share: a proposal, its outcome, and marks kept in the study."""
+"""Proposals, outcomes, and the attributes that the search keeps in the study."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+import optuna
+from optuna.distributions import CategoricalChoiceType
 from optuna.trial import FrozenTrial, TrialState
 
+Trial = optuna.Trial
+Value = CategoricalChoiceType  # of one parameter: bool | int | float | str | None
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
-# Marks on a trial.
+# Attributes of a trial.
 DRAWN = "phalanx.drawn"  # all its parameters are drawn
 FAILURE = "phalanx.failure"  # the kind of failure, for one that failed
-SAME_AS = "phalanx.same_as"  # the number of the equal point whose value it took over
+SAME_AS = "phalanx.same_as"  # the number of the trial with equal parameters whose value it took
 WARM = "phalanx.warm"  # it comes from another study: "name#number"
-# Marks on a study.
+# Attributes of a study.
 FINGERPRINT = "phalanx.fingerprint"  # what every start of it has to agree on
 SECONDS = "phalanx.seconds"  # wall time of all its starts so far
 EXHAUSTED = "phalanx.exhausted"  # the sampler has no further point
@@ -25,23 +28,27 @@ WARMED = "phalanx.warmed"  # the studies whose trials were taken in already
 
 @dataclass(frozen=True)
 class Proposal:
-    """A point to evaluate: the trial's number in the study, a value for each parameter, and which attempt it is."""
+    """A point to evaluate."""
 
-    number: int
-    params: Mapping[str, Any]
+    number: int  # of the trial in its study
+    params: Mapping[str, Value]
     attempt: int = 1
+    trial: Trial | None = field(default=None, repr=False, compare=False)  # to report to, in this process alone
+
+    def __reduce__(self) -> tuple[type[Proposal], tuple[int, Mapping[str, Value], int]]:
+        return Proposal, (self.number, self.params, self.attempt)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a proposal; `values` is None for a trial that failed or diverged, `failure` then says how."""
+    """The result of a proposal."""
 
-    values: tuple[float, ...] | None
+    values: tuple[float, ...] | None  # one for each objective; None for a trial that failed or diverged
     error: str | None = None
     pruned: bool = False
-    failure: str | None = None  # a `phalanx.core.errors.Failure`, or "diverged"
+    failure: str | None = None  # a `phalanx.core.errors.Failure`, where there are no values
 
 
-def own(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that this study evaluated itself."""
+def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Returns the trials that this study evaluated itself, without those of a warm start."""
     return [trial for trial in trials if WARM not in trial.user_attrs]

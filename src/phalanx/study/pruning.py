@@ -1,4 +1,4 @@
-"""Reports a trial's objective each epoch and has it pruned when the study's pruner says so, from any process."""
+"""Pruning: reports a trial's objective each epoch and stops the trial when the study's pruner says so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 
@@ -21,75 +20,63 @@ log = logging.getLogger(__name__)
 
 SILENCE_S = 15.0  # how long a storage that did not answer is not asked again: training does not wait for it
 
-in_flight: dict[
-    tuple[str, int], optuna.Trial
-] = {}  # (study, number): trials that this process's own loop has in flight
-
-
-def find_trial(study_name: str, number: int, storage: str | None, pruner: Callable[[], Any]) -> optuna.Trial | None:
-    """The study's trial of that number: this process's own where there is one, else through the study's storage.
-
-    None where pruning is off. `pruner` makes the pruner, `storage` is a database URL.
-    """
-    if (study_name, number) in in_flight:
-        trial = in_flight[study_name, number]
-        return None if isinstance(trial.study.pruner, optuna.pruners.NopPruner) else trial
-    made = pruner() if storage is not None else None
-    if made is None or isinstance(made, optuna.pruners.NopPruner):
-        return None
-    return with_retries(_stored, study_name, number, storage, made)
-
-
-def _stored(study_name: str, number: int, storage: str, pruner: Any) -> optuna.Trial:
-    study = open_study(study_name, storage, None, None, pruner)
-    # The number of a stored trial is public, its id is not; tests/test_study.py holds the contract.
-    return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-
 
 @dataclass(frozen=True)
-class Address:
-    """Finds a trial from another process; can be pickled."""
+class TrialReference:
+    """A trial of a stored study, to report to from another process; can be pickled."""
 
     study: str
     number: int
-    storage: str
-    pruner: optuna.pruners.BasePruner
+    storage: str  # a URL as `open_study` takes it
+    pruner: optuna.pruners.BasePruner | None
 
     @classmethod
-    def of(cls, trial: optuna.Trial, storage: str) -> Address:
-        """The address of a trial whose study is kept at the URL `storage`."""
-        return cls(trial.study.study_name, trial.number, storage, trial.study.pruner)
+    def of(cls, trial: optuna.Trial, storage: str) -> TrialReference | None:
+        """Returns the reference to a trial of a study that is kept at the URL `storage`; None where nothing prunes."""
+        study = trial.study
+        return None if _never_prunes(study.pruner) else cls(study.study_name, trial.number, storage, study.pruner)
 
     def __call__(self) -> optuna.Trial | None:
-        return find_trial(self.study, self.number, self.storage, lambda: self.pruner)
+        """Opens the trial; None where nothing prunes. Raises `StorageLost` if its storage does not answer."""
+        return None if _never_prunes(self.pruner) else with_retries(self._open)
+
+    def _open(self) -> optuna.Trial:
+        study = open_study(self.study, self.storage, None, None, self.pruner)
+        # The number of a stored trial is public, its id is not; tests/study/test_run_study.py holds the contract.
+        return optuna.Trial(study, study.get_trials(deepcopy=False)[self.number]._trial_id)
+
+
+def _never_prunes(pruner: optuna.pruners.BasePruner | None) -> bool:
+    return pruner is None or isinstance(pruner, optuna.pruners.NopPruner)
 
 
 class Pruning(Callback):
-    """Watches the seeds of one trial: their mean is reported, and they are pruned together."""
+    """Reports the mean objective of a trial's seeds each epoch, and prunes them together."""
 
     def __init__(self, trial: optuna.Trial | None, objective: str) -> None:
-        self.trial, self.objective = trial, objective
-        self.again, self.told = 0.0, False
+        """`objective` is a field of `EpochMetrics`; without a trial, or with `NopPruner`, nothing is reported."""
+        self.trial = None if trial is None or _never_prunes(trial.study.pruner) else trial
+        self.objective, self.retry_at, self.warned = objective, 0.0, False
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
-        if self.trial is None or time.monotonic() < self.again:
+        if self.trial is None or time.monotonic() < self.retry_at:
             return ()
         value = statistics.fmean(getattr(row, self.objective) for row in rows.values())
         epoch = next(iter(rows.values())).epoch
-        return tuple(rows) if self._should_stop(value, epoch) else ()
+        return tuple(rows) if self._should_stop(self.trial, value, epoch) else ()
 
-    def _should_stop(self, value: float, epoch: int) -> bool:
+    def _should_stop(self, trial: optuna.Trial, value: float, epoch: int) -> bool:
         try:
             with warnings.catch_warnings():
                 # An interrupted trial reports epochs again that its first attempt had reported, with equal values.
                 warnings.filterwarnings("ignore", message="The reported value is ignored")
-                self.trial.report(value, epoch)
-            return self.trial.should_prune()
+                trial.report(value, epoch)
+            return trial.should_prune()
         except Exception as error:
             if not lost(error):
                 raise
-            self.again = time.monotonic() + SILENCE_S
-            if not self.told:
-                self.told = True
+            self.retry_at = time.monotonic() + SILENCE_S
+            if not self.warned:
+                self.warned = True
                 log.warning("a trial goes on without pruning until the study's storage answers: %s", reason(error))
             return False

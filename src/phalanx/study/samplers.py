@@ -1,8 +1,9 @@
-"""Which sampler, and with which seed."""
+"""Chooses a sampler that suits a search, and its seed at each start of a study."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 GP_TRIALS = 250  # beyond so many, fitting a Gaussian process costs more than small trials do
 NSGA_TRIALS = 500  # an evolutionary search needs several generations of 50
 
-# What keeps its place in the study itself, so that a new seed at a later start would break it.
+# These keep their place in the study itself, so that a new seed at a later start would break them.
 STATEFUL = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler, optuna.samplers.CmaEsSampler)
 
 
@@ -20,14 +21,21 @@ def automatic(
     space: Mapping[str, BaseDistribution], *, conditional: bool, n_objectives: int, n_trials: int,
     seed: int | None = None,
 ) -> tuple[optuna.samplers.BaseSampler, str]:  # fmt: skip
-    """A sampler that suits the space and the number of trials, and why, in words."""
-    discrete = all(isinstance(d, CategoricalDistribution) for d in space.values())
-    choices = any(isinstance(d, CategoricalDistribution) for d in space.values())
-    size = 1
-    for distribution in space.values():
-        size *= len(getattr(distribution, "choices", "."))
-    if discrete and not conditional and size <= n_trials:
-        return optuna.samplers.BruteForceSampler(seed), f"brute_force: the space has only {size} points"
+    """Chooses a sampler that suits the space and the number of trials.
+
+    Args:
+        space: Distributions by parameter.
+        conditional: Whether some parameters exist only under conditions, or trials of another study are known.
+        n_objectives: Number of objectives, from 1.
+        n_trials: Total number of trials of the study.
+        seed: Of the sampler; None draws other points each time.
+
+    Returns:
+        The sampler, and the reason for it, to be logged.
+    """
+    choices = [len(d.choices) for d in space.values() if isinstance(d, CategoricalDistribution)]
+    if len(choices) == len(space) and not conditional and math.prod(choices) <= n_trials:
+        return optuna.samplers.BruteForceSampler(seed), f"brute_force: the space has only {math.prod(choices)} points"
     if n_objectives > 1 and n_trials >= NSGA_TRIALS:
         return optuna.samplers.NSGAIISampler(seed=seed), f"nsgaii: {n_objectives} objectives and {n_trials} trials"
     if conditional or choices or n_objectives > 1:
@@ -39,7 +47,7 @@ def automatic(
 
 
 def seed_of_start(seed: int | None, n_trials: int) -> int | None:
-    """The sampler's seed for a start that finds `n_trials` in the study.
+    """Returns the sampler's seed for a start that finds `n_trials` in the study.
 
     The same seed again would draw the same points again; a first start keeps the seed as it is given.
     """
@@ -49,7 +57,13 @@ def seed_of_start(seed: int | None, n_trials: int) -> int | None:
 
 
 def reseeded(config: Mapping[str, Any], target: type | None, n_trials: int) -> dict[str, Any]:
-    """The sampler's options for a start that finds `n_trials`; one that keeps its place in the study keeps its seed."""
+    """Returns a sampler's options with the seed of a start.
+
+    Args:
+        config: The sampler's options, `seed` among them or not.
+        target: The sampler's class, where it is known; some samplers have to keep their seed.
+        n_trials: Number of trials that the start finds in the study.
+    """
     if target in STATEFUL:
         return dict(config)
     return {**config, "seed": seed_of_start(config.get("seed"), n_trials)}

@@ -1,40 +1,51 @@
-"""What a study knows before it asks: points to try first, another study's trials, and points it has seen."""
+"""What a study knows before it asks its sampler: points to try first, trials of another study, points it evaluated."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from phalanx.core.errors import Failure, RequestError, SpecError
+from phalanx.core.errors import Failure, Fault, RequestError, SpecError
 from phalanx.study.conditions import parse
-from phalanx.study.proposals import ENQUEUED, FAILURE, WARM, WARMED, Outcome, own
-from phalanx.study.space import choices_of, held
+from phalanx.study.proposals import ENQUEUED, FAILURE, WARM, WARMED, Outcome, Value, own_trials
+from phalanx.study.space import choices_of, value_in
 
 KEY = "hydra.sweeper.enqueue"
 
 
 def start_points(
-    points: Sequence[Mapping[str, Any]], space: Mapping[str, BaseDistribution], when: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """The points as the space holds them. Raises one `SpecError` with every fault of them.
+    points: Sequence[Mapping[str, object]],
+    space: Mapping[str, BaseDistribution],
+    when: Mapping[str, str] | None = None,
+) -> list[dict[str, Value]]:
+    """Checks points that are to be tried first.
 
-    A point may leave parameters out, which are then drawn.
+    Args:
+        points: Values by parameter; parameters that a point leaves out are drawn.
+        space: Distributions by parameter.
+        when: Conditions by parameter, as `suggest_from` takes them.
+
+    Returns:
+        The points, with the values as the space holds them.
+
+    Raises:
+        SpecError: With every fault of the points.
     """
     conditions = parse(when or {}, choices_of(space))
-    faults, found = [], []
+    faults: list[Fault | str] = []
+    found: list[dict[str, Value]] = []
     for place, point in enumerate(points):
-        good: dict[str, Any] = {}
+        good: dict[str, Value] = {}
         for name, value in point.items():
             if name not in space:
                 faults.append(f"{KEY}[{place}].{name}: {name} is not searched; searched: {', '.join(space)}")
                 continue
             try:
-                good[name] = held(space[name], value)
+                good[name] = value_in(space[name], value)
             except ValueError as allowed:
                 faults.append(f"{KEY}[{place}].{name} must be {allowed}, got {value!r}")
         faults += [
@@ -49,7 +60,7 @@ def start_points(
     return found
 
 
-def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Any]]) -> None:
+def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Value]]) -> None:
     """Queues the points that no start of this study has queued before."""
     known = list(study.user_attrs.get(ENQUEUED, ()))
     fresh = [point for point in points if _key(point) not in known]
@@ -60,10 +71,18 @@ def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Any]]) -> None:
 
 
 def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, BaseDistribution]) -> tuple[int, int]:
-    """Takes in the finished trials of `source` that lie in `space`; returns how many, and how many did not.
+    """Takes in the finished trials of another study. They inform the sampler, count for no budget, and are never best.
 
-    They inform the sampler; they count for no budget and are never the best of this study. The second call for the
-    same source takes nothing. Raises `RequestError` if the directions differ.
+    Args:
+        study: The study that takes them in; the second call for the same source takes nothing.
+        source: The other study.
+        space: Distributions by parameter; trials outside it are left out.
+
+    Returns:
+        The number of trials taken in, and of those left out.
+
+    Raises:
+        RequestError: If the directions of the two studies differ.
     """
     if source.directions != study.directions:
         names = [[d.name.lower() for d in s.directions] for s in (source, study)]
@@ -74,7 +93,7 @@ def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, Ba
     taken = list(study.user_attrs.get(WARMED, ()))
     if source.study_name in taken:
         return 0, 0
-    finished = own(source.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    finished = own_trials(source.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
     moved = [_moved(trial, source.study_name, space) for trial in finished]
     study.add_trials([trial for trial in moved if trial is not None])
     study.set_user_attr(WARMED, [*taken, source.study_name])
@@ -83,7 +102,7 @@ def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, Ba
 
 def _moved(trial: FrozenTrial, name: str, space: Mapping[str, BaseDistribution]) -> FrozenTrial | None:
     try:
-        params = {key: held(space[key], value) for key, value in trial.params.items()}
+        params = {key: value_in(space[key], value) for key, value in trial.params.items()}
     except (KeyError, ValueError):
         return None
     return create_trial(
@@ -92,28 +111,27 @@ def _moved(trial: FrozenTrial, name: str, space: Mapping[str, BaseDistribution])
     )  # fmt: skip
 
 
-class Seen:
-    """The points that this study has finished, to find an equal one at no cost."""
+class EvaluatedPoints:
+    """The points that a study has evaluated, to find an equal one without a search."""
 
     def __init__(self) -> None:
-        self.by_point: dict[str, FrozenTrial] = {}
+        self._trials: dict[str, FrozenTrial] = {}
 
-    def learn(self, trials: Sequence[FrozenTrial]) -> None:
-        """Takes in trials that have ended; a crash says nothing about its point, so it is no knowledge."""
+    def add(self, trials: Iterable[FrozenTrial]) -> None:
+        """Adds trials that have ended, but for those that crashed: their points may go well another time."""
         for trial in trials:
-            failed = trial.state == TrialState.FAIL and trial.user_attrs.get(FAILURE) != Failure.DIVERGED
-            if not failed:
-                self.by_point.setdefault(_key(trial.params), trial)
+            if trial.state != TrialState.FAIL or trial.user_attrs.get(FAILURE) == Failure.DIVERGED:
+                self._trials.setdefault(_key(trial.params), trial)
 
-    def equal(self, params: Mapping[str, Any]) -> tuple[int, Outcome] | None:
-        """The number and outcome of the equal point, if there is one."""
-        trial = self.by_point.get(_key(params))
+    def find(self, params: Mapping[str, Value]) -> tuple[int, Outcome] | None:
+        """Returns the number and outcome of the trial with equal parameters, if there is one."""
+        trial = self._trials.get(_key(params))
         if trial is None:
             return None
         values = tuple(trial.values) if trial.values else None
-        failure = trial.user_attrs.get(FAILURE)
-        return trial.number, Outcome(values, None, trial.state == TrialState.PRUNED, failure)
+        pruned, failure = trial.state == TrialState.PRUNED, trial.user_attrs.get(FAILURE)
+        return trial.number, Outcome(values, pruned=pruned, failure=failure)
 
 
-def _key(point: Mapping[str, Any]) -> str:
+def _key(point: Mapping[str, Value]) -> str:
     return json.dumps(dict(point), sort_keys=True, default=str)

@@ -1,6 +1,6 @@
-"""Where a study is kept: opens the storage that a URL names, and waits out lost connections.
+"""Storages of studies: opened by URL, with retries while the connection to a database is lost.
 
-SQLAlchemy is imported when a database is first needed: a study in memory does without.
+SQLAlchemy is imported when a database is first needed; a study in memory does not need it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import optuna
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 KEY = "hydra.sweeper.storage"
@@ -35,30 +36,30 @@ EXAMPLES = "sqlite:///study.db, postgresql://user:password@host/database, journa
 BUSY_S = 60.0  # how long a connection waits for an SQLite file that another process writes to
 CONNECT_S = 10  # how long a PostgreSQL host may take to answer; its client would wait for minutes
 CREATIONS = 20  # tries to create the tables, while other processes create them too
-PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between the tries of `with_retries`
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between the calls of `with_retries`
 PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "mysqldb": "mysqlclient"}  # by driver
 
 
 def open_storage(url: str | None) -> optuna.storages.BaseStorage:
-    """The storage at `url`, created if it does not exist; None keeps it in memory.
+    """Opens the storage at `url`, and creates it if it does not exist; None keeps it in memory.
 
-    Takes database URLs as SQLAlchemy reads them, and `journal:///absolute/path/study.log` for one file that grows.
-    Raises `RequestError` for a URL that cannot be read and for a storage that cannot be reached or opened.
+    Takes the database URLs of SQLAlchemy, and `journal:///absolute/path/study.log` for Optuna's journal in a file.
+    Raises `RequestError` for a URL that cannot be parsed and for a storage that cannot be opened.
     """
     if url is None:
         return optuna.storages.InMemoryStorage()
     return _open_journal(url) if is_journal(url) else _open_database(url)
 
 
-def with_retries(call: Callable[..., T], *args: Any) -> T:
-    """What `call(*args)` returns; it is tried again for about 30 s while the connection to the database is lost.
+def with_retries(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Returns `call(*args, **kwargs)`, repeated for about 30 s while the connection to the database is lost.
 
-    The call may have done its work before the connection broke, so it has to be one that can be repeated. Raises
-    `StorageLost` when patience ends.
+    A call may have done its work before the connection broke, so it has to be one that can be repeated. Raises
+    `StorageLost` if the last call fails too.
     """
     for pause in (*PAUSES_S, None):
         try:
-            return call(*args)
+            return call(*args, **kwargs)
         except Exception as error:
             if not lost(error):
                 raise
@@ -71,7 +72,7 @@ def with_retries(call: Callable[..., T], *args: Any) -> T:
 
 
 def lost(error: Exception) -> bool:
-    """Whether the error says that the database did not answer, so that the same call may go well later."""
+    """Whether the error says that the database did not answer, so that the same call may succeed later."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
     cause = error.__cause__ if isinstance(error, (StorageInternalError, RequestError)) else error
@@ -81,7 +82,7 @@ def lost(error: Exception) -> bool:
 
 
 def in_memory(url: str | None) -> bool:
-    """Whether nothing outside this process sees the storage."""
+    """Whether no other process can see the storage."""
     return url is None or (not is_journal(url) and _is_memory(_parsed(url)))
 
 
@@ -91,7 +92,7 @@ def is_journal(url: str) -> bool:
 
 
 def journal_path(url: str) -> Path:
-    """The file of a `journal:` URL. Raises `RequestError` for a relative path."""
+    """Returns the file of a `journal:` URL. Raises `RequestError` for a relative path."""
     path = Path(unquote(url.removeprefix("journal:").removeprefix("//")))
     if not path.is_absolute():
         raise RequestError(
@@ -102,7 +103,7 @@ def journal_path(url: str) -> Path:
 
 
 def missing_file(url: str) -> Path | None:
-    """The file that an SQLite or journal URL names, if it is not there: opening it would create it."""
+    """Returns the file of an SQLite or journal URL if it does not exist; opening the storage would create it."""
     if is_journal(url):
         file = journal_path(url)
     else:
@@ -114,7 +115,7 @@ def missing_file(url: str) -> Path | None:
 
 
 def engine_for(url: str) -> Engine:
-    """An engine for a database URL with the settings of `open_storage`, not connected yet. Raises `RequestError`."""
+    """Returns an engine for a database URL, with the settings of `open_storage`. Raises `RequestError`."""
     from sqlalchemy import create_engine
 
     parsed = _parsed(url)
@@ -135,7 +136,7 @@ class _Connection(sqlite3.Connection):
 
 
 def _settings(url: URL) -> dict[str, Any]:
-    """The keyword arguments for SQLAlchemy's `create_engine`; what the URL's query says itself comes first."""
+    """Returns the keyword arguments for SQLAlchemy's `create_engine`; the URL's own query takes precedence."""
     driver = (url.get_backend_name(), url.get_driver_name())
     own: dict[str, Any] = {}
     if driver == ("sqlite", "pysqlite"):
@@ -152,7 +153,7 @@ def _parsed(url: str) -> URL:
 
     try:
         parsed = make_url(url)
-        parsed.get_dialect()  # of an unknown kind there is none
+        parsed.get_dialect()  # fails for an unknown kind
     except (ArgumentError, ValueError) as error:
         allowed = f"null or a URL such as {EXAMPLES} (in a user name or password, @ is %40 and / is %2F)"
         raise RequestError(str(Fault(KEY, shown(url), allowed, f"{KEY}=sqlite:///study.db"))) from error
@@ -185,10 +186,10 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
 
 
 def _create(url: str, settings: dict[str, Any]) -> optuna.storages.RDBStorage:
-    """Optuna's storage with its tables, which several processes may be creating at once: the losers try again."""
+    """Opens Optuna's storage and creates its tables; tries again where another process is creating them too."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    template = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in a template
+    template = url.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
     for _ in range(CREATIONS):
         try:
             return optuna.storages.RDBStorage(template, engine_kwargs=settings)
@@ -201,7 +202,7 @@ def _create(url: str, settings: dict[str, Any]) -> optuna.storages.RDBStorage:
 
 
 def _check_file(url: str, parsed: URL) -> None:
-    """Refuses an SQLite URL whose file SQLite would misname or could not create."""
+    """Raises `RequestError` for an SQLite URL whose file SQLite would misname or could not create."""
     if parsed.get_backend_name() != "sqlite" or _is_memory(parsed):
         return
     if "?" in url and not parsed.query:
@@ -218,20 +219,20 @@ def _refused(url: str, why: str) -> RequestError:
 
 def _open_journal(url: str) -> optuna.storages.JournalStorage:
     path = journal_path(url)
-    # The open lock is freed some time after its holder was killed; Optuna's default lock may never be.
+    # This lock is released some time after its holder was killed; Optuna's default lock may never be.
     lock = JournalFileOpenLock(str(path))
     try:
-        if not path.exists() or _mend(path, lock):
+        if not path.exists() or _cut_torn_end(path, lock):
             return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _refused(url, reason(error, url)) from error
     raise _refused(url, "the file is no journal of a study")
 
 
-def _mend(path: Path, lock: JournalFileOpenLock) -> bool:
-    """Moves what a killed writer left at the end of a journal to a file beside it. False if it is no journal.
+def _cut_torn_end(path: Path, lock: JournalFileOpenLock) -> bool:
+    """Moves the incomplete lines of a killed writer to a file beside the journal; False if it is no journal.
 
-    Optuna would append to the torn line, and a torn line before the last makes the whole study unreadable.
+    Optuna would append to such a line, and one before the last makes the whole study unreadable.
     """
     if not _n_torn(path.read_bytes()):
         return True
@@ -239,7 +240,7 @@ def _mend(path: Path, lock: JournalFileOpenLock) -> bool:
     try:
         data = path.read_bytes()
         if not (torn := _n_torn(data)):
-            return True  # somebody was writing just then
+            return True  # a process was writing it just then
         if torn == len(data) and not data.startswith(b"{"):
             return False
         beside = path.with_name(f"{path.name}.torn")
@@ -255,14 +256,14 @@ def _mend(path: Path, lock: JournalFileOpenLock) -> bool:
 
 
 def _n_torn(data: bytes) -> int:
-    """How many bytes at the end are no whole lines of JSON."""
+    """Returns how many bytes at the end are no complete lines of JSON."""
     lines = data.splitlines(keepends=True)
-    while lines and not _whole(lines[-1]):
+    while lines and not _is_complete(lines[-1]):
         lines.pop()
     return len(data) - sum(map(len, lines))
 
 
-def _whole(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         return line.endswith(b"\n") and isinstance(json.loads(line), dict)
     except ValueError:
@@ -270,7 +271,7 @@ def _whole(line: bytes) -> bool:
 
 
 def reason(error: BaseException, url: str = "") -> str:
-    """One line that says what went wrong, in the driver's words, with nothing secret in it."""
+    """Returns an error in one line, in the database driver's words, without passwords."""
     cause = (isinstance(error, StorageInternalError) and error.__cause__) or error
     cause = getattr(cause, "orig", None) or cause
     text = " ".join(str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause).split())
