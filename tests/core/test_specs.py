@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Optional
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.core.errors import SpecError
-from phalanx.core.specs import Spec, build, stacked, static, walk
+from phalanx.core.specs import Spec, build, stacked, static, walk, without_stacked
 from phalanx.training.spec import config_digest, static_key
 
 
@@ -130,3 +131,48 @@ def test_combinations_that_mean_nothing_are_refused_with_advice(make, message):
     with pytest.raises(SpecError) as caught:
         make()
     assert message in str(caught.value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Foreign(Spec):
+    """Fields that our own options do not have."""
+
+    group: ClassVar[str] = "foreign"
+    name: ClassVar[str] = "foreign"
+    file: Path = static(Path("a.csv"))  # noqa: RUF009
+    weights: dict[str, float] | None = static(None)  # noqa: RUF009
+    mode: Literal["a", "b"] = static("a")
+    size: int | float = static(1, ge=1)
+    limit: Optional[int] = static(None, ge=1)  # noqa: UP045
+    anything: Any = static(None)  # noqa: RUF009
+    plain: int = 3
+    made: tuple[int, ...] = dataclasses.field(default_factory=lambda: (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"file": 3}, "foreign.file must be a value of type Path, got 3; try foreign.file=a.csv"),
+        ({"weights": 3}, "foreign.weights must be a value of type dict or null, got 3"),
+        ({"mode": "c"}, "foreign.mode must be one of a, b, got 'c'; try foreign.mode=a"),
+        ({"size": 0.5}, "foreign.size must be a whole number of at least 1 or a number of at least 1, got 0.5; try foreign.size=1"),
+        ({"limit": 0}, "foreign.limit must be a whole number of at least 1 or null, got 0"),
+        ({"plain": "x"}, "foreign.plain must be a whole number, got 'x'; try foreign.plain=3"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_field_of_any_type_is_checked_and_described(values, message):
+    found = []
+    assert build(Foreign, values, found) is None
+    assert [str(fault) for fault in found] == [message]
+
+
+def test_fields_of_any_type_and_without_a_constraint_are_built_and_walked():
+    found = []
+    spec = build(Foreign, {"weights": {"a": 1.0}, "size": 1.5, "limit": 2, "anything": [1]}, found)
+    assert found == []
+    assert {key: value for key, _, value in walk(spec)} == {
+        "foreign.file": Path("a.csv"), "foreign.weights": {"a": 1.0}, "foreign.mode": "a", "foreign.size": 1.5,
+        "foreign.limit": 2, "foreign.anything": [1], "foreign.plain": 3, "foreign.made": (1, 2),
+    }  # fmt: skip
+    assert without_stacked(spec) == spec

@@ -1,1 +1,1 @@
-"""What all rooms share: errors, option specs, seeding, device, results, callbacks, files, redaction."""
+"""What all packages share: errors, option specs, seeding, device, results, callbacks, files, redaction."""

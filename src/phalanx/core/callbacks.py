@@ -1,4 +1,4 @@
-"""Who may watch a cohort train, and prune its trials, and who keeps how far they are. The base classes do neither."""
+"""Callbacks and checkpointers of a training. The base classes do nothing."""
 
 from __future__ import annotations
 
@@ -10,26 +10,44 @@ from phalanx.core.result import EpochMetrics, State, TrialResult
 
 
 class Callback:
-    """Callbacks of `train_cohort`; trials are named by their position in the list of specs."""
+    """Base of the callbacks of `train_cohort`. Trials are identified by their position in the list of specs.
+
+    >>> from phalanx import Callback, TrainerSpec, TrialSpec, load_dataset, train_trial
+    >>> class Printer(Callback):
+    ...     def on_epoch(self, rows):
+    ...         print({trial: row.epoch for trial, row in rows.items()})
+    ...         return [0] if rows[0].epoch == 2 else []  # prunes the trial
+    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=5))
+    >>> train_trial(spec, load_dataset(spec.data), Printer()).status.value
+    {0: 1}
+    {0: 2}
+    'pruned'
+    """
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
-        """Before the first epoch; `n_epochs` is the largest number of epochs any trial may train."""
+        """Called before the first epoch.
+
+        Args:
+            n_trials: The number of trials that train together.
+            n_epochs: The largest number of epochs that any of them may train.
+            steps_per_epoch: Updates per epoch.
+        """
 
     def on_step(self, epoch: int, step: int) -> None:
-        """After each update, with both counted from 1. Called often: keep it cheap."""
+        """Called after each update; both count from 1. It must be cheap, and several threads may call it."""
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
-        """After each epoch, with what every trial still training reached in it. Returns those to prune."""
+        """Called after each epoch with the metrics of each running trial. Returns the trials to prune."""
         return ()
 
     def on_end(self, trial: int, result: TrialResult) -> None:
-        """When a trial's result is known."""
+        """Called when a trial's result is final."""
 
 
 class Deadline(Callback):
-    """Ends a training that takes longer than `seconds`, by `TrialTimeout`; passes everything on to `inner`.
+    """Raises `TrialTimeout` when a training takes longer than `seconds`; forwards every call to `inner`.
 
-    `spent` of them it had trained before.
+    `spent` is the time in seconds that the trial trained before it was resumed.
     """
 
     def __init__(self, seconds: float, inner: Callback, spent: float = 0.0) -> None:
@@ -54,13 +72,13 @@ class Deadline(Callback):
 
 
 class Checkpointer:
-    """Keeps how far the trials of one job are, for a later process to go on from."""
+    """Base of what saves the states of a job's trials, so that a later process can resume them."""
 
-    keeps = False
-    states: Sequence[State] = ()  # where each trial goes on that was on its way before
+    keeps = False  # whether it saves anything
+    states: Sequence[State] = ()  # the state from which each trial resumes; None for a new trial
 
     def epoch_ended(self, states: Callable[[], Sequence[State]]) -> None:
-        """After each epoch; `states` looks up how far the trials are."""
+        """Called after each epoch; `states` returns the current state of each trial."""
 
     def write(self, states: Callable[[], Sequence[State]]) -> None:
-        """Between two epochs, where no further one will follow."""
+        """Called between two epochs when training stops early."""

@@ -1,4 +1,4 @@
-"""Where a cohort trains: the option `device`, resolved to a torch device that is really there."""
+"""The option `device`, and the torch device, threads and precision that follow from it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ import torch
 from phalanx.core.errors import DeviceError
 from phalanx.core.specs import Spec, static
 
-# Intel's MKL rounds a product by how its operands lie in memory, and a trial's lie otherwise alone than in a cohort.
-# Asked for reproducibility it does not, at no cost that could be measured. Read once, at the first product.
+# By default, Intel's MKL rounds a product depending on the alignment of its operands, which differs between a single
+# trial and a cohort. This makes it reproducible, at no measurable cost. MKL reads it once, at the first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSpec(Spec):
-    """`auto` takes CUDA, then MPS, then the CPU. None of it enters the config digest."""
+    """Where to train. `auto` takes CUDA, else MPS, else the CPU. The config digest leaves all of it out.
+
+    >>> from phalanx import DeviceSpec, TrialSpec
+    >>> TrialSpec(device=DeviceSpec(kind="cpu", threads=1)).device.threads
+    1
+    """
 
     group: ClassVar[str] = "device"
     kind: str = static("auto", choices=("auto", "cpu", "cuda", "mps"), determines_numbers=False)
-    threads: int | None = static(None, ge=1, determines_numbers=False)  # CPU threads in all; null: torch's choice
-    pad: bool | None = static(None, determines_numbers=False)  # networks of several shapes padded to one
+    threads: int | None = static(None, ge=1, determines_numbers=False)  # CPU threads in total; null: torch's default
+    pad: bool | None = static(None, determines_numbers=False)  # pad networks to one shape; null: on a GPU only
 
 
 def resolve(spec: DeviceSpec) -> torch.device:
-    """The torch device for `spec`. Raises `DeviceError` if it is not there."""
+    """The torch device for `spec`. Raises `DeviceError` if it is not available."""
     if spec.kind == "cuda" and not torch.cuda.is_available():
         raise DeviceError(_absent("cuda", "torch finds no CUDA GPU or was built without CUDA"))
     if spec.kind == "mps" and not torch.backends.mps.is_available():
@@ -43,7 +48,7 @@ def resolve(spec: DeviceSpec) -> torch.device:
 
 @contextlib.contextmanager
 def threads(n_threads: int) -> Iterator[None]:
-    """Sets torch's CPU threads for training and puts them back afterwards."""
+    """Sets torch's number of CPU threads and restores it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
@@ -54,7 +59,7 @@ def threads(n_threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def precision(kind: str, device: torch.device) -> Iterator[None]:
-    """Lets CUDA round the operands of float32 products to 10 bits for `tf32`. Raises `DeviceError` elsewhere."""
+    """For `tf32`, lets CUDA round the operands of float32 products to 10 bits; raises `DeviceError` without CUDA."""
     if kind == "tf32" and device.type != "cuda":
         raise DeviceError(f"trainer.precision=tf32 needs device=cuda, got {device.type}; try trainer.precision=float32")
     before = torch.get_float32_matmul_precision()
@@ -70,7 +75,7 @@ def _absent(kind: str, reason: str) -> str:
 
 
 def label(device: torch.device, n_threads: int) -> str:
-    """The device for people: `cpu (2 threads)`, `cuda (NVIDIA H200)`."""
+    """The device as shown to users: `cpu (2 threads)`, `cuda (NVIDIA H200)`."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":

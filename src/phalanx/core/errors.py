@@ -1,4 +1,4 @@
-"""Everything that Phalanx raises on purpose. A `RequestError` is the user's to mend (exit status 2)."""
+"""The exceptions of Phalanx. A `RequestError` is the user's to correct (exit status 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a request: which key, what it held, what is allowed, what to type."""
+    """One invalid value of a request: its key, the value, what is allowed, and what to type instead."""
 
     key: str
     value: Any
@@ -23,15 +23,29 @@ class Fault:
 
 
 class PhalanxError(Exception):
-    """Base of all errors that Phalanx raises on purpose."""
+    """Base of all exceptions of Phalanx.
+
+    >>> from phalanx import PhalanxError, RequestError
+    >>> issubclass(RequestError, PhalanxError)
+    True
+    """
 
 
 class RequestError(PhalanxError, ValueError):
-    """The request was wrong: nothing was trained, and the same command would fail again."""
+    """The request was invalid: nothing was trained, and the same command would fail again.
+
+    >>> from phalanx import RequestError, TrainerSpec
+    >>> try:
+    ...     TrainerSpec(epochs=0)
+    ... except RequestError as error:
+    ...     print(error)
+    The configuration has 1 fault:
+      - trainer.epochs must be a whole number of at least 1, got 0; try trainer.epochs=20
+    """
 
 
 class SpecError(RequestError):
-    """One or more values of a configuration are wrong; `faults` lists them all."""
+    """One or more values of a configuration are invalid; `faults` lists all of them."""
 
     def __init__(self, faults: Sequence[Fault | str]) -> None:
         self.faults = tuple(faults)
@@ -44,7 +58,7 @@ class SpecError(RequestError):
 
 
 def all_of(*calls: Callable[[], Any]) -> list[Any]:
-    """What every call returns; one `RequestError` with the messages of all that raised one."""
+    """Returns the results of all calls. Raises one `RequestError` with the messages of all that raised one."""
     found, faults = [], []
     for call in calls:
         try:
@@ -57,43 +71,43 @@ def all_of(*calls: Callable[[], Any]) -> list[Any]:
 
 
 class DataError(RequestError):
-    """The data cannot be read, found or split as asked."""
+    """The data cannot be found, read or split as requested."""
 
 
 class DeviceError(RequestError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class RunFolderError(RequestError):
-    """A folder that should hold a finished run does not."""
+    """A folder does not hold a readable run."""
 
 
 class CheckpointError(RunFolderError):
-    """A checkpoint is damaged, or of another training than the one that should go on from it."""
+    """A checkpoint is damaged, or belongs to another configuration than the run that should resume from it."""
 
 
 class StudyFailed(PhalanxError):
-    """A search ended without a single value."""
+    """A search ended without a single objective value."""
 
 
 class StorageLost(PhalanxError):
-    """The database of a study was there, and does not answer any more."""
+    """The database of a study stopped answering during the search."""
 
 
 class WorkerLost(PhalanxError):
-    """The process that trained was killed or crashed, more often than is forgiven."""
+    """The training process was killed or crashed, more often than the limit allows."""
 
 
 class TrialTimeout(PhalanxError):
-    """A trial trained longer than it may."""
+    """A trial trained longer than its time limit."""
 
 
 class Superseded(PhalanxError):
-    """Another attempt at the same trial has taken over, so nothing of this one may be written."""
+    """Another attempt at the same trial has taken over, so this one must not write anything."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C or SIGTERM; `results` holds what each trial had reached."""
+    """Training was stopped by Ctrl-C or SIGTERM; `results` holds the result of each trial so far."""
 
     def __init__(self, results: Sequence[Any]) -> None:
         self.results = list(results)
@@ -101,7 +115,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class Failure(StrEnum):
-    """The kinds of failure that a sweep tells apart."""
+    """The kinds of failure that a sweep distinguishes."""
 
     DIVERGED = "diverged"
     CONFIG = "config"
@@ -112,11 +126,8 @@ class Failure(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # torch's words on CPU and CUDA
-
-
 def failure_of(error: BaseException) -> Failure:
-    """Which kind of failure an error is."""
+    """The kind of failure that an exception stands for."""
     if isinstance(error, KeyboardInterrupt):
         return Failure.INTERRUPTED
     if isinstance(error, TrialTimeout):
@@ -125,9 +136,6 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.DATA
     if isinstance(error, RequestError):
         return Failure.CONFIG
-    words = str(error).lower()
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in words for phrase in NO_MEMORY)
-    ):
-        return Failure.OUT_OF_MEMORY
-    return Failure.CRASH
+    torch_says = ("not enough memory", "can't allocate memory", "out of memory")  # on the CPU and on CUDA
+    no_memory = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in torch_says)
+    return Failure.OUT_OF_MEMORY if no_memory or isinstance(error, MemoryError) else Failure.CRASH

@@ -1,4 +1,4 @@
-"""Files written whole: beside their final name first, then renamed."""
+"""Atomic file writes: to a temporary file in the same folder, which is then renamed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from phalanx.core.errors import RunFolderError
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it fails.
+    """Yields a temporary path that replaces `path` when the block succeeds and is deleted when it raises.
 
-    What is not `durable` may be lost, whole, in a power cut, and does not wait for the disk.
+    With `durable=False` it does not wait for the disk, so a power cut may lose the whole file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -32,18 +32,24 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Writes `text` in one piece."""
+    """Writes a text file atomically, as UTF-8.
+
+    Args:
+        path: The file; missing folders are created.
+        text: Its new content.
+        durable: Whether to wait until the content is on the disk.
+    """
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one piece. NaN and infinity, which JSON does not have, become null."""
+    """Writes JSON atomically. NaN and infinity, which JSON lacks, become null."""
     write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """JSON from `path`; `RunFolderError` if it is no JSON."""
+    """The content of a JSON file. Raises `RunFolderError` if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

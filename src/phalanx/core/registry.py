@@ -1,4 +1,4 @@
-"""The folder is the plugin list: a new file with a named spec class is a new option, no table to edit."""
+"""Finds the options of a group: every module in its package that defines a named spec class adds one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ S = TypeVar("S", bound=Spec)
 
 
 def options(base: type[S], package: str, path: Iterable[str]) -> dict[str, type[S]]:
-    """Every named subclass of `base` found in the modules of `package`, by name."""
+    """Imports all modules of a package and collects the named subclasses of `base`.
+
+    Args:
+        base: The group's base class, e.g. `LossSpec`.
+        package: The package's dotted name.
+        path: The package's `__path__`.
+
+    Returns:
+        The classes by their `name`, sorted.
+    """
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         importlib.import_module(f"{package}.{module}")
     found: dict[str, type[S]] = {}

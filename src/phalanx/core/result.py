@@ -1,4 +1,4 @@
-"""What a trial leaves: frozen results, and their form in `result.json`."""
+"""Results of a trial: its status, metrics, history and weights, and their form in `result.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How a trial ended. Only a completed or pruned one has an objective value."""
+    """How a trial ended. Only a completed or pruned one has an objective value.
+
+    >>> from phalanx import Status
+    >>> [status.value for status in Status]
+    ['completed', 'pruned', 'diverged', 'failed']
+    """
 
     COMPLETED = "completed"
     PRUNED = "pruned"
@@ -24,20 +29,20 @@ class Status(StrEnum):
 
 
 def ended_as(stored: Mapping[str, Any]) -> str:
-    """The status in a `result.json`; `interrupted` for a trial that failed only because it was stopped."""
+    """The status in a `result.json` as shown to users: `interrupted` for a trial that was stopped."""
     return "interrupted" if stored.get("failure") == Failure.INTERRUPTED else stored["status"]
 
 
 def values_of(stored: Mapping[str, Any]) -> float | tuple[float, ...]:
-    """What a job with this `result.json` gives to its sweeper: one objective, or all of them; NaN for none."""
+    """The return value of a job with this `result.json`: its objective, or a tuple of several; NaN where missing."""
     values = [math.nan if objective["value"] is None else objective["value"] for objective in stored["objectives"]]
     return values[0] if len(values) == 1 else tuple(values)
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One row of `metrics.csv`. Training numbers are means over the epoch's batches, taken while the weights move;
-    validation numbers are taken after the epoch. Likelihood is the geometric mean of p(true class)."""
+    """One row of `metrics.csv`. Training metrics are means over the epoch, each batch before its update; validation
+    metrics are computed after the epoch. The likelihood is the geometric mean of p(true class)."""
 
     epoch: int  # from 1
     train_loss: float
@@ -47,12 +52,12 @@ class EpochMetrics:
     val_accuracy: float
     val_likelihood: float
     lr: float  # at the epoch's last step
-    seconds: float  # wall time of the epoch, shared equally among the trials of the cohort
+    seconds: float  # the epoch's wall time divided by the number of trials in the chunk
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Numbers at the weights that are saved, each over its whole split; None where it was not computed."""
+    """Metrics of the saved weights, each over a whole split; None where it was not computed."""
 
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -66,13 +71,13 @@ class Metrics:
 
 
 def limits_of(metric: str) -> tuple[float, float]:
-    """The range that a metric cannot leave: shares and probabilities from 0 to 1, losses and costs from 0."""
+    """The possible range of a metric: 0 to 1 for accuracies and likelihoods, else 0 to infinity."""
     return (0.0, 1.0 if metric.endswith(("accuracy", "likelihood")) else math.inf)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What the trial was asked to be good at, and how good it was; `value` is None if it never got that far."""
+    """The optimized metric: its value (None if the trial has none) and `maximize` or `minimize`."""
 
     name: str
     value: float | None
@@ -81,7 +86,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a trial was in its cohort, in seconds since 1970, and the cohort's own short name."""
+    """When a trial joined and left its cohort, in seconds since 1970, and the cohort's random name."""
 
     started: float
     ended: float
@@ -90,27 +95,38 @@ class Timing:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A trial between two epochs: with its spec and its data, all that the rest of its training depends on.
+    """The state of a trial between two epochs: with its spec and its data, it determines the rest of the training.
 
-    Random numbers and scheduled rates follow from the seed and the number of epochs, so there are no generators here.
+    It holds no random generators: random numbers and scheduled rates follow from the seed and the number of epochs.
     """
 
     history: tuple[EpochMetrics, ...]
     best_epoch: int | None
-    tensors: dict[str, Tensor]  # its row of the weights, of those to save, and of the optimizer's state; on the CPU
+    tensors: dict[str, Tensor]  # current weights, weights to save and optimizer state; on the CPU
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """Everything about one trained trial. `weights` are the saved ones, in the layout of `torch.nn.Linear`."""
+    """The result of one trial. `weights` are the saved ones by name, on the CPU.
+
+    >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
+    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=2))
+    >>> result = train_trial(spec, load_dataset(spec.data))
+    >>> result.status.value, result.epochs, result.objective.name
+    ('completed', 2, 'val_accuracy')
+    >>> result.metrics.test_accuracy > 0.5
+    True
+    >>> tuple(result.weights["layers.0.weight"].shape)
+    (64, 64)
+    """
 
     status: Status
     objective: Objective
     metrics: Metrics
     history: tuple[EpochMetrics, ...]
     best_epoch: int | None
-    epochs: int  # epochs that were trained
-    train_seconds: float  # this trial's share of the cohort's wall time
+    epochs: int  # trained epochs
+    train_seconds: float  # sum of `EpochMetrics.seconds`
     samples_per_second: float
     device: str
     seed: int
@@ -122,7 +138,7 @@ class TrialResult:
     weights: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The part of `result.json` that training knows; plain types only."""
+        """The fields of `result.json` that training knows, as plain types."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("history", "weights")}
         plain["status"] = str(self.status)
         plain["objective"], plain["metrics"] = asdict(self.objective), asdict(self.metrics)
@@ -133,7 +149,16 @@ class TrialResult:
     def from_json(
         cls, stored: Mapping[str, Any], history: Sequence[EpochMetrics], weights: dict[str, Tensor] | None
     ) -> TrialResult:
-        """What `to_json` gave, and more keys beside. Raises `KeyError`, `TypeError` or `ValueError` if it did not."""
+        """Rebuilds a result.
+
+        Args:
+            stored: The output of `to_json`; other keys are ignored.
+            history: The rows of `metrics.csv`.
+            weights: The saved weights, or None.
+
+        Raises:
+            KeyError, TypeError, ValueError: `stored` is not such an output.
+        """
         known = {f.name for f in fields(cls)}
         parts = {
             "status": Status(stored["status"]),
@@ -146,4 +171,4 @@ class TrialResult:
         return cls(**{**{key: value for key, value in stored.items() if key in known}, **parts})
 
 
-State = Snapshot | TrialResult | None  # of a trial: on its way, ended, or not begun
+State = Snapshot | TrialResult | None  # of a trial: running, ended, or not started

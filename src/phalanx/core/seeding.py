@@ -1,7 +1,7 @@
-"""Random numbers that depend on (seed, purpose) and on nothing else.
+"""Random numbers that are a function of (seed, purpose) alone.
 
-A trial's initial weights, data order and dropout masks are the same alone, in any cohort, in any order, on any
-device, and from any epoch on: nothing is drawn from a stream that somebody else may have advanced.
+A trial's initial weights, data order and dropout masks are the same alone and in any cohort, on any device, and after
+resuming at any epoch, because no random stream is shared between trials or purposes.
 
 Axes: T trials, N samples, B batch, H units.
 """
@@ -29,28 +29,35 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 
 
 def permutations(streams: Sequence[tuple[int, int]], n_samples: int) -> Tensor:
-    """The order in which each trial, given by (seed, epoch from 1), visits its samples: int64, shape (T, N)."""
+    """The order of samples of each trial, given by (seed, epoch from 1): int64, shape (T, N)."""
     orders = [torch.randperm(n_samples, generator=generator(seed, "order", epoch)) for seed, epoch in streams]
     return torch.stack(orders) if orders else torch.empty(0, n_samples, dtype=torch.int64)
 
 
 def dropout_keys(seeds: Sequence[int], layer: int) -> Tensor:
-    """One 32-bit key a trial for the masks of one layer: int64, shape (T,)."""
+    """One 32-bit key per trial for the dropout masks of one layer: int64, shape (T,)."""
     return torch.tensor([derive(seed, "dropout", layer) & _MASK for seed in seeds], dtype=torch.int64)
 
 
 def draw_keys(seeds: Sequence[int]) -> Tensor:
-    """One 32-bit key a trial for the classes that it draws: int64, shape (T,)."""
+    """One 32-bit key per trial for sampling classes: int64, shape (T,)."""
     return torch.tensor([derive(seed, "classes") & _MASK for seed in seeds], dtype=torch.int64)
 
 
 def hashed_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: int) -> Tensor:
-    """Uniform numbers in [0, 1), shape (T, B, H), a function of (key, step, row, unit) alone.
+    """Uniform numbers in [0, 1) that are a function of (key, step, row, unit) alone.
 
-    `step` is one for all trials, or one for each: int64, shape (T,).
+    A counter-based hash replaces a generator: it has no state, so neither another trial nor a padded unit nor a
+    resumed run can shift the numbers. The mixer is the 32-bit finalizer "lowbias32" (C. Wellons, 2018).
 
-    A counter-based hash instead of a generator: no state to advance, so a neighbour, a padded unit or a resumed
-    run cannot shift the numbers. The mixer is the 32-bit finalizer "lowbias32" (C. Wellons, 2018).
+    Args:
+        keys_T: One key per trial, int64, shape (T,), from 0 to 2**32 - 1.
+        step: The number of updates before this one: one for all trials, or int64 of shape (T,).
+        n_batch: Rows B of the result.
+        n_units: Columns H of the result.
+
+    Returns:
+        float32, shape (T, B, H), multiples of 2**-24.
     """
     device = keys_T.device
     row_B = torch.arange(n_batch, device=device, dtype=torch.int64) * 0x9E3779B1

@@ -1,14 +1,15 @@
-"""Typed, range-checked, frozen specs: the vocabulary in which every part declares its options.
+"""Option specs: frozen dataclasses whose fields carry a type and a constraint.
 
-A field is *static* (equal for all trials of a cohort: shapes, kinds, data) or *stacked* (may differ from
-trial to trial inside a cohort: seed, learning rate, dropout). The mark stands at the field, and partitioning,
-validation, digests and the Python and YAML interfaces all read it from there.
+A field is *static* (equal for all trials of a cohort: shapes, kinds, data) or *stacked* (may differ from trial to
+trial inside a cohort: seed, learning rate, dropout). The field itself says which; partitioning into cohorts,
+validation, digests and the YAML files all read it from there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 S = TypeVar("S", bound="Spec")
-REQUIRED = "???"  # OmegaConf's mark for a value that has to be given
+REQUIRED = "???"  # OmegaConf's mark for a value that the user must give
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a field allows: bounds, which hold for each item of a list, or choices."""
+    """The values that a field allows: bounds, which hold for each item of a list, or choices."""
 
     stacked: bool = False
     gt: float | None = None
@@ -37,17 +38,17 @@ class Constraint:
     choices: tuple[str, ...] | None = None
     min_items: int = 0
     determines_numbers: bool = True  # False keeps the field out of the config digest
-    advice: str = ""  # a value that works, shown in the error
+    advice: str = ""  # a valid value, shown in the error message
 
 
 def static(default: Any = MISSING, **constraint: Any) -> Any:
-    """A field that all trials of a cohort share. Keywords: see `Constraint`."""
-    return dataclasses.field(default=default, metadata={"law": Constraint(**constraint)})
+    """Declares a field that all trials of a cohort share. Keywords: see `Constraint`."""
+    return dataclasses.field(default=default, metadata={"constraint": Constraint(**constraint)})
 
 
 def stacked(default: Any = MISSING, **constraint: Any) -> Any:
-    """A field that may differ from trial to trial inside a cohort. Keywords: see `Constraint`."""
-    return dataclasses.field(default=default, metadata={"law": Constraint(stacked=True, **constraint)})
+    """Declares a numeric field that may differ from trial to trial inside a cohort. Keywords: see `Constraint`."""
+    return static(default, stacked=True, **constraint)
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,20 @@ class Spec:
     def __post_init__(self) -> None:
         faults: list[Fault | str] = []
         for field in dataclasses.fields(self):
-            if "law" in field.metadata:
-                value = conform(self, field, faults)
-                object.__setattr__(self, field.name, value)
+            object.__setattr__(self, field.name, _checked(self, field, faults))
         known = {fault.key for fault in faults if isinstance(fault, Fault)}
         faults.extend(f for f in self.conflicts() if not isinstance(f, Fault) or f.key not in known)
         if faults:
             raise SpecError(faults)
 
     def conflicts(self) -> list[Fault | str]:
-        """Faults between fields. Called in any case, so it has to bear values that are wrong by themselves."""
+        """Faults between fields. Called even if a single field is wrong, so it must tolerate invalid values."""
         return []
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # Resolved once here: get_type_hints is slow, and specs are built by the thousand.
-        cls._hints = None  # type: ignore[attr-defined]
+
+def constraint_of(field: dataclasses.Field[Any]) -> Constraint:
+    """The constraint that a field was declared with; a field declared otherwise is static and has no bounds."""
+    return field.metadata.get("constraint") or Constraint()
 
 
 def key_of(spec: Spec, name: str) -> str:
@@ -84,34 +83,35 @@ def key_of(spec: Spec, name: str) -> str:
     return f"{spec.group}.{name}" if spec.group else name
 
 
-def hints(cls: type[Spec]) -> dict[str, Any]:
-    """The resolved type of every field."""
-    if cls.__dict__.get("_hints") is None:
-        cls._hints = typing.get_type_hints(cls)  # type: ignore[attr-defined]
-    return cls._hints  # type: ignore[attr-defined]
+@functools.cache  # get_type_hints is slow, and a sweep builds thousands of specs
+def _hints(cls: type[Spec]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
-def conform(spec: Spec, field: dataclasses.Field[Any], faults: list[Fault | str]) -> Any:
-    """The field's value in its declared type; what does not fit is added to `faults`."""
-    constraint: Constraint = field.metadata["law"]
-    value, key, hint = getattr(spec, field.name), key_of(spec, field.name), hints(type(spec))[field.name]
-    optional = type(None) in typing.get_args(hint)
-    if value is None and optional:
+def _checked(spec: Spec, field: dataclasses.Field[Any], faults: list[Fault | str]) -> Any:
+    """The field's value converted to its declared type; adds a fault where it does not fit."""
+    constraint, key = constraint_of(field), key_of(spec, field.name)
+    value, kind = getattr(spec, field.name), _hints(type(spec))[field.name]
+    if value is None and (kind is Any or type(None) in typing.get_args(kind)):
         return None
-    kind = next(a for a in typing.get_args(hint) if a is not type(None)) if isinstance(hint, types.UnionType) else hint
     converted = _convert(value, kind)
     if converted is None or not _within(converted, constraint):
         advice = constraint.advice or _default_advice(field)
-        faults.append(Fault(key, value, describe(kind, constraint, optional), f"{key}={advice}" if advice else ""))
+        faults.append(Fault(key, value, describe(kind, constraint), f"{key}={advice}" if advice else ""))
     return converted
 
 
 def _convert(value: Any, kind: Any) -> Any:
     """`value` as `kind`, or None where that would change its meaning."""
-    if typing.get_origin(kind) is tuple:
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return next((found for part in arguments if (found := _convert(value, part)) is not None), None)
+    if origin is Any or (origin is typing.Literal and value in arguments):
+        return value
+    if origin is tuple and arguments:
         if not isinstance(value, (list, tuple)):
             return None
-        items = [_convert(item, typing.get_args(kind)[0]) for item in value]
+        items = [_convert(item, arguments[0]) for item in value]
         return None if any(item is None for item in items) else tuple(items)
     if isinstance(value, bool) or kind is bool:
         return value if isinstance(value, bool) and kind is bool else None
@@ -119,7 +119,7 @@ def _convert(value: Any, kind: Any) -> Any:
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if isinstance(value, kind) else None
+    return value if isinstance(origin, type) and isinstance(value, origin) else None
 
 
 def _within(value: Any, constraint: Constraint) -> bool:
@@ -139,43 +139,55 @@ def _within(value: Any, constraint: Constraint) -> bool:
     )
 
 
-def describe(kind: Any, constraint: Constraint, optional: bool = False) -> str:
-    """What a field allows, in words: `a number in (0, 1]`."""
-    if typing.get_origin(kind) is tuple:
-        item = describe(typing.get_args(kind)[0], constraint)
+def describe(kind: Any, constraint: Constraint) -> str:
+    """The values that a field allows, in words: `a number in (0, 1]`.
+
+    Args:
+        kind: The field's type as resolved by `typing.get_type_hints`.
+        constraint: The field's bounds or choices.
+    """
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        parts = [describe(part, constraint) for part in arguments if part is not type(None)]
+        return " or ".join([*parts, "null"] if type(None) in arguments else parts)
+    if origin is tuple and arguments:
+        item = describe(arguments[0], constraint)
         item = item.split(" ", 1)[1] if item.startswith(("a ", "an ")) else item
-        text = f"a list of {'at least ' + str(constraint.min_items) + ' ' if constraint.min_items else ''}{item}"
-    elif constraint.choices is not None:
-        text = "one of " + ", ".join(constraint.choices)
-    else:
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        text = names[kind] + _interval(constraint)
-    return text + (" or null" if optional else "")
+        return f"a list of {f'at least {constraint.min_items} ' if constraint.min_items else ''}{item}"
+    if choices := constraint.choices or (arguments if origin is typing.Literal else None):
+        return "one of " + ", ".join(map(str, choices))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(kind, f"a value of type {getattr(kind, '__name__', kind)}") + _interval(constraint)
 
 
 def _interval(constraint: Constraint) -> str:
-    low, high = (
-        constraint.ge if constraint.gt is None else constraint.gt,
-        constraint.le if constraint.lt is None else constraint.lt,
-    )
-    if low is None and high is None:
-        return ""
-    if high is None:
+    low = constraint.ge if constraint.gt is None else constraint.gt
+    high = constraint.le if constraint.lt is None else constraint.lt
+    if low is not None and high is not None:
+        return f" in {'[' if constraint.gt is None else '('}{low:g}, {high:g}{']' if constraint.lt is None else ')'}"
+    if low is not None:
         return f" {'of at least' if constraint.gt is None else 'above'} {low:g}"
-    if low is None:
-        return f" {'of at most' if constraint.lt is None else 'below'} {high:g}"
-    return f" in {'[' if constraint.gt is None else '('}{low:g}, {high:g}{']' if constraint.lt is None else ')'}"
+    return "" if high is None else f" {'of at most' if constraint.lt is None else 'below'} {high:g}"
 
 
 def _default_advice(field: dataclasses.Field[Any]) -> str:
-    if field.default in (MISSING, None, ""):
-        return ""
     default = field.default
+    if default in (MISSING, None, ""):
+        return ""
     return "[" + ",".join(map(str, default)) + "]" if isinstance(default, tuple) else str(default).lower()
 
 
-def build(cls: type[Spec], values: Mapping[str, Any], faults: list[Fault | str]) -> Any:
-    """A spec of class `cls` from plain values, or None with the reasons added to `faults`."""
+def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) -> S | None:
+    """Builds a spec from plain values.
+
+    Args:
+        cls: The spec's class.
+        values: Field values by name. `???` counts as not given.
+        faults: Takes everything that is wrong: unknown names, missing values, values out of bounds.
+
+    Returns:
+        The spec, or None if anything was added to `faults` that prevents it.
+    """
     known = {f.name: f for f in dataclasses.fields(cls)}
     given = {}
     for name, value in values.items():
@@ -185,7 +197,7 @@ def build(cls: type[Spec], values: Mapping[str, Any], faults: list[Fault | str])
             faults.append(f"{cls.group}.{name} is not an option of {cls.group}={cls.name}; {hint}")
         elif value != REQUIRED:
             given[name] = value
-    missing = [n for n, f in known.items() if f.default is MISSING and n not in given]
+    missing = [n for n, f in known.items() if f.default is f.default_factory is MISSING and n not in given]
     faults.extend(f"{cls.group}.{n} has to be given: type {cls.group}.{n}=…" for n in missing)
     if missing:
         return None
@@ -197,31 +209,28 @@ def build(cls: type[Spec], values: Mapping[str, Any], faults: list[Fault | str])
 
 
 def walk(spec: Spec) -> Iterator[tuple[str, Constraint, Any]]:
-    """Every field of a spec and of the specs inside it as (dotted key, law, value)."""
+    """Yields every field of a spec and of the specs inside it as (dotted key, constraint, value)."""
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         if isinstance(value, Spec):
             yield f"{field.name}.name", Constraint(), value.name
             yield from walk(value)
         else:
-            yield key_of(spec, field.name), field.metadata["law"], value
+            yield key_of(spec, field.name), constraint_of(field), value
 
 
 def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:
-    """The stacked numeric fields of one option across trials: float64 tensors (T,); null becomes infinity."""
+    """The stacked fields of one option across trials: float64 tensors (T,); null becomes infinity."""
     import torch
 
-    names = [key.rsplit(".", 1)[-1] for key, constraint, _ in walk(specs[0]) if constraint.stacked]
-    return {
-        name: torch.tensor(
-            [float("inf") if getattr(s, name) is None else float(getattr(s, name)) for s in specs],
-            dtype=torch.float64,
-        )
-        for name in names
-    }
+    def number(spec: Spec, name: str) -> float:
+        return math.inf if getattr(spec, name) is None else float(getattr(spec, name))
+
+    names = [field.name for field in dataclasses.fields(specs[0]) if constraint_of(field).stacked]
+    return {name: torch.tensor([number(s, name) for s in specs], dtype=torch.float64) for name in names}
 
 
 def without_stacked(spec: S) -> S:
-    """`spec` with every stacked field at its default: equal for all that differ in nothing else."""
-    stacked_fields = [f for f in dataclasses.fields(spec) if f.metadata["law"].stacked]
+    """`spec` with every stacked field at its default: equal for all specs that differ in stacked fields only."""
+    stacked_fields = [f for f in dataclasses.fields(spec) if constraint_of(f).stacked and f.default is not MISSING]
     return dataclasses.replace(spec, **{f.name: f.default for f in stacked_fields})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from phalanx.core.errors import Fault
-from phalanx.core.specs import Constraint, Spec, static
+from phalanx.core.specs import Spec, static
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TrackingSpec(Spec):
     group: ClassVar[str] = "tracking"
     kind: str = static("mlflow", choices=("mlflow", "none"))
     # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
-    uri: str | None = field(default=None, repr=False, metadata={"law": Constraint()})
+    uri: str | None = field(default=None, repr=False)
     experiment: str = static("phalanx")
     keep: int = static(3, ge=0)  # in a sweep, so many of the best trials get plots and keep their weights
     # seconds of training after which a trial's curves are logged while it trains, and how often; null: at its end
