@@ -2,7 +2,7 @@
 
     python benchmarks/shapes.py [--rounds 5]
 
-Each row trains the same trials, by the cost that a chunk of its own (`planning.BLOCK_S`): none is padded
+Each row trains the same trials, by the cost that a chunk of its own (`planning.CHUNK_S`): none is padded
 at 0, all are at infinity. Digits, batch 32, 5 epochs, SGD.
 """
 
@@ -28,7 +28,7 @@ SETS = {
     ),
     "the same shapes, 5 seeds": ([(w,) * depth for depth in (1, 2, 3) for w in (32, 64, 128, 256)], 5),
 }
-COSTS = (0.0, planning.BLOCK_S["cpu"], float("inf"))
+COSTS = (0.0, planning.CHUNK_S["cpu"], float("inf"))
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         times: dict[float, list[float]] = {cost: [] for cost in COSTS}
         for _ in range(rounds):
             for cost in COSTS:
-                planning.BLOCK_S["cpu"] = cost
+                planning.CHUNK_S["cpu"] = cost
                 start = time.perf_counter()
                 train_cohort(specs, dataset)
                 times[cost].append(time.perf_counter() - start)

@@ -13,7 +13,7 @@ from support.datasets import blobs
 from phalanx import LOSSES, MLP, TrainerSpec, TrialSpec
 from phalanx.core.seeding import draw_keys
 from phalanx.nn.losses.sampled_softmax import SampledSoftmax, StratifiedSampler
-from phalanx.nn.models import ModelSpec, SomeClasses
+from phalanx.nn.models import ModelSpec, SampledClasses
 from phalanx.training.loop import train_trial
 from phalanx.training.spec import static_key
 
@@ -66,8 +66,8 @@ def full(logits_BC, y_B):
 def sampled(draws, logits_BC, y_B):
     """The same of one draw."""
     classes_TS = draws()
-    some = SomeClasses(y_B[None], classes_TS)
-    loss_TB, grad_TBK = draws.value_and_grad(some.of(logits_BC[None]), y_B[None], classes_TS)
+    sampled_classes = SampledClasses(y_B[None], classes_TS)
+    loss_TB, grad_TBK = draws.value_and_grad(sampled_classes.select(logits_BC[None]), y_B[None], classes_TS)
     grad_BC = torch.zeros_like(logits_BC)
     grad_BC.scatter_add_(1, classes_TS.expand(len(y_B), -1), grad_TBK[0, :, 1:])
     return loss_TB[0], grad_BC.scatter_add_(1, y_B[:, None], grad_TBK[0, :, :1])
@@ -119,7 +119,7 @@ def test_the_last_layer_by_hand_has_autograds_gradients(hidden):
     classes_TS, found = draws(), []
     for family in (model, ByAutograd(model)):
         grads_TP = torch.full_like(params_TP, 9.0)  # what was there before has to go
-        logits_TBK, backward = family.vjp(layout.views(params_TP), x_TBD, some=SomeClasses(y_TB, classes_TS))
+        logits_TBK, backward = family.vjp(layout.views(params_TP), x_TBD, sampled=SampledClasses(y_TB, classes_TS))
         backward(draws.value_and_grad(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
         found.append((logits_TBK, grads_TP))
     for ours, exact in zip(*found, strict=True):

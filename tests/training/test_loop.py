@@ -13,7 +13,7 @@ from support.datasets import blobs
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, SpecError, TrainingInterrupted
 from phalanx.core.result import EpochMetrics
-from phalanx.training.chunk import Trace
+from phalanx.training.chunk import TrialProgress
 from phalanx.training.cohort import partition
 from phalanx.training.loop import train_cohort, train_trial
 
@@ -211,7 +211,7 @@ def test_trials_leave_when_their_epochs_or_patience_end(dataset):
         assert_equal_results(result, train_trial(spec, dataset))
 
 
-def test_an_observer_can_prune_without_touching_the_others(dataset):
+def test_a_callback_can_prune_without_touching_the_others(dataset):
     class Pruner(Callback):
         def on_epoch(self, rows):
             return [trial for trial, metrics in rows.items() if trial == 1 and metrics.epoch == 2]
@@ -294,9 +294,9 @@ def test_an_empty_cohort_is_no_work(dataset):
     ],
 )
 def test_the_best_epoch_is_the_first_best_and_ties_go_to_the_lower_loss(objective, rows, best):
-    trace = Trace(TrialSpec(objective=objective))
+    progress = TrialProgress(TrialSpec(objective=objective))
     for epoch, (accuracy, loss) in enumerate(rows, start=1):
         row = EpochMetrics(epoch, 1.0, 0.5, 0.5, loss, accuracy, 0.5, 0.1, 0.0)
-        if trace.improved(row):
-            trace.best = row
-    assert trace.best.epoch == best
+        if progress.improved(row):
+            progress.best = row
+    assert progress.best.epoch == best

@@ -17,7 +17,7 @@ from phalanx.core.errors import TrainingInterrupted
 from phalanx.training import autotune, planning
 from phalanx.training import cohort as cohorts
 from phalanx.training.autotune import ExecutionPlan
-from phalanx.training.cohort import Cohort
+from phalanx.training.cohort import Cohort, measured_plans
 from phalanx.training.loop import train_cohort, train_trial
 from phalanx.training.planning import Cost, Workers, chunk_size, share, workers
 
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def two_workers(monkeypatch):
-    """Every cohort of more than one trial in two blocks, each in a thread."""
+    """Every cohort of more than one trial in two chunks, each in a thread."""
     monkeypatch.setattr(planning, "WORKER_FLOPS", 0.0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -51,7 +51,7 @@ def test_small_networks_are_padded_to_the_larger_ones_shape():
     assert divided(shapes) == [((16, 16), [1, 2, 0, 3])]
 
 
-def test_a_network_for_which_padding_costs_more_than_a_block_has_its_own():
+def test_a_network_for_which_padding_costs_more_than_a_chunk_has_its_own():
     shapes = share(waiting((8,), (1000,), (1000,), (9,)), [], size_of, Cost(32, "cpu"))
     assert divided(shapes) == [((1000,), [1, 2]), ((9,), [3, 0])]
     on_gpu = share(waiting((8,), (1000,), (1000,), (9,)), [], size_of, Cost(32, "cuda"))
@@ -60,12 +60,12 @@ def test_a_network_for_which_padding_costs_more_than_a_block_has_its_own():
     assert divided(unpadded) == [((9,), [1]), ((8,), [0, 2])]
 
 
-@pytest.mark.parametrize(("pad", "n_blocks"), [(None, 2), (True, 1), (False, 2)])
-def test_on_a_cpu_padding_has_to_be_asked_for(dataset, pad, n_blocks):
+@pytest.mark.parametrize(("pad", "n_chunks"), [(None, 2), (True, 1), (False, 2)])
+def test_on_a_cpu_padding_has_to_be_asked_for(dataset, pad, n_chunks):
     cohort = Cohort(TrialSpec(device=DeviceSpec(pad=pad)), dataset)
     cohort.join([TrialSpec(model=MLP(hidden=(width,)), device=DeviceSpec(pad=pad)) for width in (4, 5)])
     cohort.epoch()
-    assert len(cohort.chunks) == n_blocks
+    assert len(cohort.chunks) == n_chunks
 
 
 def test_a_stack_that_trains_already_takes_in_what_fits_and_is_not_widened():
@@ -76,7 +76,7 @@ def test_a_stack_that_trains_already_takes_in_what_fits_and_is_not_widened():
     ]
 
 
-def test_networks_that_cannot_be_padded_have_a_block_for_each_shape():
+def test_networks_that_cannot_be_padded_have_a_chunk_for_each_shape():
     trials = [(i, TrialSpec(model=MLP(hidden=(8 + i,), activation="sigmoid"))) for i in range(2)]
     assert divided(share(trials, [], size_of, Cost(32, "cuda"))) == [((9,), [1]), ((8,), [0])]
 
@@ -96,14 +96,14 @@ def test_cores_are_workers_where_there_is_work_for_all(n_trials, flops, threads,
     assert workers(CPU, DeviceSpec(threads=threads), n_trials, flops) == expected
 
 
-def test_a_block_stays_near_the_core():
+def test_a_chunk_fits_into_the_cache():
     assert chunk_size(CPU, 64, 30_000, 5e5, 2) == 32
     assert chunk_size(CPU, 64, 2 << 20, 5e7, 2) == 4
     assert chunk_size(CPU, 8, 100 << 20, 1e9, 2) == 1
     assert chunk_size(torch.device("cuda"), 500, 100 << 20, 1e9, 1) == 500
 
 
-def test_blocks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers):
+def test_chunks_in_threads_give_what_each_trial_gives_alone(dataset, two_workers):
     specs = [replace(spec, device=DeviceSpec(pad=True)) for spec in mixed(7)]
     cohort = Cohort(specs[0], dataset)
     cohort.join(specs)
@@ -127,7 +127,7 @@ def test_a_result_says_how_many_threads_have_trained_it(found, said, dataset, mo
 
 def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2 + i % 2)) for i in range(7)]
-    one = 4 * cohorts.COPIES * specs[0].model.layout(dataset.n_features, dataset.n_classes).size
+    one = 4 * cohorts.BUFFERS * specs[0].model.layout(dataset.n_features, dataset.n_classes).size
     most = []
     monkeypatch.setattr(cohorts, "free_bytes", lambda device: 3 * one if not most else one)
 
@@ -142,7 +142,7 @@ def test_what_does_not_fit_into_memory_waits_for_its_turn(dataset, monkeypatch):
         assert_close(result, train_trial(spec, dataset))
 
 
-def test_a_probe_takes_the_way_that_is_fastest_here(dataset, monkeypatch):
+def test_the_fastest_plan_is_taken_if_it_is_clearly_faster(dataset, monkeypatch):
     specs = mixed(6)
     rule = ExecutionPlan(3, Workers(2, 1))
     candidates = autotune.execution_plans(rule, 6, 2)
@@ -153,20 +153,20 @@ def test_a_probe_takes_the_way_that_is_fastest_here(dataset, monkeypatch):
         ExecutionPlan(1, Workers(1, 2)),
     ]
     times = dict.fromkeys(candidates, 1.0) | {ExecutionPlan(1, Workers(2, 1)): 0.9}
-    monkeypatch.setattr(autotune, "_seconds", lambda planning, *others: times[planning])
+    monkeypatch.setattr(autotune, "_seconds", lambda plan, *others: times[plan])
     assert autotune.fastest(candidates, None, specs[0], None) == ExecutionPlan(1, Workers(2, 1))
     times[ExecutionPlan(1, Workers(2, 1))] = 0.97  # not clearly faster
     assert autotune.fastest(candidates, None, specs[0], None) == rule
 
 
-def test_a_cohort_that_trains_long_is_probed_once_and_its_numbers_stay(dataset, monkeypatch, caplog):
+def test_a_cohort_that_trains_long_is_measured_once_and_its_results_stay(dataset, monkeypatch, caplog):
     specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2)) for i in range(4)]
-    monkeypatch.setattr(cohorts, "PROBE_FROM_S", 0.0)
-    monkeypatch.setattr(cohorts, "autotuned", {})
+    monkeypatch.setattr(cohorts, "AUTOTUNE_FROM_S", 0.0)
+    measured_plans.cache_clear()
     with caplog.at_level("INFO", logger="phalanx.training.autotune"):
         results = train_cohort(specs, dataset)
         train_cohort(specs, dataset)
-    assert caplog.text.count("probe, ms a trial and step: ") == 1
+    assert caplog.text.count("autotune, ms per trial and step: ") == 1
     for spec, result in zip(specs, results, strict=True):
         assert_close(result, train_trial(spec, dataset))
 

@@ -139,9 +139,9 @@ class Recorder(TorchDispatchMode):
 
 def record(body):
     """Records a step; what the recording itself changed is put back, since a capture executes nothing."""
-    replay = body.__self__
-    stack = replay.stack
-    tensors = [stack.params_TP, *stack.state.values(), replay.step_1, replay.tally.loss_TN, replay.tally.class_TN]
+    captured = body.__self__
+    stack = captured.stack
+    tensors = [stack.params_TP, *stack.state.values(), captured.step_1, captured.tally.loss_TN, captured.tally.class_TN]
     if stack.dropout is not None:
         tensors.append(stack.dropout.step_T)
     before = [tensor.clone() for tensor in tensors]
@@ -175,7 +175,7 @@ def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
             assert replayed[position].train_loss == pytest.approx(row.train_loss, rel=1e-6)
             assert replayed[position].train_accuracy == row.train_accuracy
             assert replayed[position].val_loss == pytest.approx(row.val_loss, rel=1e-6)
-    assert chunks[1].replay.again is not None
+    assert chunks[1].captured.repeat is not None
     assert steps == list(range(1, 1 + -(-n_train // 8))) * 12
     torch.testing.assert_close(chunks[1].stack.params_TP, chunks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
 

@@ -61,8 +61,9 @@ class Spec:
 
     def __post_init__(self) -> None:
         faults: list[Fault | str] = []
+        cls: Any = type(self)  # a dataclass type is hashable, which mypy denies
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(self, field, faults))
+            object.__setattr__(self, field.name, _checked(self, field, _hints(cls)[field.name], faults))
         known = {fault.key for fault in faults if isinstance(fault, Fault)}
         faults.extend(f for f in self.conflicts() if not isinstance(f, Fault) or f.key not in known)
         if faults:
@@ -88,10 +89,9 @@ def _hints(cls: type[Spec]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _checked(spec: Spec, field: dataclasses.Field[Any], faults: list[Fault | str]) -> Any:
+def _checked(spec: Spec, field: dataclasses.Field[Any], kind: Any, faults: list[Fault | str]) -> Any:
     """The field's value converted to its declared type; adds a fault where it does not fit."""
-    constraint, key = constraint_of(field), key_of(spec, field.name)
-    value, kind = getattr(spec, field.name), _hints(type(spec))[field.name]
+    constraint, key, value = constraint_of(field), key_of(spec, field.name), getattr(spec, field.name)
     if value is None and (kind is Any or type(None) in typing.get_args(kind)):
         return None
     converted = _convert(value, kind)

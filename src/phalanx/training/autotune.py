@@ -1,7 +1,4 @@
-"""A short probe: which of several ways to compute a cohort is fastest on this machine, now.
-
-Where a cohort would train for long, a few steps of each way are timed on stacks that are thrown away.
-"""
+"""Measures which execution plan is the fastest for a cohort that trains for long, on this machine, now."""
 
 from __future__ import annotations
 
@@ -21,20 +18,29 @@ from phalanx.training.stack import Stack
 
 log = logging.getLogger(__name__)
 
-STEPS = 3  # timed, after one that is not
-MARGIN = 0.95  # another way has to be faster by so much than the one that the rule names
+STEPS = 3  # measured steps, after one that is not
+MARGIN = 0.95  # another plan replaces the rule's if its time is below this fraction
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """Blocks of `size` trials, and who trains them."""
+    """Chunks of `size` trials, and the workers that train them."""
 
     size: int
     workers: Workers
 
 
 def execution_plans(rule: ExecutionPlan, n_trials: int, n_cores: int) -> list[ExecutionPlan]:
-    """The rule's way first; then smaller and larger blocks, one block with all cores, and one trial after another."""
+    """The plans to compare.
+
+    Args:
+        rule: The plan that `planning` chose.
+        n_trials: The number of trials.
+        n_cores: CPU threads in total.
+
+    Returns:
+        The rule's plan first; then smaller and larger chunks, one chunk at a time on all cores, and single trials.
+    """
     count, threads_each = rule.workers.count, rule.workers.threads
     sizes = [rule.size // 2, rule.size * 2]
     others = [ExecutionPlan(size, Workers(count, threads_each)) for size in sizes if 1 <= size <= -(-n_trials // count)]
@@ -45,17 +51,28 @@ def execution_plans(rule: ExecutionPlan, n_trials: int, n_cores: int) -> list[Ex
 def fastest(
     candidates: Sequence[ExecutionPlan], new_stack: Callable[[], Stack], spec: TrialSpec, train: Split
 ) -> ExecutionPlan:
-    """The way with the least time a trial and step; the first one unless another is clearly faster."""
+    """Times a few steps of each plan on temporary stacks.
+
+    Args:
+        candidates: The plans; the first one is the default.
+        new_stack: Returns an empty stack.
+        spec: A trial of the cohort.
+        train: The training split.
+
+    Returns:
+        The plan with the least time per trial and step; the first one unless another is clearly faster.
+    """
     seconds = {plan: _seconds(plan, new_stack, spec, train) for plan in candidates}
     best = min(seconds, key=lambda plan: seconds[plan])
     log.info(
-        "probe, ms a trial and step: %s",
+        "autotune, ms per trial and step: %s",
         ", ".join(f"{w.size} x {w.workers.count} x {w.workers.threads}: {1e3 * s:.3g}" for w, s in seconds.items()),
     )
     return best if seconds[best] < MARGIN * seconds[candidates[0]] else candidates[0]
 
 
 def _seconds(plan: ExecutionPlan, new_stack: Callable[[], Stack], spec: TrialSpec, train: Split) -> float:
+    """Seconds per trial and step."""
     stacks = [new_stack() for _ in range(plan.workers.count)]
     for stack in stacks:
         stack.join([spec] * plan.size, range(plan.size))
@@ -63,7 +80,7 @@ def _seconds(plan: ExecutionPlan, new_stack: Callable[[], Stack], spec: TrialSpe
 
         def run(stack: Stack, n_steps: int) -> None:
             torch.set_num_threads(plan.workers.threads)
-            starts_T1 = 97 * torch.arange(plan.size)[:, None]  # other samples for each trial, as in training
+            starts_T1 = 97 * torch.arange(plan.size)[:, None]  # different samples for each trial, as in training
             _, tables = stack.epoch_tables()
             at = {name: table[0] for name, table in tables.items()}
             for step in range(n_steps):

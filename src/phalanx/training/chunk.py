@@ -1,4 +1,4 @@
-"""A block: the part of a cohort that is one stack of tensors. Trains an epoch, keeps the best weights, ends trials.
+"""A chunk: the part of a cohort that is one stack of tensors. Trains epochs, keeps the best weights, ends trials.
 
 Axes: T trials in the stack, N samples, B batch, D features, C classes, P parameters of one trial.
 """
@@ -20,22 +20,22 @@ from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.models import ModelSpec
 from phalanx.nn.optimizers.base import to_rows
 from phalanx.training.cuda_graph import FEWEST, CapturedStep, cuda_graph
-from phalanx.training.evaluation import Tally, evaluate
+from phalanx.training.evaluation import Scores, Tally, evaluate
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 
 OnStep = Callable[[int, int], None]
 
 
-class Trace:
-    """What is remembered of one trial while it trains."""
+class TrialProgress:
+    """The history and the best epoch of a trial that trains, new or resumed from a snapshot."""
 
     def __init__(self, spec: TrialSpec, after: Snapshot | None = None) -> None:
         self.spec = spec
         self.history = list(after.history) if after else []
         self.best = self.history[after.best_epoch - 1] if after and after.best_epoch else None
         self.seconds, self.started = sum(row.seconds for row in self.history), time.time()
-        self.status, self.error = Status.COMPLETED, None
+        self.status, self.error = Status.COMPLETED, ""
 
     def improved(self, row: EpochMetrics) -> bool:
         """Whether `row` beats the best epoch in the objective, or equals it at a lower validation loss."""
@@ -47,13 +47,21 @@ class Trace:
 
     def goes_on(self) -> bool:
         """Whether there is another epoch to train after the last one."""
-        trainer, epoch = self.spec.trainer, len(self.history)
-        patient = trainer.patience is None or epoch - self.best.epoch < trainer.patience
-        return epoch < trainer.epochs and patient
+        trainer, epoch, best = self.spec.trainer, len(self.history), self.best.epoch if self.best else 0
+        return epoch < trainer.epochs and (trainer.patience is None or epoch - best < trainer.patience)
 
 
 class Chunk:
-    """Some trials of a cohort. `train_epoch` is all computation and may run in a thread of its own."""
+    """Trials of a cohort that are one stack. `train_epoch` may run in a thread of its own.
+
+    Args:
+        like: Any trial of the cohort, for the static fields.
+        dataset: The data, on `device`.
+        device: Where to train.
+        test: Whether results have test metrics.
+        model: The network shape of all trials; `like.model` if None.
+        cohort: The cohort's name, for the results.
+    """
 
     def __init__(
         self, like: TrialSpec, dataset: Dataset, device: torch.device, *, test: bool, model: ModelSpec | None = None,
@@ -62,34 +70,39 @@ class Chunk:
         self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
-        self.traces: dict[int, Trace] = {}
+        self.progress: dict[int, TrialProgress] = {}  # by position
         self.capture = cuda_graph if device.type == "cuda" else None
-        self.replay: CapturedStep | None = None
+        self.captured: CapturedStep | None = None
         self.n_threads = torch.get_num_threads()
 
     @property
     def running(self) -> int:
-        """How many of its trials still train."""
+        """The number of trials that still train."""
         return len(self.stack.rows)
 
     def join(
         self, specs: Sequence[TrialSpec], positions: Sequence[int], after: Mapping[int, Snapshot] | None = None
     ) -> None:
-        """Adds trials, which begin, or go on `after` their snapshots, with the next epoch."""
-        self.replay, after = None, after or {}
+        """Adds trials, which begin with the next epoch.
+
+        Args:
+            specs: The trials.
+            positions: Their positions in the cohort.
+            after: By position, the snapshots from which trials resume.
+        """
+        self.captured, after = None, after or {}
         self.stack.join(specs, positions, after)
-        self.traces |= {p: Trace(spec, after.get(p)) for p, spec in zip(positions, specs, strict=True)}
+        self.progress |= {p: TrialProgress(spec, after.get(p)) for p, spec in zip(positions, specs, strict=True)}
 
     def snapshot(self, position: int) -> Snapshot:
-        """How far a trial is, between two epochs."""
-        trace = self.traces[position]
-        best = trace.best.epoch if trace.best else None
-        return Snapshot(tuple(trace.history), best, self.stack.of_trial(position))
+        """The state of a trial, between two epochs."""
+        trial = self.progress[position]
+        return Snapshot(tuple(trial.history), trial.best.epoch if trial.best else None, self.stack.of_trial(position))
 
     def train_epoch(self, on_step: OnStep) -> dict[int, EpochMetrics]:
-        """Trains each trial by one epoch and validates it; what each reached, by position."""
+        """Trains each trial for one epoch and validates it; returns its metrics by position."""
         start, stack = time.perf_counter(), self.stack
-        self.n_threads = torch.get_num_threads()  # which the cohort has set for this thread
+        self.n_threads = torch.get_num_threads()  # as the cohort has set it for this thread
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
         val_rows = evaluate(stack.model, stack.layout, stack.loss, stack.params_TP, self.dataset.val, stack.depths)
@@ -101,76 +114,82 @@ class Chunk:
             )
         }
 
-    def _train(self, on_step: OnStep) -> tuple[Tensor, list[dict[str, float]]]:
-        """One pass over the training split; learning rates (S, T) and each trial's running means."""
+    def _train(self, on_step: OnStep) -> tuple[Tensor, list[Scores]]:
+        """One pass over the training split; returns learning rates (S, T) and each trial's mean scores."""
         stack, train = self.stack, self.dataset.train
         lr_ST, tables = stack.epoch_tables()
         order_TN = stack.begin_epoch()[:, : stack.steps_per_epoch * stack.batch_size]
-        tally, epoch = Tally(train.y_N[order_TN], stack.loss, len(stack.rows)), max(stack.epochs_done)
+        samples_classes, epoch = stack.class_sampler is not None, max(stack.epochs_done)
+        tally = Tally(train.y_N[order_TN], stack.loss, len(stack.rows), samples_classes=samples_classes)
         n_full, done = order_TN.shape[1] // stack.batch_size, 0
         if self.capture is not None and n_full >= FEWEST:
-            self.replay = self.replay or CapturedStep(stack, train, self.capture)
-            tally = self.replay.run(order_TN, tables, tally, n_full, lambda step: on_step(epoch, step))
+            self.captured = self.captured or CapturedStep(stack, train, self.capture)
+            tally = self.captured.run(order_TN, tables, tally, n_full, lambda step: on_step(epoch, step))
             done = n_full
         if done == stack.steps_per_epoch:
             return lr_ST, tally.means()
         rest = to_rows({name: table[done:] for name, table in tables.items()})
-        batches = order_TN[:, done * stack.batch_size :].split(stack.batch_size, 1)
-        steps = zip(rest, batches, tally.cut(stack.batch_size)[done:], strict=True)
+        batches = torch.split(order_TN[:, done * stack.batch_size :], stack.batch_size, 1)
+        steps = zip(rest, batches, tally.batches(stack.batch_size)[done:], strict=True)
         for step, (at, index_TB, part) in enumerate(steps, start=done + 1):
             logits_TBC, loss_TB = stack.step(train.rows(index_TB, len(stack.rows)), part.y_TB, at)
-            part.note(logits_TBC, loss_TB)
+            part.write(logits_TBC, loss_TB)
             on_step(epoch, step)
         return lr_ST, tally.means()
 
     def record(self, rows: dict[int, EpochMetrics]) -> dict[int, EpochMetrics]:
-        """Writes the epoch down and keeps weights that improved; returns the rows of trials that have not diverged."""
-        improved, sound = [], {}
+        """Stores the epoch's metrics, keeps improved weights; returns the metrics of trials that have not diverged."""
+        improved, finite = [], {}
         for place, position in enumerate(self.stack.rows):
-            trace, row = self.traces[position], rows[position]
-            trace.history.append(row)
-            trace.seconds += row.seconds
+            trial, row = self.progress[position], rows[position]
+            trial.history.append(row)
+            trial.seconds += row.seconds
             if not all(map(math.isfinite, (row.train_loss, row.val_loss))):
-                trace.status, trace.error = Status.DIVERGED, f"the loss became {_odd(row)} in epoch {row.epoch}"
+                kind = "NaN" if math.isnan(row.train_loss) or math.isnan(row.val_loss) else "infinite"
+                trial.status, trial.error = Status.DIVERGED, f"the loss became {kind} in epoch {row.epoch}"
                 continue
-            sound[position] = row
-            if trace.improved(row):
-                trace.best = row
-                improved.append(place)
-            elif trace.spec.trainer.keep == "last":
+            finite[position] = row
+            if is_better := trial.improved(row):
+                trial.best = row
+            if is_better or trial.spec.trainer.keep == "last":
                 improved.append(place)
         if improved:
             places = torch.tensor(improved, device=self.device)
             self.stack.kept_TP[places] = self.stack.params_TP[places]
-        return sound
+        return finite
 
-    def end(self, sound: Collection[int], pruned: Collection[int]) -> dict[int, TrialResult]:
-        """Takes out the trials whose last epoch this was; returns their results by position."""
-        for position in self.traces.keys() & set(pruned):
-            self.traces[position].status = Status.PRUNED
-        going = {p for p in sound if p not in pruned and self.traces[p].goes_on()}
+    def end(self, finite: Collection[int], pruned: Collection[int]) -> dict[int, TrialResult]:
+        """Ends the trials whose last epoch this was; returns their results by position.
+
+        Args:
+            finite: The trials that have not diverged.
+            pruned: The trials to prune.
+        """
+        for position in self.progress.keys() & set(pruned):
+            self.progress[position].status = Status.PRUNED
+        going = {p for p in finite if p not in pruned and self.progress[p].goes_on()}
         return self.dismiss([place for place, position in enumerate(self.stack.rows) if position not in going])
 
     def abandon(self) -> dict[int, TrialResult]:
-        """Ends all trials where they are; returns what each had reached, by position."""
-        for trace in self.traces.values():
-            trace.status, trace.error = Status.FAILED, f"interrupted after epoch {len(trace.history)}"
+        """Interrupts all trials; returns their results so far, by position."""
+        for trial in self.progress.values():
+            trial.status, trial.error = Status.FAILED, f"interrupted after epoch {len(trial.history)}"
         return self.dismiss(list(range(self.running)))
 
     def dismiss(self, places: list[int]) -> dict[int, TrialResult]:
-        """Takes the trials at these places out of the stack; returns their results by position."""
+        """Removes the trials at these places of the stack; returns their results by position."""
         if not places:
             return {}
         positions = [self.stack.rows[place] for place in places]
         results = dict(zip(positions, self._results(places), strict=True))
-        gone, self.replay = set(places), None
+        gone, self.captured = set(places), None
         self.stack.leave([place for place in range(self.running) if place not in gone])
         for position in positions:
-            del self.traces[position]
+            del self.progress[position]
         return results
 
     def _results(self, places: list[int]) -> list[TrialResult]:
-        """Metrics of the kept weights over whole splits, for all these trials at once."""
+        """The results of the trials at these places, whose kept weights are evaluated together."""
         stack = self.stack
         kept_TP = stack.kept_TP[torch.tensor(places, device=self.device)]
         specs = [stack.specs[place] for place in places]
@@ -183,42 +202,38 @@ class Chunk:
         for name, split in splits.items():
             scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths)
             for metrics, row in zip(found, scores, strict=True):
-                metrics.update(_prefixed(name, row))
+                metrics |= _prefixed(name, row)
         return [
-            self._result(self.traces[stack.rows[place]], Metrics(**metrics), kept_TP[i])
+            self._result(self.progress[stack.rows[place]], Metrics(**metrics), kept_TP[i])
             for i, (place, metrics) in enumerate(zip(places, found, strict=True))
         ]
 
-    def _result(self, trace: Trace, metrics: Metrics, kept_P: Tensor) -> TrialResult:
-        spec, epochs = trace.spec, len(trace.history)
+    def _result(self, trial: TrialProgress, metrics: Metrics, kept_P: Tensor) -> TrialResult:
+        spec, epochs = trial.spec, len(trial.history)
         weights = self.stack.weights(spec, kept_P)
-        last = spec.trainer.keep == "last" and trace.status is not Status.DIVERGED
-        chosen = trace.history[-1] if last and trace.history else trace.best
-        valued = trace.status in (Status.COMPLETED, Status.PRUNED)
+        last = spec.trainer.keep == "last" and trial.status is not Status.DIVERGED
+        chosen = trial.history[-1] if last and trial.history else trial.best
+        valued = trial.status in (Status.COMPLETED, Status.PRUNED)
         result = TrialResult(
-            status=trace.status,
+            status=trial.status,
             objective=Objective(spec.objective, getattr(metrics, spec.objective) if valued else None, spec.direction),
             metrics=metrics,
-            history=tuple(trace.history),
+            history=tuple(trial.history),
             best_epoch=chosen.epoch if chosen else None,
             epochs=epochs,
-            train_seconds=trace.seconds,
-            samples_per_second=epochs * len(self.dataset.train) / trace.seconds if trace.seconds else 0.0,
+            train_seconds=trial.seconds,
+            samples_per_second=epochs * len(self.dataset.train) / trial.seconds if trial.seconds else 0.0,
             device=label(self.device, self.n_threads),
             seed=spec.seed,
             config_digest=config_digest(spec),
             data_digest=self.dataset.digest,
             n_parameters=sum(tensor.numel() for tensor in weights.values()),
-            error=trace.error,
-            timing=Timing(trace.started, time.time(), self.cohort),
+            error=trial.error or None,
+            timing=Timing(trial.started, time.time(), self.cohort),
             weights=weights,
         )
         return result if chosen else replace(result, metrics=Metrics(), weights=None)
 
 
-def _prefixed(split: str, row: dict[str, float]) -> dict[str, float]:
-    return {f"{split}_{name}": value for name, value in row.items()}
-
-
-def _odd(row: EpochMetrics) -> str:
-    return "NaN" if math.isnan(row.train_loss) or math.isnan(row.val_loss) else "infinite"
+def _prefixed(split: str, scores: Scores) -> dict[str, float]:
+    return {f"{split}_{name}": value for name, value in scores._asdict().items()}

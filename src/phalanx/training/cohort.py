@@ -1,10 +1,11 @@
 """Cohorts: trials that are equal in all static fields and train together.
 
-A cohort is held as one block or several (`chunk.py`), as `plan.py` finds fastest; what a trial gets depends on neither.
+A cohort is held as one chunk or several (`chunk.py`), as `planning.py` decides; no trial's results depend on it.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Collection, Hashable, Sequence
@@ -27,14 +28,24 @@ from phalanx.training.planning import FLOPS_PER_S, Cost, Workers, chunk_size, fr
 from phalanx.training.spec import TrialSpec, static_key
 from phalanx.training.stack import batches
 
-Of = TypeVar("Of")
-PROBE_FROM_S = 20.0  # estimated training time from which a probe is made
-autotuned: dict[Hashable, ExecutionPlan] = {}  # what probes have found in this process
-COPIES = 5  # of its parameters that a trial holds: they, their gradients, the kept ones, the optimizer's state
+R = TypeVar("R")
+AUTOTUNE_FROM_S = 20.0  # estimated training time from which measuring execution plans pays off
+BUFFERS = 5  # numbers per parameter of a trial: itself, its gradient, the kept weight, the optimizer's state
+
+
+@functools.lru_cache(maxsize=1)
+def measured_plans() -> dict[Hashable, ExecutionPlan]:
+    """The execution plans that this process has measured, by what they depend on."""
+    return {}
 
 
 def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
-    """Positions in `specs` grouped into cohorts, in order of first appearance."""
+    """Groups trials into cohorts: lists of positions in `specs`, in order of first appearance.
+
+    >>> from phalanx import TrainerSpec, TrialSpec, partition
+    >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
+    [[0, 2], [1]]
+    """
     groups: dict[object, list[int]] = {}
     for position, spec in enumerate(specs):
         groups.setdefault(static_key(spec), []).append(position)
@@ -46,21 +57,26 @@ def check_static(specs: Sequence[TrialSpec]) -> None:
     first = dict(static_key(specs[0]))
     for spec in specs[1:]:
         other = dict(static_key(spec))
-        differ = [k for k in first.keys() | other.keys() if first.get(k) != other.get(k)]
+        differ = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
         if differ:
-            lines = [f"{k}: {first.get(k)!r} and {other.get(k)!r}" for k in sorted(differ)]
+            values = "; ".join(f"{k}: {first.get(k)!r} and {other.get(k)!r}" for k in differ)
             raise RequestError(
-                "these trials cannot share a cohort, they differ in static fields: "
-                + "; ".join(lines)
-                + "; split them with phalanx.partition(specs) first"
+                f"these trials cannot share a cohort, they differ in static fields: {values}; "
+                "split them with phalanx.partition(specs) first"
             )
 
 
 class Cohort:
-    """Trials that train together and may come and go: `join` between epochs, results as each of them ends.
+    """Trials that train together: they `join` between epochs, and leave when they end.
 
-    `like` says what is static; positions count the trials that ever joined. A trial's numbers do not depend on when
-    it joined, or on who else is there.
+    A trial's position is its number among all trials that ever joined. Its results depend neither on when it joined nor
+    on the other trials.
+
+    Args:
+        like: Any trial of the cohort, for the static fields.
+        dataset: The data.
+        callback: Is called at each step and epoch, and may prune trials.
+        test: Whether results have test metrics.
     """
 
     def __init__(
@@ -71,87 +87,89 @@ class Cohort:
         self.chunks: list[Chunk] = []
         self.workers = Workers()
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
-        self.after: dict[int, Snapshot] = {}  # where those of them go on that were on their way before
-        self.over: dict[int, TrialResult] = {}  # trials that had ended before
+        self.after: dict[int, Snapshot] = {}  # the snapshots from which those of them resume
+        self.ended: dict[int, TrialResult] = {}  # results of trials that had ended before they joined
         self.n_joined, self.name = 0, uuid.uuid4().hex[:8]
 
     @property
     def running(self) -> int:
-        """How many trials still train."""
-        return sum(chunk.running for chunk in self.chunks) + len(self.joining) + len(self.over)
+        """The number of trials whose result `epoch` has not returned yet."""
+        return sum(chunk.running for chunk in self.chunks) + len(self.joining) + len(self.ended)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates of each trial in one pass over the training split."""
+        """Updates of each trial per epoch."""
         return batches(self.like.trainer, len(self.dataset.train))[1]
 
     def join(self, specs: Sequence[TrialSpec], states: Sequence[State] = ()) -> list[int]:
-        """Adds trials, which begin with the next epoch; returns their positions.
+        """Adds trials, which begin with the next epoch, and returns their positions.
 
-        With their `states` of an earlier training they go on from there, whoever they trained with; the result of one
-        that had ended is given back after the next epoch.
+        Args:
+            specs: The trials.
+            states: Their states of an earlier training, from which they resume. A trial that had ended does not train
+                again; the next `epoch` returns its result.
+
+        Raises:
+            RequestError: A static field differs from those of the cohort.
         """
         check_static([self.like, *specs])
         positions = list(range(self.n_joined, self.n_joined + len(specs)))
         known = dict(zip(positions, states, strict=False))
-        self.over |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}
+        self.ended |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}
         self.after |= {p: state for p, state in known.items() if isinstance(state, Snapshot)}
-        self.joining |= {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.over}
+        self.joining |= {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.ended}
         self.n_joined += len(specs)
         return positions
 
     def snapshot(self, position: int) -> Snapshot | None:
-        """How far a trial is that has not ended; None if it has not begun. Between two epochs only."""
-        chunks = [chunk for chunk in self.chunks if position in chunk.traces]
-        return chunks[0].snapshot(position) if chunks else self.after.get(position)
+        """The state of a trial that has not ended, between two epochs; None if it has not begun."""
+        chunk = next((chunk for chunk in self.chunks if position in chunk.progress), None)
+        return chunk.snapshot(position) if chunk else self.after.get(position)
 
     def epoch(self) -> dict[int, TrialResult]:
-        """Trains each trial by one epoch; returns the results of those that ended with it, by position."""
-        self._place()
+        """Trains each trial for one epoch; returns the results of those that ended with it, by position."""
+        self._assign_chunks()
         rows = self._train()
-        sound = {position: row for chunk in self.chunks for position, row in chunk.record(rows).items()}
-        pruned = set(self.callback.on_epoch(sound)) if sound else set()
-        return self._results(self._each(lambda chunk: chunk.end(sound.keys() & chunk.traces.keys(), pruned)))
+        finite = {position: row for chunk in self.chunks for position, row in chunk.record(rows).items()}
+        pruned = set(self.callback.on_epoch(finite)) if finite else set()
+        return self._results(self._each(lambda chunk: chunk.end(finite.keys() & chunk.progress.keys(), pruned)))
 
     def abandon(self) -> dict[int, TrialResult]:
-        """Ends all trials where they are; returns what each had reached, by position."""
-        ended = [chunk.abandon() for chunk in self.chunks]
+        """Interrupts all trials; returns their results so far, by position."""
+        results = [chunk.abandon() for chunk in self.chunks]
         for member in self.joining.items():
-            chunk = self._block(without_stacked(member[1].model))
-            self._settle(chunk, [member])
-            ended.append(chunk.abandon())
+            chunk = self._new_chunk(without_stacked(member[1].model))
+            self._add_trials(chunk, [member])
+            results.append(chunk.abandon())
         self.joining = {}
-        return self._results(ended)
+        return self._results(results)
 
-    def _results(self, ended: Sequence[dict[int, TrialResult]]) -> dict[int, TrialResult]:
+    def _results(self, by_chunk: Sequence[dict[int, TrialResult]]) -> dict[int, TrialResult]:
         self.chunks = [chunk for chunk in self.chunks if chunk.running]
-        over, self.over = self.over, {}
-        return over | {position: result for results in ended for position, result in results.items()}
+        ended, self.ended = self.ended, {}
+        return ended | {position: result for results in by_chunk for position, result in results.items()}
 
-    def _block(self, model: ModelSpec | None = None) -> Chunk:
+    def _new_chunk(self, model: ModelSpec) -> Chunk:
         return Chunk(self.like, self.dataset, self.device, test=self.test, model=model, cohort=self.name)
 
     def _size(self, model: ModelSpec) -> int:
         return model.layout(self.dataset.n_features, self.dataset.n_classes).size
 
-    def _place(self) -> None:
-        """Gives those that join a place: in blocks of their shape that have one free, then in new ones.
-
-        What does not fit into memory waits until others have ended.
-        """
+    def _assign_chunks(self) -> None:
+        """Adds joining trials to chunks of their shape, or to new ones; those that do not fit into memory wait."""
         if not self.joining:
             return
         waiting, self.joining = list(self.joining.items()), {}
-        # Zeros in a product change how it is rounded, so on a CPU, where bits are kept, padding has to be asked for.
+        # Padding changes how products are rounded, so on a CPU, where bits are reproducible, it must be requested.
         pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
         cost = Cost(batches(self.like.trainer, len(self.dataset.train))[0], self.device.type, pads)
-        there = [spec for chunk in self.chunks for spec in chunk.stack.specs]
-        flops = sum(cost.flops(self._size(spec.model)) for spec in [*there, *(spec for _, spec in waiting)])
-        self.workers = workers(self.device, self.like.device, len(there) + len(waiting), flops)
+        running = [spec for chunk in self.chunks for spec in chunk.stack.specs]
+        flops = sum(cost.flops(self._size(spec.model)) for spec in [*running, *(spec for _, spec in waiting)])
+        self.workers = workers(self.device, self.like.device, len(running) + len(waiting), flops)
         free = free_bytes(self.device)
         shapes = share(waiting, [chunk.stack.model for chunk in self.chunks], self._size, cost)
         for shape in shapes:
-            n_bytes, own = 4 * self._size(shape.model) * COPIES, cost.flops(self._size(shape.model))
+            n_bytes, own = 4 * self._size(shape.model) * BUFFERS, cost.flops(self._size(shape.model))
             fits = max(free // n_bytes, 0 if self.chunks else 1)
             members, late = shape.members[:fits], shape.members[fits:]
             free -= n_bytes * len(members)
@@ -160,47 +178,47 @@ class Cohort:
             n_trials = len(members) + sum(chunk.running for chunk in alike)
             size = chunk_size(self.device, n_trials, n_bytes, own, self.workers.count)
             if len(shapes) == 1 and not self.chunks and self._is_long(own * n_trials, members):
-                size = self._probe(shape.model, ExecutionPlan(size, self.workers), members)
+                size = self._autotune(shape.model, ExecutionPlan(size, self.workers), members)
             self._fill(shape.model, members, alike, size)
 
     def _is_long(self, flops: float, members: Sequence[tuple[int, TrialSpec]]) -> bool:
-        """Whether these train for so long on the CPU that a probe costs next to nothing."""
+        """Whether these trials train for so long on the CPU that measuring plans costs next to nothing."""
         epochs = max((spec.trainer.epochs for _, spec in members), default=0)
-        steps = self.steps_per_epoch * epochs
-        return self.device.type == "cpu" and len(members) > 1 and flops * steps / FLOPS_PER_S["cpu"] > PROBE_FROM_S
+        seconds = flops * self.steps_per_epoch * epochs / FLOPS_PER_S["cpu"]
+        return self.device.type == "cpu" and len(members) > 1 and seconds > AUTOTUNE_FROM_S
 
-    def _probe(self, model: ModelSpec, rule: ExecutionPlan, members: Sequence[tuple[int, TrialSpec]]) -> int:
-        """Takes the workers that a probe finds fastest; returns its number of trials a block."""
+    def _autotune(self, model: ModelSpec, rule: ExecutionPlan, members: Sequence[tuple[int, TrialSpec]]) -> int:
+        """Takes the workers of the fastest plan; returns its number of trials per chunk."""
         n_cores = self.like.device.threads or torch.get_num_threads()
-        key = (model, rule, len(members), n_cores, self.like.trainer.batch_size)
-        if key not in autotuned:
+        key, plans = (model, rule, len(members), n_cores, self.like.trainer.batch_size), measured_plans()
+        if key not in plans:
             candidates = execution_plans(rule, len(members), n_cores)
             spec = replace(members[0][1], model=model)
-            autotuned[key] = fastest(candidates, lambda: self._block(model).stack, spec, self.dataset.train)
-        self.workers = autotuned[key].workers
-        return autotuned[key].size
+            plans[key] = fastest(candidates, lambda: self._new_chunk(model).stack, spec, self.dataset.train)
+        self.workers = plans[key].workers
+        return plans[key].size
 
     def _fill(
         self, model: ModelSpec, members: Sequence[tuple[int, TrialSpec]], alike: Sequence[Chunk], size: int
     ) -> None:
-        """Puts trials into the blocks `alike` up to `size` in each, and into new ones."""
+        """Adds trials to the chunks `alike`, up to `size` in each, and to new ones."""
         for chunk in sorted(alike, key=lambda chunk: chunk.running):
             free = max(size - chunk.running, 0)
-            self._settle(chunk, members[:free])
+            self._add_trials(chunk, members[:free])
             members = members[free:]
         n_new = -(-len(members) // size)
         for i in range(n_new):
-            self.chunks.append(self._block(model))
-            self._settle(self.chunks[-1], members[i::n_new])
+            self.chunks.append(self._new_chunk(model))
+            self._add_trials(self.chunks[-1], members[i::n_new])
 
-    def _settle(self, chunk: Chunk, members: Collection[tuple[int, TrialSpec]]) -> None:
+    def _add_trials(self, chunk: Chunk, members: Collection[tuple[int, TrialSpec]]) -> None:
         if members:
             positions = [position for position, _ in members]
             after = {p: self.after.pop(p) for p in positions if p in self.after}
             chunk.join([spec for _, spec in members], positions, after)
 
     def _train(self) -> dict[int, EpochMetrics]:
-        """One epoch of every block."""
+        """Trains every chunk for one epoch."""
         stopped = threading.Event()
 
         def on_step(epoch: int, step: int) -> None:
@@ -211,20 +229,20 @@ class Cohort:
         rows = self._each(lambda chunk: chunk.train_epoch(on_step), stopped)
         return {position: row for part in rows for position, row in part.items()}
 
-    def _each(self, work: Callable[[Chunk], Of], stopped: threading.Event | None = None) -> list[Of]:
-        """What `work` gives of each block, `workers.count` of them at a time; `stopped` is set when one has failed."""
+    def _each(self, work: Callable[[Chunk], R], stopped: threading.Event | None = None) -> list[R]:
+        """Calls `work` on each chunk, `workers.count` at a time; sets `stopped` as soon as one call fails."""
         n_workers = min(self.workers.count, len(self.chunks))
         if n_workers < 2:
             with threads(self.workers.threads):
                 return [work(chunk) for chunk in self.chunks]
         before, stopped = torch.get_num_threads(), stopped or threading.Event()
 
-        def with_threads(chunk: Chunk) -> Of:
+        def with_threads(chunk: Chunk) -> R:
             torch.set_num_threads(self.workers.threads)  # of this thread, and of all that start later
             try:
                 return work(chunk)
             except BaseException:
-                stopped.set()  # at once: the thread that waits may be woken late
+                stopped.set()  # at once: the waiting thread may wake up late
                 raise
             finally:
                 torch.set_num_threads(before)
@@ -234,7 +252,7 @@ class Cohort:
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                stopped.set()  # which those that are done no longer look at
+                stopped.set()  # for chunks that still train
         for future in futures:
             if isinstance(error := future.exception(), Exception) and not isinstance(error, _Stopped):
                 raise error
@@ -242,4 +260,4 @@ class Cohort:
 
 
 class _Stopped(Exception):
-    """Ends a block's epoch because another one's failed or the user asked for it."""
+    """Ends a chunk's epoch because another chunk's failed or the user interrupted it."""

@@ -1,7 +1,7 @@
-"""A training step as a fixed program: captured once, then replayed, so that Python and launches cost nothing a step.
+"""A training step as a CUDA graph: captured once, then replayed without the overhead of Python and kernel launches.
 
-On CUDA a step of a small network is a few dozen kernels that run shorter than they take to launch; a CUDA graph
-launches them all at once. What is captured may depend on nothing but the content of tensors that stay where they are.
+On CUDA, a step of a small network is a few dozen kernels that run shorter than they take to launch; a graph launches
+them all at once. A captured step may depend only on the content of tensors that stay at the same address.
 Axes: T trials, N samples, B batch, S steps.
 """
 
@@ -16,25 +16,42 @@ from phalanx.data import Split
 from phalanx.training.evaluation import Tally
 from phalanx.training.stack import Stack
 
-WARM_UP = 3  # real steps before the capture, in which torch and cuBLAS set up what they need
-FEWEST = 8  # steps from which a capture pays for itself
+WARM_UP = 3  # real steps before the capture, in which torch and cuBLAS allocate what they need
+FEWEST = 8  # steps per epoch from which a capture pays off
 
 Body = Callable[[], None]
 OnStep = Callable[[int], None]
 
 
 class CapturedStep:
-    """The full batches of an epoch for one stack, as long as nobody joins or leaves it."""
+    """The full batches of an epoch of one stack, valid as long as no trial joins or leaves it.
+
+    Args:
+        stack: The trials.
+        train: The training split.
+        capture: Turns a function that makes one step into one that repeats it, e.g. `cuda_graph`.
+    """
 
     def __init__(self, stack: Stack, train: Split, capture: Callable[[Body], Body]) -> None:
         self.stack, self.train, self.capture = stack, train, capture
-        self.again: Body | None = None
+        self.repeat: Body | None = None
         self.step_1 = torch.zeros(1, dtype=torch.int64, device=stack.device)
         self.within_B = torch.arange(stack.batch_size, device=stack.device)
 
     def run(self, order_TN: Tensor, tables: Mapping[str, Tensor], tally: Tally, n_steps: int, on_step: OnStep) -> Tally:
-        """`n_steps` updates; returns the tally that was kept, which has the memory of the first epoch's."""
-        if self.again is None:
+        """Makes the updates of one epoch.
+
+        Args:
+            order_TN: The order of samples of each trial, int64, shape (T, N).
+            tables: The optimizer's tables (S, T, 1).
+            tally: The tally of this epoch.
+            n_steps: The number of updates.
+            on_step: Called after each update with its number, from 1.
+
+        Returns:
+            The tally that holds this epoch's values: that of the first epoch, whose memory the captured step uses.
+        """
+        if self.repeat is None:
             self.order_TN, self.tables, self.tally = order_TN.clone(), dict(tables), tally
         else:
             self.order_TN.copy_(order_TN)
@@ -43,9 +60,9 @@ class CapturedStep:
                 self.tables[name].copy_(table)
         self.step_1.zero_()
         for step in range(n_steps):
-            if self.again is None and step == WARM_UP:
-                self.again = self.capture(self._body)
-            (self._body if self.again is None else self.again)()
+            if self.repeat is None and step == WARM_UP:
+                self.repeat = self.capture(self._body)
+            (self.repeat or self._body)()
             on_step(step + 1)
         return self.tally
 
@@ -61,9 +78,10 @@ class CapturedStep:
 
 
 def cuda_graph(body: Body) -> Body:
-    """`body` as a CUDA graph. It has run before on this stream, and is recorded here without being executed."""
+    """`body` as a CUDA graph. It must have run on this stream before; it is recorded here without being executed."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         body()
-    return graph.replay
+    replay: Body = graph.replay
+    return replay

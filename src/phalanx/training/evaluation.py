@@ -1,4 +1,7 @@
-"""Metrics of stacked networks on one split. Axes: T trials, B batch, D features, C classes, P parameters."""
+"""Loss, accuracy and likelihood of T networks.
+
+Axes: T trials, B batch, N samples, D features, C classes, P parameters of one trial.
+"""
 
 from __future__ import annotations
 
@@ -13,120 +16,152 @@ from phalanx.nn.models import Layout, ModelSpec
 from phalanx.nn.models.base import Depths
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
-CHUNK_ROWS = 1024  # samples held at once; the same for any number of trials, and so are the sums to the last bit
+CHUNK_ROWS = 1024  # samples held at once; independent of the number of trials, so that sums keep their last bit
 
 
-class Sums:
-    """Loss, hits and log-likelihood summed over samples, each (T,); one transfer to the host a reading."""
+class Scores(NamedTuple):
+    """Metrics of one trial over some samples; the likelihood is exp(mean log p of the true class)."""
 
-    def __init__(self, n_trials: int, device: torch.device) -> None:
-        self.totals_3T = torch.zeros(3, n_trials, dtype=_wide(device), device=device)
-        self.n_samples = 0
-
-    @torch.no_grad()
-    def add(self, logits_TBC: Tensor, y_TB: Tensor, loss: StackedLoss) -> None:
-        """Adds one batch."""
-        hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
-        loss_T = loss(logits_TBC, y_TB).sum(1)
-        log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p_T(loss.log_p(logits_TBC, y_TB).sum(1), loss_T)
-        for total_T, part_T in zip(self.totals_3T, (loss_T, hits_T, log_p_T), strict=True):
-            total_T += part_T
-        self.n_samples += y_TB.shape[1]
-
-    def means(self) -> list[dict[str, float]]:
-        """One dict a trial: mean loss, accuracy, and likelihood = exp(mean log p of the true class)."""
-        return _rows(self.totals_3T / max(self.n_samples, 1))
+    loss: float
+    accuracy: float
+    likelihood: float
 
 
 class Tally:
-    """What became of every sample in one epoch of training, (T, N) in the order of the epoch; summed at its end."""
+    """Loss, predicted class and log p of each sample in one training epoch, averaged at its end.
 
-    def __init__(self, y_TN: Tensor, loss: StackedLoss, n_trials: int) -> None:
-        self.y_TN, self.loss, self.n_trials = y_TN, loss, n_trials
-        like = {"size": (n_trials, y_TN.shape[1]), "device": y_TN.device}
-        self.loss_TN, self.class_TN = torch.empty(**like), torch.empty(**like, dtype=torch.int64)
-        self.log_p_TN = None if loss.is_log_likelihood else torch.empty(**like)
+    Args:
+        y_TN: The classes in the order of the epoch, int64, shape (T, N), or (1, N) if all trials have the same order.
+        loss: The trials' losses.
+        n_trials: T.
+        samples_classes: Whether steps compute the logits of some classes only, so that accuracy and likelihood of the
+            epoch are unknown.
+    """
 
-    def cut(self, size: int) -> list[TallyPart]:
+    def __init__(self, y_TN: Tensor, loss: StackedLoss, n_trials: int, *, samples_classes: bool = False) -> None:
+        self.y_TN, self.loss, self.samples_classes = y_TN, loss, samples_classes
+        self.loss_TN = torch.empty(n_trials, y_TN.shape[1], device=y_TN.device)
+        self.class_TN = torch.empty_like(self.loss_TN, dtype=torch.int64)
+        self.log_p_TN = None if loss.is_log_likelihood else torch.empty_like(self.loss_TN)
+
+    def batches(self, size: int) -> list[TallyBatch]:
         """One part for each batch of `size` samples."""
-        log_p = [None] * -(-self.y_TN.shape[1] // size) if self.log_p_TN is None else self.log_p_TN.split(size, 1)
-        y_TN = self.y_TN.expand(self.n_trials, -1)
-        columns = (y_TN.split(size, 1), self.loss_TN.split(size, 1), self.class_TN.split(size, 1), log_p)
-        return [TallyPart(self.loss, *part) for part in zip(*columns, strict=True)]
+        columns = [
+            torch.split(values_TN, size, 1)
+            for values_TN in (self.y_TN.expand_as(self.loss_TN), self.loss_TN, self.class_TN)
+        ]
+        empty = [None] * len(columns[0])
+        log_p = empty if self.log_p_TN is None else torch.split(self.log_p_TN, size, 1)
+        return [TallyBatch(self, *parts) for parts in zip(*columns, log_p, strict=True)]
 
     def write(self, columns_B: Tensor, logits_TBC: Tensor, loss_TB: Tensor, y_TB: Tensor) -> None:
-        """What `TallyPart.note` does, for columns that only the device knows."""
+        """As `TallyBatch.write`, for columns that only the device knows.
+
+        Args:
+            columns_B: The batch's places in the order of the epoch, int64, shape (B,).
+            logits_TBC: The logits before the update (T, B, C).
+            loss_TB: The loss of each sample (T, B).
+            y_TB: The classes (T, B).
+        """
         self.loss_TN.index_copy_(1, columns_B, loss_TB)
-        if self.loss.samples_classes:
+        if self.samples_classes:
             return
         self.class_TN.index_copy_(1, columns_B, logits_TBC.argmax(-1))
         if self.log_p_TN is not None:
             self.log_p_TN.index_copy_(1, columns_B, self.loss.log_p(logits_TBC, y_TB))
 
-    def means(self) -> list[dict[str, float]]:
-        """As `Sums.means`; accuracy and likelihood are NaN where the steps looked at some classes only."""
+    def means(self) -> list[Scores]:
+        """The scores of each trial; accuracy and likelihood are NaN where the steps sampled classes."""
         dtype = _wide(self.loss_TN.device)
         loss_T = self.loss_TN.mean(1, dtype=dtype)
-        if self.loss.samples_classes:
+        if self.samples_classes:
             unknown_T = torch.full_like(loss_T, torch.nan)
-            return _rows(torch.stack([loss_T, unknown_T, unknown_T]))
+            return _scores(torch.stack([loss_T, unknown_T, unknown_T]))
         log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self.log_p_TN.mean(1, dtype=dtype), loss_T)
-        return _rows(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
+        return _scores(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
 
 
-class TallyPart(NamedTuple):
+class TallyBatch(NamedTuple):
     """The columns of one batch, views (T, B)."""
 
-    loss: StackedLoss
+    tally: Tally
     y_TB: Tensor
     loss_TB: Tensor
     class_TB: Tensor
     log_p_TB: Tensor | None
 
-    def note(self, logits_TBC: Tensor, loss_TB: Tensor) -> None:
-        """Writes down what a step found."""
+    def write(self, logits_TBC: Tensor, loss_TB: Tensor) -> None:
+        """Stores the logits' predictions and the losses of a step."""
         self.loss_TB.copy_(loss_TB)
-        if self.loss.samples_classes:
+        if self.tally.samples_classes:
             return
         torch.argmax(logits_TBC, -1, out=self.class_TB)
         if self.log_p_TB is not None:
-            self.log_p_TB.copy_(self.loss.log_p(logits_TBC, self.y_TB))
+            self.log_p_TB.copy_(self.tally.loss.log_p(logits_TBC, self.y_TB))
 
 
 def _wide(device: torch.device) -> torch.dtype:
-    """float64, so that sums over 60,000 samples keep all digits; MPS has none."""
+    """float64, so that sums over 60,000 samples keep all digits; float32 on MPS, which lacks it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _rows(means_3T: Tensor) -> list[dict[str, float]]:
+def _scores(means_3T: Tensor) -> list[Scores]:
     loss_T, hits_T, log_p_T = means_3T.to("cpu", torch.float64).unbind()
-    rows = zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), strict=True)
-    return [{"loss": loss, "accuracy": hits, "likelihood": p} for loss, hits, p in rows]
+    return [Scores(*row) for row in zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), strict=True)]
 
 
 @torch.no_grad()
 def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, depths: Depths = None) -> Tensor:
-    """Logits (T, N, C) of every trial on the same rows."""
+    """Logits of every trial on the same samples.
+
+    Args:
+        model: The family, with its static options.
+        layout: Its layout.
+        params_TP: Parameters (T, P).
+        x_ND: Features (N, D).
+        depths: See `ModelSpec.forward`.
+
+    Returns:
+        Shape (T, N, C).
+    """
     x_TND = x_ND.expand(len(params_TP), *x_ND.shape)
     return model.forward(layout.views(params_TP), x_TND, depths=depths)
 
 
-@torch.no_grad()
 def evaluate(
     model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None
-) -> list[dict[str, float]]:
-    """Mean loss, accuracy and likelihood of each trial on `split`, in large batches."""
-    widest = max(max(shape) for shape in layout.shapes)
+) -> list[Scores]:
+    """The scores of each trial on a whole split, computed in large batches.
+
+    Args:
+        model: The family, with its static options.
+        layout: Its layout.
+        loss: The trials' losses.
+        params_TP: Parameters (T, P).
+        split: The samples.
+        depths: See `ModelSpec.forward`.
+    """
+    widest = max((length for shape in layout.shapes for length in shape), default=1)
     n_together = max(1, CHUNK_NUMBERS // (CHUNK_ROWS * widest))
-    rows: list[dict[str, float]] = []
+    rows: list[Scores] = []
     for start in range(0, len(params_TP), n_together):
         places = range(start, min(start + n_together, len(params_TP)))
-        some_TP, some = params_TP[start : places.stop], loss.take(places)
-        some_depths = None if depths is None else [depths[place] for place in places]
-        sums = Sums(len(places), params_TP.device)
-        for x_BD, y_B in zip(split.x_ND.split(CHUNK_ROWS), split.y_N.split(CHUNK_ROWS), strict=True):
-            y_TB = y_B.expand(len(places), -1)
-            logits_TBC = logits(model, layout, some_TP, x_BD, some_depths)
-            sums.add(logits_TBC, y_TB, some)
-        rows += sums.means()
+        own_depths = None if depths is None else [depths[place] for place in places]
+        rows += _evaluate(model, layout, loss.take(places), params_TP[start : places.stop], split, own_depths)
     return rows
+
+
+@torch.no_grad()
+def _evaluate(
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths
+) -> list[Scores]:
+    totals_3T = torch.zeros(3, len(params_TP), dtype=_wide(params_TP.device), device=params_TP.device)
+    for x_BD, y_B in zip(torch.split(split.x_ND, CHUNK_ROWS), torch.split(split.y_N, CHUNK_ROWS), strict=True):
+        y_TB = y_B.expand(len(params_TP), -1)
+        logits_TBC = logits(model, layout, params_TP, x_BD, depths)
+        loss_T = loss(logits_TBC, y_TB).sum(1)
+        log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p_T(loss.log_p(logits_TBC, y_TB).sum(1), loss_T)
+        hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
+        for total_T, part_T in zip(totals_3T, (loss_T, hits_T, log_p_T), strict=True):
+            total_T += part_T
+    return _scores(totals_3T / max(len(split), 1))

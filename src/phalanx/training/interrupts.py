@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at the end of an epoch where that is near, since what an epoch has half done cannot be kept."""
+"""Defers Ctrl-C and SIGTERM to the end of an epoch where that is near, since half an epoch cannot be saved."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-WAIT_S = 5.0  # so long may an epoch take, by the one before it, for a signal to wait for its end
+WAIT_S = 5.0  # the longest epoch, judging by the one before, whose end a signal waits for
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class EpochEnd:
-    """`asked` says that a signal came which would have raised `KeyboardInterrupt`; a second one raises it at once."""
+    """`asked` is true after a deferred signal, which would have raised `KeyboardInterrupt`; a second one raises it."""
 
     def __init__(self) -> None:
         self.asked, self.last_s = False, math.inf
 
     @contextlib.contextmanager
     def awaited(self, wanted: bool) -> Iterator[None]:
-        """Around an epoch and what keeps it. Other handlers than Python's own, and those of threads, are left alone."""
-        start, before = time.monotonic(), {}
+        """Encloses an epoch and its saving; defers signals if `wanted`. Replaces Python's default handlers only, and
+        only in the main thread."""
+        start = time.monotonic()
+        before = {}
         if wanted and self.last_s <= WAIT_S and threading.current_thread() is threading.main_thread():
             before = {number: signal.getsignal(number) for number in SIGNALS}
             before = {number: known for number, known in before.items() if known is signal.default_int_handler}

@@ -1,6 +1,6 @@
-"""How a cohort is computed: in which blocks, how many of them at a time, with how many CPU threads each.
+"""Decides how a cohort is computed: the chunks, how many of them at a time, and the CPU threads of each.
 
-The constants were measured (benchmarks/README.md). None of this changes a trial's numbers.
+The constants were measured (benchmarks/README.md). None of this changes a trial's results.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from phalanx.core.specs import without_stacked
 from phalanx.nn.models import ModelSpec
 from phalanx.training.spec import TrialSpec
 
-ONE_THREAD_FLOPS = 3e7  # arithmetic a step below which one CPU thread is at least as fast for one stack
-WORKER_FLOPS = 1.5e7  # arithmetic a step from which a stack keeps a core busy while another thread waits for Python
-CACHE_BYTES = 8 << 20  # parameters, gradients and optimizer state of one stack that stay near the core
-MEMORY_PART = 0.6  # of the memory that is free, what the stacks of a cohort may take
-BLOCK_S = {"cpu": 5e-5, "cuda": 1e-4, "mps": 2e-4}  # what one more block costs a step, whatever it computes
-FLOPS_PER_S = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}  # at which padding is paid for
+ONE_THREAD_FLOPS = 3e7  # operations per step below which one CPU thread is at least as fast for one chunk
+WORKER_FLOPS = 1.5e7  # operations per step from which a chunk keeps a core busy while another thread runs Python
+CACHE_BYTES = 8 << 20  # parameters, gradients and optimizer state of a chunk that fit into the cache
+MEMORY_PART = 0.6  # the fraction of the free memory that a cohort may use
+CHUNK_S = {"cpu": 5e-5, "cuda": 1e-4, "mps": 2e-4}  # fixed cost of one more chunk per step
+FLOPS_PER_S = {"cpu": 5e10, "cuda": 1e13, "mps": 1e12}  # speed by which the cost of padding is estimated
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step of one trial takes, by its number of parameters."""
+    """Estimated cost of one step of one trial, by its number of parameters."""
 
     batch_size: int
     kind: str  # cpu, cuda or mps
     pads: bool = True
 
     def flops(self, n_parameters: int) -> float:
-        """Two operations a weight and sample forward, four backward."""
+        """Operations per step: for each weight and sample two forward and four backward."""
         return 6.0 * n_parameters * self.batch_size
 
     def padding(self, n_parameters: int) -> float:
-        """Seconds a step for so many parameters that are only there to be zero."""
+        """Seconds per step for so many padded parameters; infinite where padding is not allowed."""
         if n_parameters and not self.pads:
             return math.inf
         return self.flops(n_parameters) / FLOPS_PER_S[self.kind]
@@ -46,7 +46,7 @@ class Cost:
 
 @dataclass
 class Shape:
-    """Trials that share stacks of one shape; `fixed` where such stacks train already."""
+    """Trials that share chunks of one network shape; `fixed` if such chunks train already."""
 
     model: ModelSpec
     members: list[tuple[int, TrialSpec]] = field(default_factory=list)
@@ -57,7 +57,17 @@ def share(
     waiting: Sequence[tuple[int, TrialSpec]], running: Sequence[ModelSpec], size_of: Callable[[ModelSpec], int],
     cost: Cost,
 ) -> list[Shape]:  # fmt: skip
-    """Divides trials by shape, and pads where that costs less than a block of its own. Largest networks first."""
+    """Groups trials by network shape; pads networks to a larger shape where that costs less than one more chunk.
+
+    Args:
+        waiting: The trials to place, as (position, spec).
+        running: The models of the chunks that train already, whose shape cannot change.
+        size_of: The number of parameters of a model.
+        cost: The cost model.
+
+    Returns:
+        The shapes that have trials, each with its trials; the largest networks are placed first.
+    """
     shapes = [Shape(model, fixed=True) for model in dict.fromkeys(map(without_stacked, running))]
     groups: dict[ModelSpec, list[tuple[int, TrialSpec]]] = {}
     for position, spec in waiting:
@@ -72,7 +82,7 @@ def share(
             return cost.padding(n * (size_of(wider) - size_of(model)) + len(shape.members) * added)
 
         best = min(shapes, key=extra, default=None)
-        if best is None or extra(best) >= BLOCK_S[cost.kind] or (model != best.model and not model.padded()):
+        if best is None or extra(best) >= CHUNK_S[cost.kind] or (model != best.model and not model.padded()):
             shapes.append(best := Shape(model))
         best.model = best.model.enclosing([model])
         best.members += members
@@ -81,14 +91,21 @@ def share(
 
 @dataclass(frozen=True)
 class Workers:
-    """`count` blocks at the same time, each with `threads` threads of torch."""
+    """`count` chunks at the same time, each with `threads` threads of torch."""
 
     count: int = 1
     threads: int = 1
 
 
 def workers(device: torch.device, spec: DeviceSpec, n_trials: int, flops: float) -> Workers:
-    """The workers for trials that take `flops` a step all together."""
+    """Chooses the workers of a cohort.
+
+    Args:
+        device: Where it trains.
+        spec: The device options, for the number of CPU threads.
+        n_trials: The number of trials.
+        flops: Operations per step of all of them together.
+    """
     n_cores = (spec.threads or torch.get_num_threads()) if device.type == "cpu" else 1
     if n_trials > 1 and flops / n_cores >= WORKER_FLOPS:
         return Workers(n_cores)
@@ -96,7 +113,15 @@ def workers(device: torch.device, spec: DeviceSpec, n_trials: int, flops: float)
 
 
 def chunk_size(device: torch.device, n_trials: int, n_bytes: int, flops: float, n_workers: int) -> int:
-    """How many of `n_trials` of one shape go into one block; bytes and flops are those of one of them."""
+    """Chooses how many trials of one shape form a chunk.
+
+    Args:
+        device: Where they train.
+        n_trials: The number of trials of this shape.
+        n_bytes: Memory of one trial.
+        flops: Operations per step of one trial.
+        n_workers: How many chunks train at the same time.
+    """
     if device.type != "cpu":
         return n_trials
     parts = n_workers if flops * n_trials / n_workers >= WORKER_FLOPS else 1
@@ -104,6 +129,6 @@ def chunk_size(device: torch.device, n_trials: int, n_bytes: int, flops: float, 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that new stacks may take."""
+    """Bytes that new chunks may allocate."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     return int(MEMORY_PART * free)

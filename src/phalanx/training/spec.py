@@ -1,8 +1,4 @@
-"""The whole description of a trial, and what follows from it: cohort key, stacked values, digest.
-
-This module sits above the option families because a `TrialSpec` is made of their specs; the field vocabulary that
-they share is in `fields.py` (see docs/architecture.md).
-"""
+"""The full description of a trial, the key by which trials share a cohort, and the config digest."""
 
 from __future__ import annotations
 
@@ -26,28 +22,39 @@ from phalanx.nn.schedules.base import ScheduleSpec
 from phalanx.nn.schedules.constant import Constant
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "val_likelihood": "maximize"}
-COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # what a further objective may also be
+COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # further objectives of a multi-objective search
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec(Spec):
-    """How long and in which pieces a trial trains."""
+    """Options of the training loop.
+
+    >>> from phalanx import TrainerSpec, TrialSpec
+    >>> TrialSpec(trainer=TrainerSpec(epochs=5, batch_size=None)).trainer.keep
+    'best'
+    """
 
     group: ClassVar[str] = "trainer"
     epochs: int = stacked(20, ge=1)
-    batch_size: int | None = static(32, ge=1)  # null: the whole training split
-    drop_last: bool = static(False)  # leave out a last batch that is not full
-    patience: int | None = stacked(None, ge=1)  # epochs without a better objective before a trial stops
+    batch_size: int | None = static(32, ge=1)  # samples per update; null: the whole training split
+    drop_last: bool = static(False)  # leave out a last batch that is smaller
+    patience: int | None = stacked(None, ge=1)  # stop after so many epochs without a better objective
     keep: str = static("best", choices=("best", "last"))  # the epoch whose weights are saved
-    clip_norm: float | None = stacked(None, gt=0)  # limit of the gradient's L2 norm
-    precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of the products in training
-    expect_accuracy: float | None = stacked(None, gt=0, le=1, determines_numbers=False)  # in training
-    zero_grad: bool = static(True)  # False: the well-known mistake, each step takes the sum of all gradients so far
+    clip_norm: float | None = stacked(None, gt=0)  # the largest L2 norm of the gradient
+    precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of matrix products in training
+    expect_accuracy: float | None = stacked(None, gt=0, le=1, determines_numbers=False)  # of the overfit check
+    zero_grad: bool = static(True)  # False: as without optimizer.zero_grad()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec(Spec):
-    """One trial: everything that determines its numbers, each group a frozen spec of its own."""
+    """One trial: everything that determines its results. Each config group is a frozen spec of its own.
+
+    >>> from phalanx import LOSSES, MLP, TrialSpec
+    >>> spec = TrialSpec(model=MLP(hidden=(32,)), loss=LOSSES["mse"](), seed=3)
+    >>> spec.objective, spec.direction, spec.optimizer.name
+    ('val_accuracy', 'maximize', 'adam')
+    """
 
     data: DataSpec = field(default_factory=Digits)
     model: ModelSpec = field(default_factory=MLP)
@@ -74,29 +81,29 @@ class TrialSpec(Spec):
 
 
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
-    """What has to be equal for two trials to share a cohort: all static fields, by dotted key."""
-    mixed = tuple(f"{part.group}." for part in parts_of(spec) if part.stackable)
+    """The static fields by dotted key, which are equal for trials that can share a cohort."""
+    stackable = tuple(f"{part.group}." for part in parts_of(spec) if part.stackable)
     padded = spec.model.padded()
     return tuple(
         (key, padded.get(key, value))
         for key, constraint, value in walk(spec)
-        if not constraint.stacked and not key.startswith(mixed)
+        if not constraint.stacked and not key.startswith(stackable)
     )
 
 
 def parts_of(spec: TrialSpec) -> list[Spec]:
-    """The specs of the groups."""
+    """The specs of the config groups."""
     return [part for f in fields(spec) if isinstance(part := getattr(spec, f.name), Spec)]
 
 
 def determining(spec: TrialSpec) -> dict[str, Any]:
-    """Every field that determines the numbers, by dotted key, in JSON's types."""
+    """Every field that determines the results, by dotted key, in JSON's types."""
     fields = ((key, value) for key, constraint, value in walk(spec) if constraint.determines_numbers)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
 
 
 def config_digest(spec: TrialSpec) -> str:
-    """A digest of everything that determines the numbers, except the seed. Device and paths are left out: they
-    decide where a number is computed, and the content of the data has a digest of its own."""
+    """A digest of everything that determines the results, except the seed and the content of the data, which has a
+    digest of its own. Device and paths are left out."""
     content = {key: value for key, value in determining(spec).items() if key != "seed"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The stack: trials of one cohort as rows of the same tensors, and one step of all of them.
+"""Trials as rows of shared tensors, and one training step of all of them.
 
 Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch, B batch, D features, C classes.
 """
@@ -14,24 +14,31 @@ from torch import Tensor
 from phalanx.core.result import Snapshot
 from phalanx.core.seeding import dropout_keys, permutations
 from phalanx.core.specs import stacked_values
+from phalanx.nn.losses.base import ClassSampler
 from phalanx.nn.losses.stacked import StackedLoss
-from phalanx.nn.models import Dropout, ModelSpec, SomeClasses
+from phalanx.nn.models import Dropout, ModelSpec, SampledClasses
 from phalanx.nn.optimizers.base import clip
 from phalanx.nn.schedules.stacked import StackedSchedule
 from phalanx.training.spec import TrainerSpec, TrialSpec
 
 
 def batches(trainer: TrainerSpec, n_train: int) -> tuple[int, int]:
-    """Samples a step, and steps an epoch."""
+    """Samples per step, and steps per epoch."""
     size = min(trainer.batch_size or n_train, n_train)
     steps = n_train / size
     return size, math.floor(steps) if trainer.drop_last else math.ceil(steps)
 
 
 class Stack:
-    """The trials that train now: one row each in every tensor. `rows` are their positions in the cohort.
+    """Trials of one cohort that train now: one row each in every tensor. Trials join and leave between epochs.
 
-    A trial may join or leave between epochs; each counts its own epochs. `like` says what is static.
+    Args:
+        like: Any trial of the cohort, for the static fields.
+        n_features: D.
+        n_classes: C.
+        n_train: The number of training samples.
+        device: Where the tensors are.
+        model: The network shape of all rows, into which smaller ones are padded; `like.model` if None.
     """
 
     def __init__(
@@ -41,7 +48,7 @@ class Stack:
         self.like, self.device, self.n_train = like, device, n_train
         self.n_features, self.n_classes = n_features, n_classes
         self.specs: list[TrialSpec] = []
-        self.rows: list[int] = []
+        self.rows: list[int] = []  # the position of each trial in the cohort
         self.epochs_done: list[int] = []
         self.model, self.optimizer = model or like.model, like.optimizer
         self.layout = self.model.layout(n_features, n_classes)
@@ -53,29 +60,37 @@ class Stack:
     def join(
         self, specs: Sequence[TrialSpec], rows: Sequence[int], after: Mapping[int, Snapshot] | None = None
     ) -> None:
-        """Adds trials; `rows` are their positions in the cohort. They begin, or go on `after` their snapshots."""
+        """Adds trials.
+
+        Args:
+            specs: The trials.
+            rows: Their positions in the cohort.
+            after: By position, the snapshots from which trials resume.
+        """
         after = after or {}
         fresh_TP = self._initial(specs).to(self.device)
+        fresh = self.optimizer.init(fresh_TP, self._columns(specs)) if self.state else {}
         self.params_TP = torch.cat([self.params_TP, fresh_TP])
         self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
         self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
         self.epochs_done += [len(after[row].history) if row in after else 0 for row in rows]
         for name, known in self.state.items():
-            self.state[name] = torch.cat([known, known.new_zeros(len(specs), *known.shape[1:])])
-        # The deepest first, which is what the model wants.
+            zeros = known.new_zeros(len(specs), *known.shape[1:])
+            self.state[name] = torch.cat([known, fresh.get(name, zeros)])
+        # The deepest first, as the model requires.
         self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.depth))
         for row, snapshot in after.items():
             place = self.rows.index(row)
-            for name, held in self._held().items():
-                if name in snapshot.tensors:  # a stack keeps no state that is zero for all
-                    held[place, self._places(self.specs[place])] = snapshot.tensors[name].to(self.device)
+            for name, values in self._saved().items():
+                if name in snapshot.tensors:  # state that is zero for all trials of a stack is not stored
+                    values[place, self._own(self.specs[place], values)] = snapshot.tensors[name].to(self.device)
 
     def leave(self, keep: list[int]) -> None:
-        """Drops every row but those at the places `keep`: a finished trial costs nothing any more."""
+        """Drops every row but those at the places `keep`, so that finished trials cost nothing."""
         self._take(keep)
 
     def _take(self, places: list[int]) -> None:
-        """The rows at these places, in this order, and what follows from who they are."""
+        """Keeps the rows at these places, in this order, and updates what depends on them."""
         if places != list(range(len(self.params_TP))):
             index = torch.tensor(places, dtype=torch.int64, device=self.device)
             self.params_TP, self.kept_TP = self.params_TP[index], self.kept_TP[index]
@@ -83,59 +98,62 @@ class Stack:
             self.specs, self.rows = [self.specs[i] for i in places], [self.rows[i] for i in places]
             self.epochs_done = [self.epochs_done[i] for i in places]
         if places:
-            self._describe()
+            self._update()
 
     def _initial(self, specs: Sequence[TrialSpec]) -> Tensor:
         """Initial parameters (T, P) on the CPU; those that a smaller network lacks are zero, and stay zero."""
         flat_TP = torch.zeros(len(specs), self.layout.size)
-        for place, spec in enumerate(specs):
+        for row_P, spec in zip(flat_TP, specs, strict=True):
             own = spec.model.init(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
-            flat_TP[place, self._places(spec)] = own
+            row_P[self._own(spec, flat_TP)] = own
         return flat_TP
 
-    def _places(self, spec: TrialSpec) -> Tensor | slice:
-        """Where a trial's own numbers stand in its row."""
-        if spec.model.layout(self.n_features, self.n_classes).size == self.layout.size:
-            return slice(None)
-        return self.model.embedded(spec.model, self.n_features, self.n_classes)
+    def _own(self, spec: TrialSpec, values: Tensor) -> Tensor | slice:
+        """The places of a trial's own numbers in its row of `values`, which a smaller network fills in part only."""
+        is_padded = spec.model.layout(self.n_features, self.n_classes).size != self.layout.size
+        if is_padded and values.shape[1:] == (self.layout.size,):
+            return self.model.embedded(spec.model, self.n_features, self.n_classes)
+        return slice(None)
 
-    def _own(self, spec: TrialSpec, row_P: Tensor) -> Tensor:
-        """A copy of a trial's own numbers on the CPU, from its row."""
-        return row_P.to("cpu", copy=True)[self._places(spec)]
-
-    def _held(self) -> dict[str, Tensor]:
+    def _saved(self) -> dict[str, Tensor]:
         return {"params_TP": self.params_TP, "kept_TP": self.kept_TP, **self.state}
 
     def of_trial(self, row: int) -> dict[str, Tensor]:
-        """One trial's own numbers (P,) on the CPU that its next step or its end depends on, by their names here."""
+        """One trial's tensors of a snapshot: copies of its own numbers (P,) on the CPU."""
         place = self.rows.index(row)
-        return {name: self._own(self.specs[place], held[place]) for name, held in self._held().items()}
+        spec = self.specs[place]
+        return {name: v[place].to("cpu", copy=True)[self._own(spec, v)] for name, v in self._saved().items()}
 
     def weights(self, spec: TrialSpec, flat_P: Tensor) -> dict[str, Tensor]:
-        """One trial's own tensors on the CPU, from its row."""
+        """One trial's own tensors by name, copies on the CPU, from its row."""
         layout = spec.model.layout(self.n_features, self.n_classes)
-        own_P = self._own(spec, flat_P)
+        own_P = flat_P.to("cpu", copy=True)[self._own(spec, flat_P[None])]
         return dict(zip(layout.names, (view[0] for view in layout.views(own_P[None])), strict=True))
 
-    def _describe(self) -> None:
-        """Everything that follows from who is in the stack. None stands for what is zero for all of them."""
+    def _columns(self, specs: Sequence[TrialSpec]) -> dict[str, Tensor]:
+        return self.optimizer.columns(stacked_values([spec.optimizer for spec in specs]), self.params_TP)
+
+    def _update(self) -> None:
+        """Rebuilds everything that depends on the trials in the stack. None stands for what is zero for all of them."""
         specs, device = self.specs, self.device
         depths = [spec.model.depth for spec in specs]
         self.depths = depths if min(depths) < self.model.depth else None
         self.hyper = stacked_values([spec.optimizer for spec in specs])
-        self.columns = self.optimizer.columns(self.hyper, self.params_TP)
+        self.columns = self._columns(specs)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
         self.loss = StackedLoss([spec.loss for spec in specs], device)
         self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
-        self.dropout = Dropout.of([getattr(spec.model, "dropout", 0.0) for spec in specs], self._keys, device)
+        rates = [getattr(spec.model, "dropout", 0.0) for spec in specs]
+        rate_T = torch.tensor(rates, dtype=torch.float32, device=device)
+        self.dropout = Dropout(rate_T, self._dropout_keys()) if any(rates) else None
         needed = self.optimizer.init(self.params_TP, self.columns)
         if not self.like.trainer.zero_grad:
             needed["sum_TP"] = torch.zeros_like(self.params_TP)  # all gradients so far
         self.state = {name: self.state.get(name, value) for name, value in needed.items()}
         self.class_sampler = self.like.loss.class_sampler([spec.seed for spec in specs], self.n_classes, device)
-        # Parameters and gradients are one flat buffer each; the layers are views into them.
+        # Parameters and gradients are one flat buffer each; the layers are views of them.
         self.grads_TP = torch.empty_like(self.params_TP)
         self.low = None
         if self.like.trainer.precision == "bfloat16":
@@ -143,10 +161,14 @@ class Stack:
         params_TP, grads_TP = self.low or (self.params_TP, self.grads_TP)
         self.tensors, self.grads = self.layout.views(params_TP), self.layout.views(grads_TP)
 
-    def _keys(self) -> list[Tensor]:
-        """The dropout keys (T,) of every layer."""
+    def _dropout_keys(self) -> list[Tensor]:
+        """Keys (T,) for each layer, of which there are at most as many as tensors."""
         seeds = [spec.seed for spec in self.specs]
-        return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names) // 2)]
+        return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names))]
+
+    def _counting(self) -> list[Dropout | ClassSampler]:
+        """The sources of random numbers that count each trial's updates."""
+        return [source for source in (self.dropout, self.class_sampler) if source is not None]
 
     def epoch_tables(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Learning rates (S, T) of the coming epoch, and the optimizer's tables (S, T, 1) for its steps."""
@@ -158,13 +180,13 @@ class Stack:
         return lr_ST, {name: table.to(self.params_TP) for name, table in tables.items()}
 
     def begin_epoch(self) -> Tensor:
-        """Each trial's order of the training samples in its coming epoch, shape (T, N), which then counts as begun.
+        """Begins an epoch; returns each trial's order of the training samples, shape (T, N).
 
-        Where all trials have the same order it is (1, N).
+        Where all trials have the same order, the shape is (1, N).
         """
-        for counting in filter(None, (self.dropout, self.class_sampler)):
-            done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
-            counting.step_T.copy_(done_T * self.steps_per_epoch)
+        done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
+        for source in self._counting():
+            source.step_T.copy_(done_T * self.steps_per_epoch)
         self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
         streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
         if len(set(streams)) == 1:
@@ -172,15 +194,22 @@ class Stack:
         return permutations(streams, self.n_train).to(self.device)
 
     def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """One update of every trial. Returns the logits (T, B, C) before it and the loss of each sample (T, B).
+        """Makes one update of every trial.
 
-        Of a loss that samples classes it returns the logits of these.
+        Args:
+            x_TBD: Features (T, B, D).
+            y_TB: Class indices, int64, shape (T, B).
+            at: The rows (T, 1) of the optimizer's tables for this step.
+
+        Returns:
+            The logits before the update, (T, B, C) or of the sampled classes (T, B, K), and the loss of each sample
+            (T, B).
         """
         if self.low is None:
-            logits_TBC, loss_TB = self._gradients(x_TBD, y_TB)
-        else:  # the network in bfloat16, the loss and the weights that are updated in float32
+            logits_TBC, loss_TB = self._compute_gradients(x_TBD, y_TB)
+        else:  # the network in bfloat16, the loss and the updated weights in float32
             self.low[0].copy_(self.params_TP)
-            logits_TBC, loss_TB = self._gradients(x_TBD.bfloat16(), y_TB)
+            logits_TBC, loss_TB = self._compute_gradients(x_TBD.bfloat16(), y_TB)
             self.grads_TP.copy_(self.low[1])
         applied_TP = self.grads_TP if self.like.trainer.zero_grad else self.state["sum_TP"].add_(self.grads_TP)
         if self.norm_T is not None:
@@ -188,18 +217,18 @@ class Stack:
         if applied_TP is not self.grads_TP:
             self.grads_TP.copy_(applied_TP)  # which the update may overwrite
         self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
-        for counting in filter(None, (self.dropout, self.class_sampler)):
-            counting.step_T.add_(1)
+        for source in self._counting():
+            source.step_T.add_(1)
         return logits_TBC, loss_TB
 
-    def _gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
         if self.class_sampler is None:
             logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths)
             loss_TB, grad_TBC = self.loss.value_and_grad(logits_TBC.float(), y_TB)
         else:
             classes_TS = self.class_sampler()
-            some = SomeClasses(y_TB, classes_TS)
-            logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths, some)
+            sampled = SampledClasses(y_TB, classes_TS)
+            logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths, sampled)
             loss_TB, grad_TBC = self.class_sampler.value_and_grad(logits_TBC.float(), y_TB, classes_TS)
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB

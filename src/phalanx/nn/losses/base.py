@@ -1,4 +1,4 @@
-"""What a loss is: an output layer and a number per sample. Axes: T trials, B batch, C classes."""
+"""The interface of a loss: one number per sample from an output of the network. Axes: T trials, B batch, C classes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,33 @@ class ClassSampler(Protocol):
     Axes: S sampled classes, K = 1 + S logits of a sample, its own class first.
     """
 
-    step_T: Tensor  # updates that each trial has made before this one
+    step_T: Tensor  # int64, the number of updates of each trial before this one
 
     def __call__(self) -> Tensor:
         """The sampled classes of each trial: int64, shape (T, S)."""
 
     def value_and_grad(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.value_and_grad`, from the logits (T, B, K) of the sampled classes alone."""
+        """The loss, and the gradient of each trial's mean loss by the logits.
+
+        Args:
+            logits_TBK: Logits of each sample's own class and of the sampled classes, shape (T, B, K).
+            y_TB: Class indices, int64, shape (T, B).
+            classes_TS: The sampled classes, int64, shape (T, S).
+
+        Returns:
+            The loss of each sample (T, B) and the gradient (T, B, K).
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec(Spec):
-    """A loss and the output it is applied to. Adding one is one file with one subclass, and one YAML."""
+    """Base of all losses. To add one, write a file with a subclass that defines `per_sample`, and a YAML file."""
 
     group: ClassVar[str] = "loss"
     stackable: ClassVar[bool] = True
-    outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs on which this loss means something
-    output_advice: ClassVar[str] = ""  # what to do instead of the others
-    probabilities: ClassVar[str] = "softmax"  # what predictions and the likelihood make of the logits
+    outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs that this loss accepts
+    output_advice: ClassVar[str] = ""  # why, or which loss to take for the others
+    probabilities: ClassVar[str] = "softmax"  # how logits become class probabilities: `softmax` or `sigmoid`
     output: str = static("logits", choices=tuple(OUTPUTS))
     label_smoothing: float = stacked(0.0, ge=0, lt=1, advice="0.1")
 
@@ -49,47 +58,77 @@ class LossSpec(Spec):
         return [Fault("loss.output", self.output, allowed, f"loss.output={self.outputs[0]}")]
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
-        """The loss of every sample, shape (T, B). `smoothing_T` is None where no trial smooths its labels."""
+        """The loss of each sample.
+
+        Args:
+            logits_TBC: Logits (T, B, C).
+            y_TB: Class indices, int64, shape (T, B).
+            smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
+
+        Returns:
+            Shape (T, B).
+        """
         return self.per_sample(OUTPUTS[self.output](logits_TBC), y_TB, smoothed(logits_TBC, y_TB, smoothing_T))
 
     def value_and_grad(
         self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The loss of every sample (T, B), and the gradient of each trial's mean by its logits (T, B, C).
+        """The loss, and the gradient of each trial's mean loss by its logits. The base class uses autograd.
 
-        This form is autograd's and serves every loss.
+        Args:
+            logits_TBC: Logits (T, B, C).
+            y_TB: Class indices, int64, shape (T, B).
+            smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
+
+        Returns:
+            The loss of each sample (T, B) and the gradient (T, B, C).
         """
         leaf_TBC = logits_TBC.detach().requires_grad_()
         with torch.enable_grad():
             loss_TB = self(leaf_TBC, y_TB, smoothing_T)
-            # A mean per trial, then a sum: no trial's gradient depends on how many others there are.
+            # A mean per trial, then a sum: no trial's gradient depends on the number of trials.
             (grad_TBC,) = torch.autograd.grad(loss_TB.mean(1).sum(), leaf_TBC)
         return loss_TB.detach(), grad_TBC
 
     @property
     def is_log_likelihood(self) -> bool:
-        """Whether the loss is -log p(true class) of the softmax, as long as no label is smoothed."""
+        """Whether the loss is -log p(true class) of the softmax, where labels are not smoothed."""
         return False
 
     def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
-        """Logarithms (T, B, C) of the class probabilities that a network trained with this loss stands for."""
+        """Log class probabilities (T, B, C) that correspond to these logits."""
         return F.log_softmax(SCORES[self.probabilities](logits_TBC), -1)
 
     def class_sampler(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> ClassSampler | None:
-        """What draws the classes that a step looks at, where these are not all of them."""
+        """The class sampler of a loss whose training steps compute only some logits; such a loss is not `stackable`.
+
+        Args:
+            seeds: The seed of each trial.
+            n_classes: C.
+            device: Where the sampler keeps its tensors.
+
+        Returns:
+            None for a loss that uses all logits.
+        """
         return None
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
-        """Shape (T, B), from the output that `self.output` names and the class indices.
+        """The loss of each sample from the output that `self.output` names. Every subclass defines it.
 
-        With label smoothing `target_TBC` holds (1 - s) · one-hot + s / C and has to be used in place of `y_TB`.
+        Args:
+            output_TBC: The network's output after `OUTPUTS[self.output]`, shape (T, B, C).
+            y_TB: Class indices, int64, shape (T, B).
+            target_TBC: With label smoothing, (1 - s) · one-hot + s / C, to use in place of `y_TB`; else None.
+
+        Returns:
+            Shape (T, B).
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogLikelihood(LossSpec):
-    """A loss that is the negative log-likelihood of the softmax on the output `plain`, and there in closed form."""
+    """A loss that, on the output named by `plain`, is the negative log-likelihood of the softmax."""
 
     plain: ClassVar[str]
 
@@ -105,7 +144,7 @@ class LogLikelihood(LossSpec):
     def value_and_grad(
         self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The gradient is (softmax - target) / B."""
+        """As in the base class; the gradient (softmax - target) / B is computed directly."""
         if not self.is_log_likelihood:
             return super().value_and_grad(logits_TBC, y_TB, smoothing_T)
         target_TBC, n_batch = smoothed(logits_TBC, y_TB, smoothing_T), y_TB.shape[1]

@@ -1,4 +1,4 @@
-"""Cross-entropy, which takes its own log-softmax of whatever it is given."""
+"""Cross-entropy, which applies a log-softmax to its input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from phalanx.nn.losses.functional import negative_log
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy(LogLikelihood):
-    """log-softmax and negative log-likelihood in one. On `softmax` output it is the well-known doubled softmax."""
+    """Log-softmax and negative log-likelihood in one. On `softmax` output the softmax is applied twice."""
 
     name: ClassVar[str] = "cross_entropy"
     plain: ClassVar[str] = "logits"

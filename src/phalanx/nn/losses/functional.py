@@ -1,31 +1,51 @@
-"""Formulas that several losses share."""
+"""Formulas that several losses share. Axes: T trials, B batch, C classes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-OUTPUTS = {
+# What a loss may be applied to, by the name used in `loss.output`.
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "logits": lambda logits_TBC: logits_TBC,
     "softmax": lambda logits_TBC: torch.softmax(logits_TBC, -1),
     "log_softmax": lambda logits_TBC: F.log_softmax(logits_TBC, -1),
 }
-
-
-# What the softmax is taken of that makes probabilities of logits; of log-sigmoids: each sigmoid over their sum.
-SCORES = {"softmax": lambda logits_TBC: logits_TBC, "sigmoid": F.logsigmoid}
+# Functions of the logits whose softmax gives the class probabilities. The softmax of log-sigmoids is each sigmoid
+# divided by their sum.
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": lambda logits_TBC: logits_TBC, "sigmoid": F.logsigmoid}
 
 
 def negative_log(log_p_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
-    """-log p of the true class, or its expectation under the smoothed target; shape (T, B)."""
+    """Negative log-probability of the true class, or its mean under a smoothed target.
+
+    Args:
+        log_p_TBC: Log-probabilities (T, B, C).
+        y_TB: Class indices, int64, shape (T, B).
+        target_TBC: Class weights (T, B, C) to use in place of `y_TB`, or None.
+
+    Returns:
+        One number per sample, shape (T, B).
+    """
     if target_TBC is None:
         return -log_p_TBC.gather(-1, y_TB[..., None]).squeeze(-1)
     return -(target_TBC * log_p_TBC).sum(-1)
 
 
 def smoothed(logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> Tensor | None:
-    """The target (1 - s) · one-hot + s / C of each sample (T, B, C); None where no trial smooths its labels."""
+    """The smoothed target (1 - s) · one-hot + s / C.
+
+    Args:
+        logits_TBC: Logits (T, B, C), for shape, dtype and device.
+        y_TB: Class indices, int64, shape (T, B).
+        smoothing_T: s of each trial, from 0 to 1, shape (T,); None where no trial smooths its labels.
+
+    Returns:
+        Shape (T, B, C), or None where `smoothing_T` is None.
+    """
     if smoothing_T is None:
         return None
     n_classes, smoothing_T11 = logits_TBC.shape[-1], smoothing_T[:, None, None]
@@ -33,15 +53,23 @@ def smoothed(logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> Te
 
 
 def one_hot(like_TBC: Tensor, y_TB: Tensor) -> Tensor:
-    """1 at the true class, else 0. torch's own looks at the numbers of the classes, for which a device has to stop."""
+    """1 at the true class, else 0, like `like_TBC`. torch's own reads the class indices, which stalls a GPU."""
     return torch.zeros_like(like_TBC).scatter_(-1, y_TB[..., None], 1.0)
 
 
 def softmax_nll(logits_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """-log softmax of the true class, or its expectation under the target (T, B, 1); exp(z - max z), and its sum.
+    """Cross-entropy of the softmax, with the terms of its gradient.
 
-    One exponential serves loss and gradient, where autograd's log-softmax takes three passes. Everything is relative
-    to the largest logit, so that logits of any size keep their differences.
+    One exponential serves the loss and its gradient, where autograd's log-softmax needs three passes. The largest logit
+    is subtracted first, so that logits of any size keep their differences.
+
+    Args:
+        logits_TBC: Logits (T, B, C).
+        y_TB: Class indices, int64, shape (T, B).
+        target_TBC: Class weights (T, B, C) to use in place of `y_TB`, or None.
+
+    Returns:
+        The loss of each sample (T, B, 1), exp(z - max z) (T, B, C), and its sum over classes (T, B, 1).
     """
     shifted_TBC = logits_TBC - logits_TBC.amax(-1, keepdim=True)
     if target_TBC is None:

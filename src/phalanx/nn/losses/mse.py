@@ -14,7 +14,7 @@ from phalanx.nn.losses.functional import OUTPUTS, one_hot
 
 @dataclass(frozen=True, kw_only=True)
 class MSE(LossSpec):
-    """Mean over classes of (output - one-hot)², as `torch.nn.MSELoss` takes it."""
+    """Mean over classes of (output - one-hot)², as `torch.nn.MSELoss` computes it."""
 
     name: ClassVar[str] = "mse"
     outputs: ClassVar[tuple[str, ...]] = ("softmax", "logits")

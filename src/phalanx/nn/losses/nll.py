@@ -12,12 +12,12 @@ from phalanx.core.specs import static
 from phalanx.nn.losses.base import LogLikelihood
 from phalanx.nn.losses.functional import OUTPUTS, negative_log
 
-FLOOR = 1e-7  # added to a probability before its logarithm, as in the lecture notes' hand-written loss
+FLOOR = 1e-7  # added to a probability before its logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
 class NLL(LogLikelihood):
-    """-log p(true class), from log-probabilities; on `softmax` output -log(1e-7 + p), the hand-written form."""
+    """-log p(true class) on `log_softmax` output; on `softmax` output -log(1e-7 + p), as beginners write it."""
 
     name: ClassVar[str] = "nll"
     plain: ClassVar[str] = "log_softmax"

@@ -1,4 +1,4 @@
-"""One-vs-all: a yes or no to each class of its own, instead of one choice among all."""
+"""One-vs-all: one binary classification per class."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from phalanx.nn.losses.functional import one_hot
 
 @dataclass(frozen=True, kw_only=True)
 class OneVsAll(LossSpec):
-    """A sigmoid an output and the mean over classes of their binary cross-entropies, as `torch.nn.BCEWithLogitsLoss`.
+    """A sigmoid per class, and the mean over classes of the binary cross-entropies, as `torch.nn.BCEWithLogitsLoss`.
 
-    The class is that of the largest logit. The C answers are no distribution; for the likelihood and for predictions
-    each is divided by their sum.
+    The predicted class is that of the largest logit. For the likelihood and for predictions, each sigmoid is divided by
+    the sum of all.
     """
 
     name: ClassVar[str] = "one_vs_all"
@@ -28,6 +28,6 @@ class OneVsAll(LossSpec):
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         if target_TBC is None:
             target_TBC = one_hot(output_TBC, y_TB)
-        # Not binary_cross_entropy_with_logits, which subtracts two numbers as large as a large logit.
+        # binary_cross_entropy_with_logits would lose digits at large logits.
         yes_TBC, no_TBC = F.logsigmoid(output_TBC), F.logsigmoid(-output_TBC)
         return -(target_TBC * yes_TBC + (1 - target_TBC) * no_TBC).mean(-1)

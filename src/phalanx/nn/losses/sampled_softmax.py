@@ -1,4 +1,4 @@
-"""Candidate sampling: the true class of each sample, and a random sample of all others in place of the whole softmax.
+"""Sampled softmax: training computes the logits of each sample's true class and of some random classes only.
 
 Axes: T trials, B batch, S sampled classes, K = 1 + S logits of a sample: its own class first.
 """
@@ -21,18 +21,18 @@ from phalanx.nn.losses.functional import softmax_nll
 
 @dataclass(frozen=True, kw_only=True)
 class SampledSoftmax(LogLikelihood):
-    """Cross-entropy on logits whose sum over all classes is estimated, in training alone, from `n_sampled` of them.
+    """Cross-entropy whose softmax denominator is estimated, in training, from `n_sampled` classes.
 
-    The classes are cut into `n_sampled` runs of about equal length and one of each is drawn, for all samples of a step.
-    A drawn class counts as many times as its run is long, so the estimated sum is right on average (Bengio and
-    Senécal, 2008); where it is the sample's own it counts nothing. With as many runs as classes it is the full softmax.
+    The classes are divided into `n_sampled` strata of about equal size. Each step draws one class of each stratum, for
+    all its samples, and weights it by the stratum's size, so the estimate is unbiased (Bengio and Senécal, 2008). A
+    drawn class that is the sample's own is left out. With as many strata as classes it is the full softmax.
     """
 
     name: ClassVar[str] = "sampled_softmax"
-    stackable: ClassVar[bool] = False  # its step computes other logits
+    stackable: ClassVar[bool] = False  # its training steps compute other logits
     plain: ClassVar[str] = "logits"
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
-    output_advice: ClassVar[str] = "it takes its own softmax"
+    output_advice: ClassVar[str] = "it applies its own softmax"
     n_sampled: int = static(100, ge=1)
 
     def conflicts(self) -> list[Fault | str]:
@@ -47,21 +47,21 @@ class SampledSoftmax(LogLikelihood):
 
 
 class StratifiedSampler:
-    """The classes that each trial draws in each of its steps."""
+    """Draws one class of each stratum, for each trial and step."""
 
     def __init__(self, keys_T: Tensor, n_classes: int, n_sampled: int) -> None:
         self.keys_T = keys_T
-        self.step_T = torch.zeros_like(keys_T)  # updates that each trial has made before this one
+        self.step_T = torch.zeros_like(keys_T)  # the number of updates of each trial before this one
         ends = torch.arange(n_sampled + 1, device=keys_T.device) * n_classes // n_sampled
         self.first_S, self.length_S = ends[:-1], ends.diff()
 
     def __call__(self) -> Tensor:
-        """One class of each run: int64, shape (T, S)."""
+        """One class of each stratum: int64, shape (T, S)."""
         uniform_TS = hashed_uniforms(self.keys_T, self.step_T, 1, len(self.first_S))[:, 0]
         return self.first_S + (uniform_TS * self.length_S).long()
 
     def value_and_grad(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.value_and_grad`, from the logits of each sample's own class and of the drawn ones."""
+        """See `ClassSampler.value_and_grad`."""
         weighted_TBK = logits_TBK.clone()
         own_TBS = classes_TS[:, None] == y_TB[..., None]
         weighted_TBK[..., 1:].add_(self.length_S.log()).masked_fill_(own_TBS, -torch.inf)

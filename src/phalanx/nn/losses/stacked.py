@@ -12,7 +12,7 @@ from phalanx.nn.losses.base import LossSpec
 
 
 class StackedLoss:
-    """One loss a trial, evaluated kind by kind: what a trial gets does not depend on the others' kinds."""
+    """One loss per trial, computed kind by kind, so that a trial's value does not depend on the other kinds."""
 
     def __init__(self, specs: Sequence[LossSpec], device: torch.device) -> None:
         self.specs = list(specs)
@@ -22,7 +22,7 @@ class StackedLoss:
         for place, spec in enumerate(specs):
             places.setdefault(replace(spec, label_smoothing=0.0), []).append(place)
         same = [spec.is_log_likelihood and not spec.label_smoothing for spec in specs]
-        self.same_T, self._all_same = torch.tensor(same, dtype=torch.bool, device=device), all(same)
+        self.same_T, self.is_log_likelihood = torch.tensor(same, dtype=torch.bool, device=device), all(same)
         self.kinds = [(kind, torch.tensor(where, device=device)) for kind, where in places.items()]
 
     def take(self, places: Sequence[int]) -> StackedLoss:
@@ -31,44 +31,33 @@ class StackedLoss:
             return self
         return StackedLoss([self.specs[place] for place in places], self.kinds[0][1].device)
 
-    @property
-    def is_log_likelihood(self) -> bool:
-        """Whether every loss is -log p(true class) of the softmax."""
-        return self._all_same
-
     def log_p_T(self, log_p_T: Tensor, loss_T: Tensor) -> Tensor:
-        """Sums or means (T,) of log p, taken from the loss where it is the same, so that it rounds as it does alone."""
+        """Sums or means (T,) of log p, replaced by -loss where both are the same, so that they round as alone."""
         return torch.where(self.same_T, -loss_T, log_p_T)
 
-    @property
-    def samples_classes(self) -> bool:
-        """Whether a step knows the logits of some classes only, and so neither accuracy nor likelihood."""
-        return any(not kind.stackable for kind, _ in self.kinds)
-
     def log_p(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
-        """Log of the probability (T, B) that each trial's network gives to the true class."""
+        """Log-probability (T, B) of the true class."""
         if len(self.kinds) == 1:
             return _of_true(self.kinds[0][0].log_probabilities(logits_TBC), y_TB)
-        log_p_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
+        log_p_TB = logits_TBC.new_empty(y_TB.shape)
         for kind, places in self.kinds:
             log_p_TB[places] = _of_true(kind.log_probabilities(logits_TBC[places]), y_TB[places])
         return log_p_TB
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
-        """The loss of every sample, shape (T, B)."""
+        """The loss of each sample, shape (T, B)."""
         if len(self.kinds) == 1:
             return self.kinds[0][0](logits_TBC, y_TB, self.smoothing_T)
-        loss_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
+        loss_TB = logits_TBC.new_empty(y_TB.shape)
         for kind, places in self.kinds:
             loss_TB[places] = kind(logits_TBC[places], y_TB[places], self._smoothing(places))
         return loss_TB
 
     def value_and_grad(self, logits_TBC: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
-        """As `LossSpec.value_and_grad`: the losses (T, B), and the gradients of the trials' means by the logits."""
+        """The loss of each sample (T, B), and the gradient (T, B, C) of each trial's mean loss by its logits."""
         if len(self.kinds) == 1:
             return self.kinds[0][0].value_and_grad(logits_TBC, y_TB, self.smoothing_T)
-        loss_TB = torch.empty(y_TB.shape, dtype=logits_TBC.dtype, device=logits_TBC.device)
-        grad_TBC = torch.empty_like(logits_TBC)
+        loss_TB, grad_TBC = logits_TBC.new_empty(y_TB.shape), torch.empty_like(logits_TBC)
         for kind, places in self.kinds:
             loss_TB[places], grad_TBC[places] = kind.value_and_grad(
                 logits_TBC[places], y_TB[places], self._smoothing(places)

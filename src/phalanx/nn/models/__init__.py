@@ -1,9 +1,14 @@
-"""Model families: one file each. `MODELS` lists them by the name in `model.name`."""
+"""Model families: one file each. `MODELS` maps the name in `model.name` to its class.
+
+>>> from phalanx import MODELS
+>>> MODELS["mlp"](hidden=(50, 20)).layout(784, 10).size
+40480
+"""
 
 from phalanx.core.registry import options
 from phalanx.nn.models.base import Dropout, Layout, ModelSpec
-from phalanx.nn.models.sampled_classes import SomeClasses
+from phalanx.nn.models.sampled_classes import SampledClasses
 
 MODELS = options(ModelSpec, __name__, __path__)
 
-__all__ = ["MODELS", "Dropout", "Layout", "ModelSpec", "SomeClasses"]
+__all__ = ["MODELS", "Dropout", "Layout", "ModelSpec", "SampledClasses"]

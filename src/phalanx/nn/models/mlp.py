@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons: linear layers with one activation between them, T networks in each product.
+"""Multi-layer perceptrons: linear layers with an activation between them, T networks in each matrix product.
 
 Axes: T trials, B batch, D inputs, H units, C classes, P parameters. Weights are (H, D), as in `torch.nn.Linear`.
 """
@@ -18,37 +18,37 @@ from torch import Tensor
 from phalanx.core.seeding import generator
 from phalanx.core.specs import stacked, static
 from phalanx.nn.models.base import Backward, Depths, Dropout, Layout, ModelSpec
-from phalanx.nn.models.sampled_classes import SomeClasses
+from phalanx.nn.models.sampled_classes import SampledClasses
 
 REGISTER = 16  # float32 numbers in the widest vector register of a CPU
-TURN_FROM = 75  # inputs times waste from which a product is worth turning, and its result back (benchmarks/README.md)
+TRANSPOSE_FROM = 75  # inputs times waste from which transposing a product pays off (benchmarks/README.md)
 
 
 @dataclass(frozen=True)
 class Activation:
-    """y = f(z) and its slope. Both may overwrite what they are given, which nobody needs afterwards."""
+    """y = f(z) and its derivative. Both may overwrite their argument."""
 
     apply: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor] | None  # None: 1 everywhere
-    of_output: bool = True  # whether the slope is a function of y or of z
+    slope: Callable[[Tensor], Tensor] | None  # the derivative; None: 1 everywhere
+    of_output: bool = True  # whether the derivative is a function of y or of z
     keeps_zero: bool = True  # f(0) = 0
 
 
 def _gelu(z: Tensor) -> Tensor:
-    """z·Φ(z). torch's own rounds an element by its place in a tensor, so by the size of the cohort."""
+    """z·Φ(z). torch's own rounds an element depending on its place in a tensor, thus on the size of the cohort."""
     return 0.5 * z * (1 + torch.erf(z / math.sqrt(2)))
 
 
 def _gelu_slope(z: Tensor) -> Tensor:
-    """Φ(z) + z·φ(z), with the distribution and density of the normal law."""
+    """Φ(z) + z·φ(z), with the distribution function and density of the normal distribution."""
     return 0.5 * (1 + torch.erf(z / math.sqrt(2))) + z * torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
 
 ACTIVATIONS = {
-    "relu": Activation(torch.relu_, Tensor.sign_),  # y is 0 or positive, so that its sign is the slope
+    "relu": Activation(torch.relu_, Tensor.sign_),  # the derivative is the sign of y
     "tanh": Activation(torch.tanh_, lambda y: y.square_().neg_().add_(1)),
     "gelu": Activation(_gelu, _gelu_slope, of_output=False),
-    "sigmoid": Activation(  # as with gelu, not torch's own
+    "sigmoid": Activation(  # not torch's own, as with gelu
         lambda z: torch.tanh(z.mul_(0.5)).mul(0.5).add_(0.5), lambda y: y.addcmul_(y, y, value=-1), keeps_zero=False
     ),
     "identity": Activation(lambda z: z, None),
@@ -57,16 +57,21 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(ModelSpec):
-    """`hidden` widths between input and classes: `(50, 20)` on MNIST is 784-50-20-10, three linear layers."""
+    """A multi-layer perceptron; `hidden` gives the widths of its hidden layers.
+
+    >>> from phalanx import MLP
+    >>> MLP(hidden=(50, 20), activation="tanh").layout(n_features=784, n_classes=10).shapes
+    ((50, 784), (50,), (20, 50), (20,), (10, 20), (10,))
+    """
 
     name: ClassVar[str] = "mlp"
     hidden: tuple[int, ...] = static((64, 64), min_items=1, ge=1, advice="[64,64]")
     activation: str = static("relu", choices=tuple(ACTIVATIONS))
     dropout: float = stacked(0.0, ge=0, lt=1, advice="0.2")
-    dropout_at: str = static("all", choices=("all", "last"))  # after every hidden layer, or the last one only
+    dropout_at: str = static("all", choices=("all", "last"))  # after every hidden layer, or after the last one only
 
     def layout(self, n_features: int, n_classes: int) -> Layout:
-        """`layers.<i>.weight` (H, D) and `layers.<i>.bias` (H,) for each linear layer."""
+        """`layers.<i>.weight` (H, D) and `layers.<i>.bias` (H,) of each linear layer."""
         names, shapes = [], []
         for i, (n_in, n_out) in enumerate(pairwise((n_features, *self.hidden, n_classes))):
             names += [f"layers.{i}.weight", f"layers.{i}.bias"]
@@ -74,7 +79,7 @@ class MLP(ModelSpec):
         return Layout(tuple(names), tuple(shapes))
 
     def init(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
-        """As `torch.nn.Linear`: weights and biases uniform in ±1/sqrt(D)."""
+        """As in `torch.nn.Linear`: weights and biases uniform in ±1/sqrt(D)."""
         flat_TP = torch.empty(len(seeds), layout.size)
         for row, seed in enumerate(seeds):
             stream = generator(seed, "init")
@@ -88,52 +93,54 @@ class MLP(ModelSpec):
     def forward(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
     ) -> Tensor:
-        """Logits (T, B, C)."""
+        """See `ModelSpec.forward`."""
         activation = ACTIVATIONS[self.activation]
         for layer, (weight_THD, bias_TH) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
             if layer == self.depth:
                 return _linear(x_TBD, weight_THD, bias_TH)
-            n, through_TBD = _reaching(layer, depths), x_TBD
+            n, skipped_TBD = _n_with_layer(layer, depths), x_TBD
             x_TBD = activation.apply(_linear(_first(x_TBD, n), _first(weight_THD, n), _first(bias_TH, n)))
-            if self._drops(layer, dropout):
-                x_TBD = x_TBD * dropout.factors(layer, x_TBD)
-            x_TBD = _past(x_TBD, through_TBD, n)
+            if (factors_TBH := self._factors(layer, dropout, x_TBD)) is not None:
+                x_TBD = x_TBD * factors_TBH
+            x_TBD = _append_skipped(x_TBD, skipped_TBD, n)
         raise AssertionError("the last layer returns")
 
     def vjp(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
-        some: SomeClasses | None = None,
+        sampled: SampledClasses | None = None,
     ) -> tuple[Tensor, Backward]:  # fmt: skip
-        """As in the base class, by hand: two products a layer and the slopes, straight into the gradients' buffer."""
+        """See `ModelSpec.vjp`. Written by hand: two products per layer, written into `out` directly."""
         activation = ACTIVATIONS[self.activation]
         weights, biases = tensors[::2], tensors[1::2]
-        inputs, kept, factors = [], [], []  # a layer's input; what its slope is taken of; its dropout
+        inputs: list[Tensor] = []  # of each layer
+        saved: list[Tensor] = []  # the argument of each layer's derivative
+        factors: list[Tensor | None] = []  # of each layer's dropout
         for layer in range(self.depth):
-            n = _reaching(layer, depths)
+            n = _n_with_layer(layer, depths)
             inputs.append(x_TBD)
             z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
             y_TBH = activation.apply(z_TBH)
-            kept.append(y_TBH if activation.of_output else z_TBH)
-            factors.append(dropout.factors(layer, y_TBH) if self._drops(layer, dropout) else None)
-            x_TBD = _past(y_TBH if factors[-1] is None else y_TBH * factors[-1], x_TBD, n)
+            saved.append(y_TBH if activation.of_output else z_TBH)
+            factors.append(factors_TBH := self._factors(layer, dropout, y_TBH))
+            x_TBD = _append_skipped(y_TBH if factors_TBH is None else y_TBH * factors_TBH, x_TBD, n)
         inputs.append(x_TBD)
-        logits = _linear if some is None else some.logits
+        logits = _linear if sampled is None else sampled.logits
 
-        def backward(grad_TBH: Tensor, into: Sequence[Tensor]) -> None:
+        def backward(grad_TBH: Tensor, out: Sequence[Tensor]) -> None:
             for layer in reversed(range(self.depth + 1)):
-                n = _reaching(layer, depths) if layer < self.depth else None
-                through_TBH, grad_TBH = grad_TBH, _first(grad_TBH, n)
+                n = _n_with_layer(layer, depths) if layer < self.depth else None
+                skipped_TBH, grad_TBH = grad_TBH, _first(grad_TBH, n)
                 if layer < self.depth:
-                    if factors[layer] is not None:
-                        grad_TBH = grad_TBH.mul_(factors[layer])
+                    if (factors_TBH := factors[layer]) is not None:
+                        grad_TBH = grad_TBH.mul_(factors_TBH)
                     if activation.slope is not None:
-                        grad_TBH = grad_TBH.mul_(activation.slope(kept.pop()))
-                if some is not None and layer == self.depth:
-                    grad_TBH = some.backward(grad_TBH, inputs.pop(), weights[-1], into[-2:])
+                        grad_TBH = grad_TBH.mul_(activation.slope(saved.pop()))
+                if sampled is not None and layer == self.depth:
+                    grad_TBH = sampled.backward(grad_TBH, inputs.pop(), weights[-1], out[-2:])
                     continue
-                _gradients(grad_TBH, _first(inputs.pop(), n), into[2 * layer], into[2 * layer + 1], n)
+                _write_gradients(grad_TBH, _first(inputs.pop(), n), out[2 * layer], out[2 * layer + 1], n)
                 if layer:
-                    grad_TBH = _past(torch.bmm(grad_TBH, _first(weights[layer], n)), through_TBH, n)
+                    grad_TBH = _append_skipped(torch.bmm(grad_TBH, _first(weights[layer], n)), skipped_TBH, n)
 
         return logits(x_TBD, weights[-1], biases[-1]), backward
 
@@ -145,11 +152,13 @@ class MLP(ModelSpec):
             outputs.append(x_TBD)
         return outputs
 
-    def _drops(self, layer: int, dropout: Dropout | None) -> bool:
-        return dropout is not None and (self.dropout_at == "all" or layer == self.depth - 1)
+    def _factors(self, layer: int, dropout: Dropout | None, x_TBH: Tensor) -> Tensor | None:
+        if dropout is None or (self.dropout_at == "last" and layer < self.depth - 1):
+            return None
+        return dropout.factors(layer, x_TBH)
 
     def padded(self) -> dict[str, Any]:
-        """Any widths and depths, where a unit without weights stays zero; one depth if only the last layer drops."""
+        """Any `hidden` if f(0) = 0, so that padded units stay zero; of one depth if only the last layer has dropout."""
         if not ACTIVATIONS[self.activation].keeps_zero:
             return {}
         return {"model.hidden": self.depth if self.dropout_at == "last" else None}
@@ -159,8 +168,8 @@ class MLP(ModelSpec):
         return len(self.hidden)
 
     def enclosing(self, others: Sequence[ModelSpec]) -> MLP:
-        """What a shallower network has computed is carried past the layers it lacks, which are wide enough for it."""
-        members = [self, *others]
+        """The activations of a shallower network skip the layers that it lacks, which are at least as wide as they."""
+        members = [model for model in (self, *others) if isinstance(model, MLP)]
         depth = max(model.depth for model in members)
         hidden = (max(model.hidden[min(layer, model.depth - 1)] for model in members) for layer in range(depth))
         return replace(self, hidden=tuple(hidden))
@@ -176,20 +185,20 @@ class MLP(ModelSpec):
 
 
 def _linear(x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor) -> Tensor:
-    """Outputs (T, B, H). A CPU's vector registers run along the last axis of a product: the one that fills them."""
-    emptier = _waste(weight_THD.shape[1]) - _waste(x_TBD.shape[1])
-    if x_TBD.shape[2] * emptier < TURN_FROM or x_TBD.device.type != "cpu":
+    """Outputs (T, B, H). A CPU vectorizes a product along its last axis: the one that fills registers better."""
+    waste = _waste(weight_THD.shape[1]) - _waste(x_TBD.shape[1])
+    if x_TBD.shape[2] * waste < TRANSPOSE_FROM or x_TBD.device.type != "cpu":
         return torch.baddbmm(bias_TH[:, None], x_TBD, weight_THD.transpose(1, 2))
     out_THB = torch.baddbmm(bias_TH[:, :, None], weight_THD, x_TBD.transpose(1, 2))
     return out_THB.transpose(1, 2).contiguous()
 
 
 def _waste(n: int) -> float:
-    """What part more than `n` numbers the registers hold that take them."""
+    """The unused places of the registers that hold `n` numbers, as a fraction of `n`."""
     return -n % REGISTER / n
 
 
-def _gradients(grad_TBH: Tensor, x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor, n: int | None) -> None:
+def _write_gradients(grad_TBH: Tensor, x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor, n: int | None) -> None:
     """Writes a layer's gradients; zero for the trials after the first `n`, which lack the layer."""
     torch.bmm(grad_TBH.transpose(1, 2), x_TBD, out=_first(weight_THD, n))
     torch.sum(grad_TBH, 1, out=_first(bias_TH, n))
@@ -202,16 +211,16 @@ def _first(tensor: Tensor, n: int | None) -> Tensor:
     return tensor if n is None else tensor[:n]
 
 
-def _reaching(layer: int, depths: Depths) -> int | None:
-    """How many trials have the hidden layer, the deepest being first; None for all of them."""
+def _n_with_layer(layer: int, depths: Depths) -> int | None:
+    """How many trials have this hidden layer, the deepest being first; None if all have it."""
     n = None if depths is None else sum(depth > layer for depth in depths)
     return None if depths is None or n == len(depths) else n
 
 
-def _past(x_TBH: Tensor, through_TBD: Tensor, n: int | None) -> Tensor:
-    """`x_TBH` of the first `n` trials, followed by what the others carry past the layer, in the layer's width."""
+def _append_skipped(x_TBH: Tensor, skipped_TBD: Tensor, n: int | None) -> Tensor:
+    """`x_TBH` of the first `n` trials, then `skipped_TBD` of the other trials, padded or cut to the same width."""
     if n is None:
         return x_TBH
     width = x_TBH.shape[-1]
-    rest_TBD = through_TBD[n:, :, :width]
+    rest_TBD = skipped_TBD[n:, :, :width]
     return torch.cat([x_TBH, F.pad(rest_TBD, (0, width - rest_TBD.shape[-1]))])

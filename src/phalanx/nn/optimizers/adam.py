@@ -28,7 +28,7 @@ class Adam(OptimizerSpec):
     weight_decay: float = stacked(0.0, ge=0, advice="0.0001")
 
     def columns(self, hyper: Hyper, like: Tensor) -> Columns:
-        # Subtracted in float64: 1 - 0.999 in float32 is off in the fifth digit.
+        # Computed in float64: 1 - 0.999 in float32 is wrong in the fifth digit.
         return super().columns(
             {**hyper, "one_minus_beta1": 1 - hyper["beta1"], "one_minus_beta2": 1 - hyper["beta2"]}, like
         )
@@ -56,8 +56,8 @@ class Adam(OptimizerSpec):
         params_TP.addcmul_(torch.div(mean_TP, root_TP, out=root_TP), at["step_size"], value=-1)
 
     def decay(self, params_TP: Tensor, grads_TP: Tensor, at: dict[str, Tensor], columns: Columns) -> None:
-        """Where the weight decay enters: here as an L2 penalty in the gradient."""
-        add_decay(grads_TP, params_TP, columns["weight_decay"])
+        """Applies the weight decay, here as an L2 penalty in the gradient. Arguments as in `update`."""
+        add_decay(grads_TP, params_TP, columns.get("weight_decay"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,5 +68,5 @@ class AdamW(Adam):
     weight_decay: float = stacked(0.01, ge=0, advice="0.01")
 
     def decay(self, params_TP: Tensor, grads_TP: Tensor, at: dict[str, Tensor], columns: Columns) -> None:
-        if columns["weight_decay"] is not None:
+        if "weight_decay" in columns:
             params_TP.mul_(1 - at["lr"] * columns["weight_decay"])

@@ -1,7 +1,7 @@
-"""What an optimizer is: pure `init`, `tables` and `update` over flat rows, one row a trial.
+"""The interface of an optimizer: functions over flat parameters, one row per trial.
 
-`torch.optim` refuses a learning rate of more than one element, so the updates are written here and tested against
-their `torch.optim` twins. Axes: T trials, P parameters of one trial, S steps of one epoch.
+`torch.optim` does not accept one learning rate per row, so the update rules are written here and tested against those
+of `torch.optim`. Axes: T trials, P parameters of one trial, S steps of one epoch.
 """
 
 from __future__ import annotations
@@ -14,57 +14,73 @@ from torch import Tensor
 
 from phalanx.core.specs import Spec, stacked
 
-Hyper = dict[str, Tensor]  # every stacked field of the optimizer, float64 on the CPU, shape (T,)
-Columns = dict[str, Tensor | None]  # the same as (T, 1) beside the parameters; None where all trials have zero
-State = dict[str, Tensor]  # every tensor has a leading trial axis, so a leaving trial is a row dropped
+Hyper = dict[str, Tensor]  # each stacked field of the optimizer, float64 on the CPU, shape (T,)
+Columns = dict[str, Tensor]  # the same as (T, 1) on the parameters' device, without those that are zero for all trials
+State = dict[str, Tensor]  # each tensor has a leading trial axis; the names params_TP, kept_TP and sum_TP are taken
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec(Spec):
-    """An update rule. Adding one is one file with one subclass, and one YAML."""
+    """Base of all optimizers. To add one, write a file with a subclass, and a YAML file."""
 
     group: ClassVar[str] = "optimizer"
     lr: float = stacked(0.01, gt=0)
 
     def columns(self, hyper: Hyper, like: Tensor) -> Columns:
-        """The hyperparameters as `update` wants them, in the dtype and on the device of `like`."""
-        return {name: _column(values_T, like) for name, values_T in hyper.items()}
+        """The hyperparameters for `update`, in the dtype and on the device of `like`."""
+        return {name: value_T.to(like)[:, None] for name, value_T in hyper.items() if bool((value_T != 0).any())}
 
     def init(self, params_TP: Tensor, columns: Columns) -> State:
-        """The state before the first step. What is zero for all trials needs no buffer."""
+        """The state before the first step, for trials with these initial parameters and hyperparameters."""
         raise NotImplementedError
 
     def tables(self, lr_ST: Tensor, step_ST: Tensor, hyper: Hyper) -> dict[str, Tensor]:
-        """All numbers that depend on the step alone, for the steps of one epoch: tensors (S, T, 1).
+        """The numbers that depend on the step alone, for all steps of one epoch.
 
-        `lr_ST` is the scheduled learning rate, `step_ST` counts each trial's updates from 1; both float64.
+        Args:
+            lr_ST: The scheduled learning rate, float64, shape (S, T).
+            step_ST: The number of each update of each trial, from 1, float64, shape (S, T).
+            hyper: The hyperparameters.
+
+        Returns:
+            Tensors (S, T, 1) by name.
         """
         return {"lr": lr_ST[..., None]}
 
     def update(
         self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
     ) -> None:
-        """One step in place. `at` holds the rows (T, 1) of `tables` for this step; `grads_TP` may be overwritten."""
+        """Makes one step, in place.
+
+        Args:
+            params_TP: Parameters (T, P).
+            grads_TP: Gradients (T, P), which it may overwrite.
+            state: The state, to be changed in place.
+            at: The rows (T, 1) of `tables` for this step.
+            columns: The hyperparameters (T, 1).
+        """
         raise NotImplementedError
 
 
-def _column(values_T: Tensor, like: Tensor) -> Tensor | None:
-    return values_T.to(like)[:, None] if bool((values_T != 0).any()) else None
-
-
 def to_rows(tables: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """`tables` cut into one dict a step."""
+    """`tables` as one dict per step."""
     columns = [table.unbind() for table in tables.values()]
     return [dict(zip(tables, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def add_decay(grads_TP: Tensor, params_TP: Tensor, decay_T1: Tensor | None) -> None:
-    """L2 penalty: adds weight decay · parameters to the gradients, in place."""
+    """Adds the gradient of an L2 penalty, in place.
+
+    Args:
+        grads_TP: Gradients (T, P), changed in place.
+        params_TP: Parameters (T, P).
+        decay_T1: Weight decay of each trial (T, 1); None where it is zero for all.
+    """
     if decay_T1 is not None:
         grads_TP.addcmul_(params_TP, decay_T1)
 
 
 def clip(grads_TP: Tensor, max_norm_T: Tensor) -> None:
-    """Scales each trial's gradients to at most its own L2 norm, in place; an infinite limit leaves them alone."""
+    """Scales each trial's gradient to at most its own L2 norm, in place; an infinite norm leaves it unchanged."""
     norm_T = torch.linalg.vector_norm(grads_TP, dim=1)
     grads_TP.mul_((max_norm_T / (norm_T + 1e-6)).clamp(max=1.0)[:, None])

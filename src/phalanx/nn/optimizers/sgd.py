@@ -29,14 +29,12 @@ class SGD(OptimizerSpec):
         return []
 
     def init(self, params_TP: Tensor, columns: Columns) -> State:
-        if columns["momentum"] is None:
-            return {}
-        return {"momentum_TP": torch.zeros_like(params_TP)}
+        return {"momentum_TP": torch.zeros_like(params_TP)} if "momentum" in columns else {}
 
     def update(
         self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
     ) -> None:
-        add_decay(grads_TP, params_TP, columns["weight_decay"])
+        add_decay(grads_TP, params_TP, columns.get("weight_decay"))
         step_TP = grads_TP
         if "momentum_TP" in state:
             step_TP = state["momentum_TP"].mul_(columns["momentum"]).add_(grads_TP)

@@ -1,6 +1,6 @@
-"""What a schedule is: the learning rate at every step, as a factor of `optimizer.lr`.
+"""The interface of a learning-rate schedule: a factor of `optimizer.lr` at every step.
 
-Steps count minibatches from 0 and the rate changes at each of them. Axes: T trials, S steps.
+Steps count minibatches from 0. Axes: T trials, S steps.
 """
 
 from __future__ import annotations
@@ -13,20 +13,30 @@ from torch import Tensor
 
 from phalanx.core.specs import Spec, stacked
 
-Hyper = dict[str, Tensor]  # every stacked field of the schedule, float64, shape (T,)
+Hyper = dict[str, Tensor]  # each stacked field of the schedule, float64, shape (T,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSpec(Spec):
-    """A course of the learning rate. Adding one is one file with one subclass, and one YAML."""
+    """Base of all schedules. To add one, write a file with a subclass that defines `shape`, and a YAML file."""
 
     group: ClassVar[str] = "schedule"
     stackable: ClassVar[bool] = True
-    needs_total_steps: ClassVar[bool] = True  # whether the rate at a step depends on how many will follow
-    warmup_epochs: float = stacked(0.0, ge=0, advice="1")  # the rate first climbs linearly for so many epochs
+    needs_total_steps: ClassVar[bool] = True  # whether the factor depends on the total number of steps
+    warmup_epochs: float = stacked(0.0, ge=0, advice="1")  # epochs in which the rate first rises linearly
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
-        """Factors (S, T) at the steps `step_ST` of runs that are `total_T` steps long; all float64."""
+        """The factors with the warm-up. All tensors are float64.
+
+        Args:
+            step_ST: The step, from 0, shape (S, T).
+            steps_per_epoch: Steps per epoch.
+            total_T: The number of steps of each trial's whole training, shape (T,).
+            hyper: The schedule's fields.
+
+        Returns:
+            Shape (S, T).
+        """
         warmup_T = (hyper["warmup_epochs"] * steps_per_epoch).round()
         climb_ST = (step_ST + 1) / warmup_T.clamp(min=1)
         after_ST = (step_ST - warmup_T).clamp(min=0)
@@ -34,5 +44,15 @@ class ScheduleSpec(Spec):
         return torch.where(step_ST < warmup_T, climb_ST, shape_ST)
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
-        """Factors (S, T) after the warm-up, `step_ST` counted from its end."""
+        """The factors after the warm-up. Every subclass defines it. All tensors are float64.
+
+        Args:
+            step_ST: The step, from 0 at the end of the warm-up, shape (S, T).
+            steps_per_epoch: Steps per epoch.
+            total_T: The number of steps of each trial after the warm-up, at least 1, shape (T,).
+            hyper: The schedule's fields.
+
+        Returns:
+            Shape (S, T).
+        """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Half a cosine from the full rate down to a floor, as `torch.optim.lr_scheduler.CosineAnnealingLR` by the step."""
+"""Cosine decay to a minimum, as `torch.optim.lr_scheduler.CosineAnnealingLR`, stepped every minibatch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cosine(ScheduleSpec):
     """Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without restarts."""
 
     name: ClassVar[str] = "cosine"
-    min_factor: float = stacked(0.0, ge=0, le=1)  # the floor, as a fraction of optimizer.lr
+    min_factor: float = stacked(0.0, ge=0, le=1)  # the final rate as a fraction of optimizer.lr
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         wave_ST = 0.5 * (1 + torch.cos(math.pi * step_ST / total_T))

@@ -1,4 +1,4 @@
-"""Up to the full rate and down to nearly nothing, as `torch.optim.lr_scheduler.OneCycleLR` (cosine, two phases)."""
+"""A rise to the full rate and a decay to nearly zero, as `torch.optim.lr_scheduler.OneCycleLR` (cosine, two phases)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from phalanx.nn.schedules.base import Hyper, ScheduleSpec
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle(ScheduleSpec):
-    """Smith and Topin, "Super-convergence", 2018. `optimizer.lr` is the peak; the first phase is its own warm-up."""
+    """Smith and Topin, "Super-convergence", 2018. `optimizer.lr` is the peak."""
 
     name: ClassVar[str] = "one_cycle"
-    rise: float = stacked(0.3, gt=0, lt=1)  # part of the steps before the peak
+    rise: float = stacked(0.3, gt=0, lt=1)  # the fraction of the steps before the peak
     start_divisor: float = stacked(25.0, ge=1)  # the first rate is the peak divided by this
     final_divisor: float = stacked(10000.0, ge=1)  # the last rate is the first divided by this
 

@@ -13,7 +13,7 @@ from phalanx.nn.schedules.base import ScheduleSpec
 
 
 class StackedSchedule:
-    """One schedule a trial, computed kind by kind."""
+    """One schedule per trial, computed kind by kind."""
 
     def __init__(self, specs: Sequence[ScheduleSpec]) -> None:
         places: dict[type[ScheduleSpec], list[int]] = {}
@@ -22,8 +22,8 @@ class StackedSchedule:
         self.kinds = [(specs[where[0]], where, stacked_values([specs[w] for w in where])) for where in places.values()]
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor) -> Tensor:
-        """Factors (S, T) of the learning rate at the steps `step_ST` of runs of `total_T` steps; all float64."""
-        # torch.broadcast_shapes imports sympy, which takes half a second.
+        """The factors (S, T) of the learning rate; arguments as in `ScheduleSpec.factors`."""
+        # torch.broadcast_shapes imports sympy, which takes half a second
         factor_ST = torch.empty(np.broadcast_shapes(step_ST.shape, total_T.shape), dtype=torch.float64)
         for kind, where, hyper in self.kinds:
             factor_ST[:, where] = kind.factors(step_ST[:, where], steps_per_epoch, total_T[where], hyper)

@@ -1,4 +1,4 @@
-"""The rate falls by a factor every so many epochs, as `torch.optim.lr_scheduler.StepLR`."""
+"""A decay by a constant factor every few epochs, as `torch.optim.lr_scheduler.StepLR`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phalanx.nn.schedules.base import Hyper, ScheduleSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Step(ScheduleSpec):
-    """gamma to the power of (whole periods passed)."""
+    """The factor is gamma ** (number of completed periods of `every_epochs`)."""
 
     name: ClassVar[str] = "step"
     needs_total_steps: ClassVar[bool] = False
