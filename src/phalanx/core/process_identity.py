@@ -17,7 +17,7 @@ class ProcessIdentity:
     """Identifies a process among those of all hosts; one process may have several, which differ in `token`."""
 
     host: str
-    boot: str  # the start of the system, and the container in it that has process numbers of its own
+    boot: str  # identifies the boot of the host and the PID namespace
     pid: int
     started: float  # seconds, on a clock that is never set
     token: str
