@@ -1,8 +1,8 @@
-"""The result tables of README.md from real runs: loss × optimizer × depth, each with its default learning rate.
+"""The result tables of docs/results.md from real runs: loss × optimizer × depth, each with its default learning rate.
 
     python benchmarks/result_tables.py [--data-root ../shared/data] [--seeds 5] [--write]
 
-Seeds of one combination train together as a cohort. `--write` puts the tables into README.md, between its marks.
+Seeds of one combination train together as a cohort. `--write` puts the tables into docs/results.md, between its marks.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def main() -> None:
         print(f"no MNIST table: its files are not in {args.data_root}")
     text = "\n\n".join(parts)
     if args.write:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text().split(MARKS[0])
-        readme.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
+        page = ROOT / "docs" / "results.md"
+        before, rest = page.read_text().split(MARKS[0])
+        page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Runs the stored studies at full size and writes what they found: the tables and figures of their pages, and the
-overview in the main README.
+overview in docs/studies.md.
 
     python experiments/measure.py [--data-root ../shared/data] [--quick] [NAME ...]
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 from lab import AGREEMENT, HERE, STANDARD_ERRORS, Agreement, Finding, Lab, Measure, table
 
-README = HERE.parent / "README.md"
+OVERVIEW = HERE.parent / "docs" / "studies.md"
 WHOLE = HERE / "measured.json"  # when and how long the last run of the whole collection was
 MARKS = ("<!-- measured: begin, written by `make experiments` -->", "<!-- measured: end -->")
 
@@ -82,13 +82,13 @@ def overview() -> str:
     """A row a study, under a figure of everything that has a reference."""
     names = [name for name in studies() if (HERE / name / "measured.json").is_file()]
     draw_references(names)
-    rows = [[f"[{name}](experiments/{name}/README.md)", known(name)["answer"]] for name in names]
+    rows = [[f"[{name}](../experiments/{name}/README.md)", known(name)["answer"]] for name in names]
     whole = json.loads(WHOLE.read_text())
     head = (
         f"`make experiments` measured the whole collection in {clock(whole['seconds'])}, {whole['date']}, on "
         f"{whole['machine']}; intervals are 95 % of the mean, cut at 0 and 1."
     )
-    return "\n\n".join([head, "![measured accuracies beside their references](experiments/references.png)",
+    return "\n\n".join([head, "![measured accuracies beside their references](../experiments/references.png)",
                         table(("study", "what came out"), rows)])  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def main() -> None:
         kept = {"date": str(date.today()), "machine": machine(), "seconds": seconds}
         WHOLE.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"the whole collection: {clock(seconds)}")
-    between_marks(README, overview())
+    between_marks(OVERVIEW, overview())
 
 
 if __name__ == "__main__":

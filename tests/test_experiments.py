@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from hydra import compose, initialize_config_dir
 from lab import DIFFERENCE, Agreement, Lab, interval, spread, table
-from measure import MARKS, WHOLE, agreements, clock, known, load, studies
+from measure import MARKS, OVERVIEW, WHOLE, agreements, clock, known, load, studies
 from support.forked import train
 from support.places import MNIST_ROOT, ROOT
 from support.train_command import only
@@ -80,7 +80,7 @@ def test_every_study_is_measured_and_all_of_them_in_less_than_a_quarter_of_an_ho
     assert set(studies()) == set(STUDIES) - {"loss_by_optimizer"}  # whose table is `make tables`
     whole = json.loads(WHOLE.read_text())
     assert sum(known(name)["seconds"] for name in studies()) <= whole["seconds"] + len(studies()) < 15 * 60
-    assert clock(whole["seconds"]) in (ROOT / "README.md").read_text()
+    assert clock(whole["seconds"]) in OVERVIEW.read_text()
 
 
 @pytest.mark.parametrize("name", studies())
@@ -89,7 +89,7 @@ def test_the_page_and_the_overview_say_what_was_measured(name):
     page = (EXPERIMENTS / name / "README.md").read_text().split(MARKS[0])[1].split(MARKS[1])[0]
     for agreement in agreements(name):
         assert table(("",), [agreement.line()]).splitlines()[-1] in page
-    assert known(name)["answer"] in (ROOT / "README.md").read_text()
+    assert known(name)["answer"] in OVERVIEW.read_text()
 
 
 @pytest.mark.parametrize("name", studies())
