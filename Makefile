@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick lint docs docs-serve slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -14,6 +14,12 @@ quick: ## without the slow tests
 
 lint: ## style and formatting
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+docs: ## the documentation, in site/ (without network)
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+docs-serve: ## the documentation at http://127.0.0.1:8000, built again when a file changes
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs serve
 
 slurm: ## the tests with a real Slurm, which is installed for them alone (needs root on Debian)
 	tests/slurm/with_slurm.sh $(PYTHON) -m pytest -q tests/jobs/test_slurm.py
@@ -41,13 +47,13 @@ drivers: ## four drivers, 400 trials, six of them killed and the database restar
 database: ## what drivers ask of the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
 	$(PYTHON) benchmarks/database.py
 
-screenshots: ## pictures of MLflow's pages for docs/tracking.md (needs chromium and chromium-driver)
+screenshots: ## pictures of MLflow's pages for docs/track.md (needs chromium and chromium-driver)
 	$(PYTHON) docs/screenshots.py
 
-tables: ## the result tables of README.md, from real runs
+tables: ## the result tables of docs/results.md, from real runs
 	$(PYTHON) benchmarks/result_tables.py --write
 
-experiments: ## the stored studies at full size (12 minutes): their tables, figures and the overview in README.md
+experiments: ## the stored studies at full size (12 minutes): their tables, figures and the overview in docs/studies.md
 	$(PYTHON) experiments/measure.py
 
 experiments-quick: ## each of them on a few samples, and nothing is kept: does it still run?
@@ -60,5 +66,5 @@ constraints: ## constraints.txt from what is installed
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt
 
 clean: ## caches and build products, never outputs
-	rm -rf .pytest_cache .hypothesis .ruff_cache build src/*.egg-info
+	rm -rf .pytest_cache .hypothesis .ruff_cache build site src/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

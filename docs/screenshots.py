@@ -1,4 +1,4 @@
-"""Pictures of MLflow's page for docs/tracking.md: a real search on digits, tracked, and looked at in Chromium.
+"""Pictures of MLflow's page for docs/track.md: a real search on digits, tracked, and looked at in Chromium.
 
     python docs/screenshots.py [FOLDER for the runs, kept]
 

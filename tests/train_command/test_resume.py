@@ -1,4 +1,4 @@
-"""Runs and sweeps that are killed go on by the commands of README.md and docs/checkpoints.md, in real processes."""
+"""Runs and sweeps that are killed go on by the commands of README.md and docs/resume.md, in real processes."""
 
 from __future__ import annotations
 
