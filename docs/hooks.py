@@ -26,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 ELSEWHERE = r"""["']?(?:https?:)?//"""
 OUTSIDE = re.compile(rf"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)={ELSEWHERE}[^>]*|url\({ELSEWHERE}[^)]*")
+FURTHER = {
+    "Search without Hydra": [f"phalanx.study.{n}" for n in ("open_study", "suggest_from", "run_study", "Budget", "Outcome")],
+    "Tracked runs": ["phalanx.tracking.read_experiment", "phalanx.tracking.TrackedRun"],
+}
 REGISTRIES = ("DATASETS", "LOSSES", "MODELS", "OPTIMIZERS", "SCHEDULES")
 
 
@@ -80,6 +84,8 @@ def api_page() -> str:
     rows = [f"| `{name}` | `{names[name]}` |" for name in registries]
     parts.append("## Registries\n\nEach maps the name of an option to its spec class.")
     parts.append("\n".join(["| name | defined in |", "| --- | --- |", *rows]))
+    for title, paths in FURTHER.items():
+        parts += [f"## {title}", *(f"::: {path}\n    options:\n      heading_level: 3" for path in paths)]
     return "\n\n".join(parts) + "\n"
 
 
