@@ -27,7 +27,9 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#)([^)#\s]+)(#
 ELSEWHERE = r"""["']?(?:https?:)?//"""
 OUTSIDE = re.compile(rf"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)={ELSEWHERE}[^>]*|url\({ELSEWHERE}[^)]*")
 FURTHER = {
-    "Search without Hydra": [f"phalanx.study.{n}" for n in ("open_study", "suggest_from", "run_study", "Budget", "Outcome")],
+    "Search without Hydra": [
+        f"phalanx.study.{n}" for n in ("open_study", "suggest_from", "run_study", "Budget", "Outcome")
+    ],
     "Tracked runs": ["phalanx.tracking.read_experiment", "phalanx.tracking.TrackedRun"],
 }
 REGISTRIES = ("DATASETS", "LOSSES", "MODELS", "OPTIMIZERS", "SCHEDULES")
