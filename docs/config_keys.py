@@ -136,7 +136,7 @@ def _spec_class(node: ast.ClassDef, classes: dict[str, ast.ClassDef], constants:
                 continue
             if item.target.id in names and isinstance(item.value, ast.Constant):
                 names[item.target.id] = item.value.value
-            elif item.target.id in ("mixes", "stackable") and isinstance(item.value, ast.Constant):
+            elif item.target.id == "stackable" and isinstance(item.value, ast.Constant):
                 mixed = item.value.value
             elif isinstance(item.value, ast.Call) and (made := _field(item.annotation, item.value, constants)):
                 fields[item.target.id] = made
@@ -180,19 +180,14 @@ def _allowed(annotation: ast.expr, limits: dict[str, object]) -> str:
 
 
 def _interval(limits: dict[str, object]) -> str:
-    low, high = (next((limits[n] for n in names if limits.get(n) is not None), None) for names in LOWS_AND_HIGHS)
-    low_open = "gt" in limits or bool(limits.get("low_open"))
-    high_open = "lt" in limits or bool(limits.get("high_open"))
+    low, high = (limits.get(strict, limits.get(loose)) for strict, loose in (("gt", "ge"), ("lt", "le")))
     if low is None and high is None:
         return ""
     if high is None:
-        return f" {'>' if low_open else '≥'} {low:g}"
+        return f" {'>' if 'gt' in limits else '≥'} {low:g}"
     if low is None:
-        return f" {'<' if high_open else '≤'} {high:g}"
-    return f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
-
-
-LOWS_AND_HIGHS = (("low", "ge", "gt"), ("high", "le", "lt"))
+        return f" {'<' if 'lt' in limits else '≤'} {high:g}"
+    return f" in {'(' if 'gt' in limits else '['}{low:g}, {high:g}{')' if 'lt' in limits else ']'}"
 
 
 # --- the page

@@ -1,7 +1,7 @@
 """MkDocs hooks: pages that are generated or taken from elsewhere in the repository, and a check for outside assets.
 
-Links between pages are written so that they also work in the repository, relative to the Markdown file. A link to a file
-that has a page in the site leads to that page; of a link to any other file outside docs/ only the text stays.
+Links between pages are written so that they also work in the repository, relative to the Markdown file. A link to a
+file that has a page in the site leads to that page; of a link to any other file outside docs/ only the text stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import config_keys  # noqa: E402
+import config_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
@@ -50,7 +50,7 @@ def taken_pages() -> dict[str, str]:
 
 
 def relink(text: str, source: str, target: str) -> str:
-    """Text of the file `source` in the repository with its links as they have to be in the page `target` of the site."""
+    """The text of the file `source` of the repository, with links that work in the page `target` of the site."""
     taken, folder = taken_pages(), PurePosixPath(source).parent
 
     def link(found: re.Match[str]) -> str:

@@ -8,8 +8,8 @@ import types
 
 import config_keys
 import pytest
-from conftest import ROOT
 from omegaconf import DictConfig, OmegaConf
+from support.places import ROOT
 
 from phalanx import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec
 
@@ -83,7 +83,7 @@ def test_a_new_option_and_a_new_key_appear(tmp_path):
     shutil.copytree(CONF, tmp_path / "conf")
     shutil.copytree(ROOT / "src" / "phalanx", tmp_path / "src" / "phalanx")
     (tmp_path / "src" / "phalanx" / "focal.py").write_text(
-        "class Focal(LossSpec):\n    name: ClassVar[str] = 'focal'\n    gamma: float = static(2.0, low=0, high=5)\n"
+        "class Focal(LossSpec):\n    name: ClassVar[str] = 'focal'\n    gamma: float = static(2.0, ge=0, le=5)\n"
     )
     (tmp_path / "conf" / "loss" / "focal.yaml").write_text(
         "# python train.py loss=focal\n# Ignores what is easy.\nname: focal\ngamma: 2.0 # how much\n                    # of it\n"

@@ -71,6 +71,13 @@ def test_links_to_files_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"(?<![\w/])((?:tests|benchmarks|conf|src)/[\w/]+\.(?:py|yaml|sh|json))", page.read_text())
+    missing = [name for name in named if not (ROOT / name).exists() and not re.search("NAME|focal", name)]
+    assert missing == []
+
+
 def test_the_figures_of_the_readme_are_those_of_the_pages_with_all_of_them():
     table = README.split("## Results")[1].split("## ")[0]
     everything = "".join((ROOT / "docs" / name).read_text() for name in ("results.md", "studies.md"))
