@@ -37,7 +37,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     dataset = load_dataset(TrialSpec().data)
     print(f"{date.today()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
-    print("| trials | a block a shape, s | padded by the rule, s | all padded, s |")
+    print("| trials | a chunk for each shape, s | padded by the rule, s | all padded, s |")
     print("| --- | --- | --- | --- |")
     for name, (shapes, n_seeds) in SETS.items():
         specs = [

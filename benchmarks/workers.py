@@ -1,4 +1,4 @@
-"""Two cores: one program with two threads of torch, two blocks in two Python threads, or two processes.
+"""Two cores: one program with two threads of torch, two chunks in two Python threads, or two processes.
 
     python benchmarks/workers.py [--data-root ../shared/data] [--rounds 5]
 
@@ -55,7 +55,7 @@ def ways(trials: list[TrialSpec], pool) -> dict[str, Callable[[], object]]:
     return {
         "one thread": lambda: planned(1, 1),
         "two threads of torch": lambda: planned(1, 2),
-        "two blocks in threads": lambda: planned(2, 1),
+        "two chunks in threads": lambda: planned(2, 1),
         "two processes": lambda: pool.map(in_process, [trials[:half], trials[half:]], chunksize=1),
     }
 
