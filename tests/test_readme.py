@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import re
 import shlex
 
@@ -40,6 +42,24 @@ def test_the_python_examples_of_the_tasks_run(page, made, monkeypatch, tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, page, "exec"), names)
     assert names[made]
+
+
+def test_the_example_of_a_new_loss_trains(monkeypatch, tmp_path):
+    from omegaconf import OmegaConf
+
+    from phalanx import TrialSpec, load_dataset, train_trial
+
+    page = (ROOT / "docs" / "extend.md").read_text()
+    (tmp_path / "focal.py").write_text(examples("extend.md")[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = importlib.import_module("focal").Focal()
+    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.S) if "name: focal" in block]
+    defaults = OmegaConf.to_container(OmegaConf.create(text))
+    fields = {field.name for field in dataclasses.fields(loss)}
+    assert fields | {"name", "default_lr"} == set(defaults)
+    assert {name: getattr(loss, name) for name in fields} == {name: defaults[name] for name in fields}
+    spec = TrialSpec(loss=loss)
+    assert train_trial(spec, load_dataset(spec.data)).metrics.val_accuracy > 0.93
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\| `python train\.py([^`]*)`", COMMANDS, re.M))
