@@ -9,7 +9,7 @@ help: ## this list
 test: ## the whole suite, as CI runs it
 	$(PYTHON) -m pytest -n auto --dist worksteal
 
-quick: ## without the slow tests
+quick: ## the tests without the slow and the browser tests
 	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
 
 lint: ## style and formatting
@@ -21,10 +21,10 @@ docs: ## the documentation, in site/ (without network)
 docs-serve: ## the documentation at http://127.0.0.1:8000, built again when a file changes
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs serve
 
-slurm: ## the tests with a real Slurm, which is installed for them alone (needs root on Debian)
+slurm: ## the tests with a real Slurm, which is installed for these tests only (needs root on Debian)
 	tests/slurm/with_slurm.sh $(PYTHON) -m pytest -q tests/jobs/test_slurm.py
 
-pages: ## what a report costs to write and to open, and its pictures in docs/images (needs Chromium)
+pages: ## measures writing and opening reports, and takes their pictures in docs/images (needs Chromium)
 	$(PYTHON) benchmarks/report_page.py
 	$(PYTHON) benchmarks/report_page.py --images docs/images
 
@@ -44,7 +44,7 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 drivers: ## four drivers, 400 trials, six of them killed and the database restarted four times (needs PostgreSQL)
 	cd tests && ../$(PYTHON) -m support.drivers
 
-database: ## what drivers ask of the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
+database: ## measures the load of drivers on the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
 	$(PYTHON) benchmarks/database.py
 
 screenshots: ## pictures of MLflow's pages for docs/track.md (needs chromium and chromium-driver)
@@ -56,15 +56,15 @@ tables: ## the result tables of docs/results.md, from real runs
 experiments: ## the stored studies at full size (12 minutes): their tables, figures and the overview in docs/studies.md
 	$(PYTHON) experiments/measure.py
 
-experiments-quick: ## each of them on a few samples, and nothing is kept: does it still run?
+experiments-quick: ## the stored studies on a few samples, without keeping results: do they still run?
 	$(PYTHON) experiments/measure.py --quick
 
-golden: ## tests/golden anew, after a change that is meant to change numbers
+golden: ## writes tests/golden anew, after a change that is meant to change numbers
 	cd tests && ../$(PYTHON) training/test_golden.py
 
-constraints: ## constraints.txt from what is installed
+constraints: ## writes constraints.txt from the installed versions
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt
 
-clean: ## caches and build products, never outputs
+clean: ## removes caches and build products, never outputs
 	rm -rf .pytest_cache .hypothesis .ruff_cache build site src/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

@@ -92,9 +92,8 @@ def main() -> None:
             rates = [false_alarms(draw, n_groups, n_seeds, n, stream) for draw in NOISE.values()]
             cells = [f"{100 * rate:.1f} %{' (!)' if rate > 0.05 + tolerance else ''}" for rate in rates]
             print(f"| {n_groups} | {n_seeds} | " + " | ".join(cells) + " |", flush=True)
-    print(
-        "\n| seeds | coverage of 95 % intervals | a difference of 1 sd found | of 2 sd found |\n| --- | --- | --- | --- |"
-    )
+    print("\n| seeds | coverage of 95 % intervals | a difference of 1 sd found | of 2 sd found |")
+    print("| --- | --- | --- | --- |")
     for n_seeds in SEEDS:
         (share, one), (_, two) = (coverage_and_power(n_seeds, shift, n, stream) for shift in (1.0, 2.0))
         print(f"| {n_seeds} | {100 * share:.1f} % | {100 * one:.0f} % | {100 * two:.0f} % |", flush=True)
