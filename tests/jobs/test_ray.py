@@ -48,7 +48,7 @@ from phalanx.runs.manifest import Sweep
 from phalanx.runs.options import CheckpointSpec, TrackingSpec
 from phalanx.study import TrialReference
 
-ray = pytest.importorskip("ray", reason="pip install 'phalanx[ray]'")
+ray = pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 lost = pytest.importorskip("ray.exceptions")
 pytestmark = pytest.mark.slow
 
