@@ -28,7 +28,7 @@ ELSEWHERE = r"""["']?(?:https?:)?//"""
 OUTSIDE = re.compile(rf"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)={ELSEWHERE}[^>]*|url\({ELSEWHERE}[^)]*")
 FURTHER = {
     "Search without Hydra": [
-        f"phalanx.study.{n}" for n in ("open_study", "suggest_from", "run_study", "Budget", "Outcome")
+        f"phalanx.study.{n}" for n in ("open_study.open_study", "suggest_from", "run_study", "Budget", "Outcome")
     ],
     "Tracked runs": ["phalanx.tracking.read_experiment", "phalanx.tracking.TrackedRun"],
 }
