@@ -118,6 +118,8 @@ def read_specs(source: Path) -> list[SpecClass]:
                 classes[node.name] = node
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 constants.setdefault(node.targets[0].id, node.value)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+                constants.setdefault(node.target.id, node.value)
     found = [_spec_class(node, classes, constants) for node in classes.values()]
     return [spec for spec in found if spec.fields]
 
