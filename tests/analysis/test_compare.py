@@ -283,9 +283,9 @@ def test_tables_and_figure_are_written_and_odd_names_stay_text(tmp_path, capsys)
 def test_the_figure_shows_every_seed_mean_and_interval(tmp_path):
     (part,) = compared(write_grid(tmp_path / "g", {"mse": B, "nll": A, "huber": {0: 0.7}}), "loss").parts
     values = [list(group.seeds.values()) for group in part.groups]
-    info = comparison_info("digits", "test_accuracy, %", [g.label for g in part.groups], values, part.summaries)
+    info = comparison_info(part, "test_accuracy, %")
     assert info.labels == ("nll", "mse", "huber")
-    assert info.lows[2] is None
+    assert info.summaries[2].low is None
     axes = draw_comparison([info]).axes[0]
     dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert [sorted(line.get_xdata()) for line in dots] == [sorted(v) for v in values]

@@ -25,10 +25,11 @@ from phalanx.data.thresholds import Thresholds
 from phalanx.nn.models import MODELS
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
 from phalanx.report.run_figures.curves import curves_info, draw_curves
+from phalanx.report.run_figures.decision import decision_info, draw_decision
 from phalanx.report.run_figures.draw import draw_run
 from phalanx.report.run_figures.first_layer import MAX_UNITS, draw_first_layer, first_layer_info
+from phalanx.report.run_figures.hidden import hidden_info
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
-from phalanx.report.run_figures.one_feature import decision_info, draw_decision, hidden_info
 from phalanx.report.run_figures.predicted import Predicted, predict_split
 from phalanx.report.style import DPI, PAD, new_figure, save_figure, shorten
 from phalanx.training.loop import train_trial

@@ -15,12 +15,12 @@ from phalanx.cli.main import main
 from phalanx.report.build import write_report
 from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.sweep_figures.contour import contour_info, draw_contour
-from phalanx.report.sweep_figures.front import draw_front, front_infos
 from phalanx.report.sweep_figures.history import draw_history, history_info
-from phalanx.report.sweep_figures.importances import importance_info
+from phalanx.report.sweep_figures.importances import importances_info
 from phalanx.report.sweep_figures.intervals import draw_intervals
-from phalanx.report.sweep_figures.learning import POINTS, draw_learning, learning_info
-from phalanx.report.sweep_figures.parallel import ABSENT, draw_parallel, parallel_info
+from phalanx.report.sweep_figures.learning_curves import MAX_POINTS, draw_learning, learning_info
+from phalanx.report.sweep_figures.parallel_coordinates import ABSENT, draw_parallel, parallel_info
+from phalanx.report.sweep_figures.pareto_front import draw_front, front_infos
 from phalanx.report.sweep_figures.scale import Scale, scale_of
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
@@ -56,7 +56,7 @@ def page_of(**changes):
 
 def test_history_follows_the_best_completed_trial_in_either_direction():
     up, down = (history_info(TRIALS, direction) for direction in ("maximize", "minimize"))
-    assert up.done == ((0, 3, 4), (0.5, 0.75, 0.7))
+    assert up.completed == ((0, 3, 4), (0.5, 0.75, 0.7))
     assert up.pruned == ((1,), (0.9,))
     assert up.best == (0.5, 0.75, 0.75)  # a pruned trial is never the best
     assert down.best == (0.5, 0.5, 0.5)
@@ -102,7 +102,7 @@ def test_the_front_and_what_lies_behind_it():
     best = [two(1, 0.9, 500, True), two(2, 0.8, 100, True), two(3, 0.7, 300, False)]
     (info,) = front_infos(best)
     assert info.front == ((2, 100, 0.8), (1, 500, 0.9))
-    assert info.behind == ((3, 300, 0.7),)
+    assert info.dominated == ((3, 300, 0.7),)
     assert [line.get_xydata().tolist() for line in draw_front(info).axes[0].get_lines()] == [[[100, 0.8], [500, 0.9]]]
     page = page_of(trials=best, best=best)
     assert "Pareto front" in page
@@ -117,7 +117,7 @@ def test_parallel_coordinates_pass_below_an_axis_that_a_trial_does_not_have():
     assert [axis.name for axis in info.axes] == ["a", "b", "c", "val_accuracy"]
     assert info.axes[0].heights == (0, 1, 0.5)
     assert info.axes[2].heights[0] is None
-    assert info.best == (2,)
+    assert info.best == {2}
     heights = draw_parallel(info).axes[0].get_lines()[0].get_ydata()
     assert heights[2] == ABSENT
     assert parallel_info(trials[:1], parameters(trials), "maximize") is None
@@ -126,11 +126,11 @@ def test_parallel_coordinates_pass_below_an_axis_that_a_trial_does_not_have():
 def test_a_slice_shows_each_trial_at_its_value_and_marks_the_best():
     numbers, names = parameters(TRIALS)
     info = slice_info(TRIALS, numbers, 3, "maximize")
-    assert (info.numbers, info.places, info.done) == ((0, 1, 3, 4), (1, 2, 4, 5), (True, False, True, True))
+    assert (info.numbers, info.places, info.completed) == ((0, 1, 3, 4), (1, 2, 4, 5), (True, False, True, True))
     (star,) = [line for line in draw_slice(info).axes[0].get_lines() if line.get_marker() == "*"]
     assert star.get_xydata().tolist() == [[4, 0.75]]
     info = slice_info(TRIALS, names, None, "maximize")
-    assert info.categories == ("x", "y")
+    assert info.parameter.categories == ("x", "y")
     assert [label.get_text() for label in draw_slice(info).axes[0].get_xticklabels()] == ["x", "y"]
 
 
@@ -150,11 +150,12 @@ def test_contours_are_a_surface_or_a_table_of_means():
     assert contour_info(trials[:5], *parameters(trials[:5])[:2], "maximize") is None
 
 
-def test_a_report_has_the_contours_of_the_most_important_pairs():
+def test_a_report_has_the_contours_of_the_most_important_pairs(monkeypatch):
     trials = [trial(n, 0.5 + 0.4 * row[1], **dict(zip("abcd", map(str, row), strict=True)))
               for n, row in enumerate(np.random.default_rng(1).random((40, 4)))]  # fmt: skip
     shares = {"d": 0.5, "b": 0.3, "a": 0.15, "c": 0.05}
-    page = page_of(trials=trials, importances=lambda *_: shares)
+    monkeypatch.setattr("phalanx.study.importances", lambda *_: shares)
+    page = page_of(trials=trials)
     assert re.findall(r"<h3>([a-d] and [a-d])</h3>", page) == ["d and b", "d and a", "b and a"]
 
 
@@ -163,7 +164,7 @@ def test_curves_are_thinned_out_and_keep_their_ends():
     info = learning_info(TRIALS, {0: (epochs, [1 / e for e in epochs]), 1: ([1, 2], [0.1, 0.2]), 3: ([], [])}, 0,
                          "maximize")  # fmt: skip
     assert set(info.curves) == {0, 1}
-    assert len(info.curves[0][0]) == POINTS
+    assert len(info.curves[0][0]) == MAX_POINTS
     assert (info.curves[0][0][0], info.curves[0][0][-1]) == (1, 1000)
     lines = {line.get_url(): line for line in draw_learning(info).axes[0].get_lines() if line.get_url()}
     assert lines["#trial-1"].get_linestyle() == "--"
@@ -180,7 +181,7 @@ def test_the_time_line_cuts_long_pauses_and_tells_cohorts_apart():
     assert [bar.end - bar.start for bar in info.bars] == pytest.approx([2, 3, 2])
     assert info.bars[2].start < 4  # and not a day later
     assert info.cuts[0][1] == pytest.approx(89_897)
-    assert (info.n_cohorts, info.untimed) == (2, 1)
+    assert (info.n_cohorts, info.n_untimed) == (2, 1)
     draw_timeline(info)
     assert timeline_info(TRIALS) is None
     assert "No times recorded." in page_of()
@@ -194,7 +195,7 @@ def test_importances_find_what_matters():
     assert set(found) == {"a", "b", "c"}  # d is not in every point
     assert max(found, key=found.get) == "a"
     assert sum(found.values()) == pytest.approx(1)
-    assert importance_info("v", found).names[0] == "a"
+    assert importances_info("v", found).names[0] == "a"
     assert importances(points, [1.0] * 60, "maximize", {}) == {}
     assert importances([], [], "maximize", {}) == {}
 

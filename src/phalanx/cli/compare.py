@@ -108,9 +108,5 @@ def _drawn(path: Path, found: Comparison) -> Path:
     from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
     from phalanx.report.style import save_figure
 
-    infos = [
-        comparison_info(part.data, found.measure.title, [group.label for group in part.groups],
-                        [list(group.seeds.values()) for group in part.groups], part.summaries)
-        for part in found.parts
-    ]  # fmt: skip
+    infos = [comparison_info(part, found.measure.title) for part in found.parts]
     return save_figure(draw_comparison(infos), path)

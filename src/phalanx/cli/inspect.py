@@ -125,8 +125,8 @@ def _blocks() -> str:
 
 
 def _draw(path: Path, found: Inspection, saved: SavedModel, dataset: Dataset | None) -> list[Path]:
+    from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
     from phalanx.report.run_figures.layers import LayerHistogram, draw_layers
-    from phalanx.report.run_figures.one_feature import draw_hidden, hidden_info
     from phalanx.report.style import save_figure
 
     relu = found.activation == "relu"

@@ -1,5 +1,5 @@
-"""What is drawn, tabled and tested after a run: plots of one run in `plots.py`, one module a figure.
+"""Figures and pages about finished runs and sweeps.
 
-A figure is an info function (numbers in a frozen dataclass, which tests check) and a draw function (info -> Figure).
-matplotlib is imported when the first figure is drawn.
+A figure is an info function, which computes numbers into a frozen dataclass, and a draw function, which makes a
+matplotlib figure of that dataclass. Tests check the numbers. matplotlib is imported when the first figure is drawn.
 """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from phalanx.core.files import read_json, write_text
 from phalanx.report.pages.run import RunContent, run_html
 from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.pages.tables import SeedGroups, groups_table
-from phalanx.report.sweep_figures.trials import Parameter, Trial, value_of
+from phalanx.report.sweep_figures.trials import Trial
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.runs.metrics_csv import read_curve, read_metrics
@@ -93,7 +92,6 @@ def sweep_content(paths: SweepPaths, trials: Sequence[dict[str, Any]]) -> SweepC
         sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
         groups=None if manifest.get("search") else _seed_groups(paths, trials),
         ending=manifest.get("ending"),
-        importances=_Importances(direction),
         log=_log_keys(paths),
     )
 
@@ -143,20 +141,3 @@ def _seed_groups(paths: SweepPaths, trials: Sequence[Trial]) -> SeedGroups | Non
     header, cells = group_table(found.measure, part)
     titles = [*header[:2], found.measure.title, *header[3:]]
     return SeedGroups(groups_table(titles, cells), part.sentences, part.notes)
-
-
-@dataclass(frozen=True)
-class _Importances:
-    """Importances of parameters for an objective, by Optuna."""
-
-    direction: str
-
-    def __call__(self, trials: Sequence[Trial], varied: Sequence[Parameter], place: int) -> Mapping[str, float]:
-        from phalanx.study import importances
-
-        done = [i for i, t in enumerate(trials) if t["status"] == "completed" and value_of(t, place) is not None]
-        points = [{p.key: p.values[i] for p in varied if p.values[i] is not None} for i in done]
-        objectives = trials[done[0]].get("objectives") if done else None
-        direction = objectives[place]["direction"] if objectives else self.direction
-        values = [float(value_of(trials[i], place) or 0.0) for i in done]
-        return importances(points, values, direction, {p.key: p.log for p in varied})

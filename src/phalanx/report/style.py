@@ -1,42 +1,54 @@
-"""The look of every figure, and figures that share no state: no pyplot, so threads may draw at the same time."""
+"""The look of all figures: colours, sizes, axes, legends, files. No pyplot, so threads may draw at the same time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from phalanx.core.files import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette (2008), which people with any kind of colour vision can tell apart.
+# The palette of Okabe and Ito (2008): people with any kind of colour vision can tell the colours apart.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#6E6E6E"
 TRAIN, VALIDATION = BLUE, VERMILLION
+PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, BLACK)  # of lines that are told apart
 
-DPI, PAD = 120, 0.12  # dots an inch; inches of white around a figure
+DPI, PAD = 120, 0.12  # dots per inch; inches of white around a figure
 TITLE, LABEL, TICK = 12.0, 10.5, 9.0  # font sizes in points
 
+Layout = Literal["constrained", "compressed", "none"]
 
-def new_figure(width: float, height: float, title: str = "", layout: str = "constrained") -> Figure:
-    """An empty figure of `width` × `height` inches with its own Agg canvas. `compressed` is for square pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+def new_figure(width: float, height: float, title: str = "", layout: Layout = "constrained") -> Figure:
+    """An empty white figure.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        title: Shown as it is above all axes.
+        layout: matplotlib's layout engine; `compressed` suits images with square pixels.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine(layout)
     if title:
         figure.suptitle(title, fontsize=TITLE, parse_math=False)
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes `figure` whole to `path`, as SVG where the name says so, else PNG, and returns `path`."""
+    """Writes the figure, as SVG if the name of `path` ends in .svg, else as PNG, and returns `path`."""
     kind = "svg" if path.suffix.lower() == ".svg" else "png"
     pixels = _cropped(figure) if kind == "png" else None
     with replacing(path) as temporary:
@@ -50,12 +62,15 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def _cropped(figure: Figure) -> np.ndarray | None:
-    """The pixels (height, width, 3) without most of the white around them; None where the figure ends in something.
+    """The pixels (height, width, 3) without the white around them; None if something reaches the figure's edge.
 
-    The same as `bbox_inches="tight"`, which lays out and draws everything twice.
+    `bbox_inches="tight"` gives the same, but lays out and draws everything twice.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
     figure.canvas.draw()
-    rgb = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    rgb = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
     ink = (rgb != 255).any(2)
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     if not len(rows) or ink[[0, -1]].any() or ink[:, [0, -1]].any() or _overflows(figure):
@@ -66,24 +81,79 @@ def _cropped(figure: Figure) -> np.ndarray | None:
 
 
 def _overflows(figure: Figure) -> bool:
-    """Whether a title or a text of the figure, which no layout makes room for, is longer than the figure."""
+    """Whether a title or a text of the figure is longer than the figure: no layout engine makes room for these."""
     texts = [*figure.texts, *(axes.title for axes in figure.axes)]
     boxes = [text.get_window_extent() for text in texts if text.get_text()]
     right, top = figure.bbox.max
     return any(box.x0 < 0 or box.y0 < 0 or box.x1 > right or box.y1 > top for box in boxes)
 
 
-def label_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Title and axis labels. The text is shown as it is: a `$` in a class name starts no formula."""
+def label_axes(
+    axes: Axes, title: str = "", x: str = "", y: str = "", grid: Literal["", "x", "y", "both"] = ""
+) -> None:  # fmt: skip
+    """Sets title, labels and grid of axes.
+
+    Args:
+        axes: The axes.
+        title: Shown as it is: a `$` in a class name starts no formula. So are `x` and `y`.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        grid: Which axis has grid lines.
+    """
     axes.set_title(title, fontsize=TITLE, parse_math=False)
     axes.set_xlabel(x, fontsize=LABEL, parse_math=False)
     axes.set_ylabel(y, fontsize=LABEL, parse_math=False)
     axes.tick_params(labelsize=TICK)
+    if grid:
+        axes.grid(axis=grid, alpha=0.3)
+
+
+def name_ticks(
+    axis: Axis, names: Sequence[str], places: Sequence[float] = (), *, limit: int = 24, most: int | None = None,
+    angle: float = 0,
+) -> None:  # fmt: skip
+    """Names the ticks of an axis.
+
+    Args:
+        axis: The axis.
+        names: What the ticks are called; a `$` starts no formula.
+        places: Where the ticks stand; 0, 1, 2, … if empty.
+        limit: Characters of a name; longer ones are shortened.
+        most: If there are more names, only every second one, third one … is shown.
+        angle: By which the names are turned, in degrees.
+    """
+    step = -(-len(names) // most) if most and names else 1
+    turned: dict[str, Any] = {"rotation": angle, "ha": "right", "rotation_mode": "anchor"} if angle else {}
+    shown = [shorten(name, limit) for name in names[::step]]
+    axis.set_ticks((places or range(len(names)))[::step], shown, parse_math=False, fontsize=TICK, **turned)
+
+
+def integer_ticks(axis: Axis) -> None:
+    """Puts the ticks of a linear axis at integers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def legend_below(
+    figure: Figure, handles: Iterable[Artist], labels: Iterable[str], *, n_columns: int, size: float = TICK,
+    **space: float,
+) -> None:  # fmt: skip
+    """Puts a legend without a frame below all axes.
+
+    Args:
+        figure: The figure.
+        handles: What is explained, as `axes.get_legend_handles_labels()` returns it first.
+        labels: The words for each of `handles`.
+        n_columns: Entries beside each other.
+        size: Font size in points.
+        space: `handletextpad` and `columnspacing`, in units of the font size.
+    """
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=size, frameon=False, **space)
 
 
 def shorten(name: str, limit: int) -> str:
-    """`name` on one line and at most `limit` characters long, without its middle: names often differ at the end."""
-    line = "".join(c if c.isprintable() else " " for c in name)
-    line = " ".join(line.split())
+    """`name` on one line with at most `limit` characters. The middle is cut out, as names often differ at the end."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     tail = (limit - 1) // 2
     return line if len(line) <= limit else line[: limit - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()

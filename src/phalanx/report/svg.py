@@ -1,13 +1,14 @@
-"""Figures inside a page: SVG whose colours follow the page's light or dark scheme, small, with a tip on every trial.
+"""SVG figures for a page: small, in the colours of the page's light or dark scheme, with a tip on every trial.
 
-An artist with the URL of `trial_url(17)` links to that trial's row, and shows the trial's tip under the pointer.
+An artist with the URL of `trial_url(17)` links to that trial's row in the page and shows the trial's tip under the
+pointer.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
@@ -15,10 +16,11 @@ from markupsafe import Markup, escape
 from phalanx.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 4.4  # inches of a figure in a column: at a phone's width its text is 10 pixels high
-VARIABLES = {  # colours in a figure, and the page's variables that stand for them
+WIDTH = 4.4  # inches of a figure in a column: its text is 10 pixels high on a phone
+VARIABLES = {  # colours in a figure, and the variables of templates/style.css that replace them
     BLACK: "ink", GREY: "grey", "#b0b0b0": "grid", BLUE: "blue", VERMILLION: "vermillion", GREEN: "green",
     ORANGE: "orange", SKY: "sky", PURPLE: "purple", YELLOW: "yellow", "#ffffff": "paper",
 }  # fmt: skip
@@ -32,9 +34,10 @@ _IDS = "figure|axes|patch|line2d|text|xtick|ytick|matplotlib\\.axis|legend|[A-Z]
 _NOISE = re.compile(rf"<metadata>.*?</metadata>|<!--.*?-->| id=\"(?:{_IDS})_\d+\"", re.DOTALL)
 
 
-def page_figure(height: float = 2.9, width: float = WIDTH) -> Figure:
-    """A figure for a page."""
-    return new_figure(width, height)
+def page_axes(height: float = 2.9, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure for a page, in inches, and its only axes."""
+    figure = new_figure(width, height)
+    return figure, figure.subplots()
 
 
 def trial_url(number: int) -> str:
@@ -42,8 +45,45 @@ def trial_url(number: int) -> str:
     return f"#trial-{number}"
 
 
+def scatter_trials(
+    axes: Axes, x: Sequence[float], y: Sequence[float], numbers: Sequence[int], marker: str, colour: str, size: float,
+    label: str = "",
+) -> None:  # fmt: skip
+    """Draws a mark for each trial, which links to the trial's row.
+
+    Args:
+        axes: Where to draw.
+        x: Horizontal place of each mark.
+        y: Vertical place of each mark.
+        numbers: The trial's number of each mark.
+        marker: As in matplotlib; `o` is filled, all others are hollow.
+        colour: As in matplotlib.
+        size: Area of a mark in square points, as `mark_size` returns it.
+        label: The words in the legend; no entry if empty.
+    """
+    if not len(x):
+        return
+    filled = marker == "o"
+    marks = axes.scatter(
+        x, y, s=size, marker=marker, facecolors=colour if filled else "none", edgecolors=colour, linewidths=1,
+        alpha=0.8 if filled else 0.9, label=label or None,
+    )  # fmt: skip
+    marks.set_urls([trial_url(number) for number in numbers])
+
+
+def mark_size(count: int) -> float:
+    """The area of a mark in square points: smaller if there are many marks."""
+    return 26.0 if count <= 100 else 14.0 if count <= 400 else 7.0
+
+
 def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = None) -> Markup:
-    """The figure as an SVG element for HTML; `tips` are shown over the trials of these numbers."""
+    """The figure as an SVG element for HTML.
+
+    Args:
+        figure: The figure.
+        description: What screen readers say.
+        tips: The text that is shown over a trial, by the trial's number.
+    """
     from matplotlib import rc_context
 
     buffer = io.StringIO()
@@ -63,4 +103,4 @@ def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = No
 
 def _link(number: int, tips: Mapping[int, str]) -> str:
     tip = f"<title>{escape(tips[number])}</title>" if number in tips else ""
-    return f'<a href="#trial-{number}">{tip}'
+    return f'<a href="{trial_url(number)}">{tip}'

@@ -1,1 +1,1 @@
-"""Figures of one run, and of a comparison, drawn with matplotlib."""
+"""Figures of one run and of a comparison, drawn with matplotlib: one module a figure."""

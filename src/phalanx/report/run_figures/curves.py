@@ -4,54 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from phalanx.core.result import EpochMetrics
-from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, new_figure
+from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TITLES = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "likelihood": "likelihood: geometric mean of p(true class)",
-}
+_TITLES = {"loss": "loss", "accuracy": "accuracy", "likelihood": "likelihood: geometric mean of p(true class)"}
 _LOG_RATIO = 100.0  # a linear axis over more than two decades hides the smaller values
 _LOG_ABOVE = 1e5
-_MARKED_POINTS = 40  # up to so many epochs each one gets a marker
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One measure by epoch, NaN where it was not finite."""
+    """One measure by epoch; NaN where it was not finite."""
 
     measure: str
     train_E: np.ndarray
     val_E: np.ndarray
-    log: bool  # whether the values ask for a logarithmic axis
+    log: bool  # whether the axis is logarithmic
 
     @property
     def training_unknown(self) -> bool:
-        """Whether validation was measured and training was not: its steps looked at some classes only."""
+        """Whether training alone lacks this measure: a sampled softmax computes only some of the logits."""
         return self.measure != "loss" and not np.isfinite(self.train_E).any() and np.isfinite(self.val_E).any()
 
 
 @dataclass(frozen=True)
 class CurvesInfo:
-    """Three panels over the same epochs. `saved_epoch` is the one whose weights were kept."""
+    """A panel for each measure, over the same epochs."""
 
     epochs_E: np.ndarray
     panels: tuple[Panel, ...]
-    saved_epoch: int | None
+    saved_epoch: int | None  # whose weights were saved
     diverged_epoch: int | None  # the first epoch with a loss that is not finite
 
 
 def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None) -> CurvesInfo:
-    """The curves of `history`, which has one row or more."""
+    """The curves of `history`, which must not be empty."""
     columns = {
         name: np.array([getattr(row, name) for row in history], dtype=np.float64)
         for name in (f"{split}_{measure}" for measure in _TITLES for split in ("train", "val"))
@@ -75,23 +70,29 @@ def _spans_decades(values: np.ndarray) -> bool:
 
 
 def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Figure:
-    """Three panels side by side under one legend; `saved_as` names the marked epoch, e.g. `best epoch 7`."""
+    """Three panels beside each other above one legend.
+
+    Args:
+        info: The curves.
+        title: The title of the figure.
+        saved_as: What the epoch with the saved weights is called: `best` gives `best epoch 7`.
+    """
     figure = new_figure(13.5, 4.6, title)
     all_axes = figure.subplots(1, 3)
     for axes, panel in zip(all_axes, info.panels, strict=True):
         _draw_panel(axes, info, panel, saved_as)
-    # The same entries stand in each panel; the first has them all.
-    handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=LABEL, frameon=False)
+    handles, labels = all_axes[0].get_legend_handles_labels()  # the same in each panel
+    legend_below(figure, handles, labels, n_columns=len(labels), size=LABEL)
     return figure
 
 
 def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> None:
-    epochs_E, few = info.epochs_E, len(info.epochs_E) <= _MARKED_POINTS
-    train = {"color": TRAIN, "linestyle": "--", "linewidth": 1.4, "marker": "o" if few else None, "markersize": 4}
-    val = {"color": VALIDATION, "linewidth": 1.8, "marker": "s" if few else None, "markersize": 4}
-    axes.plot(epochs_E, panel.train_E, label="training (running mean of the epoch)", **train)
-    axes.plot(epochs_E, panel.val_E, label="validation (after the epoch)", **val)
+    epochs_E = info.epochs_E
+    dot, square = ("o", "s") if len(epochs_E) <= 40 else (None, None)
+    axes.plot(epochs_E, panel.train_E, color=TRAIN, linestyle="--", linewidth=1.4, marker=dot, markersize=4,
+              label="training (running mean of the epoch)")  # fmt: skip
+    axes.plot(epochs_E, panel.val_E, color=VALIDATION, linewidth=1.8, marker=square, markersize=4,
+              label="validation (after the epoch)")  # fmt: skip
     if info.saved_epoch is not None:
         label = f"{saved_as} epoch {info.saved_epoch:,}"
         axes.axvline(info.saved_epoch, color=BLACK, linestyle=":", linewidth=1.4, label=label)
@@ -99,12 +100,16 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
         label = f"diverged in epoch {info.diverged_epoch:,}"
         axes.axvline(info.diverged_epoch, color=GREY, linestyle="-.", linewidth=1.6, label=label)
     if panel.training_unknown:
-        place = {"transform": axes.transAxes, "ha": "center", "va": "bottom", "color": TRAIN}
-        axes.text(0.5, 0.02, "training: not known, its steps\nlook at some classes only", fontsize=TICK, **place)
-    label_axes(axes, _TITLES[panel.measure], "epoch")
-    axes.grid(alpha=0.3)
+        text = "training: not known, its steps\nlook at some classes only"
+        _write(axes, 0.02, text, va="bottom", color=TRAIN, fontsize=TICK)
+    label_axes(axes, _TITLES[panel.measure], "epoch", grid="both")
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
     _scale_values(axes, panel)
+
+
+def _write(axes: Axes, height: float, text: str, **look: Any) -> None:
+    """Writes a text in the middle, at a height from 0 to 1."""
+    axes.text(0.5, height, text, transform=axes.transAxes, ha="center", **look)
 
 
 def _scale_epochs(axes: Axes, first: int, last: int) -> None:
@@ -120,12 +125,11 @@ def _scale_values(axes: Axes, panel: Panel) -> None:
     values = values[np.isfinite(values)]
     if not len(values):
         axes.set_yticks([])
-        place = {"transform": axes.transAxes, "ha": "center", "backgroundcolor": "white"}
-        axes.text(0.5, 0.5, "no finite value", fontsize=LABEL, **place)
+        _write(axes, 0.5, "no finite value", fontsize=LABEL, backgroundcolor="white")
     elif panel.log:
         axes.set_yscale("log", nonpositive="mask")
     elif panel.measure != "loss":
-        # At least five points of a hundred: noise around chance must not fill the panel.
+        # At least 5 percentage points: noise around the accuracy of chance must not fill the panel.
         low, high = values.min(), values.max()
         margin = max(0.05 * (high - low), (0.05 - (high - low)) / 2)
         axes.set_ylim(max(low - margin, -0.02), min(high + margin, 1.02))

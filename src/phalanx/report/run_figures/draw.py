@@ -1,4 +1,4 @@
-"""All figures of one run. `draw_run` is what the app and a notebook call."""
+"""All figures of one run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
 from phalanx.report.run_figures.curves import curves_info, draw_curves
+from phalanx.report.run_figures.decision import decision_info, draw_decision
 from phalanx.report.run_figures.first_layer import draw_first_layer, first_layer_info
+from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
-from phalanx.report.run_figures.one_feature import decision_info, draw_decision, draw_hidden, hidden_info
 from phalanx.report.run_figures.predicted import predict_split
 from phalanx.report.style import save_figure, shorten
 from phalanx.runs.layout import RunPaths
@@ -19,14 +20,26 @@ from phalanx.training.spec import TrialSpec
 
 log = logging.getLogger(__name__)
 
-MAX_CLASSES = 500  # of a confusion matrix: with more a class is less than a pixel, and the counts fill the memory
+MAX_CLASSES = 500  # in a confusion matrix: of more, a class is smaller than a pixel, and the counts fill the memory
 
 
 def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> list[Path]:
-    """Writes the figures of one run to `folder` and returns their paths.
+    """Writes the figures of one run as PNG files.
 
-    A run without weights gets its curves only, one that was stopped in its first epoch gets none. The test split is
-    read only if training has read it. Raises `OSError` if a file cannot be written.
+    A run without weights gets its curves only, one without a finished epoch none. The test split is read only if
+    training has read it.
+
+    Args:
+        folder: Where the files are written.
+        dataset: The run's data.
+        spec: What was trained.
+        result: Its result.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     paths = []
     if result.history:
@@ -52,7 +65,7 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
 
 
 def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
-    """Two lines: what was trained, and what came of it."""
+    """Two lines: what was trained, and with which result."""
     widths = (dataset.n_features, *getattr(spec.model, "hidden", ()), dataset.n_classes)
     parts = [dataset.name, f"{spec.model.name} {'-'.join(map(str, widths))}", f"loss {spec.loss.name}"]
     parts += [f"{spec.optimizer.name}, lr {spec.optimizer.lr:g}", f"seed {result.seed}"]
@@ -65,7 +78,14 @@ def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
 
 
 def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
-    """All plots of one run; a plot that fails is logged and costs nothing else."""
+    """Draws all figures of one run into its folder; an error is logged and not raised.
+
+    Args:
+        paths: The run's folder.
+        spec: What was trained.
+        dataset: The run's data.
+        result: Its result.
+    """
     try:
         draw_run(paths.plots, dataset, spec, result)
     except Exception:

@@ -1,4 +1,4 @@
-"""`first_layer.png`: what the units of the first hidden layer look for. Axes: U units shown, D features."""
+"""`first_layer.png`: the weights of the first layer. Axes: U units shown, D features, H units of the layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from phalanx.data import Dataset
-from phalanx.report.style import LABEL, TICK, label_axes, new_figure, shorten
+from phalanx.report.style import LABEL, TICK, label_axes, name_ticks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 MAX_UNITS = 64
-_NAMED_FEATURES = 60
+_MAX_NAMES = 60  # with more features their numbers are shown instead
 
 
 @dataclass(frozen=True)
 class FirstLayerInfo:
-    """Weights of the units with the largest norm, in the order of their numbers."""
+    """Weights of the units with the largest norms, in the order of the units."""
 
     weights_UD: np.ndarray
-    units_U: np.ndarray  # numbers of the units shown, from 0
+    units_U: np.ndarray  # indices of the units shown
     n_units: int  # in the layer
     limit: float  # colours run from -limit to limit
     feature_names: tuple[str, ...] | None
@@ -35,9 +35,9 @@ class FirstLayerInfo:
 
 
 def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLayerInfo | None:
-    """The first layer that reads the features; None if the network has no such matrix."""
-    found = (w for w in weights.values() if w.dim() == 2 and w.shape[1] == dataset.n_features)
-    weight = next(found, None)
+    """The weights of the first layer; None if no weight matrix has a column for each feature."""
+    matrices = (w for w in weights.values() if w.dim() == 2 and w.shape[1] == dataset.n_features)
+    weight = next(matrices, None)
     if weight is None:
         return None
     weight_HD = weight.detach().cpu().double().numpy()
@@ -50,15 +50,15 @@ def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLa
         weights_UD=shown_UD,
         units_U=units_U,
         n_units=len(weight_HD),
-        # Not the maximum: one extreme weight would make all others pale.
+        # The maximum would let one extreme weight make all others pale.
         limit=float(np.quantile(sizes, 0.995)) or 1.0 if len(sizes) else 1.0,
-        feature_names=tuple(names) if names and len(names) <= _NAMED_FEATURES else None,
+        feature_names=tuple(names) if names and len(names) <= _MAX_NAMES else None,
         image_shape=dataset.image_shape,
     )
 
 
 def draw_first_layer(info: FirstLayerInfo) -> Figure:
-    """An image a unit for image data, else a heat map of units and features."""
+    """An image for each unit for image data, else a heat map of units and features."""
     return _draw_images(info) if info.image_shape else _draw_map(info)
 
 
@@ -70,7 +70,7 @@ def _title(info: FirstLayerInfo) -> str:
 
 
 def _draw_images(info: FirstLayerInfo) -> Figure:
-    """One mosaic instead of an axes a unit, which takes ten times as long to lay out."""
+    """All units in one mosaic: axes for each unit take ten times as long to lay out."""
     n_columns = min(8, len(info.units_U))
     mosaic, places = _mosaic(info, n_columns)
     height, width = mosaic.shape
@@ -88,7 +88,7 @@ def _draw_images(info: FirstLayerInfo) -> Figure:
 
 
 def _mosaic(info: FirstLayerInfo, n_columns: int) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """All units in one picture, NaN between them, and where above each one its number stands (x, y)."""
+    """An array with all units, NaN between them, and the place (x, y) of each unit's number."""
     height, width = info.image_shape or (1, 1)
     n_rows = -(-len(info.units_U) // n_columns)
     gap_x, gap_y = max(1, round(0.08 * width)), max(1, round(0.22 * width))
@@ -103,7 +103,7 @@ def _mosaic(info: FirstLayerInfo, n_columns: int) -> tuple[np.ndarray, list[tupl
 
 
 def _colours() -> Colormap:
-    """Red against blue, which differ for colour-blind eyes too; white is zero."""
+    """Red to blue, which colour-blind people can tell apart too; white is zero."""
     from matplotlib import colormaps
 
     return colormaps["RdBu_r"].with_extremes(bad="white")
@@ -121,18 +121,10 @@ def _draw_map(info: FirstLayerInfo) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(info.weights_UD, cmap=_colours(), vmin=-info.limit, vmax=info.limit, aspect="auto")
     label_axes(axes, _title(info), "feature", "unit")
-    step = -(-n_units // 32)
-    axes.set_yticks(range(0, n_units, step), [str(unit) for unit in info.units_U[::step]])
-    _name_features(axes, info, n_features)
+    name_ticks(axes.yaxis, [str(unit) for unit in info.units_U], most=32)
+    if info.feature_names is None:
+        name_ticks(axes.xaxis, [str(feature) for feature in range(n_features)], most=30)
+    else:
+        name_ticks(axes.xaxis, info.feature_names, angle=45)
     _colour_bar(figure, axes, image)
     return figure
-
-
-def _name_features(axes: Axes, info: FirstLayerInfo, n_features: int) -> None:
-    if info.feature_names is None:
-        step = -(-n_features // 30)
-        axes.set_xticks(range(0, n_features, step))
-        return
-    names = [shorten(name, 24) for name in info.feature_names]
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(n_features), names, parse_math=False, fontsize=TICK, **turned)

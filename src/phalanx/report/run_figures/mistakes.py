@@ -1,4 +1,4 @@
-"""`mistakes.png`: the misclassified samples of which the network was most certain. Axes: K shown, D features."""
+"""`mistakes.png`: the misclassified samples with the highest confidence. Axes: K samples shown, D features."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phalanx.report.run_figures.predicted import Predicted
-from phalanx.report.style import BLACK, LABEL, TICK, VALIDATION, label_axes, new_figure, shorten
+from phalanx.report.style import BLACK, LABEL, VALIDATION, label_axes, legend_below, name_ticks, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_SHOWN = 16
-_COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One misclassified sample; `row` counts from 0 in its split."""
+    """One misclassified sample."""
 
-    row: int
+    row: int  # in its split, from 0
     true: str
     predicted: str
     p_predicted: float
@@ -30,33 +29,29 @@ class Mistake:
 
 @dataclass(frozen=True)
 class MistakesInfo:
-    """The mistakes of highest confidence first; `x_KD` are their features."""
+    """The mistakes of one split, those with the highest confidence first."""
 
     split: str
     n_samples: int
     n_mistakes: int
     shown: tuple[Mistake, ...]
-    x_KD: np.ndarray
+    x_KD: np.ndarray  # features of the mistakes shown
     image_shape: tuple[int, int] | None
 
 
 def mistakes_info(predicted: Predicted, max_shown: int = MAX_SHOWN) -> MistakesInfo:
-    """At most `max_shown` mistakes of a split, the earlier row first where two are equally certain."""
-    rows = np.flatnonzero(predicted.wrong_N)
+    """At most `max_shown` mistakes of a split; of equal confidence, the earlier row comes first."""
+    rows = np.flatnonzero(predicted.predicted_N != predicted.y_N)
     certainty = predicted.p_NC[rows, predicted.predicted_N[rows]]
     order = rows[np.argsort(-certainty, kind="stable")][:max_shown]
-    shown = tuple(
-        Mistake(
-            row=int(row),
-            true=predicted.classes[true := predicted.y_N[row]],
-            predicted=predicted.classes[taken := predicted.predicted_N[row]],
-            p_predicted=float(predicted.p_NC[row, taken]),
-            p_true=float(predicted.p_NC[row, true]),
-        )
-        for row in order
-    )
+    shown = []
+    for row in order:
+        true, taken, p_C = predicted.y_N[row], predicted.predicted_N[row], predicted.p_NC[row]
+        names = predicted.classes[true], predicted.classes[taken]
+        shown.append(Mistake(int(row), *names, p_predicted=float(p_C[taken]), p_true=float(p_C[true])))
     n_samples = len(predicted.y_N)
-    return MistakesInfo(predicted.split, n_samples, len(rows), shown, predicted.x_ND[order], predicted.image_shape)
+    x_KD = predicted.x_ND[order]
+    return MistakesInfo(predicted.split, n_samples, len(rows), tuple(shown), x_KD, predicted.image_shape)
 
 
 def draw_mistakes(info: MistakesInfo) -> Figure:
@@ -84,18 +79,16 @@ def _title(info: MistakesInfo) -> str:
 
 def _draw_images(info: MistakesInfo) -> Figure:
     titles = [_caption(mistake) for mistake in info.shown]
-    n_rows, n_columns = -(-len(titles) // _COLUMNS), _COLUMNS
+    n_rows, n_columns = -(-len(titles) // 4), 4
     height, width = info.image_shape or (1, 1)
-    lines = max(title.count("\n") + 1 for title in titles)
-    cell_height = 1.7 * min(max(height / width, 0.4), 2.5) + 0.2 * lines
+    text = 0.2 * max(title.count("\n") + 1 for title in titles)  # inches above an image
+    cell = 1.7 * min(max(height / width, 0.4), 2.5) + text
+    total = n_rows * cell + 0.8
     title = _title(info) + "\ntrue → predicted (p of the predicted class)"
-    total = n_rows * cell_height + 0.8
-    figure = new_figure(2.0 * n_columns, total, title, layout="none")  # so many axes take long to arrange
-    text, inside = 0.2 * lines + 0.1, cell_height - 0.2 * lines - 0.1
-    places = {"left": 0.02, "right": 0.98, "bottom": 0.1 / total, "top": 1 - (0.6 + text) / total}
-    all_axes = figure.subplots(
-        n_rows, n_columns, squeeze=False, gridspec_kw={**places, "wspace": 0.1, "hspace": text / inside}
-    )
+    figure = new_figure(2.0 * n_columns, total, title, layout="none")  # a layout engine takes long for so many axes
+    places = {"left": 0.02, "right": 0.98, "bottom": 0.1 / total, "top": 1 - (0.7 + text) / total}
+    spaces = {"wspace": 0.1, "hspace": (text + 0.1) / (cell - text - 0.1)}
+    all_axes = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw={**places, **spaces})
     for axes in all_axes.flat:
         axes.set_axis_off()
     for axes, title, x_D in zip(all_axes.flat, titles, info.x_KD, strict=False):
@@ -118,12 +111,10 @@ def _draw_bars(info: MistakesInfo) -> Figure:
     bars = axes.barh(places, [m.p_predicted for m in info.shown], 0.7, color=VALIDATION)
     points = axes.scatter([m.p_true for m in info.shown], places, 42, color=BLACK, marker="D", zorder=3, clip_on=False)
     names = [f"row {m.row + 1}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
-    axes.set_yticks(places, names, parse_math=False)
+    name_ticks(axes.yaxis, names, limit=60)
     axes.set_ylim(n_shown - 0.4, -0.6)
     axes.set_xlim(0, 1.02)
-    label_axes(axes, x="probability")
-    axes.grid(axis="x", alpha=0.3)
+    label_axes(axes, x="probability", grid="x")
     axes.set_axisbelow(True)
-    entries = ["p(predicted class)", "p(true class)"]
-    figure.legend([bars, points], entries, loc="outside lower center", ncols=2, fontsize=TICK, frameon=False)
+    legend_below(figure, [bars.patches[0], points], ["p(predicted class)", "p(true class)"], n_columns=2)
     return figure

@@ -1,4 +1,4 @@
-"""What a trained network says about one split of its data. Axes: N samples, D features, C classes."""
+"""The predictions of a trained network on one split. Axes: N samples, D features, C classes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from phalanx.training.spec import TrialSpec
 
 @dataclass(frozen=True)
 class Predicted:
-    """One split with its predictions. `predicted_N` is the class of the largest logit, as in the metrics."""
+    """One split with its predictions."""
 
     split: str  # "test" or "validation"
     classes: tuple[str, ...]
-    y_N: np.ndarray
-    predicted_N: np.ndarray
-    p_NC: np.ndarray
-    x_ND: np.ndarray
-    image_shape: tuple[int, int] | None = None
-
-    @property
-    def wrong_N(self) -> np.ndarray:
-        return self.predicted_N != self.y_N
+    y_N: np.ndarray  # true class
+    predicted_N: np.ndarray  # class with the largest logit, as the metrics count it
+    p_NC: np.ndarray  # probabilities
+    x_ND: np.ndarray  # encoded features
+    image_shape: tuple[int, int] | None = None  # height, width
 
 
 def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Predicted:
-    """Predictions on the test split, or on the validation split where training left the test split unread.
+    """Predicts the test split, or the validation split if training did not read the test split.
 
-    `result.weights` must be there.
+    Args:
+        spec: What was trained.
+        dataset: Its data.
+        result: Its result, with weights.
     """
     name = "validation" if result.metrics.test_loss is None else "test"
     split = (dataset.val if name == "validation" else dataset.test).to("cpu")

@@ -1,86 +1,90 @@
-"""The objective over the two most important parameters."""
+"""The objective over two parameters."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.report.style import LABEL, TICK, label_axes
-from phalanx.report.svg import page_figure, trial_url
-from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.slices import scale_axis
-from phalanx.report.sweep_figures.trials import Parameter, Trial, completed, objective_names, value_of
+from phalanx.report.style import BLACK, LABEL, TICK, label_axes
+from phalanx.report.svg import page_axes, trial_url
+from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
+from phalanx.report.sweep_figures.trials import Parameter, Trial, completed_values, objective_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEWEST = 8  # points that a surface is drawn through
-MOST_VALUES = 6  # of each parameter in a table of means
-LEVELS = 9
+MIN_TRIALS = 8
+MAX_VALUES = 6  # of each parameter in a table of means
+LEVELS = 9  # of the surface
 
 
 @dataclass(frozen=True)
 class ContourInfo:
-    """Completed trials that have both parameters, and their values; as `cells` where the parameters take few values:
-    (x, y) -> mean and number of trials."""
+    """Completed trials that have both parameters: a surface, or a table of means if the parameters have few values."""
 
     objective: str
     x: Parameter
     y: Parameter
     numbers: tuple[int, ...]
-    points: np.ndarray  # (N, 2)
+    points: np.ndarray  # (N, 2), places on the axes of both parameters
     values: np.ndarray  # (N,)
-    cells: dict[tuple[float, float], tuple[float, int]] | None
-    best_is_high: bool
+    cells: Mapping[tuple[float, float], tuple[float, int]] | None  # (x, y) to mean and number of trials, for a table
+    maximize: bool
     scale: Scale  # of the colours
 
 
 def contour_info(trials: Sequence[Trial], x: Parameter, y: Parameter, direction: str) -> ContourInfo | None:
-    """None where too few trials have both, or where they make neither a surface nor a table."""
-    chosen = {trial["number"] for trial in completed(trials)}
-    rows = [
-        (trial["number"], a, b, float(value_of(trial) or 0.0))
-        for trial, a, b in zip(trials, x.places(), y.places(), strict=True)
-        if trial["number"] in chosen and a is not None and b is not None
-    ]
-    places = [{row[1] for row in rows}, {row[2] for row in rows}]
-    if len(rows) < FEWEST or min(map(len, places)) < 2:
+    """The objective over two parameters.
+
+    Args:
+        trials: All trials.
+        x: Made of the same trials.
+        y: Made of the same trials.
+        direction: `maximize` or `minimize`.
+
+    Returns:
+        None if too few trials have both parameters, or if their values make neither a surface nor a table.
+    """
+    chosen, both = completed_values(trials), zip(trials, x.places(), y.places(), strict=True)
+    rows = [(trial["number"], a, b, chosen[trial["number"]])
+            for trial, a, b in both if trial["number"] in chosen and a is not None and b is not None]  # fmt: skip
+    n_values = len({row[1] for row in rows}), len({row[2] for row in rows})
+    if len(rows) < MIN_TRIALS or min(n_values) < 2:
         return None
-    few = [len(found) <= MOST_VALUES for found in places]
     cells = None
-    if all(few):
+    if max(n_values) <= MAX_VALUES:
         found: dict[tuple[float, float], list[float]] = defaultdict(list)
         for _, a, b, value in rows:
             found[a, b].append(value)
         cells = {key: (statistics.fmean(values), len(values)) for key, values in found.items()}
-    elif x.categories or y.categories or any(few):
+    elif x.categories or y.categories or min(n_values) <= MAX_VALUES:
         return None
-    points, values = np.array([row[1:3] for row in rows]), np.array([row[3] for row in rows])
-    numbers = tuple(row[0] for row in rows)
-    up = direction == "maximize"
-    scale = scale_of(values.tolist(), up)
-    return ContourInfo(objective_names(trials)[0], x, y, numbers, points, values, cells, up, scale)
+    numbers, points, values = (tuple(row[0] for row in rows), np.array([row[1:3] for row in rows]),
+                               np.array([row[3] for row in rows]))  # fmt: skip
+    maximize = direction == "maximize"
+    scale = scale_of(values.tolist(), maximize)
+    return ContourInfo(objective_names(trials)[0], x, y, numbers, points, values, cells, maximize, scale)
 
 
 def draw_contour(info: ContourInfo) -> Figure:
-    """A surface with a dot a trial, or a table of means; light is good."""
-    figure = page_figure(3.4)
-    axes = figure.subplots()
-    (_draw_surface if info.cells is None else _draw_cells)(axes, info)
+    """A surface with a dot for each trial, or a table of means; light is good."""
+    figure, axes = page_axes(3.4)
+    colours = "cividis" if info.maximize else "cividis_r"
+    if info.cells is None:
+        _draw_surface(axes, info, colours)
+    else:
+        _draw_cells(axes, info, info.cells, colours)
+    label_axes(axes, x=info.x.key, y=info.y.key)
     return figure
 
 
-def _colours(info: ContourInfo) -> str:
-    return "cividis" if info.best_is_high else "cividis_r"
-
-
-def _draw_surface(axes: Axes, info: ContourInfo) -> None:
+def _draw_surface(axes: Axes, info: ContourInfo, colours: str) -> None:
     from matplotlib.tri import Triangulation
 
     x, y = (np.log10(info.points[:, i]) if p.log else info.points[:, i] for i, p in enumerate((info.x, info.y)))
@@ -89,31 +93,35 @@ def _draw_surface(axes: Axes, info: ContourInfo) -> None:
     if high > low:
         triangles = Triangulation(*((v - v.min()) / max(float(np.ptp(v)), 1e-12) for v in (x, y))).triangles
         surface = Triangulation(info.points[:, 0], info.points[:, 1], triangles)
-        filled = axes.tricontourf(surface, heights, levels=np.linspace(low, high, LEVELS), cmap=_colours(info))
-        bar, places = axes.figure.colorbar(filled, ax=axes, pad=0.02, aspect=25), np.linspace(low, high, 5)
-        bar.set_ticks(places, labels=[f"{value:.3g}" for value in info.scale.inverse(places)])
+        filled = axes.tricontourf(surface, heights, levels=np.linspace(low, high, LEVELS), cmap=colours)
+        bar, ticks = axes.figure.colorbar(filled, ax=axes, pad=0.02, aspect=25), np.linspace(low, high, 5)
+        bar.set_ticks(ticks.tolist(), labels=[f"{value:.3g}" for value in info.scale.inverse(ticks)])
         bar.set_label(info.objective, fontsize=LABEL, parse_math=False)
         bar.ax.tick_params(labelsize=TICK - 1)
-    dots = axes.scatter(*info.points.T, 9, "#000000", linewidths=0)
+    dots = axes.scatter(info.points[:, 0], info.points[:, 1], s=9, c=BLACK, linewidths=0)
     dots.set_urls([trial_url(number) for number in info.numbers])
-    label_axes(axes, x=info.x.key, y=info.y.key)
-    scale_axis(axes, (), info.x.log)
-    scale_axis(axes, (), info.y.log, vertical=True)
+    scale_parameter(axes, "x", (), info.x.log)
+    scale_parameter(axes, "y", (), info.y.log)
 
 
-def _draw_cells(axes: Axes, info: ContourInfo) -> None:
-    xs, ys = (sorted({key[i] for key in info.cells or {}}) for i in (0, 1))
+def _draw_cells(
+    axes: Axes, info: ContourInfo, cells: Mapping[tuple[float, float], tuple[float, int]], colours: str
+) -> None:
+    xs, ys = (sorted({key[i] for key in cells}) for i in (0, 1))
     means = np.full((len(ys), len(xs)), np.nan)
-    for (a, b), (mean, _) in (info.cells or {}).items():
-        means[ys.index(b), xs.index(a)] = mean
-    axes.imshow(means, cmap=_colours(info), aspect="auto", origin="lower")
+    for (x, y), (mean, _) in cells.items():
+        means[ys.index(y), xs.index(x)] = mean
+    axes.imshow(means, cmap=colours, aspect="auto", origin="lower")
     middle = (np.nanmin(means) + np.nanmax(means)) / 2
-    for (a, b), (mean, count) in (info.cells or {}).items():
-        light = (mean > middle) == info.best_is_high
-        words = f"{mean:.4g}" + (f"\nn = {count}" if len(ys) <= 8 else "")
-        axes.text(xs.index(a), ys.index(b), words, ha="center", va="center", fontsize=TICK if len(xs) < 6 else TICK - 2,
-                  color="#010101" if light else "#fefefe")  # fmt: skip
-    label_axes(axes, x=info.x.key, y=info.y.key)
-    for values, parameter, vertical in ((xs, info.x, False), (ys, info.y, True)):
-        names = parameter.categories
-        scale_axis(axes, [names[int(v)] if names else f"{v:.4g}" for v in values], False, vertical)
+    for (x, y), (mean, count) in cells.items():
+        text = f"{mean:.4g}" + (f"\nn = {count}" if len(ys) <= 8 else "")
+        ink = "#010101" if (mean > middle) == info.maximize else "#fefefe"  # not of the page's scheme
+        axes.text(xs.index(x), ys.index(y), text, ha="center", va="center", fontsize=TICK if len(xs) < 6 else TICK - 2,
+                  color=ink)  # fmt: skip
+    scale_parameter(axes, "x", _names(info.x, xs), log=False)
+    scale_parameter(axes, "y", _names(info.y, ys), log=False)
+
+
+def _names(parameter: Parameter, places: Sequence[float]) -> list[str]:
+    categories = parameter.categories
+    return [categories[int(place)] if categories else f"{place:.4g}" for place in places]

@@ -1,18 +1,18 @@
-"""Objective by trial number, and the best so far."""
+"""The optimization history: the objective by trial number, and the best so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from phalanx.report.style import BLUE, GREY, ORANGE, TICK, VERMILLION, label_axes
-from phalanx.report.svg import page_figure, trial_url
+from phalanx.report.style import BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
+from phalanx.report.svg import mark_size, page_axes, scatter_trials, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of
 from phalanx.report.sweep_figures.trials import Trial, objective_names, value_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Points = tuple[tuple[int, ...], tuple[float, ...]]  # trial numbers and their values
@@ -20,31 +20,30 @@ Points = tuple[tuple[int, ...], tuple[float, ...]]  # trial numbers and their va
 
 @dataclass(frozen=True)
 class HistoryInfo:
-    """Completed and pruned trials with their values, the best completed so far, and the trials without a value."""
+    """Trials with a value, those without one, and the best completed trial so far."""
 
     objective: str
-    done: Points
+    completed: Points
     pruned: Points
     best: tuple[float, ...]  # at each completed trial
     failed: tuple[int, ...]
     scale: Scale
 
 
-def history_info(trials: Sequence[Trial], direction: str) -> HistoryInfo:
-    """What the history shows, of trials in order of their numbers."""
+def history_info(trials: Sequence[Trial], direction: str) -> HistoryInfo | None:
+    """The values of trials in order of their numbers; None if no trial has one."""
     points: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
     for trial in trials:
         value = value_of(trial)
         if value is not None:
             points[trial["status"] == "completed"].append((trial["number"], value))
-    better, best = max if direction == "maximize" else min, []
-    for _, value in points[True]:
-        best.append(value if not best else better(best[-1], value))
-    values = [value for found in points.values() for _, value in found]
-    done, pruned = (_columns(points[key]) for key in (True, False))
+    if not points[True] and not points[False]:
+        return None
+    completed, pruned = (_columns(points[key]) for key in (True, False))
+    best = tuple(accumulate(completed[1], max if direction == "maximize" else min))
     failed = tuple(trial["number"] for trial in trials if value_of(trial) is None)
-    scale = scale_of(values, direction == "maximize")
-    return HistoryInfo(objective_names(trials)[0], done, pruned, tuple(best), failed, scale)
+    scale = scale_of([*completed[1], *pruned[1]], direction == "maximize")
+    return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale)
 
 
 def _columns(points: Sequence[tuple[int, float]]) -> Points:
@@ -52,43 +51,20 @@ def _columns(points: Sequence[tuple[int, float]]) -> Points:
 
 
 def draw_history(info: HistoryInfo) -> Figure:
-    """Dots for completed trials, hollow triangles for pruned ones, a step for the best, crosses on the ground for the
-    trials without a value."""
-    figure = page_figure()
-    axes = figure.subplots()
-    size = dot_size(len(info.done[0]) + len(info.pruned[0]))
-    scatter(axes, *info.pruned, info.pruned[0], "v", ORANGE, size, "pruned")
-    scatter(axes, *info.done, info.done[0], "o", BLUE, size, "completed")
-    axes.step(info.done[0], info.best, where="post", color=VERMILLION, linewidth=1.8, label="best so far")
+    """Dots for completed trials, hollow triangles for pruned ones, a line for the best so far, and crosses at the
+    bottom for trials without a value."""
+    figure, axes = page_axes()
+    size = mark_size(len(info.completed[0]) + len(info.pruned[0]))
+    scatter_trials(axes, *info.pruned, info.pruned[0], "v", ORANGE, size, "pruned")
+    scatter_trials(axes, *info.completed, info.completed[0], "o", BLUE, size, "completed")
+    axes.step(info.completed[0], info.best, where="post", color=VERMILLION, linewidth=1.8, label="best so far")
     if info.failed:
-        heights = [0.03] * len(info.failed)
-        dots = axes.scatter(
-            info.failed, heights, 22, GREY, marker="x", transform=axes.get_xaxis_transform(), label="failed"
-        )
-        dots.set_urls([trial_url(number) for number in info.failed])
+        bottom = axes.get_xaxis_transform()
+        marks = axes.scatter(info.failed, [0.03] * len(info.failed), s=22, c=GREY, marker="x", transform=bottom,
+                             label="failed")  # fmt: skip
+        marks.set_urls([trial_url(number) for number in info.failed])
     info.scale.apply(axes)
-    label_axes(axes, x="trial", y=info.objective)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=TICK, frameon=False, handletextpad=0.3, columnspacing=1)
+    label_axes(axes, x="trial", y=info.objective, grid="both")
+    integer_ticks(axes.xaxis)
+    legend_below(figure, *axes.get_legend_handles_labels(), n_columns=4, handletextpad=0.3, columnspacing=1)
     return figure
-
-
-def scatter(
-    axes: Axes, x: Sequence[float], y: Sequence[float], numbers: Sequence[int], marker: str, colour: str, size: float,
-    label: str = "",
-) -> None:  # fmt: skip
-    """Marks that link to their trials; hollow but for the dots of completed ones."""
-    if not len(x):
-        return
-    filled = marker == "o"
-    dots = axes.scatter(
-        x, y, size, marker=marker, facecolors=colour if filled else "none", edgecolors=colour, linewidths=1,
-        alpha=0.8 if filled else 0.9, label=label or None,
-    )  # fmt: skip
-    dots.set_urls([trial_url(number) for number in numbers])
-
-
-def dot_size(count: int) -> float:
-    """The area of a mark, smaller where there are many."""
-    return 26.0 if count <= 100 else 14.0 if count <= 400 else 7.0

@@ -1,46 +1,77 @@
-"""How much each parameter matters for being among the best."""
+"""How much each parameter matters for being among the best trials."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phalanx.report.style import BLUE, TICK, label_axes, shorten
-from phalanx.report.svg import page_figure
+from phalanx.report.style import BLUE, TICK, label_axes, name_ticks
+from phalanx.report.svg import page_axes
+from phalanx.report.sweep_figures.trials import Parameter, Trial, objective_names, value_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEWEST = 20  # completed trials below which importances are noise
-MOST = 12
+MIN_TRIALS = 20  # completed ones; with fewer, importances are noise
+MAX_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class ImportanceInfo:
-    """Shares that sum to 1, the largest first."""
+class ImportancesInfo:
+    """The share of each parameter, the largest first."""
 
     objective: str
     names: tuple[str, ...]
-    shares: tuple[float, ...]
+    shares: tuple[float, ...]  # sum to 1
 
 
-def importance_info(objective: str, importances: Mapping[str, float]) -> ImportanceInfo:
-    """The largest importances by parameter."""
-    rows = sorted(importances.items(), key=lambda row: -row[1])[:MOST]
-    return ImportanceInfo(objective, tuple(name for name, _ in rows), tuple(share for _, share in rows))
+def importances_infos(
+    trials: Sequence[Trial], varied: Sequence[Parameter], direction: str
+) -> list[ImportancesInfo]:  # fmt: skip
+    """Importances for each objective, by Optuna (PED-ANOVA).
+
+    Args:
+        trials: All trials.
+        varied: The parameters that vary.
+        direction: `maximize` or `minimize`, for trials that do not say it.
+
+    Returns:
+        Nothing if fewer than `MIN_TRIALS` trials were completed, or if fewer than two parameters vary.
+    """
+    from phalanx.study import importances
+
+    done = [i for i, trial in enumerate(trials) if trial["status"] == "completed" and value_of(trial) is not None]
+    if len(done) < MIN_TRIALS or len(varied) < 2:
+        return []
+    points = [{p.key: value for p in varied if (value := p.values[i]) is not None} for i in done]
+    logs = {p.key: p.log for p in varied}
+    infos = []
+    for place, name in enumerate(objective_names([trials[i] for i in done])):
+        objectives = trials[done[0]].get("objectives")
+        values = [value_of(trials[i], place) or 0.0 for i in done]
+        shares = importances(points, values, objectives[place]["direction"] if objectives else direction, logs)
+        if shares:
+            infos.append(importances_info(name, shares))
+    return infos
 
 
-def draw_importances(info: ImportanceInfo) -> Figure:
-    """A bar a parameter with its share in numbers."""
-    figure = page_figure(max(1.5, 0.32 * len(info.names) + 0.8))
-    axes = figure.subplots()
-    rows = range(len(info.names), 0, -1)
-    axes.barh(list(rows), info.shares, color=BLUE, height=0.6)
-    for row, share in zip(rows, info.shares, strict=True):
-        axes.text(share + 0.01, row, f"{share:.2f}", va="center", fontsize=TICK)
-    axes.set_yticks(list(rows), [shorten(name, 26) for name in info.names], parse_math=False)
-    axes.set_xlim(0, 1.12 * max(info.shares))
+def importances_info(objective: str, shares: Mapping[str, float]) -> ImportancesInfo:
+    """Sorts the shares of the parameters."""
+    rows = sorted(shares.items(), key=lambda row: -row[1])
+    return ImportancesInfo(objective, tuple(name for name, _ in rows), tuple(share for _, share in rows))
+
+
+def draw_importances(info: ImportancesInfo) -> Figure:
+    """A bar for each of the most important parameters, with its share in numbers."""
+    names, shares = info.names[:MAX_SHOWN], info.shares[:MAX_SHOWN]
+    figure, axes = page_axes(max(1.5, 0.32 * len(names) + 0.8))
+    places = range(len(names), 0, -1)
+    axes.barh(list(places), shares, color=BLUE, height=0.6)
+    for place, share in zip(places, shares, strict=True):
+        axes.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=TICK)
+    name_ticks(axes.yaxis, names, places, limit=26)
+    axes.set_xlim(0, 1.12 * max(shares))
     label_axes(axes, x=f"importance for {info.objective}")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -1,4 +1,4 @@
-"""When each trial trained, and in which cohort."""
+"""The time line: when each trial trained, and in which cohort."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phalanx.report.style import BLUE, GREY, LABEL, ORANGE, label_axes
-from phalanx.report.svg import page_figure, trial_url
+from phalanx.report.style import BLUE, GREY, LABEL, ORANGE, integer_ticks, label_axes
+from phalanx.report.svg import page_axes, trial_url
 from phalanx.report.sweep_figures.trials import Trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNITS = ((7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
-GAP = 0.03  # of the whole that a cut pause is drawn as
+UNITS = ((7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))  # used from, length in seconds
+GAP = 0.03  # the width of a cut pause, as a share of the time in which trials trained
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One trial: seconds since the first start, with long pauses cut out."""
+    """One trial."""
 
     number: int
-    start: float
+    start: float  # seconds since the first start, with long pauses cut out
     end: float
-    cohort: int  # counted from 0 in order of their starts
+    cohort: int  # from 0, in the order of their starts
 
 
 @dataclass(frozen=True)
 class TimelineInfo:
-    """Bars in order of their starts. `cuts` are (place, seconds) of the pauses in which nothing trained."""
+    """The times of all trials that have times."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[Bar, ...]  # in the order of their starts
     n_cohorts: int
-    cuts: tuple[tuple[float, float], ...]
-    untimed: int  # trials without times
+    cuts: tuple[tuple[float, float], ...]  # place and seconds of each long pause in which nothing trained
+    n_untimed: int  # trials without times
 
 
 def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
-    """None where no trial has times. A pause is cut where it is longer than all training together."""
+    """The times of the trials; None if none has times. A pause is cut if it is longer than all training together."""
     timed = [(t["timing"]["started"], t["timing"]["ended"], str(t["timing"].get("cohort") or f"alone {t['number']}"),
               t["number"]) for t in trials if _has_times(t)]  # fmt: skip
     if not timed:
@@ -51,8 +51,7 @@ def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
     space = GAP * max(busy, 1e-9)
 
     def place(moment: float) -> float:
-        cut = sum(end - start - space for start, end in long if end <= moment)
-        return moment - timed[0][0] - cut
+        return float(moment - timed[0][0] - sum(end - start - space for start, end in long if end <= moment))
 
     bars = tuple(Bar(number, place(start), place(end), cohorts[name]) for start, end, name, number in timed)
     cuts = tuple((place(end) - space / 2, end - start) for start, end in long)
@@ -65,7 +64,7 @@ def _has_times(trial: Trial) -> bool:
 
 
 def _pauses(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The times between the first start and the last end in which no span runs; spans come in order of their starts."""
+    """The spans of time in which none of the given ones runs, which come in the order of their starts."""
     found, reached = [], spans[0][1]
     for start, end in spans[1:]:
         if start > reached:
@@ -75,14 +74,13 @@ def _pauses(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def unit_of(seconds: float) -> tuple[float, str]:
-    """The length of the unit that suits such a time, in seconds, and its name."""
+    """The unit that suits a time: its length in seconds, and its name."""
     return next((length, name) for least, length, name in UNITS if seconds >= least)
 
 
 def draw_timeline(info: TimelineInfo) -> Figure:
-    """A bar a trial, the first at the top; neighbouring cohorts differ in colour and height."""
-    figure = page_figure(min(2.4 + 0.03 * len(info.bars), 5.0))
-    axes = figure.subplots()
+    """A bar for each trial, the first at the top; neighbouring cohorts differ in colour and height."""
+    figure, axes = page_axes(min(2.4 + 0.03 * len(info.bars), 5.0))
     length, unit = unit_of(max(bar.end for bar in info.bars))
     for row, bar in enumerate(info.bars):
         odd = bar.cohort % 2
@@ -94,7 +92,6 @@ def draw_timeline(info: TimelineInfo) -> Figure:
         axes.text(place / length, 1.0, f" pause of {seconds / gap:.1f} {name}", fontsize=LABEL - 2.5, va="bottom",
                   ha="center", transform=axes.get_xaxis_transform())  # fmt: skip
     axes.set_ylim(len(info.bars) - 0.4, -0.6)
-    label_axes(axes, x=f"{unit} of the sweep", y="trials by start")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.grid(axis="x", alpha=0.3)
+    label_axes(axes, x=f"{unit} of the sweep", y="trials by start", grid="x")
+    integer_ticks(axes.yaxis)
     return figure

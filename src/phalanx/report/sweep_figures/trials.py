@@ -1,4 +1,4 @@
-"""What the figures of a sweep have in common: its trials as `result.json` has them, and the parameters that vary."""
+"""The trials of a sweep, and the parameters that vary among them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from phalanx.core.result import ended_as
 
 Trial = Mapping[str, Any]  # `result.json`, with `number` and `overrides`
 
-LOG_RATIO = 20.0  # values that span more are shown on a logarithmic axis, if that spreads them more evenly
-LIKELY_NAMES = 24  # characters of a category on an axis
+LOG_RATIO = 20.0  # of the largest to the smallest value, from which on an axis may be logarithmic
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One key that varies. `values` are numbers or names, None where a trial has no such key."""
+    """One key that varies among the trials."""
 
     key: str
-    values: tuple[float | str | None, ...]
+    values: tuple[float | str | None, ...]  # of each trial: all numbers or all names; None without the key
     numeric: bool
-    log: bool
+    log: bool  # whether its axis is logarithmic
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The names in order; none for numbers."""
+        """The names in order; empty for numbers."""
         return () if self.numeric else tuple(sorted({str(v) for v in self.values if v is not None}))
 
     def places(self) -> list[float | None]:
-        """Where each trial stands on this parameter's axis: the number, or the number of its category."""
+        """The place of each trial on the parameter's axis: the number, or the index of the category."""
         if self.numeric:
             return [None if v is None else float(v) for v in self.values]
         order = {name: place for place, name in enumerate(self.categories)}
@@ -41,7 +40,13 @@ class Parameter:
 def parameters(
     trials: Sequence[Trial], besides: Sequence[str] = ("seed",), log: Mapping[str, bool] | None = None
 ) -> list[Parameter]:
-    """The overrides with more than one value among the trials; `log` says of some whether they were drawn so."""
+    """The overrides with more than one value among the trials.
+
+    Args:
+        trials: All trials.
+        besides: Keys that are left out.
+        log: Whether the search drew a key's values on a logarithmic scale, by key; not for all keys.
+    """
     keys = dict.fromkeys(key for trial in trials for key in trial["overrides"])
     found = []
     for key in keys:
@@ -52,7 +57,13 @@ def parameters(
 
 
 def parameter(key: str, texts: Sequence[str | None], log: bool | None = None) -> Parameter:
-    """A parameter from its values as they were typed; where `log` is None the values themselves decide."""
+    """A parameter of the given values.
+
+    Args:
+        key: The dotted key.
+        texts: The value of each trial as it was typed; None without the key.
+        log: Whether its axis is logarithmic; None lets the values decide.
+    """
     numbers = [_number(text) for text in texts]
     numeric = all((n is None) == (t is None) for n, t in zip(numbers, texts, strict=True))
     there = [n for n in numbers if n is not None]
@@ -79,19 +90,23 @@ def log_suits(values: Sequence[float]) -> bool:
 
 
 def value_of(trial: Trial, place: int = 0) -> float | None:
-    """The value of the objective at `place`, None where the trial has none."""
+    """The value of the objective at `place`; None if the trial has none."""
     found = trial.get("objectives") or [trial["objective"]]
     value = found[place]["value"] if place < len(found) else None
     return None if value is None else float(value)
 
 
-def completed(trials: Sequence[Trial]) -> list[Trial]:
-    """Those that trained to their end."""
-    return [trial for trial in trials if trial["status"] == "completed" and value_of(trial) is not None]
+def completed_values(trials: Sequence[Trial]) -> dict[int, float]:
+    """The value of each completed trial, by its number."""
+    return {
+        trial["number"]: value
+        for trial in trials
+        if trial["status"] == "completed" and (value := value_of(trial)) is not None
+    }
 
 
 def objective_names(trials: Sequence[Trial]) -> list[str]:
-    """The names of all objectives, the first first; `objective` where no trial says it."""
+    """The names of all objectives in order; `objective` if no trial has a name."""
     for trial in trials:
         if trial["objective"]["name"]:
             return [found["name"] for found in trial.get("objectives") or [trial["objective"]]]
@@ -99,13 +114,13 @@ def objective_names(trials: Sequence[Trial]) -> list[str]:
 
 
 def short_keys(parameters: Sequence[Parameter]) -> list[str]:
-    """Each key's last part, where that is unique."""
+    """The last part of each key, or the whole key if that is not unique."""
     ends = [p.key.rsplit(".", 1)[-1] for p in parameters]
     return [end if ends.count(end) == 1 else p.key for end, p in zip(ends, parameters, strict=True)]
 
 
 def tips(trials: Sequence[Trial]) -> dict[int, str]:
-    """What is shown over each trial: number, status, value, parameters."""
+    """The text that is shown over each trial, by its number: number, status, value, parameters."""
     keys = [p.key for p in parameters(trials, besides=())]
     found = {}
     for trial in trials:

@@ -1,0 +1,81 @@
+"""The learning curves of all trials of a sweep, with marks where trials were stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phalanx.report.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
+from phalanx.report.svg import page_axes, trial_url
+from phalanx.report.sweep_figures.scale import Scale, scale_of
+from phalanx.report.sweep_figures.trials import Trial, objective_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Curve = tuple[Sequence[int], Sequence[float]]  # epochs and finite values
+
+MAX_POINTS = 60  # of one curve
+# Colour, dashes and mark at the end of a curve, by status.
+LOOKS = {
+    "completed": (BLUE, "-", ""),
+    "pruned": (ORANGE, "--", "v"),
+    "diverged": (VERMILLION, ":", "x"),
+    "failed": (GREY, ":", "x"),
+}
+
+
+@dataclass(frozen=True)
+class LearningInfo:
+    """The objective by epoch, by trial number."""
+
+    objective: str
+    curves: Mapping[int, Curve]
+    status: Mapping[int, str]
+    best: int | None  # number of the best trial
+    scale: Scale
+
+
+def learning_info(
+    trials: Sequence[Trial], curves: Mapping[int, Curve], best: int | None, direction: str
+) -> LearningInfo:
+    """Thins the curves out to `MAX_POINTS` each.
+
+    Args:
+        trials: All trials.
+        curves: By trial number; trials without a curve, or with an empty one, are left out.
+        best: The number of the best trial.
+        direction: `maximize` or `minimize`.
+    """
+    status = {trial["number"]: trial["status"] for trial in trials if any(curves.get(trial["number"], ()))}
+    thin = {number: _thinned(*curves[number]) for number in status}
+    scale = scale_of([value for _, values in thin.values() for value in values], direction == "maximize")
+    return LearningInfo(objective_names(trials)[0], thin, status, best, scale)
+
+
+def _thinned(epochs: Sequence[int], values: Sequence[float]) -> Curve:
+    n, most = len(epochs), MAX_POINTS
+    kept = range(n) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
+    return [epochs[i] for i in kept], [values[i] for i in kept]
+
+
+def draw_learning(info: LearningInfo) -> Figure:
+    """A line for each trial with a mark where it was stopped, dashed if it was pruned; the best one thick and black."""
+    figure, axes = page_axes(3.2)
+    width, alpha, size = (0.6, 0.6, 3.0) if len(info.curves) > 100 else (0.9, 0.8, 4.5)
+    named: set[str] = set()
+    for number, (epochs, values) in info.curves.items():
+        status, last = info.status[number], len(epochs) - 1
+        colour, dashes, mark = LOOKS.get(status, LOOKS["failed"])
+        axes.plot(epochs, values, dashes, color=colour, linewidth=width, alpha=alpha,
+                  marker=mark or ("." if last == 0 else None), markevery=[last], markersize=size, fillstyle="none",
+                  url=trial_url(number), label=None if status in named else status)  # fmt: skip
+        named.add(status)
+    if info.best is not None and info.best in info.curves:
+        axes.plot(*info.curves[info.best], color=BLACK, linewidth=2.2, label=f"best: trial {info.best}")
+    info.scale.apply(axes)
+    label_axes(axes, x="epoch", y=info.objective, grid="both")
+    integer_ticks(axes.xaxis)
+    legend_below(figure, *axes.get_legend_handles_labels(), n_columns=3, handletextpad=0.5)
+    return figure
