@@ -17,7 +17,7 @@ from phalanx.analysis.inspect import BINS, hidden_layers, inspect_run, tensor_in
 from phalanx.cli.inspect import BLOCKS, PLAIN, bars
 from phalanx.cli.main import main
 from phalanx.data.thresholds import Thresholds
-from phalanx.report.run_figures.layers import LayerHistogram, draw_layers
+from phalanx.report.run_figures.layers import LayerHistogram, LayersInfo, draw_layers
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.model_file import load_model
 from phalanx.runs.run_folder import write_run as write_real_run
@@ -102,8 +102,8 @@ def test_the_table_and_the_figures(run, tmp_path, capsys):
 
 
 def test_the_figure_shows_every_value():
-    figure = draw_layers("t", [LayerHistogram("w", np.arange(10.0)), LayerHistogram("b", np.zeros(1)),
-                               LayerHistogram("v", np.array([]))])  # fmt: skip
+    shown = LayerHistogram("w", np.arange(10.0)), LayerHistogram("b", np.zeros(1)), LayerHistogram("v", np.array([]))
+    figure = draw_layers(LayersInfo("t", shown))
     assert [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes[:3]] == [10, 1, 0]
     assert figure.axes[0].get_title() == "w: 10 values"
 
@@ -152,7 +152,7 @@ def test_a_network_that_diverged_can_be_looked_at(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["absent"], "absent is not a folder"), (["kept"], "this run kept no weights"),
-    (["kept", "--figure", "x.gif"], "must be the name of a file that ends in .png or .svg"),
+    (["kept", "--figure", "x.gif"], "must end in .png or .svg"),
     (["bad.safetensors"], "is not a model written by Phalanx"),
 ])  # fmt: skip
 def test_a_wrong_request_ends_with_2(tmp_path, monkeypatch, capsys, arguments, message):

@@ -1,1 +1,1 @@
-"""The longer subcommands of `phalanx`, one file each; `phalanx.cli.main` puts them together."""
+"""The command `phalanx`: one module a subcommand, each with `add(subparsers)` and `run(arguments)`."""

@@ -1,13 +1,12 @@
-"""`phalanx compare`: which group is better, and is the difference real?"""
+"""`phalanx compare`: which group of runs is better, and whether the difference is more than chance."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phalanx.cli.options import console, names, positive_number
-from phalanx.core.errors import RequestError
+from phalanx.cli.options import Subparsers, check_files, console, names, positive_number
 from phalanx.core.files import write_text
 
 if TYPE_CHECKING:
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 HELP = """\
 Compare groups of finished runs: means with 95 % intervals, and paired differences by seed.
 
-PATH is a run's folder, a sweep's (a grid, a search, or the final of a search), a folder that holds run folders, or
-mlflow:EXPERIMENT. A seed's value is a mean over the settings that all groups share, and groups are compared on the
-seeds that they share, by paired t-tests with Holm's correction over all pairs. Runs on different data are compared
-apart. What else differs between the groups, and what was left out, is said.
+PATH is the folder of a run or of a sweep (a grid, a search, the final of a search), a folder that contains run
+folders, or mlflow:EXPERIMENT. The value of a seed is the mean over the settings that all groups share. Groups are
+compared on the seeds that they share, by paired t-tests with Holm's correction over all pairs. Runs on different data
+are compared separately. Notes say what else differs between the groups and which runs were left out.
 """
 EXAMPLES = """\
 examples:
@@ -29,68 +28,50 @@ examples:
   phalanx compare outputs/runs --by lr --where data=digits --where optimizer=sgd
   phalanx compare mlflow:phalanx --by loss --where sweep=my_grid --markdown table.md
 
-Exit status 2: the request was wrong.
+Exit status: 0 done; 1 a file cannot be written; 2 the request was wrong.
 """
-FIGURES = (".png", ".svg")
 
 
-def add(commands: Any) -> None:
-    """Adds the parser of this command."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare groups of runs, with intervals and tests",
-        description=HELP,
-        epilog=EXAMPLES,
-    )
-    parser.add_argument("sources", metavar="PATH", nargs="*", help="run folder, sweep folder, or mlflow:EXPERIMENT")
-    parser.add_argument("--by", metavar="KEYS", type=names, default=[], action="extend",
-                        help="what makes the groups, e.g. loss,optimizer.lr; default: all that varies")  # fmt: skip
-    parser.add_argument("--metric", metavar="NAME", help="default: test_accuracy where all have it, else the objective")
-    parser.add_argument("--where", metavar="KEY=VALUE", default=[], action="append", help="only runs with this value")
-    parser.add_argument(
-        "--baseline", metavar="GROUP", help="test the others against this group only, chosen beforehand"
-    )
-    parser.add_argument("--relevant", metavar="SIZE", type=positive_number,
-                        help="a difference that matters, as shown: how many seeds would tell it?")  # fmt: skip
-    parser.add_argument("--mlflow", metavar="NAME", action="append", default=[], help="the same as mlflow:NAME")
-    parser.add_argument("--uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, else its own")
-    parser.add_argument("--csv", metavar="FILE", type=Path, help="groups; differences go to FILE with _differences")
-    parser.add_argument("--markdown", metavar="FILE", type=Path, help="both tables with sentences and notes")
-    parser.add_argument("--figure", metavar="FILE", type=Path, help="means, intervals and seeds, as .png or .svg")
+def add(subparsers: Subparsers) -> None:
+    """Adds the parser of this subcommand."""
+    title = "compare groups of runs, with intervals and tests"
+    parser = subparsers.add_parser("compare", help=title, description=HELP, epilog=EXAMPLES)
+    option = parser.add_argument
+    option("sources", metavar="PATH", nargs="*", help="run folder, sweep folder, or mlflow:EXPERIMENT")
+    option("--by", metavar="KEYS", type=names, default=[], action="extend",
+           help="the keys that make the groups, e.g. loss,optimizer.lr; default: all that vary")  # fmt: skip
+    option("--metric", metavar="NAME", help="default: test_accuracy if all runs have it, else the objective")
+    option("--where", metavar="KEY=VALUE", default=[], action="append", help="only runs with this value")
+    option("--baseline", metavar="GROUP", help="test the other groups against this one only, chosen beforehand")
+    option("--relevant", metavar="SIZE", type=positive_number,
+           help="a difference that matters, in the unit shown: say how many seeds would detect it")  # fmt: skip
+    option("--mlflow", metavar="NAME", action="append", default=[], help="the same as mlflow:NAME")
+    option("--uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, else MLflow's own default")
+    option("--csv", metavar="FILE", type=Path, help="write the groups; the differences go to FILE with _differences")
+    option("--markdown", metavar="FILE", type=Path, help="write both tables with sentences and notes")
+    option("--figure", metavar="FILE", type=Path, help="draw means, intervals and seeds, as .png or .svg")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Reads, compares, writes the files that were asked for, and prints."""
-    _check(arguments)
+    """Compares the runs, prints the result, and writes the requested files."""
+    sources = [*arguments.sources, *(f"mlflow:{name}" for name in arguments.mlflow)]
+    nothing = "nothing to compare: give a run or sweep folder, or mlflow:EXPERIMENT; try outputs/sweeps/<name>"
+    check_files(arguments, *([] if sources else [nothing]))
     from phalanx.analysis.compare import compare_runs, read_sources
     from phalanx.analysis.compare.tables import show
 
-    sources = [*arguments.sources, *(f"mlflow:{name}" for name in arguments.mlflow)]
     read = read_sources(sources, arguments.uri)
     found = compare_runs(
         read.runs, arguments.by, arguments.metric, arguments.baseline, arguments.relevant, arguments.where, read.notes
     )
     show(found, console())
-    for path in _written(arguments, found):
+    for path in _write_files(arguments, found):
         print(f"wrote {path}")
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    faults = []
-    if not arguments.sources and not arguments.mlflow:
-        faults.append("nothing to compare: give a run or sweep folder, or mlflow:EXPERIMENT; try outputs/sweeps/<name>")
-    for name in ("csv", "markdown", "figure"):
-        path = getattr(arguments, name)
-        if path is not None and path.is_dir():
-            faults.append(f"--{name} {path} is a folder; give the name of a file")
-    if arguments.figure is not None and arguments.figure.suffix.lower() not in FIGURES:
-        faults.append(f"--figure {arguments.figure} must end in {' or '.join(FIGURES)}")
-    if faults:
-        raise RequestError("\n".join(faults))
-
-
-def _written(arguments: argparse.Namespace, found: Comparison) -> list[Path]:
+def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]:
+    """Writes the requested files and returns their paths."""
     from phalanx.analysis.compare.tables import differences_csv, groups_csv, markdown
 
     texts: dict[Path, str] = {}
@@ -101,12 +82,10 @@ def _written(arguments: argparse.Namespace, found: Comparison) -> list[Path]:
         texts[arguments.markdown] = markdown(found)
     for path, text in texts.items():
         write_text(path, text)
-    return [*texts, *([_drawn(arguments.figure, found)] if arguments.figure is not None else [])]
-
-
-def _drawn(path: Path, found: Comparison) -> Path:
+    if arguments.figure is None:
+        return [*texts]
     from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
     from phalanx.report.style import save_figure
 
     infos = [comparison_info(part, found.measure.title) for part in found.parts]
-    return save_figure(draw_comparison(infos), path)
+    return [*texts, save_figure(draw_comparison(infos), arguments.figure)]

@@ -1,31 +1,32 @@
-"""The command `phalanx`: what is done with finished runs. `train.py` does the training.
+"""The command `phalanx`, for finished runs; `train.py` trains.
 
-A subcommand is one function that adds its parser and names what runs it; it stands in `COMMANDS`. Exit status:
-0 done, 1 it failed (a full disk) or was interrupted, 2 the request was wrong. Heavy imports happen inside the commands.
+Exit status: 0 done, 1 it failed (a full disk) or was interrupted, 2 the request was wrong. A subcommand is a module
+with `add(subparsers)` and `run(arguments)`; slow imports stand inside `run`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
+import io
 import os
 import sys
 from typing import Any
 
 from phalanx import __version__
-from phalanx.cli import compare, inspect, report
-from phalanx.cli.predict import _add_predict
+from phalanx.cli import compare, inspect, predict, report
 from phalanx.cli.sync import add_sync
 from phalanx.core.errors import PhalanxError, RequestError
 
+COMMANDS = (report.add, compare.add, inspect.add, predict.add, add_sync)
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status. Wrong options end in argparse's `SystemExit(2)`."""
+    """Runs one command and returns its exit status. Raises argparse's `SystemExit(2)` for invalid options."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a class name must not fail on a terminal that lacks it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for class names that the terminal cannot show
     try:
         if arguments.run is None:
             parser.print_help()
@@ -36,47 +37,49 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(error, 2)
     except PhalanxError as error:
         return _complain(error, 1)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        _drop_output()
+    except BrokenPipeError:  # the reader, such as `head`, has stopped reading
+        _discard_output()
     except OSError as error:
         try:
             sys.stdout.flush()
-        except OSError:  # it was stdout that failed
-            _drop_output()
+        except OSError:  # stdout itself failed
+            _discard_output()
         return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("interrupted", 1)
     return 0
 
 
-def _complain(message: Any, status: int) -> int:
+def _complain(message: object, status: int) -> int:
     print(f"phalanx: {message}", file=sys.stderr)
     return status
 
 
-def _drop_output() -> None:
-    """Points stdout at nothing: Python flushes it once more at exit, which would fail again with a traceback."""
+def _discard_output() -> None:
+    """Redirects stdout to the null device: Python flushes it at exit, which would fail again with a traceback."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
 
 
+class _Subparser(argparse.ArgumentParser):
+    """Keeps the lines of descriptions and examples as they are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="phalanx",
-        description="What to do with finished runs. Training is: python train.py --help",
+        description="Report, compare, inspect, use and track finished runs. To train: python train.py --help",
         epilog="See phalanx COMMAND --help for the options of a command and examples.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     parser.set_defaults(run=None)
-    form = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-    subparser = functools.partial(argparse.ArgumentParser, **form)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=subparser)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Subparser)
     for add in COMMANDS:
-        add(commands)
+        add(subparsers)
     return parser
-
-
-COMMANDS = (report.add, compare.add, inspect.add, _add_predict, add_sync)

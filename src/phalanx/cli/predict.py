@@ -1,4 +1,4 @@
-"""`phalanx predict`: classes and probabilities for new rows."""
+"""`phalanx predict`: classes and probabilities of new samples."""
 
 from __future__ import annotations
 
@@ -6,91 +6,77 @@ import argparse
 import itertools
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phalanx.core.errors import RequestError
+from phalanx.cli.options import Subparsers, check_files, positive_integer
 from phalanx.core.files import write_text
 
 if TYPE_CHECKING:
     from phalanx.analysis.predict import Predictions
 
-
-_SCREEN_ROWS = 50  # on a terminal; --format and --output give all
-
-
-_PREDICT_HELP = """\
+HELP = """\
 Predict the classes of new samples with a trained run.
 
 RUN is a run's folder or its model.safetensors. INPUT is one of
   .csv .tsv   a table with a header. Models of table data (data=csv) find their columns by name and ignore others;
               other models take all columns in order, except those named label, target or class
   .npy .npz   an array (N, features) or (N, height, width); in .npz the one named x, or the only one
-  .png .jpg   one grey-scale image of the size of the training images, black and white as there
+  .png .jpg   one grey-scale image of the size of the training images, with black and white as in them
   a folder    all such images in it, sorted by name
 """
-
-
-_PREDICT_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   phalanx predict outputs/runs/2026-01-31_12-00-00-a1b2 new_samples.csv
   phalanx predict outputs/sweeps/my_study/17 digits.npy --top 3
   phalanx predict model.safetensors scans/ --output predictions.csv
   phalanx predict model.safetensors seven.png --format json
 
-Rows are counted from 1. A terminal gets a table, a pipe gets CSV. Exit status 2: the request was wrong.
+Rows are counted from 1. The output is a table on a terminal and CSV in a pipe.
+Exit status: 0 done; 1 the output cannot be written; 2 the request was wrong.
 """
+SCREEN_ROWS = 50  # on a terminal; --format and --output give all
 
 
-def _add_predict(commands: Any) -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="predict the classes of new samples with a trained run",
-        description=_PREDICT_HELP,
-        epilog=_PREDICT_EXAMPLES,
-    )
-    parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
-    parser.add_argument("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write CSV (or --format) to FILE instead of stdout")
-    parser.add_argument("--format", choices=("table", "csv", "json"), help="default: table on a terminal, else csv")
-    parser.add_argument("--top", metavar="K", type=_positive, help="only the K most probable classes of each row")
-    parser.set_defaults(run=_predict)
+def add(subparsers: Subparsers) -> None:
+    """Adds the parser of this subcommand."""
+    title = "predict the classes of new samples with a trained run"
+    parser = subparsers.add_parser("predict", help=title, description=HELP, epilog=EXAMPLES)
+    option = parser.add_argument
+    option("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
+    option("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")
+    option("--output", metavar="FILE", type=Path, help="write CSV (or --format) to FILE instead of stdout")
+    option("--format", choices=("table", "csv", "json"), help="default: table on a terminal, else csv")
+    option("--top", metavar="K", type=positive_integer, help="only the K most probable classes of each row")
+    parser.set_defaults(run=run)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    if arguments.output is not None and arguments.output.is_dir():
-        raise RequestError(f"--output {arguments.output} is a folder; give the name of a file")
+def run(arguments: argparse.Namespace) -> None:
+    """Predicts, and prints or writes the predictions."""
+    check_files(arguments)
     from phalanx.analysis.predict import predict_file
 
-    predictions = predict_file(arguments.model, arguments.source)
-    forms: dict[str, Callable[[int | None], str]] = {
-        "table": predictions.to_text,
-        "csv": predictions.to_csv,
-        "json": predictions.to_json,
-    }
-    if arguments.output is not None:
-        write_text(arguments.output, forms[arguments.format or "csv"](arguments.top))
-        print(f"wrote {_counted(len(predictions.names))} to {arguments.output}")
-    elif sys.stdout.isatty() and arguments.format in (None, "table"):
-        limit = _SCREEN_ROWS if arguments.format is None else None
-        _show_table(predictions, arguments.top, limit)
+    predictions, form, top = predict_file(arguments.model, arguments.source), arguments.format, arguments.top
+    if arguments.output is None and sys.stdout.isatty() and form in (None, "table"):
+        _show_table(predictions, top, SCREEN_ROWS if form is None else None)
+        return
+    convert = {"table": predictions.to_text, "csv": predictions.to_csv, "json": predictions.to_json}[form or "csv"]
+    if arguments.output is None:
+        sys.stdout.write(convert(top))
     else:
-        sys.stdout.write(forms[arguments.format or "csv"](arguments.top))
-
-
-def _counted(n_rows: int) -> str:
-    return "1 prediction" if n_rows == 1 else f"{n_rows:,} predictions"
+        write_text(arguments.output, convert(top))
+        n_rows = len(predictions.names)
+        print(f"wrote {n_rows:,} prediction{'' if n_rows == 1 else 's'} to {arguments.output}")
 
 
 def _show_table(predictions: Predictions, top: int | None, limit: int | None) -> None:
-    """A table that fits the terminal: where the columns of all classes do not, the best three or fewer are shown."""
+    """Prints a table that fits the terminal: if the columns of all classes do not, only the best three or fewer.
+
+    Args:
+        predictions: What is shown.
+        top: How many classes of each row are shown; None lets the width decide.
+        limit: How many rows are shown; None for all.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -117,7 +103,7 @@ def _show_table(predictions: Predictions, top: int | None, limit: int | None) ->
 
 
 def _texts(predictions: Predictions, top: int | None, limit: int) -> list[list[str]]:
-    """The header and at most `limit` rows."""
+    """The header and at most `limit` rows, with the `top` most probable classes."""
     from phalanx.analysis.predict import printable
 
     rows = itertools.islice(predictions.cells(top, ".4f"), limit)
@@ -125,7 +111,7 @@ def _texts(predictions: Predictions, top: int | None, limit: int) -> list[list[s
 
 
 def _width(texts: list[list[str]]) -> int:
-    """Terminal columns that rich needs: each column of the table has three of space around it."""
+    """The columns of the terminal that rich needs: around each column of the table it puts three."""
     from rich.cells import cell_len
 
     return 1 + sum(3 + max(map(cell_len, column)) for column in zip(*texts, strict=True))
