@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from support.places import ROOT
 
-from hydra_plugins.phalanx._compose import Composer, QuickConfig, composer_of
+from hydra_plugins.phalanx._compose import Composer, QuickConfig
+from hydra_plugins.phalanx._opening import _rename
 from phalanx.runs.config import register_resolvers
 
 EXPERIMENT = sorted(p.stem for p in (ROOT / "experiments").glob("*/experiment/*.yaml"))[0]
@@ -261,10 +264,27 @@ def test_each_choice_of_groups_is_composed_once(loader, master):
     assert counting.calls == 2
 
 
-def test_a_sweep_has_one_composer(loader, master):
-    composer = composer_of(loader, master)
-    assert composer_of(loader, master) is composer
-    assert composer_of(loader, master.copy()) is not composer
+def test_a_sweeper_and_its_launcher_share_one_composer(loader):
+    """What the sweeper has composed to check a batch is not composed again for the jobs."""
+    context, plugins = HydraContext(config_loader=loader, callbacks=Callbacks()), Plugins.instance()
+    master = master_of(loader)
+    first, second = (
+        plugins.instantiate_sweeper(config=config, hydra_context=context, task_function=lambda cfg: None)
+        for config in (master, master.copy())
+    )
+    assert first.launcher.composer is first.composer
+    assert second.launcher.composer is second.composer is not first.composer
+
+
+def test_a_new_name_of_the_study_is_in_the_configs_composed_from_then_on(loader):
+    """As with hydra.sweeper.on_mismatch=new, after the combinations of groups were checked under the first name."""
+    master = master_of(loader, "hydra/sweeper=optuna", "hydra.sweeper.study_name=first")
+    composer = Composer(loader, master)
+    assert composer.compose(["seed=1"]).hydra.sweeper.study_name == "first"
+    _rename(master, "second")
+    renamed = composer.compose(["seed=1"])
+    assert renamed.hydra.sweeper.study_name == "second"
+    assert OmegaConf.to_yaml(renamed) == OmegaConf.to_yaml(hydras(loader, master)(["seed=1"]))
 
 
 def test_copies_are_those_that_hydra_would_make(loader, master, composer):

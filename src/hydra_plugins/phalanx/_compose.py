@@ -1,8 +1,7 @@
-"""Composes the configs of a sweep's jobs as Hydra does, but pays for its composition once a choice of groups.
+"""Composes the configs of a sweep's jobs as Hydra does, but runs Hydra's composition once per choice of config groups.
 
-What a job sets apart from that choice is applied to a copy of the composed config, in Hydra's order. Whatever might
-not come out exactly as Hydra's own is left to Hydra, and so is every error. Files and environment are read once a
-choice of groups.
+The other overrides of a job are applied to a copy of the composed config, in Hydra's order. Whatever might differ from
+what Hydra does is left to Hydra, and so is every error. Files and environment are read once per choice of groups.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import pickle
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
@@ -22,25 +21,27 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from hydra_plugins.phalanx._overrides import raw_list
+
 PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 EDITS = (OverrideType.CHANGE, OverrideType.ADD, OverrideType.FORCE_ADD, OverrideType.DEL)
 
 
 class LeaveToHydra(Exception):
-    """Raised where a shortcut might differ from what Hydra does."""
+    """A shortcut might differ from what Hydra does."""
 
 
 class QuickConfig(DictConfig):
-    """A config that is copied by way of a pickle, in a third of the time; Hydra copies that of each job four times."""
+    """A config that is copied by pickling, in a third of the time; Hydra copies the config of each job four times."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
         if "hydra" in self.keys() or OmegaConf.get_type(self) is HydraConf:
             with contextlib.suppress(Exception):  # what cannot be pickled
-                return pickle.loads(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))
+                return _unpickled(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))
         return super().__deepcopy__(memo)
 
 
-class _Quickening(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):
     """Reads every `DictConfig` as a `QuickConfig`."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -48,8 +49,12 @@ class _Quickening(pickle.Unpickler):
         return QuickConfig if found is DictConfig else found
 
 
+def _unpickled(data: bytes) -> DictConfig:
+    return cast(DictConfig, pickle.loads(data))
+
+
 class Composer:
-    """Configs of the jobs of one sweep, each independent of the others."""
+    """Composes the configs of the jobs of one sweep, which share nothing."""
 
     def __init__(self, config_loader: ConfigLoader, master_config: DictConfig) -> None:
         self._loader, self._master = config_loader, master_config
@@ -58,30 +63,31 @@ class Composer:
         self._base = lru_cache(512)(self._compose_base)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The same as `config_loader.load_sweep_config(master_config, overrides)`, errors included."""
+        """Returns the same as `config_loader.load_sweep_config(master_config, overrides)`, errors included."""
         cfg = self._shortcut(overrides)
         return self._loader.load_sweep_config(self._master, list(overrides)) if cfg is None else cfg
 
     def _shortcut(self, overrides: Sequence[str]) -> DictConfig | None:
-        """The config, or None where only Hydra's own way is sure to be exact."""
+        """Returns the config, or None where only Hydra's own way is certain to be exact."""
         try:
             structure, edits, task = self._split(overrides)
-            base = self._base(structure, os.getcwd())
+            # A search may change the overrides of the whole sweep, when it finds another name for its study.
+            base = self._base(structure, tuple(raw_list(self._master.hydra.overrides.hydra)), os.getcwd())
             if base is None:
                 return None
-            cfg = pickle.loads(base)  # a sixth of the time of copy.deepcopy, and as independent
+            cfg = _unpickled(base)  # a sixth of the time of copy.deepcopy, and as independent
             for edit in edits:
                 _apply(edit, cfg)
             cfg.hydra.overrides.task.extend(task)
-        except Exception:  # whatever went wrong, Hydra says it in its own words
+        except Exception:  # whatever went wrong, Hydra reports it in its own words
             return None
         OmegaConf.copy_cache(self._master, cfg)
         return cfg
 
     def _split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override], list[str]]:
-        """What has to be composed, what is applied afterwards, and the overrides that are listed as the task's."""
+        """Returns what has to be composed, what is applied afterwards, and the overrides listed as the task's."""
         if any("shuffle" in text for text in overrides):
-            raise LeaveToHydra("shuffle() draws anew each time")
+            raise LeaveToHydra("shuffle() draws again each time")
         structure: list[str] = []
         edits: list[Override] = []
         parsed = [self._parse(text) for text in overrides]
@@ -110,62 +116,54 @@ class Composer:
         sources = self._loader.get_sources()
         return any(s.is_group(key) for s in sources), any(s.is_config(key) for s in sources)
 
-    def _compose_base(self, structure: tuple[str, ...], cwd: str) -> bytes | None:
-        """A pickled config with the structure alone and no task overrides listed; `cwd` is recorded in it."""
+    def _compose_base(self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str) -> bytes | None:
+        """Returns a pickled config with the structure alone and no task overrides listed.
+
+        It records `cwd` and depends on the sweep's own overrides, so both are part of the key of the cache.
+        """
         try:
             cfg = self._loader.load_sweep_config(self._master, list(structure))
-            if not self._is_settled(cfg):
+            if not self._is_independent_of_edits(cfg):
                 return None
             n_own = sum(not self._parse(text).is_hydra_override() for text in structure)
-            task = OmegaConf.to_container(cfg.hydra.overrides.task)
+            task = raw_list(cfg.hydra.overrides.task)
             cfg.hydra.overrides.task = task[: len(task) - n_own]
             OmegaConf.clear_cache(cfg)
-            quick = _Quickening(io.BytesIO(pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL))).load()
+            quick = _Unpickler(io.BytesIO(pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL))).load()
             return pickle.dumps(quick, pickle.HIGHEST_PROTOCOL)
-        except Exception:  # without its edits the structure may be wrong where the whole is right
+        except Exception:  # the structure may be wrong without the edits
             return None
 
-    def _is_settled(self, cfg: DictConfig) -> bool:
-        """Whether all that Hydra does after applying overrides is the same whatever the edits are."""
+    def _is_independent_of_edits(self, cfg: DictConfig) -> bool:
+        """Whether what Hydra does after applying the overrides is the same for all edits."""
         job, given = cfg.hydra.job, cfg.hydra.overrides.hydra
         searched = [(s.path, s.schema, s.provider) for s in cfg.hydra.runtime.config_sources]
         return (
             not any("shuffle" in text for text in given)
             and not OmegaConf.is_interpolation(job, "env_copy")
-            and not job.env_copy  # would be read from the environment at each job
+            and not job.env_copy  # is read from the environment for each job
             and searched == [(s.path, s.scheme(), s.provider) for s in self._loader.get_sources()]
         )
 
 
-_latest: list[tuple[DictConfig, list[str], Composer]] = []
-
-
-def composer_of(config_loader: ConfigLoader, master_config: DictConfig) -> Composer:
-    """The composer of a sweep; its sweeper and its launcher share one, and with it what was composed already."""
-    given = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)
-    if not _latest or _latest[0][0] is not master_config or _latest[0][1] != given:
-        _latest[:] = [(master_config, given, Composer(config_loader, master_config))]
-    return _latest[0][2]
-
-
 def _apply(override: Override, cfg: DictConfig) -> None:
-    """What Hydra does with an override, where its key leads through plain nodes only."""
+    """Does what Hydra does with an override, where its key leads through plain nodes only."""
     if override.is_sweep_override() or override.type not in EDITS or not PLAIN_KEY.fullmatch(override.key_or_group):
         raise LeaveToHydra(override.input_line)
     *parents, leaf = override.key_or_group.split(".")
     holder = _holder(cfg, parents)
-    present = holder is not None and leaf in holder.keys()  # noqa: SIM118 (`in` a config resolves the value)
     if override.is_delete():
         _delete(holder, leaf, override, cfg)
         return
     value, adds = override.value(), override.type is not OverrideType.CHANGE
+    present = holder is not None and leaf in holder.keys()  # noqa: SIM118 (`in` a config resolves the value)
     if present and (override.is_add() or _looks_through(holder, leaf, value)):
         raise LeaveToHydra(override.input_line)
     OmegaConf.update(cfg, override.key_or_group, value, merge=True, force_add=adds)
 
 
 def _holder(cfg: DictConfig, parents: Sequence[str]) -> DictConfig | None:
-    """The node under a path; None if a part of the path is absent."""
+    """Returns the node at a path; None if a part of the path is absent."""
     node = cfg
     for key in parents:
         if key not in node.keys():  # noqa: SIM118
@@ -185,9 +183,9 @@ def _delete(holder: DictConfig | None, leaf: str, override: Override, cfg: DictC
         del holder[leaf]
 
 
-def _looks_through(holder: DictConfig, leaf: str, value: object) -> bool:
+def _looks_through(holder: DictConfig | None, leaf: str, value: object) -> bool:
     """Whether merging a container into `holder[leaf]` would follow an interpolation."""
-    if not isinstance(value, (dict, list)) or leaf not in holder.keys():  # noqa: SIM118
+    if not isinstance(value, (dict, list)) or holder is None or leaf not in holder.keys():  # noqa: SIM118
         return False
     if OmegaConf.is_interpolation(holder, leaf):
         return True

@@ -1,6 +1,6 @@
 """`from_run=<run>`: the configuration of an earlier run, as overrides of the present one.
 
-What a person types beside it goes on top; a group that is chosen anew drops what the run had in that group.
+The other arguments override it; a group that is chosen again drops what the run had in that group.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of
+from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.runs.config_file import parse_yaml
 from phalanx.runs.layout import RunPaths, SweepPaths
@@ -21,20 +21,17 @@ KEY = "from_run"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def expanded(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
-    """The arguments with `from_run=…` replaced by what the run differs in. Raises `RequestError` if there is none."""
-    named = [a for a in arguments if a.partition("=")[0] == KEY]
-    rest = [a for a in arguments if a not in named]
-    if not named:
+def expanded(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
+    """Replaces `from_run=…` by the values in which the run differs. Raises `RequestError` if there is no such run."""
+    run, rest = extract(KEY, arguments)
+    if run is None:
         return rest
-    if len(named) > 1:
-        raise RequestError(f"{KEY} can be given once, got {' '.join(named)}")
-    values = _values(named[0].partition("=")[2], _tracking_uri(rest))
+    values = _values(run, _tracking_uri(rest))
     return overrides_of(values, folder_of(app), {key_of(argument) for argument in rest}) + rest
 
 
 def _values(run: str, uri: str | None) -> dict[str, Any]:
-    """The nested values that the run was trained with."""
+    """Returns the nested values that the run was trained with."""
     from phalanx.tracking import reading
 
     folder = Path(run)
@@ -57,6 +54,6 @@ def _file(folder: Path) -> Path:
 
 
 def _tracking_uri(arguments: Sequence[str]) -> str | None:
-    """Where the person says that the runs are tracked."""
-    given = [a.partition("=")[2] for a in arguments if key_of(a) == "tracking.uri"]
+    """Returns the tracking URI among the arguments, if it is given."""
+    given = [argument.partition("=")[2] for argument in arguments if key_of(argument) == "tracking.uri"]
     return OmegaConf.create({"uri": given[-1].strip("'\"")}).uri if given else None

@@ -1,23 +1,24 @@
-"""Sweep overrides as Optuna distributions: hydra-optuna-sweeper's own reading, plus choices that are lists.
+"""Sweep overrides as Optuna distributions: hydra-optuna-sweeper's own parser, plus choices of lists.
 
-The stock plugin keeps that reading in a private module. This file alone imports it, and tests/test_grammar.py
-holds the contract, so that the two can never mean different things.
+The stock plugin keeps that parser in a private module. Only this file imports it; tests/hydra_plugin/test_grammar.py
+checks that both give an override the same meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from phalanx.core.errors import SpecError
+from phalanx.study import Value
 
 SCALARS = (str, int, float, bool, type(None))
 
@@ -27,27 +28,27 @@ class Space:
     """What to search, and the overrides that are the same for every trial."""
 
     distributions: dict[str, BaseDistribution]
-    fixed: dict[str, str]  # key -> value as it stands on the command line
+    fixed: dict[str, str]  # by key: the value as it stands on the command line
     deletions: tuple[str, ...]  # overrides such as `~key`
-    aliases: Mapping[str, str] = field(default_factory=dict)  # parameters that are not named like their key
-    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # choices, by their repr, as overrides
+    aliases: Mapping[str, str] = field(default_factory=dict)  # by parameter: its key, where the names differ
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by parameter and repr of a choice: the text
     order: tuple[str, ...] = ()  # keys and deletions as they stand on the command line
 
-    def overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """The overrides of one trial, in the order of the command line; what does not stand there comes first."""
+    def overrides(self, params: Mapping[str, Value]) -> list[str]:
+        """Returns a trial's overrides in the order of the command line; what does not stand there comes first."""
         lines = {name: f"{self.aliases.get(name, name)}={self._text(name, value)}" for name, value in params.items()}
         lines |= {key: f"{key}={value}" for key, value in self.fixed.items()}
         lines |= {text: text for text in self.deletions}
         first = [line for key, line in lines.items() if key not in self.order]
         return first + [lines[key] for key in self.order if key in lines]
 
-    def _text(self, name: str, value: Any) -> str:
+    def _text(self, name: str, value: Value) -> str:
         known = self.texts.get(name, {}).get(repr(value))
         return _as_override(value, self.distributions.get(name)) if known is None else known
 
 
 def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
-    """Later arguments win over earlier ones with the same key, so a command line overrides a config.
+    """Parses overrides; later ones win over earlier ones with the same key, so a command line overrides a config.
 
     `loader` is what `glob()` looks through. Raises one `SpecError` with every value that is no distribution.
     """
@@ -78,33 +79,33 @@ def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space
     return Space(distributions, fixed, tuple(deletions), texts=texts, order=tuple(order))
 
 
-def grid(space: Space) -> dict[str, list[Any]]:
-    """Every value of every parameter, for Optuna's grid sampler, which needs them all beforehand."""
+def grid(space: Space) -> dict[str, list[Value]]:
+    """Returns every value of every parameter, as Optuna's grid sampler needs them."""
     to_choices = stock.OptunaSweeperImpl._to_grid_sampler_choices
     return {key: list(to_choices(distribution)) for key, distribution in space.distributions.items()}
 
 
 def _distribution(override: Override) -> tuple[BaseDistribution, Mapping[str, str]]:
-    """The distribution of a sweep, and how its choices are written as overrides."""
+    """Returns the distribution of a sweep, and its choices as overrides, by their repr."""
     sweep = override.value()
-    if getattr(sweep, "shuffle", False):
+    if isinstance(sweep, (ChoiceSweep, RangeSweep)) and sweep.shuffle:
         sweep.shuffle = False  # a study draws anyway, and has to find the same space at every start
     if not override.is_discrete_sweep() or override.is_range_sweep():
         return stock.create_optuna_distribution_from_override(override), {}
     values = list(override.sweep_iterator())
     texts = [_written(text, value) for text, value in zip(override.sweep_string_iterator(), values, strict=True)]
     if not all(isinstance(value, SCALARS) for value in values) or len(set(values)) < len({repr(v) for v in values}):
-        # Optuna keeps neither lists nor 1 apart from true: their texts are the choices.
+        # Optuna takes no lists, and cannot tell 1 from true: their texts are the choices.
         return CategoricalDistribution(texts), {}
     if not isinstance(sweep, ChoiceSweep):  # a glob, which the stock plugin does not know
-        return CategoricalDistribution(values), {}
+        return CategoricalDistribution(cast(list[Value], values)), {}
     distribution = stock.create_optuna_distribution_from_override(override)
     choices = getattr(distribution, "choices", ())
     return distribution, dict(zip(map(repr, choices), texts, strict=True)) if len(choices) == len(texts) else {}
 
 
-def _written(text: str, value: Any) -> str:
-    """`text`, in quotes where Hydra cannot read it without those that its iterator has dropped."""
+def _written(text: str, value: object) -> str:
+    """Returns `text`, with the quotes that Hydra's iterator has dropped where Hydra cannot parse it without them."""
     if isinstance(value, str):
         try:
             OverridesParser.create().parse_override(f"x={text}")
@@ -113,9 +114,9 @@ def _written(text: str, value: Any) -> str:
     return text
 
 
-def _as_override(value: Any, distribution: BaseDistribution | None) -> str:
+def _as_override(value: Value, distribution: BaseDistribution | None) -> str:
     if value is None:
         return "null"
     if isinstance(distribution, FloatDistribution) and distribution.step is not None:
-        return repr(float(f"{value:.12g}"))  # steps of 0.1 come to 0.30000000000000004
+        return repr(float(f"{value:.12g}"))  # steps of 0.1 add up to 0.30000000000000004
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Opens the study that a search goes on with, or begins: its storage, sampler, pruner and what it agrees on."""
+"""Opens the study that a search begins or continues, with its storage, sampler and pruner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import optuna
 from hydra.errors import HydraException
@@ -19,7 +19,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.phalanx import _grammar as grammar
-from hydra_plugins.phalanx._request import KEY, Request, is_list
+from hydra_plugins.phalanx._overrides import raw_list
+from hydra_plugins.phalanx._request import KEY, Request, as_list
 from hydra_plugins.phalanx._spaces import without_hydra
 from phalanx.core.errors import RequestError
 from phalanx.runs.config import objectives_of, trial_spec
@@ -28,6 +29,7 @@ from phalanx.study import check_fingerprint, differences, missing_file, open_stu
 from phalanx.training.spec import determining
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PRUNERS = ("optuna.pruners.*",)
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "phalanx.study.automatic")
@@ -35,23 +37,23 @@ SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "phalan
 
 @dataclass(frozen=True)
 class Opened:
-    """A study, where it is kept, and how many trials it may have."""
+    """An open study."""
 
     study: optuna.Study
-    url: str
+    url: str  # of its storage
     paths: SweepPaths
-    n_trials: int
+    n_trials: int  # its total, which a grid bounds
 
 
-def open_agreed(request: Request, config: DictConfig) -> Opened:
-    """The study of the name asked for, or with on_mismatch=new the first one after it that is free or agrees.
+def open_matching(request: Request, config: DictConfig) -> Opened:
+    """Opens the study that was asked for. Raises `RequestError` with every difference if it was started otherwise.
 
-    A new name is written into `config`, from which the jobs' configs are composed. Raises `RequestError` naming every
-    difference.
+    With on_mismatch=new it is then the next one (name-2, name-3, …) that does not exist or was started like this, whose
+    name is written into `config`, from which the configs of the jobs are composed.
     """
     fingerprint, asked = _fingerprint(request, config), request.options.study_name
     pruner = _pruner(request)
-    _sampler(request, None)  # what is wrong with its options is said before anything is written
+    _sampler(request, None)  # raises for wrong options before anything is written
     for turn in itertools.count(2):
         opened = _open(request, config, pruner)
         if request.options.on_mismatch == "error":
@@ -71,9 +73,8 @@ def open_agreed(request: Request, config: DictConfig) -> Opened:
 
 
 def sources(request: Request, config: DictConfig) -> list[optuna.Study]:
-    """The studies that `warm_start` names. Raises `RequestError` for one that does not exist."""
-    given = request.options.warm_start or []
-    return [_source(request, config, source) for source in (list(given) if is_list(given) else [given])]
+    """Returns the studies that `warm_start` names. Raises `RequestError` for one that does not exist."""
+    return [_source(request, config, source) for source in as_list(request.options.warm_start or [])]
 
 
 def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
@@ -103,7 +104,7 @@ def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
 
 def _rename(config: DictConfig, name: str) -> None:
     key = f"{KEY}.study_name="
-    given = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    given = raw_list(config.hydra.overrides.hydra)
     with read_write(config), read_write(config.hydra), read_write(config.hydra.sweeper), open_dict(config):
         config.hydra.sweeper.study_name = name
         others = [text for text in given if not text.startswith(key)]
@@ -111,7 +112,7 @@ def _rename(config: DictConfig, name: str) -> None:
     OmegaConf.clear_cache(config)  # the folder follows the name
 
 
-def _open(request: Request, config: DictConfig, pruner: Any) -> Opened:
+def _open(request: Request, config: DictConfig, pruner: optuna.pruners.BasePruner | None) -> Opened:
     paths = SweepPaths(Path(config.hydra.sweep.dir))
     make_folder(paths.root, "hydra.sweep.dir", "sweeps/mine")
     url = request.options.storage or f"sqlite:///{paths.storage.resolve()}"
@@ -125,13 +126,13 @@ def _open(request: Request, config: DictConfig, pruner: Any) -> Opened:
     return Opened(study, url, paths, n_trials)
 
 
-def _pruner(request: Request) -> Any:
+def _pruner(request: Request) -> optuna.pruners.BasePruner | None:
     options = request.options.pruner
     return None if options is None else _made("pruner", lambda: instantiate(options, _execution_whitelist_=PRUNERS))
 
 
-def _made(group: str, make: Callable[[], Any]) -> Any:
-    """What `make` makes of the options of `hydra/sweeper/<group>`. Raises `RequestError` for wrong ones."""
+def _made(group: str, make: Callable[[], T]) -> T:
+    """Returns what `make` makes of the options of `hydra/sweeper/<group>`. Raises `RequestError` for wrong ones."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -143,17 +144,17 @@ def _made(group: str, make: Callable[[], Any]) -> Any:
 
 
 def _sampler(request: Request, n_known: int | None) -> tuple[optuna.samplers.BaseSampler, int]:
-    """The sampler for a start that finds `n_known` trials, and the number of trials, which a grid bounds."""
+    """Returns the sampler for a start that finds `n_known` trials, and the total of trials, which a grid bounds."""
     return _made("sampler", lambda: _sampler_for(request, n_known))
 
 
 def _sampler_for(request: Request, n_known: int | None) -> tuple[optuna.samplers.BaseSampler, int]:
-    options: Any = OmegaConf.to_container(request.options.sampler, resolve=True)
+    options = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, request.options.sampler), resolve=True))
     n_trials, search = request.budget.n_trials, request.search
     target = get_class(options["_target_"]) if options["_target_"].startswith("optuna.") else None
     sampler = instantiate(reseeded(options, target, n_known or 0), _execution_whitelist_=SAMPLERS)
     if not isinstance(sampler, functools.partial):
-        return sampler, n_trials
+        return cast(optuna.samplers.BaseSampler, sampler), n_trials
     if sampler.func is not optuna.samplers.GridSampler:
         chosen, why = sampler(
             search.space.distributions, conditional=bool(search.conditions or request.options.warm_start),
@@ -167,7 +168,8 @@ def _sampler_for(request: Request, n_known: int | None) -> tuple[optuna.samplers
             "a grid has no conditions: every point of it has every parameter; try "
             f"hydra/sweeper/sampler=brute_force, which knows them, or {KEY}.conditions=null"
         )
-    ranges = [name for name, d in search.space.distributions.items() if not hasattr(d, "choices") and d.step is None]
+    continuous = optuna.distributions.FloatDistribution
+    ranges = [n for n, d in search.space.distributions.items() if isinstance(d, continuous) and d.step is None]
     if ranges:
         raise RequestError(
             f"a grid tries every value, and {', '.join(ranges)} has no end of them; write a range with a step or a "
@@ -177,10 +179,10 @@ def _sampler_for(request: Request, n_known: int | None) -> tuple[optuna.samplers
     return sampler(points), min(n_trials, math.prod(len(values) for values in points.values()))
 
 
-def _fingerprint(request: Request, config: DictConfig) -> dict[str, Any]:
-    """What every start of a study has to agree on: the space, and all that determines a trial's numbers."""
+def _fingerprint(request: Request, config: DictConfig) -> dict[str, object]:
+    """Returns what every start of a study has to agree on: the space, and all that determines a trial's numbers."""
     options, search = request.options, request.search
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         f"space {key}": optuna.distributions.distribution_to_json(d) for key, d in search.space.distributions.items()
     }
     found |= {f"condition {key}": text for key, text in search.conditions.items()}

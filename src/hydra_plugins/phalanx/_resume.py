@@ -1,13 +1,12 @@
-"""`resume=<run>`: goes on with a run that was interrupted or killed, in its folder and with its configuration."""
+"""`resume=<run>`: continues a run that was interrupted or killed, in its folder and with its configuration."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from hydra_plugins.phalanx._overrides import folder_of, key_of, overrides_of, typed
+from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of, typed
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.files import read_json
 from phalanx.runs.checkpoint import read_checkpoint
@@ -20,19 +19,19 @@ FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside
 ENDED = ("completed", "pruned", "diverged")
 
 
-def resumed(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
-    """The arguments with `resume=…` replaced by the run's configuration and folder.
+def resumed(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
+    """Replaces `resume=…` by the run's configuration and folder.
 
-    Raises `RequestError` if it cannot go on, or if another process trains it. Of a run that has ended it says so, and
-    leaves with status 0.
+    Exits with status 0 if the run has ended. Raises `RequestError` if it cannot go on, or if another process trains it.
     """
-    named = [a for a in arguments if a.partition("=")[0] == KEY]
-    rest = [a for a in arguments if a not in named]
-    _check_arguments(named, rest)
-    paths = _run(named[0].partition("=")[2])
+    run, rest = extract(KEY, arguments)
+    if run is None:
+        return rest
+    _check_arguments(run, rest)
+    paths = _run(run)
     _leave_if_ended(paths)
     hold(paths)
-    _leave_if_ended(paths)  # in another process, which has just let go of it
+    _leave_if_ended(paths)  # in another process, which has just released it
     if paths.checkpoint.is_file():
         read_checkpoint(paths.checkpoint)
     else:
@@ -44,10 +43,7 @@ def resumed(arguments: Sequence[str], app: Callable[..., Any]) -> list[str]:
     return [*overrides_of(values, folder_of(app), taken), *kept, f"hydra.run.dir={typed(str(paths.root))}", *rest]
 
 
-def _check_arguments(named: Sequence[str], rest: Sequence[str]) -> None:
-    if len(named) > 1:
-        raise RequestError(f"{KEY} can be given once, got {' '.join(named)}")
-    run = named[0].partition("=")[2]
+def _check_arguments(run: str, rest: Sequence[str]) -> None:
     if any(a in ("-m", "--multirun") for a in rest):
         raise RequestError(f"{KEY} goes on with a single run; a sweep goes on by its own command, typed again")
     keys = [key_of(a) for a in rest if not a.startswith("-")]

@@ -1,4 +1,4 @@
-"""What is searched, in full: the sweep's own space, what each option brings to it, and a look at every combination."""
+"""The whole search space: the sweep's own, what config options add to it, and a check of all combinations of groups."""
 
 from __future__ import annotations
 
@@ -6,66 +6,69 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer
-from phalanx.core.errors import RequestError, SpecError
+from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.runs.config_file import SEARCH
-from phalanx.study import choices_of
+from phalanx.study import Value, choices_of
 from phalanx.study.conditions import as_text, order, parse
 
 log = logging.getLogger(__name__)
 
-MOST_COMBINATIONS = 300  # composed before the first trial; of more, each option is tried once
-MOST_POINTS = 1000  # points tried in all of them together
+Point = dict[str, Value]
+MOST_COMBINATIONS = 300  # composed before the first trial; if there are more, each option is composed once
+MOST_POINTS = 1000  # points composed in all combinations together
 
 
 @dataclass(frozen=True)
 class Search:
-    """The whole space: distributions by parameter, and the condition of each that has one."""
+    """A search space, and conditions by parameter, as text."""
 
     space: grammar.Space
     conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Checker:
-    """Composes the combinations of groups that a search can reach, once each."""
+    """Composes the combinations of config groups that a search can reach, and collects their faults."""
 
     def __init__(self, composer: Composer, loader: ConfigLoader, search: Search, ours: bool) -> None:
         self.composer, self.search, self.ours = composer, search, ours
         self.groups = {key for key in search.space.distributions if loader.get_group_options(key)}
         self.conditions = parse(search.conditions, choices_of(search.space.distributions))
-        self.faults: list[Any] = []
+        self.faults: list[tuple[Fault | str, Point]] = []  # each with the combination it was first met in
 
-    def combinations(self) -> list[dict[str, Any]]:
-        """Every reachable choice of config groups; {} where no group is searched."""
+    def combinations(self) -> list[Point]:
+        """Returns every reachable choice of config groups; {} where no group is searched."""
         space, conditions = self.search.space.distributions, self.conditions
         names = [name for name in order(space, conditions) if name in self.groups]
-        found: dict[str, dict[str, Any]] = {}
-        for values in itertools.islice(_mixed(names, space), 10 * MOST_COMBINATIONS):
-            point: dict[str, Any] = {}
+        found: dict[str, Point] = {}
+        products = itertools.product(*(_extremes(space[name]) for name in names))
+        for product in itertools.islice(products, 10 * MOST_COMBINATIONS):
+            values = dict(zip(names, product, strict=True))
+            point: Point = {}
             for name in names:
                 if all(c.key not in self.groups or c.holds(point) for c in conditions.get(name, ())):
                     point[name] = values[name]
             found.setdefault(str(point), point)
         return list(found.values())
 
-    def compose(self, params: Mapping[str, Any]) -> DictConfig | None:
-        """The config of a point; None, and one fault more, if there is none."""
+    def compose(self, point: Point) -> DictConfig | None:
+        """Returns the config of a point; None if it cannot be composed."""
         try:
-            return self.composer.compose(self.search.space.overrides(dict(params)))
+            return self.composer.compose(self.search.space.overrides(point))
         except (HydraException, OmegaConfBaseException) as error:
-            self._fault(error, params)
+            self._add(str(error), point)
             return None
 
-    def check(self, point: Mapping[str, Any]) -> None:
+    def check(self, point: Point) -> None:
         """Composes one point and, where the application is ours, builds its spec and reads its data."""
         from phalanx.data.cache import dataset_of
         from phalanx.runs.config import settings
@@ -77,16 +80,16 @@ class Checker:
             dataset_of(settings(without_hydra(cfg)).trial.data)
         except SpecError as error:
             for fault in error.faults:
-                self._fault(fault, point)
+                self._add(fault, point)
         except RequestError as error:
-            self._fault(error, point)
+            self._add(str(error), point)
 
-    def _fault(self, fault: Any, point: Mapping[str, Any]) -> None:
+    def _add(self, fault: Fault | str, point: Point) -> None:
         if str(fault) not in {str(known) for known, _ in self.faults}:
             self.faults.append((fault, {k: v for k, v in point.items() if k in self.groups}))
 
     def raise_faults(self) -> None:
-        """One `SpecError` with all that was found, each with the combination it was first met in."""
+        """Raises one `SpecError` with all faults, if there are any."""
         lines = []
         for fault, point in self.faults:
             where = " ".join(f"{key}={as_text(value)}" for key, value in point.items())
@@ -96,21 +99,22 @@ class Checker:
 
 
 def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Search:
-    """The search with what the options themselves bring: keys under `search` in `conf/<group>/<option>.yaml`.
+    """Adds to a search what its config options declare under `search` in `conf/<group>/<option>.yaml`.
 
-    What the command line or the sweeper's `params` say of a key goes before it.
+    A key that the command line or the sweeper's `params` set is left as it is. Raises one `SpecError` with every
+    combination of groups that cannot be composed.
     """
     checker = Checker(composer, loader, search, ours=False)
-    brought: dict[tuple[str, str], Mapping[str, Any]] = {}
+    declared: dict[tuple[str, str], Mapping[str, Any]] = {}
     for point in _each_once(checker.combinations()):
         cfg = checker.compose(point)
         if cfg is not None:
             for group, node in cfg.items():
                 if isinstance(node, DictConfig) and isinstance(node.get(SEARCH), DictConfig):
                     option = str(cfg.hydra.runtime.choices.get(group))
-                    brought[str(group), option] = OmegaConf.to_container(node[SEARCH])
+                    declared[str(group), option] = cast(dict[str, Any], OmegaConf.to_container(node[SEARCH]))
     checker.raise_faults()
-    for (group, option), texts in brought.items():
+    for (group, option), texts in declared.items():
         search = _joined(search, group, option, texts, searched=group in checker.groups)
     return search
 
@@ -130,9 +134,10 @@ def _joined(search: Search, group: str, option: str, texts: Mapping[str, Any], *
 
 
 def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: bool) -> None:
-    """Tries every combination of groups, and in them every value of a choice and both ends of every range.
+    """Composes every combination of groups, with every value of each choice and both ends of each range.
 
-    Raises one `SpecError` with all faults, before anything is trained.
+    Where the application is `ours`, train.py, the specs are built and the data are read too. Raises one `SpecError`
+    with all faults.
     """
     checker = Checker(composer, loader, search, ours)
     combinations = checker.combinations()
@@ -149,33 +154,32 @@ def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: boo
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """The application's part of a composed config."""
-    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    """Returns the application's part of a composed config."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def _points(checker: Checker, combination: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Points that show every value of every parameter that exists beside the combination."""
+def _points(checker: Checker, combination: Point) -> Iterator[Point]:
+    """Yields points that cover every value of every parameter that exists with the combination."""
     values = {}
     for name, distribution in checker.search.space.distributions.items():
         if name not in checker.groups:
             asked = [c for c in checker.conditions.get(name, ()) if c.key in checker.groups]
             if all(c.holds(combination) for c in asked):
-                values[name] = _shown(distribution)
+                values[name] = _extremes(distribution)
     for turn in range(max((len(v) for v in values.values()), default=1)):
-        yield {**combination, **{name: shown[turn % len(shown)] for name, shown in values.items()}}
+        yield {**combination, **{name: each[turn % len(each)] for name, each in values.items()}}
 
 
-def _shown(distribution: BaseDistribution) -> Sequence[Any]:
-    choices = getattr(distribution, "choices", None)
-    return choices if choices is not None else (distribution.low, distribution.high)
+def _extremes(distribution: BaseDistribution) -> Sequence[Value]:
+    """Returns every value of a choice, or both ends of a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low, distribution.high
 
 
-def _mixed(names: Sequence[str], space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
-    choices = [_shown(space[name]) for name in names]
-    return (dict(zip(names, values, strict=True)) for values in itertools.product(*choices))
-
-
-def _each_once(combinations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _each_once(combinations: Sequence[Point]) -> list[Point]:
+    """Returns as few of the combinations as have every option once."""
     seen: set[tuple[str, str]] = set()
     kept = [point for point in combinations if not point]
     for point in combinations:

@@ -9,7 +9,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 
 class ExperimentsSearchPath(SearchPathPlugin):
-    """Appends every study folder to Hydra's search path."""
+    """Appends every folder of `experiments/` to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for entry in list(search_path.get_path()):

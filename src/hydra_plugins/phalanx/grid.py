@@ -1,6 +1,7 @@
-"""Hydra's basic sweeper, which composes every job before the first one runs, at the price of one a choice of groups.
+"""Hydra's basic sweeper, whose check of a batch composes the jobs as quickly as the cohort launcher does.
 
-The basic sweeper is no public class: this file alone knows it, and tests/test_launcher.py holds the contract.
+Hydra's basic sweeper is no public class: only this file imports it, and tests/hydra_plugin/test_launcher.py holds the
+contract.
 """
 
 from __future__ import annotations
@@ -8,14 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
-from hydra_plugins.phalanx._compose import composer_of
+from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx.launcher import CohortLauncher
 
 
 class GridSweeper(BasicSweeper):
     """Options: conf/hydra/sweeper/basic.yaml, which are those of Hydra's own."""
 
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Sets the sweeper up, with one composer for itself and its launcher."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.composer = Composer(hydra_context.config_loader, config)
+        if isinstance(self.launcher, CohortLauncher):
+            self.launcher.composer = self.composer
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        composer = composer_of(self.hydra_context.config_loader, self.config)
+        """Composes every job of the batch before the first one runs."""
         for overrides in batch:
-            composer.compose(list(overrides))
+            self.composer.compose(list(overrides))

@@ -20,7 +20,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.phalanx._compose import composer_of
+from hydra_plugins.phalanx._compose import Composer
 from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
@@ -76,6 +76,7 @@ class CohortLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task_function, self.config = hydra_context, task_function, config
+        self.composer = Composer(hydra_context.config_loader, config)  # a sweeper of ours shares its own
         self.options = LauncherSpec.of(_plain(self.keys))
         self.together = getattr(task_function, MARK, False)
         if self.options.executor != "local" and not self.together:
@@ -188,7 +189,7 @@ class CohortLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
 
     def _config(self, overrides: Sequence[str], number: int) -> DictConfig:
-        config = composer_of(self.context.config_loader, self.config).compose(list(overrides))
+        config = self.composer.compose(list(overrides))
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number

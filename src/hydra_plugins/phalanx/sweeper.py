@@ -34,18 +34,17 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study to its total, then the final, and sums up, also when it is stopped early."""
-        from hydra_plugins.phalanx._opening import open_agreed, sources
-        from hydra_plugins.phalanx._request import read, split
+        from hydra_plugins.phalanx._opening import open_matching, sources
+        from hydra_plugins.phalanx._request import read
         from phalanx.runs.layout import SweepPaths
         from phalanx.study import Leases, enqueue, run_study, warm_start
 
-        options, budget = split(self.keys)
-        self.request = read(options, budget, self.config, self.context.config_loader, arguments)
+        self.request = read(self.keys, self.config, self.context.config_loader, arguments)
         self.space = self.request.search.space
         warm = sources(self.request, self.config)
         if not SweepPaths(Path(self.config.hydra.sweep.dir)).storage.is_file():
             self.request.check()  # a search that goes on was checked when it began
-        opened = open_agreed(self.request, self.config)
+        opened = open_matching(self.request, self.config)
         self.paths, study = opened.paths, opened.study
         for source in warm:
             taken, left = warm_start(study, source, self.space.distributions)
@@ -56,13 +55,15 @@ class StudySweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.config
         )
+        if hasattr(self.launcher, "composer"):
+            self.launcher.composer = self.request.composer
         self._begin(study.study_name, opened.n_trials)
         limits = replace(self.request.budget, n_trials=opened.n_trials)
         try:
             ending = run_study(
                 study, self._suggest(), self._evaluator(), budget=limits,
                 recorded=self._recorded, reused=self._reused,
-                leases=Leases.of(opened.url, study.study_name, options.lease_s),
+                leases=Leases.of(opened.url, study.study_name, self.request.options.lease_s),
             )  # fmt: skip
             self._ended(opened, ending)
         finally:
