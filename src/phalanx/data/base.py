@@ -1,54 +1,58 @@
-"""What a data source is, and what training gets from it.
+"""The interface of a data source, and the data set that training gets from it.
 
-Flow: `DataSpec.read` gives `Raw` rows → `splits` → `features` fitted on the training rows → `Dataset` of tensors.
-Axes: N samples, D features.
+`DataSpec.read` returns `Raw` rows, which are split; the encoder of `DataSpec.features` is fitted on the training rows
+and turns all rows into the tensors of a `Dataset`. Axes: N samples, D features.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.errors import DataError
 from phalanx.core.specs import Spec, static
-from phalanx.data.encoders import Features
+from phalanx.data.encoders import Features, Rows
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Rows as the source has them. `x` is an array (N, D) or a pandas table; `y` indexes `classes`.
+    """The rows of a source. `test_x` and `test_y` hold an official test split; without one, rows are held out."""
 
-    Where the source has an official test split, `test_x` and `test_y` hold it; else one is cut off.
-    """
-
-    x: Any
-    y: np.ndarray
+    x: Rows  # N rows
+    y: np.ndarray  # indices into `classes`, shape (N,)
     classes: tuple[str, ...]
-    test_x: Any = None
+    test_x: Rows | None = None
     test_y: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for x, y in ((self.x, self.y), (self.test_x, self.test_y)):
+            if (x is None) != (y is None) or (y is not None and len(x) != len(y)):
+                raise DataError("the rows and the classes that a data source returns must be as many")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec(Spec):
-    """Options that every data source shares. A source adds its own and says how to read itself."""
+    """Base of all data sources. To add one, write a file with a subclass that defines `read` and `features`, and a YAML
+    file."""
 
     group: ClassVar[str] = "data"
-    max_pixel: ClassVar[float] = 255.0  # the grey level of white in the rows of an image source
-    n_train: int | None = static(None, ge=1)  # training samples; null: all that the other splits leave
-    n_val: int | None = static(None, ge=1)  # validation samples; null: a fifth of what is left after the test split
-    n_test: int | None = static(None, ge=1)  # test samples; null: the official test split, or a fifth
-    split_seed: int = static(0, ge=0)  # seeds the stratified split, apart from `seed`
+    max_pixel: ClassVar[float] = 255.0  # the largest pixel value of an image source
+    n_train: int | None = static(None, ge=1)  # training samples; null: all rows outside the other splits
+    n_val: int | None = static(None, ge=1)  # validation samples; null: a fifth of the rows outside the test split
+    n_test: int | None = static(None, ge=1)  # test samples; null: the official test split, else a fifth of all rows
+    split_seed: int = static(0, ge=0)  # seed of the stratified split, independent of `seed`
 
     def read(self) -> Raw:
-        """All rows of the source. Raises `DataError` with what to do about it."""
+        """All rows of the source. Raises `DataError` if they cannot be read."""
         raise NotImplementedError
 
     def features(self) -> Features:
-        """An unfitted encoder from the source's rows to feature vectors."""
+        """An encoder, not fitted yet, from the source's rows to feature vectors."""
         raise NotImplementedError
 
 
@@ -63,7 +67,7 @@ class Split:
         return len(self.y_N)
 
     def rows(self, index_TB: Tensor, n_trials: int) -> Tensor:
-        """Features (T, B, D) of each trial's rows; an index of shape (1, B) serves all trials."""
+        """Features (T, B, D) of these rows of each trial; an index (1, B) holds for all trials."""
         x_TBD = self.x_ND.index_select(0, index_TB.reshape(-1)).view(*index_TB.shape, -1)
         return x_TBD if len(x_TBD) == n_trials else x_TBD.expand(n_trials, -1, -1)
 
@@ -73,7 +77,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits on one device, with what is needed to explain and to predict."""
+    """Three splits on one device, with the classes and the fitted encoder."""
 
     name: str
     train: Split
@@ -81,9 +85,9 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
     features: Features
-    digest: str  # of the rows, the split and the preparation
+    digest: str  # of the rows, the split and the encoding
     image_shape: tuple[int, int] | None = None
-    copies: dict[torch.device, Dataset] = field(default_factory=dict, repr=False, compare=False)  # by other device
+    copies: dict[torch.device, Dataset] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_features(self) -> int:
@@ -94,7 +98,7 @@ class Dataset:
         return len(self.classes)
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same data on `device`, moved there once."""
+        """The same data on `device`; each device gets one copy."""
         device = torch.device(device)
         if device == self.train.y_N.device:
             return self

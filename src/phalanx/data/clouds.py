@@ -1,4 +1,4 @@
-"""Gaussian clouds, one a class: as many classes as wanted, for what costs by the class."""
+"""Synthetic Gaussian clouds, one per class, with any number of classes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from phalanx.data.encoders import ArrayFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class Clouds(DataSpec):
-    """Class centres from N(0, 1) in each of `n_inputs` directions, points around them with deviation `noise`.
+    """Class centres from N(0, 1) in `n_inputs` dimensions, and points around them with standard deviation `noise`.
 
-    All classes are equally frequent. `split_seed` draws centres, points and their stratified split.
+    All classes are equally frequent. `split_seed` is the seed of centres, points and their stratified split.
     """
 
     name: ClassVar[str] = "clouds"
     n_classes: int = static(10, ge=2)
     n_inputs: int = static(32, ge=1)
     noise: float = static(0.5, ge=0)
-    n_train: int = static(1000, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(500, ge=1)  # type: ignore[assignment]
-    n_test: int = static(500, ge=1)  # type: ignore[assignment]
+    n_train: int = static(1000, ge=1)
+    n_val: int = static(500, ge=1)
+    n_test: int = static(500, ge=1)
     normalize: str = static("none", choices=("global", "feature", "none"))
 
     def conflicts(self) -> list[Fault | str]:

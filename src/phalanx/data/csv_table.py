@@ -1,4 +1,4 @@
-"""A user's own table: a text file with a header, a row a sample, one column of classes."""
+"""A user's table: a text file with a header, one row per sample, and one column of classes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from phalanx.data.read_table import TableFile, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-_TABS = ("\\t", "tab")  # what people type for a tab
+_TABS = ("\\t", "tab")  # also accepted for a tab
 
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(DataSpec):
-    """Numbers are standardised, text is one-hot encoded, both by the training split alone."""
+    """Numbers are standardized and text is one-hot encoded, with statistics of the training split."""
 
     name: ClassVar[str] = "csv"
     path: str = static(determines_numbers=False, advice="FILE.csv")
@@ -51,7 +51,7 @@ class Csv(DataSpec):
         return table_encoder.TableFeatures(normalize=self.normalize, missing=self.missing, numeric=self.numeric)
 
     def read(self) -> Raw:
-        """Feature columns as a table (N, columns), classes sorted as numbers or by the alphabet."""
+        """The feature columns, and the classes, sorted as numbers or alphabetically."""
         file = read_table(self.path, "data.path", self._separator())
         file.refuse(self._name_faults(file.frame))
         names = [name for name in file.frame.columns if name not in (*self.drop, self.target)]
@@ -70,7 +70,7 @@ class Csv(DataSpec):
     def _read_test(
         self, train: pd.DataFrame, names: list[str], numeric: list[str], classes: tuple[str, ...]
     ) -> tuple[pd.DataFrame, np.ndarray]:
-        """The rows of `test_path` and their classes, held to the columns and classes of the training file."""
+        """The rows of `test_path` and their classes. Columns and classes must be those of the training file."""
         as_text = [n for n in names if n not in numeric]
         as_text += [] if table_encoder.is_numeric(train[self.target]) else [self.target]
         file = read_table(str(self.test_path), "data.test_path", self._separator(), as_text)
@@ -94,7 +94,7 @@ class Csv(DataSpec):
         return "\t" if self.delimiter in _TABS else self.delimiter
 
     def _name_faults(self, frame: pd.DataFrame) -> list[str]:
-        """What is wrong with the columns themselves."""
+        """Faults of the column names."""
         found = list(frame.columns)
         asked = {"target": (self.target,), "drop": self.drop, "numeric": self.numeric}
         faults = [
@@ -114,7 +114,7 @@ class Csv(DataSpec):
         return faults
 
     def _value_faults(self, file: TableFile, names: list[str], numeric: Collection[str]) -> list[str]:
-        """Text or inf where numbers are needed, and missing values that `missing` does not settle."""
+        """Text or inf in numeric columns, and missing values that `missing` does not allow."""
         faults = [f"{fault}, line {file.line(row)}" for fault, row in table_encoder.bad_numbers(file.frame, numeric)]
         allowed = {"error": [self.target, *names], "impute": [self.target], "drop_rows": []}[self.missing]
         gaps = table_encoder.missing_counts(file.frame, allowed)
@@ -157,7 +157,7 @@ class Csv(DataSpec):
         return [f"data.target={self.target} has {fault}; choose a column of a few classes among: {others}"]
 
     def _complete(self, file: TableFile, names: list[str]) -> tuple[pd.DataFrame, pd.Series]:
-        """Feature columns and target of the rows that are used."""
+        """The feature columns and the target, without the rows that `missing=drop_rows` drops."""
         frame = file.frame[[*names, self.target]]
         if self.missing == "drop_rows":
             kept = frame.dropna()
@@ -178,7 +178,7 @@ def class_names(target: pd.Series) -> list[str]:
 
 
 def class_order(target: pd.Series) -> tuple[str, ...]:
-    """The distinct classes, numbers by size and text by the alphabet."""
+    """The distinct classes, sorted as numbers or alphabetically."""
     numeric = table_encoder.is_numeric(target) and target.dtype.kind in "iuf"
     return tuple(sorted(set(class_names(target)), key=float if numeric else str))
 

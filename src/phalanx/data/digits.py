@@ -1,4 +1,4 @@
-"""scikit-learn's embedded digits: 1,797 images of 8 × 8 pixels with 17 grey levels, 10 classes. No network."""
+"""scikit-learn's embedded digits: 1,797 images of 8 × 8 pixels with 17 grey levels, 10 classes. No download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phalanx.data.sklearn_tables import read_embedded
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(DataSpec):
-    """The default data: enough to tell a good learning rate from a bad one in a second."""
+    """The default data set."""
 
     name: ClassVar[str] = "digits"
     max_pixel: ClassVar[float] = 16.0

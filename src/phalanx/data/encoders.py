@@ -1,7 +1,7 @@
-"""From a source's rows to float32 feature vectors, with statistics of the training split only.
+"""Encoders from a source's rows to float32 feature vectors.
 
-An encoder is fitted once, travels inside the saved model as plain JSON, and prepares the rows given to
-`phalanx predict` exactly as it prepared the training rows. N samples, D features.
+An encoder is fitted on the training rows, stored in the model file as JSON, and encodes the rows given to
+`phalanx predict` exactly as the training rows. Axes: N samples, D features.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 
 from phalanx.core.errors import DataError
 
+Rows = Any  # an array (N, D) or a pandas table
+
 
 class Features(Protocol):
     """The interface of an encoder. `fit` returns a fitted copy; `transform` needs one."""
@@ -21,16 +23,16 @@ class Features(Protocol):
 
     @property
     def n_features(self) -> int: ...
-    def fit(self, rows: Any) -> Features: ...
-    def transform(self, rows: Any) -> np.ndarray: ...
+    def fit(self, rows: Rows) -> Features: ...
+    def transform(self, rows: Rows) -> np.ndarray: ...
     def to_json(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
 class ArrayFeatures:
-    """Numeric rows: divided by `scale`, then standardised as `normalize` says.
+    """Divides numeric rows by `scale`, then standardizes them.
 
-    `global` uses one mean and standard deviation for all features (pixels), `feature` one for each, `none` neither.
+    `normalize` is `global` (one mean and standard deviation for all features), `feature` (one for each) or `none`.
     """
 
     kind: ClassVar[str] = "array"
@@ -46,10 +48,10 @@ class ArrayFeatures:
         if self.normalize == "none":
             return replace(self, mean=(0.0,), std=(1.0,), n_features=n_features)
         axis = 0 if self.normalize == "feature" else None
-        # The scale is applied to the statistics, which saves a float64 copy of all pixels.
+        # Applying the scale to the statistics avoids a float64 copy of all pixels.
         mean = np.atleast_1d(rows.mean(axis=axis, dtype=np.float64)) / self.scale
         std = np.atleast_1d(rows.std(axis=axis, dtype=np.float64)) / self.scale
-        std = np.where(std < 1e-12, 1.0, std)  # a constant feature carries nothing: it becomes 0, not NaN
+        std = np.where(std < 1e-12, 1.0, std)  # a constant feature becomes 0, not NaN
         return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()), n_features=n_features)
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
@@ -57,10 +59,9 @@ class ArrayFeatures:
         flat = np.asarray(rows).reshape(len(rows), -1)
         if flat.shape[1] != self.n_features:
             raise DataError(f"rows must have {self.n_features} features, got {flat.shape[1]}")
-        std = np.asarray(self.std, np.float32) * np.float32(self.scale)
-        return ((flat.astype(np.float32) - np.asarray(self.mean, np.float32) * np.float32(self.scale)) / std).astype(
-            np.float32
-        )
+        mean, std = (np.asarray(values, np.float32) * np.float32(self.scale) for values in (self.mean, self.std))
+        encoded: np.ndarray = (flat.astype(np.float32) - mean) / std
+        return encoded.astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
@@ -72,11 +73,11 @@ class ArrayFeatures:
 
 
 def features_from_json(stored: dict[str, Any]) -> Features:
-    """The encoder that `to_json` described, whichever kind it is."""
+    """Rebuilds an encoder from `to_json`. Raises `DataError` if its kind is unknown."""
     from phalanx.data.table_encoder import TableFeatures
 
-    kinds: dict[str, Any] = {cls.kind: cls for cls in (ArrayFeatures, TableFeatures)}
-    kind = stored.get("kind")
+    kinds: dict[str, type[ArrayFeatures] | type[TableFeatures]] = {"array": ArrayFeatures, "table": TableFeatures}
+    kind = str(stored.get("kind"))
     if kind not in kinds:
         raise DataError(f"the stored features must be of kind {' or '.join(kinds)}, got {kind!r}")
     return kinds[kind].from_json(stored)

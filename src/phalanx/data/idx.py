@@ -1,10 +1,9 @@
-"""Images in the IDX files of MNIST and its relatives, in torchvision's folder layout.
+"""Images in IDX files, as those of MNIST, in torchvision's folder layout.
 
-The reader is our own: torchvision's says neither which file is broken nor what to do about it, and importing it
-costs 2.5 s. torchvision is used to download, and only when a file is absent.
+torchvision is used for downloading only: importing it takes 2.5 s, and its errors do not name the damaged file.
 
-A file: two zero bytes, the type (8: unsigned bytes), the number of axes, each axis length as a big-endian 32-bit
-number, then the values. N images, D = 784 pixels.
+An IDX file has two zero bytes, the type (8: unsigned bytes), the number of axes, the length of each axis as a
+big-endian 32-bit number, then the values. Axes: N images, D = 784 pixels.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class IdxImages(DataSpec):
-    """What the sources in this format share. A source gives `name`, `torchvision_name` and `labels`."""
+    """Base of the sources in this format, which define `name`, `torchvision_name` and `labels`."""
 
     torchvision_name: ClassVar[str]  # torchvision's name of the data set, and of its folder below `root`
     labels: ClassVar[tuple[str, ...]]  # the name of each class
     root: str = static("~/.cache/phalanx", determines_numbers=False)
     normalize: str = static("global", choices=("global", "feature", "none"))
     scale: float = static(255.0, gt=0)
-    first: int | None = static(None, ge=2)  # so many images from the beginning of the official training split
+    first: int | None = static(None, ge=2)  # the number of images to use, from the start of the official training split
     n_val: int | None = static(5000, ge=1)
 
     def read(self) -> Raw:
-        """60,000 and 10,000 images, uint8 of shape (N, 784), downloaded first where a file is absent."""
+        """60,000 and 10,000 images, uint8 of shape (N, 784), which are downloaded first if a file is missing."""
         folder = Path(os.path.expanduser(self.root)) / self.torchvision_name / "raw"
         if any(_find(folder, name) is None for name in _FILES):
             self._download(folder)
@@ -61,7 +60,7 @@ class IdxImages(DataSpec):
 
     def _read_part(self, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (N, 784) uint8 and labels (N,) int64 of one split."""
-        images_path, labels_path = (_find(folder, name) for name in _FILES if name.startswith(part))
+        images_path, labels_path = (_find(folder, n) or folder / n for n in _FILES if n.startswith(part))
         images, labels = read_idx(images_path, n_axes=3), read_idx(labels_path, n_axes=1)
         if images.shape[1:] != _SHAPE:
             raise _broken(images_path, "images of 28 x 28 pixels", "{} x {}".format(*images.shape[1:]))
@@ -74,7 +73,7 @@ class IdxImages(DataSpec):
         return images.reshape(len(images), -1), labels.astype(np.int64)
 
     def _download(self, folder: Path) -> None:
-        """Download beside `folder` and move what is whole, so that a failure leaves nothing behind."""
+        """Downloads into a temporary folder and moves complete files, so that a failure leaves nothing behind."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             scratch = tempfile.mkdtemp(prefix=".download-", dir=folder.parent)
@@ -88,7 +87,7 @@ class IdxImages(DataSpec):
                         os.replace(Path(scratch) / self.torchvision_name / "raw" / name, folder / name)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-        except Exception as error:  # whatever torchvision, the network or the disk may raise: the remedy is the same
+        except Exception as error:  # of torchvision, the network or the disk: the advice is the same
             raise DataError(self._not_there(folder, error)) from error
 
     def _not_there(self, folder: Path, error: Exception) -> str:
@@ -104,7 +103,7 @@ class IdxImages(DataSpec):
 
 
 def read_idx(path: Path, n_axes: int) -> np.ndarray:
-    """The values of an IDX file of unsigned bytes, uint8 with `n_axes` axes, read-only. `DataError` where broken."""
+    """The values of an IDX file, uint8, with `n_axes` axes, read-only. Raises `DataError` if it is damaged."""
     content = _content(path)
     if not content:
         raise _broken(path, "an IDX file", "an empty file")
@@ -123,7 +122,7 @@ def read_idx(path: Path, n_axes: int) -> np.ndarray:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file, else the file with .gz, else None."""
+    """The file, with or without .gz, or None."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.exists(path)), None)
 
 

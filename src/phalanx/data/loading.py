@@ -1,30 +1,33 @@
-"""From a data spec to a `Dataset`: read, split, fit the features on the training rows, digest."""
+"""Makes a `Dataset` from a data spec: read, split, fit the encoder on the training rows, digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import numpy as np
 import torch
 
 from phalanx.core.errors import DataError
 from phalanx.data.base import Dataset, DataSpec, Raw, Split
-from phalanx.data.encoders import Features
+from phalanx.data.encoders import Features, Rows
 from phalanx.data.splits import stratified
-
-SHOWN = 5  # classes in a list of what is missing
 
 
 def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
-    """All three splits of `spec` as tensors on `device`. Raises `DataError` with what to do about it."""
+    """Reads, splits and encodes a data source. Raises `DataError` if it cannot be read or split as requested.
+
+    >>> from phalanx import DATASETS, load_dataset
+    >>> data = load_dataset(DATASETS["wine"](n_val=30, n_test=30))
+    >>> len(data.train), len(data.val), len(data.test), data.n_features, data.n_classes
+    (118, 30, 30, 13, 3)
+    """
     raw = spec.read()
     n_classes = len(np.unique(raw.y))
     if n_classes < 2:
         raise DataError(f"data={spec.name} has one class only ({raw.classes[0]!r}); a classifier needs two or more")
     train, val, test_x, test_y = _split(spec, raw)
-    _learnable(spec, raw, train, {"validation": raw.y[val], "test": test_y})
+    _check_classes(spec, raw, train, {"validation": raw.y[val], "test": test_y})
     encoder = spec.features().fit(_rows(raw.x, train))
     return Dataset(
         name=spec.name,
@@ -38,11 +41,11 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
     ).to(device)
 
 
-def _split(spec: DataSpec, raw: Raw) -> tuple[np.ndarray, np.ndarray, Any, np.ndarray]:
-    """Row numbers for training and validation, and the test rows themselves."""
+def _split(spec: DataSpec, raw: Raw) -> tuple[np.ndarray, np.ndarray, Rows, np.ndarray]:
+    """Row numbers for training and validation, and the test rows and their classes."""
     n_test, n_val, n_train = _sizes(spec, len(raw.y), None if raw.test_y is None else len(raw.test_y))
     seed = spec.split_seed
-    if raw.test_x is None:
+    if raw.test_y is None:
         test, rest = stratified(raw.y, n_test, seed, "test")
         test_x, test_y = _rows(raw.x, test), raw.y[test]
     else:
@@ -59,9 +62,15 @@ def _split(spec: DataSpec, raw: Raw) -> tuple[np.ndarray, np.ndarray, Any, np.nd
 
 
 def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:
-    """Rows for test, validation and training; `n_official` are those of an official test split.
+    """The sizes of the test, validation and training splits.
 
-    One `DataError` with every number that is too large.
+    Args:
+        spec: The requested sizes.
+        n_rows: Rows outside an official test split.
+        n_official: Rows of the official test split; None without one.
+
+    Raises:
+        DataError: Some sizes are too large; lists all of them.
     """
     faults: list[str] = []
 
@@ -88,34 +97,35 @@ def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, in
     return n_test, n_val, n_train
 
 
-def _learnable(spec: DataSpec, raw: Raw, train: np.ndarray, others: dict[str, np.ndarray]) -> None:
-    """Every class of the other splits must occur in training; a class of few members may have missed it."""
+def _check_classes(spec: DataSpec, raw: Raw, train: np.ndarray, others: dict[str, np.ndarray]) -> None:
+    """Raises `DataError` if a class of the other splits does not occur in the training split."""
     seen = np.unique(raw.y[train])
-    lost = [
+    missing = [
         f"{raw.classes[label]!r} ({np.sum(y == label)} in the {split} split)"
         for split, y in others.items()
         for label in np.setdiff1d(y, seen)
     ]
-    if lost:
-        more = f" and {len(lost) - SHOWN:,} more" if len(lost) > SHOWN else ""
+    if missing:
+        n_shown = 5
+        more = f" and {len(missing) - n_shown:,} more" if len(missing) > n_shown else ""
         raise DataError(
             f"data={spec.name}: the training split of {len(train)} rows has none of class "
-            f"{', '.join(lost[:SHOWN])}{more}; "
+            f"{', '.join(missing[:n_shown])}{more}; "
             f"give more rows of it, take fewer for the other splits (data.n_val, data.n_test), "
             f"or try another split: data.split_seed={spec.split_seed + 1}"
         )
 
 
-def _rows(x: Any, index: np.ndarray) -> Any:
+def _rows(x: Rows, index: np.ndarray) -> Rows:
     return x.iloc[index] if hasattr(x, "iloc") else x[index]
 
 
-def _tensors(encoder: Features, rows: Any, y_N: np.ndarray) -> Split:
+def _tensors(encoder: Features, rows: Rows, y_N: np.ndarray) -> Split:
     return Split(torch.from_numpy(encoder.transform(rows)), torch.from_numpy(np.ascontiguousarray(y_N, np.int64)))
 
 
-def _digest(raw: Raw, train: np.ndarray, val: np.ndarray, test_x: Any, test_y: np.ndarray, encoder: Features) -> str:
-    """Raw bytes rather than prepared tensors: a quarter of the bytes for pixels, and stable across float details."""
+def _digest(raw: Raw, train: np.ndarray, val: np.ndarray, test_x: Rows, test_y: np.ndarray, encoder: Features) -> str:
+    """A digest of the raw rows, which for pixels are a quarter of the encoded bytes, the splits and the encoder."""
     digest = hashlib.sha256()
     for part in (raw.x, test_x):
         values = part.to_csv(index=False).encode() if hasattr(part, "to_csv") else np.ascontiguousarray(part).data

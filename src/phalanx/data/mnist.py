@@ -1,4 +1,4 @@
-"""MNIST and its two drop-in relatives: 60,000 training and 10,000 test images of 28 × 28 grey pixels, 10 classes."""
+"""MNIST, Fashion-MNIST and Kuzushiji-MNIST: 60,000 training and 10,000 test images, 28 × 28 grey pixels, 10 classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Mnist(IdxImages):
 
 @dataclass(frozen=True, kw_only=True)
 class FashionMnist(IdxImages):
-    """Articles of clothing (Xiao, Rasul and Vollgraf, 2017); harder than the digits."""
+    """Articles of clothing (Xiao, Rasul and Vollgraf, 2017)."""
 
     name: ClassVar[str] = "fashion_mnist"
     torchvision_name: ClassVar[str] = "FashionMNIST"
@@ -30,7 +30,7 @@ class FashionMnist(IdxImages):
 
 @dataclass(frozen=True, kw_only=True)
 class Kmnist(IdxImages):
-    """Cursive hiragana (Clanuwat et al., 2018), one character of each row of the syllabary."""
+    """Cursive hiragana (Clanuwat et al., 2018), one character per row of the syllabary."""
 
     name: ClassVar[str] = "kmnist"
     torchvision_name: ClassVar[str] = "KMNIST"

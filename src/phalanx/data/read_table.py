@@ -1,4 +1,4 @@
-"""A delimited text file as a pandas table, with the line numbers that a person needs to mend it."""
+"""Reads a delimited text file as a pandas table, and finds the line of each row for error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DELIMITERS = ",;\t|"
-_HEAD = 16_384  # characters that are looked at to find the delimiter
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; save the sheet as CSV",
     b"\x1f\x8b": "a gzip archive; unpack it",
@@ -28,7 +27,7 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file that was read. `source` names it in messages, e.g. `data.path=iris.csv`."""
+    """A table file. `source` names it in messages, e.g. `data.path=iris.csv`."""
 
     source: str
     text: str
@@ -45,7 +44,7 @@ class TableFile:
             return one_line_a_row
 
     def refuse(self, faults: list[str]) -> None:
-        """Raise one `DataError` with all `faults`, if there are any."""
+        """Raises one `DataError` with all `faults`, if there are any."""
         if len(faults) == 1:
             raise DataError(f"{self.source}: {faults[0]}")
         if faults:
@@ -53,9 +52,16 @@ class TableFile:
 
 
 def read_table(path: str, key: str, delimiter: str | None = None, text_columns: Collection[str] = ()) -> TableFile:
-    """The file at `path`, which the option `key` gave. `text_columns` stay text even where they look like numbers.
+    """Reads a table with a header line.
 
-    Raises `DataError` where it is absent, unreadable, not UTF-8, empty or not rectangular.
+    Args:
+        path: The file; `~` is expanded.
+        key: The option that names the file, for messages.
+        delimiter: One character; None to detect it.
+        text_columns: Columns to read as text even if they look like numbers.
+
+    Raises:
+        DataError: The file is missing, unreadable, not UTF-8, empty or not rectangular.
     """
     import pandas as pd
 
@@ -63,7 +69,7 @@ def read_table(path: str, key: str, delimiter: str | None = None, text_columns: 
     text = _text(Path(os.path.expanduser(path)), source)
     if not text.strip():
         raise DataError(f"{source} is empty: it must have a header line and a line for each sample")
-    delimiter = delimiter or _detect(text[:_HEAD])
+    delimiter = delimiter or _detect(text[:16_384])
     names = _header(text, delimiter, source)
     dtype = {name: str for name in names if name in text_columns}
     try:
@@ -110,7 +116,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _detect(head: str) -> str:
-    """The delimiter in the header line; `csv.Sniffer` decides where there are several, a comma where it cannot."""
+    """The only delimiter in the header line; of several, the choice of `csv.Sniffer`; else a comma."""
     header = head.strip().splitlines()[0]
     candidates = [d for d in _DELIMITERS if d in header]
     if len(candidates) < 2:
@@ -122,7 +128,7 @@ def _detect(head: str) -> str:
 
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The line on which each record begins and its cells, without the blank lines that pandas leaves out."""
+    """Yields the line on which each record begins and its cells, without blank lines, as pandas reads them."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     begin = 1
     for record in reader:
@@ -132,7 +138,7 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _header(text: str, delimiter: str, source: str) -> list[str]:
-    """The column names, unique, with space around them removed; pandas' names where there is none."""
+    """The stripped column names; `Unnamed: <i>` for an empty one. Raises `DataError` if they are not unique."""
     records = _records(text, delimiter)
     try:
         line, header = next(records)

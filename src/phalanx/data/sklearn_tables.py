@@ -1,4 +1,4 @@
-"""scikit-learn's embedded tables, read from its folder: importing it takes longer than a sweep of small networks."""
+"""scikit-learn's embedded tables, read from its folder, since importing scikit-learn takes seconds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import numpy as np
 
 
 def read_embedded(name: str, loader: str, header: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and classes (N,) of the CSV file `name`, whose last column is the class.
+    """Reads a table whose last column is the class.
 
-    Where scikit-learn keeps no such file, its function `loader` is asked instead.
+    Args:
+        name: The file in scikit-learn's folder.
+        loader: The function of `sklearn.datasets` to call if there is no such file.
+        header: The number of header lines.
+
+    Returns:
+        Features (N, D) and classes (N,).
     """
     package = importlib.util.find_spec("sklearn")
     for folder in (package and package.submodule_search_locations) or ():
@@ -21,4 +27,5 @@ def read_embedded(name: str, loader: str, header: int = 0) -> tuple[np.ndarray, 
             return table[:, :-1], table[:, -1]
     import sklearn.datasets
 
-    return getattr(sklearn.datasets, loader)(return_X_y=True)
+    x_ND, y_N = getattr(sklearn.datasets, loader)(return_X_y=True)
+    return x_ND, y_N

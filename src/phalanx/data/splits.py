@@ -1,5 +1,4 @@
-"""Seeded, stratified splits. Own code and not scikit-learn's: that import alone costs two seconds, and its
-splitter refuses a class with a single member, which a user's table may well have."""
+"""Seeded, stratified splits. scikit-learn's take seconds to import and reject a class with a single member."""
 
 from __future__ import annotations
 
@@ -10,9 +9,19 @@ from phalanx.core.seeding import generator
 
 
 def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of a stratified random sample of `n_take` rows and of the rest, in a seeded order.
+    """Draws a stratified random sample.
 
-    Every class gives its share, rounded by largest remainder, so counts differ from exact shares by less than one.
+    Each class contributes its share, rounded by largest remainder, so that counts differ from exact shares by less than
+    one.
+
+    Args:
+        y_N: The class of each row.
+        n_take: The number of rows to draw.
+        seed: The seed of the order.
+        purpose: Distinguishes several draws with one seed.
+
+    Returns:
+        The row numbers of the sample and of the other rows, both in random order.
     """
     order = torch.randperm(len(y_N), generator=generator(seed, "split", purpose)).numpy()
     _, counts = np.unique(y_N, return_counts=True)
@@ -20,7 +29,7 @@ def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[n
     take = np.floor(exact).astype(int)
     by_remainder = np.argsort(-(exact - take), kind="stable")
     take[by_remainder[: n_take - take.sum()]] += 1
-    # Rows by class, in the seeded order inside each: the first `take` of every class are taken.
+    # Rows by class, in random order inside each: the first `take` of each class are drawn.
     by_class = np.argsort(y_N[order], kind="stable")
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     taken = np.zeros(len(y_N), dtype=bool)

@@ -1,6 +1,6 @@
-"""From the columns of a pandas table to feature vectors: numbers standardised, text one-hot encoded.
+"""Encodes a pandas table as feature vectors: numbers are standardized, text is one-hot encoded.
 
-All statistics and categories are those of the rows given to `fit`. N rows, D outputs.
+All statistics and categories come from the rows given to `fit`. Axes: N rows, D outputs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "missing"  # the category of a missing text
-_NO_TEXT = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not take for text
+_NO_TEXT = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not parse as text
 _TOO_LARGE = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """One output: (value - mean) / std, a missing value taken as `fill`."""
+    """One output, (value - mean) / std; `fill` replaces a missing value."""
 
     kind: ClassVar[str] = "numeric"
     name: str
@@ -46,7 +46,7 @@ class NumericColumn:
         if normalize == "none":
             return cls(series.name, 0.0, 1.0, fill)
         std, largest = float(values.std()), float(np.abs(values).max())
-        if std <= 1e-12 * largest:  # constant but for rounding: it carries nothing and becomes 0, not noise
+        if std <= 1e-12 * largest:  # constant up to rounding: it becomes 0
             return cls(series.name, float(values[0]), max(largest, 1.0), fill)
         return cls(series.name, fill, std, fill)
 
@@ -58,7 +58,7 @@ class NumericColumn:
 
 @dataclass(frozen=True)
 class TextColumn:
-    """One output a category, 1 where the text is that category; all are 0 for a text never seen in training."""
+    """One output per category: 1 for a text of that category. All are 0 for a text that training never had."""
 
     kind: ClassVar[str] = "text"
     name: str
@@ -76,16 +76,17 @@ class TextColumn:
         """Shape (N, number of categories)."""
         import pandas as pd
 
-        place_N = pd.Index(self.categories).get_indexer(texts(series))  # -1 where never seen
-        return place_N[:, None] == np.arange(len(self.categories))
+        place_N: np.ndarray = pd.Index(self.categories).get_indexer(texts(series))  # -1 for an unknown text
+        is_category_ND: np.ndarray = place_N[:, None] == np.arange(len(self.categories))
+        return is_category_ND
 
 
 @dataclass(frozen=True)
 class TableFeatures:
-    """Rows of a table. `numeric` names columns that must be numbers; the others are what pandas makes of them.
+    """Encodes the rows of a table. The columns in `numeric`, and those that pandas reads as numbers, must be numbers.
 
-    A missing value raises `DataError`, unless `missing` is `impute`: then a number becomes the mean of the training
-    rows, and a text the category "missing".
+    A missing value raises `DataError`, unless `missing` is `impute`: then it is replaced by the mean of the training
+    rows, or by the category "missing".
     """
 
     kind: ClassVar[str] = "table"
@@ -106,11 +107,11 @@ class TableFeatures:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The inputs that are to be read as text, even where a file holds only digits in them."""
+        """The inputs to read as text even if a file has only digits in them."""
         return tuple(column.name for column in self.columns if isinstance(column, TextColumn))
 
     def fit(self, rows: pd.DataFrame) -> TableFeatures:
-        """A copy with the statistics and categories of `rows`, all of whose columns are inputs."""
+        """A copy with the statistics and categories of `rows`. All of its columns become inputs."""
         numeric = {name for name in rows.columns if name in self.numeric or is_numeric(rows[name])}
         self._check(rows, list(rows.columns), numeric)
         return replace(
@@ -122,7 +123,7 @@ class TableFeatures:
         )
 
     def transform(self, rows: pd.DataFrame) -> np.ndarray:
-        """Float32 features of shape (N, D). Columns are found by name: their order and others beside them are free."""
+        """Float32 features (N, D). Columns are found by name; their order and additional columns do not matter."""
         names = [column.name for column in self.columns]
         if not hasattr(rows, "columns"):
             raise DataError(f"rows must be a table with the columns {', '.join(names)}, got {type(rows).__name__}")
@@ -135,7 +136,7 @@ class TableFeatures:
         return np.concatenate(encoded, axis=1)
 
     def _check(self, rows: pd.DataFrame, names: list[str], numeric: set[str]) -> None:
-        """`DataError` with every reason why `rows` cannot be encoded."""
+        """Raises one `DataError` with every reason why `rows` cannot be encoded."""
         ordered = [name for name in names if name in numeric]
         faults = [f"{fault}, in row {row + 1}" for fault, row in bad_numbers(rows, ordered)]
         if self.missing != "impute":
@@ -160,7 +161,7 @@ def _column(stored: dict[str, Any]) -> NumericColumn | TextColumn:
 
 
 def is_numeric(series: pd.Series) -> bool:
-    """Whether pandas has numbers or truth values here; it keeps truth values with gaps as objects."""
+    """Whether a column holds numbers or booleans, which pandas keeps as objects if some are missing."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(series):
@@ -169,7 +170,7 @@ def is_numeric(series: pd.Series) -> bool:
 
 
 def numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 values, NaN where missing or not a number; and where there is something that is not a number."""
+    """The float64 values, NaN where missing or not a number, and a mask of the values that are not numbers."""
     import pandas as pd
 
     values = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
@@ -177,12 +178,12 @@ def numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def texts(series: pd.Series) -> list[str]:
-    """Each value as text without space around it, `MISSING` where there is none."""
+    """Each value as stripped text; `MISSING` for a missing one."""
     return [MISSING if gap else str(value).strip() for value, gap in zip(series, series.isna(), strict=True)]
 
 
 def bad_numbers(rows: pd.DataFrame, names: Iterable[str]) -> list[tuple[str, int]]:
-    """For each column with a value that is no finite float32: what is wrong, and the first row (from 0)."""
+    """For each column with a value that is not a finite float32: the fault, and its first row (from 0)."""
     found = []
     for name in names:
         values, is_text = numbers(rows[name])
@@ -201,7 +202,7 @@ def missing_counts(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:
 
 
 def typed(option: str, names: Iterable[str]) -> str:
-    """What to type to list columns: `data.drop=[a,b]`, quoted where a name needs it."""
+    """The advice to type a list of columns, `type data.drop=[a,b]`, quoted if a name needs it."""
     listed = list(names)
     if all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name.lower() not in _NO_TEXT for name in listed):
         return f"type data.{option}=[{','.join(listed)}]"

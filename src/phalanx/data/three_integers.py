@@ -1,4 +1,4 @@
-"""Three integers and one question: does one of the first two exceed the sum of the others?"""
+"""Three integers: does one of the first two exceed the sum of the others?"""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from phalanx.data.encoders import ArrayFeatures
 class ThreeIntegers(DataSpec):
     """a, b, c uniform in 0 to `largest`; class 0 if a > b + c, 1 if b > a + c, else 2.
 
-    A sixth, a sixth and two thirds of the points. Both borders are planes, but class 2 lies between them.
+    The classes hold a sixth, a sixth and two thirds of the points.
     """
 
     name: ClassVar[str] = "three_integers"
-    n_train: int = static(1000, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(500, ge=1)  # type: ignore[assignment]
-    n_test: int = static(1000, ge=1)  # type: ignore[assignment]
+    n_train: int = static(1000, ge=1)
+    n_val: int = static(500, ge=1)
+    n_test: int = static(1000, ge=1)
     largest: int = static(99, ge=1)
     normalize: str = static("feature", choices=("global", "feature", "none"))
 

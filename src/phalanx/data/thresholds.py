@@ -1,4 +1,4 @@
-"""One number and two thresholds: the smallest classification task whose solution can be drawn."""
+"""One input and two thresholds: a task whose solution can be plotted."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _THRESHOLDS = (3.0, 6.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds(DataSpec):
-    """x ~ U(0, 10); class 0 below 3, 1 below 6, else 2. `split_seed` draws the points and splits them."""
+    """x ~ U(0, 10); class 0 below 3, 1 below 6, else 2. `split_seed` is the seed of the points and their split."""
 
     name: ClassVar[str] = "thresholds"
-    n_train: int = static(100, ge=1)  # type: ignore[assignment]  # points are made to measure: null has no meaning
-    n_val: int = static(100, ge=1)  # type: ignore[assignment]
-    n_test: int = static(100, ge=1)  # type: ignore[assignment]
+    n_train: int = static(100, ge=1)
+    n_val: int = static(100, ge=1)
+    n_test: int = static(100, ge=1)
     normalize: str = static("none", choices=("global", "feature", "none"))
 
     def read(self) -> Raw:

@@ -1,4 +1,4 @@
-"""scikit-learn's embedded wine data: 178 wines, 13 chemical measurements, 3 cultivars. No network."""
+"""scikit-learn's embedded wine data: 178 wines, 13 chemical measurements, 3 cultivars. No download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phalanx.data.sklearn_tables import read_embedded
 
 @dataclass(frozen=True, kw_only=True)
 class Wine(DataSpec):
-    """A small table whose features differ in scale by a factor of a thousand."""
+    """A small table; the scales of its features differ by a factor of a thousand."""
 
     name: ClassVar[str] = "wine"
     n_val: int | None = static(28, ge=1)
