@@ -22,6 +22,7 @@ LIBRARY_PACKAGES = {
     "submitit": {"jobs"},
     "ray": {"jobs"},
     "matplotlib": {"report"},
+    "pytest": {"testing"},
 }
 LAZY = {"mlflow", "torchvision", "sklearn", "matplotlib", "pandas", "PIL", "scipy"}
 

@@ -1,16 +1,35 @@
 """Phalanx: experiment sweeps for neural-network classifiers whose trials train together.
 
-from phalanx import TrialSpec, load_dataset, train_trial, train_cohort
+>>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_cohort
+>>> specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(3)]
+>>> results = train_cohort(specs, load_dataset(specs[0].data))
+>>> [result.epochs for result in results]
+[2, 2, 2]
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names `_HOME`, for type checkers
+    from phalanx.core.callbacks import Callback
+    from phalanx.core.device import DeviceSpec
+    from phalanx.core.errors import PhalanxError, RequestError
+    from phalanx.core.result import Status, TrialResult
+    from phalanx.data import DATASETS, load_dataset
+    from phalanx.nn.losses import LOSSES
+    from phalanx.nn.models import MODELS
+    from phalanx.nn.models.mlp import MLP
+    from phalanx.nn.optimizers import OPTIMIZERS
+    from phalanx.nn.schedules import SCHEDULES
+    from phalanx.training.cohort import partition
+    from phalanx.training.loop import train_cohort, train_trial
+    from phalanx.training.spec import TrainerSpec, TrialSpec
 
 __version__ = "0.1.0"
 
-# Imported when first used: `import phalanx` alone must not pay seconds for torch.
+# Imported when first used, so that `import phalanx` alone does not load torch.
 _HOME = {
     "TrialSpec": "training.spec",
     "TrainerSpec": "training.spec",
@@ -32,7 +51,11 @@ _HOME = {
     "RequestError": "core.errors",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "DATASETS", "LOSSES", "MLP", "MODELS", "OPTIMIZERS", "SCHEDULES", "Callback", "DeviceSpec", "PhalanxError",
+    "RequestError", "Status", "TrainerSpec", "TrialResult", "TrialSpec", "load_dataset", "partition", "train_cohort",
+    "train_trial",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

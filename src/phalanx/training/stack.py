@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -108,12 +109,12 @@ class Stack:
             row_P[self._own(spec, flat_TP)] = own
         return flat_TP
 
-    def _own(self, spec: TrialSpec, values: Tensor) -> Tensor | slice:
+    def _own(self, spec: TrialSpec, values: Tensor) -> Tensor | EllipsisType:
         """The places of a trial's own numbers in its row of `values`, which a smaller network fills in part only."""
         is_padded = spec.model.layout(self.n_features, self.n_classes).size != self.layout.size
         if is_padded and values.shape[1:] == (self.layout.size,):
             return self.model.embedded(spec.model, self.n_features, self.n_classes)
-        return slice(None)
+        return ...
 
     def _saved(self) -> dict[str, Tensor]:
         return {"params_TP": self.params_TP, "kept_TP": self.kept_TP, **self.state}
