@@ -109,9 +109,9 @@ class Snapshot:
 class TrialResult:
     """The result of one trial. `weights` are the saved ones by name, on the CPU.
 
-    >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
+    >>> from phalanx import TrainerSpec, TrialResult, TrialSpec, load_dataset, train_trial
     >>> spec = TrialSpec(trainer=TrainerSpec(epochs=2))
-    >>> result = train_trial(spec, load_dataset(spec.data))
+    >>> result: TrialResult = train_trial(spec, load_dataset(spec.data))
     >>> result.status.value, result.epochs, result.objective.name
     ('completed', 2, 'val_accuracy')
     >>> result.metrics.test_accuracy > 0.5

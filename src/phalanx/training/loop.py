@@ -1,4 +1,4 @@
-"""The trainer: one loop for one trial or many. `train_trial` is a cohort of one."""
+"""The training loop of one cohort. `train_trial` is a cohort of one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from phalanx.training.spec import TrialSpec
 def train_trial(
     spec: TrialSpec, dataset: Dataset, callback: Callback | None = None, *, test: bool = True
 ) -> TrialResult:
-    """Trains one configuration; see `train_cohort`."""
+    """Trains one trial; arguments as in `train_cohort`.
+
+    >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
+    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=3))
+    >>> [row.epoch for row in train_trial(spec, load_dataset(spec.data)).history]
+    [1, 2, 3]
+    """
     return train_cohort([spec], dataset, callback, test=test)[0]
 
 
@@ -24,11 +30,26 @@ def train_cohort(
     specs: Sequence[TrialSpec], dataset: Dataset, callback: Callback | None = None, *, test: bool = True,
     checkpointer: Checkpointer | None = None,
 ) -> list[TrialResult]:  # fmt: skip
-    """Trains all `specs` together and returns their results in the same order.
+    """Trains trials together. A trial's results do not depend on the others.
 
-    A trial's numbers do not depend on the others. `test=False` leaves the test split unread. A `checkpointer`
-    gives the states from which trials go on, and keeps new ones. Raises `RequestError` if the specs differ
-    in a static field, and `TrainingInterrupted` (with all results so far) on Ctrl-C.
+    >>> from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort
+    >>> specs = [TrialSpec(model=MLP(dropout=rate), trainer=TrainerSpec(epochs=2)) for rate in (0.0, 0.2)]
+    >>> [result.status.value for result in train_cohort(specs, load_dataset(specs[0].data))]
+    ['completed', 'completed']
+
+    Args:
+        specs: The trials, equal in all static fields (see `partition`).
+        dataset: The data.
+        callback: Is called at each step and epoch, and may prune trials.
+        test: Whether results have test metrics; if not, the test split is not read.
+        checkpointer: Provides the states from which trials resume, and saves new ones.
+
+    Returns:
+        The results, in the order of `specs`.
+
+    Raises:
+        RequestError: The specs differ in a static field.
+        TrainingInterrupted: On Ctrl-C; holds all results so far.
     """
     if not specs:
         return []
