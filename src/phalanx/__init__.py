@@ -1,10 +1,11 @@
 """Phalanx: experiment sweeps for neural-network classifiers whose trials train together.
 
->>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_cohort
->>> specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(3)]
->>> results = train_cohort(specs, load_dataset(specs[0].data))
->>> [result.epochs for result in results]
-[2, 2, 2]
+Examples:
+    >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_cohort
+    >>> specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(3)]
+    >>> results = train_cohort(specs, load_dataset(specs[0].data))
+    >>> [result.epochs for result in results]
+    [2, 2, 2]
 """
 
 from __future__ import annotations

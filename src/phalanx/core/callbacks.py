@@ -12,16 +12,17 @@ from phalanx.core.result import EpochMetrics, State, TrialResult
 class Callback:
     """Base of the callbacks of `train_cohort`. Trials are identified by their position in the list of specs.
 
-    >>> from phalanx import Callback, TrainerSpec, TrialSpec, load_dataset, train_trial
-    >>> class Printer(Callback):
-    ...     def on_epoch(self, rows):
-    ...         print({trial: row.epoch for trial, row in rows.items()})
-    ...         return [0] if rows[0].epoch == 2 else []  # prunes the trial
-    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=5))
-    >>> train_trial(spec, load_dataset(spec.data), Printer()).status.value
-    {0: 1}
-    {0: 2}
-    'pruned'
+    Examples:
+        >>> from phalanx import Callback, TrainerSpec, TrialSpec, load_dataset, train_trial
+        >>> class Printer(Callback):
+        ...     def on_epoch(self, rows):
+        ...         print({trial: row.epoch for trial, row in rows.items()})
+        ...         return [0] if rows[0].epoch == 2 else []  # prunes the trial
+        >>> spec = TrialSpec(trainer=TrainerSpec(epochs=5))
+        >>> train_trial(spec, load_dataset(spec.data), Printer()).status.value
+        {0: 1}
+        {0: 2}
+        'pruned'
     """
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:

@@ -22,9 +22,10 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 class DeviceSpec(Spec):
     """Where to train. `auto` takes CUDA, else MPS, else the CPU. The config digest leaves all of it out.
 
-    >>> from phalanx import DeviceSpec, TrialSpec
-    >>> TrialSpec(device=DeviceSpec(kind="cpu", threads=1)).device.threads
-    1
+    Examples:
+        >>> from phalanx import DeviceSpec, TrialSpec
+        >>> TrialSpec(device=DeviceSpec(kind="cpu", threads=1)).device.threads
+        1
     """
 
     group: ClassVar[str] = "device"

@@ -25,22 +25,24 @@ class Fault:
 class PhalanxError(Exception):
     """Base of all exceptions of Phalanx.
 
-    >>> from phalanx import PhalanxError, RequestError
-    >>> issubclass(RequestError, PhalanxError)
-    True
+    Examples:
+        >>> from phalanx import PhalanxError, RequestError
+        >>> issubclass(RequestError, PhalanxError)
+        True
     """
 
 
 class RequestError(PhalanxError, ValueError):
     """The request was invalid: nothing was trained, and the same command would fail again.
 
-    >>> from phalanx import RequestError, TrainerSpec
-    >>> try:
-    ...     TrainerSpec(epochs=0)
-    ... except RequestError as error:
-    ...     print(error)
-    The configuration has 1 fault:
-      - trainer.epochs must be a whole number of at least 1, got 0; try trainer.epochs=20
+    Examples:
+        >>> from phalanx import RequestError, TrainerSpec
+        >>> try:
+        ...     TrainerSpec(epochs=0)
+        ... except RequestError as error:
+        ...     print(error)
+        The configuration has 1 fault:
+          - trainer.epochs must be a whole number of at least 1, got 0; try trainer.epochs=20
     """
 
 

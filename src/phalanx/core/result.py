@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class Status(StrEnum):
     """How a trial ended. Only a completed or pruned one has an objective value.
 
-    >>> from phalanx import Status
-    >>> [status.value for status in Status]
-    ['completed', 'pruned', 'diverged', 'failed']
+    Examples:
+        >>> from phalanx import Status
+        >>> [status.value for status in Status]
+        ['completed', 'pruned', 'diverged', 'failed']
     """
 
     COMPLETED = "completed"
@@ -109,15 +110,16 @@ class Snapshot:
 class TrialResult:
     """The result of one trial. `weights` are the saved ones by name, on the CPU.
 
-    >>> from phalanx import TrainerSpec, TrialResult, TrialSpec, load_dataset, train_trial
-    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=2))
-    >>> result: TrialResult = train_trial(spec, load_dataset(spec.data))
-    >>> result.status.value, result.epochs, result.objective.name
-    ('completed', 2, 'val_accuracy')
-    >>> result.metrics.test_accuracy > 0.5
-    True
-    >>> tuple(result.weights["layers.0.weight"].shape)
-    (64, 64)
+    Examples:
+        >>> from phalanx import TrainerSpec, TrialResult, TrialSpec, load_dataset, train_trial
+        >>> spec = TrialSpec(trainer=TrainerSpec(epochs=2))
+        >>> result: TrialResult = train_trial(spec, load_dataset(spec.data))
+        >>> result.status.value, result.epochs, result.objective.name
+        ('completed', 2, 'val_accuracy')
+        >>> result.metrics.test_accuracy > 0.5
+        True
+        >>> tuple(result.weights["layers.0.weight"].shape)
+        (64, 64)
     """
 
     status: Status

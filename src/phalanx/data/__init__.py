@@ -1,10 +1,11 @@
 """Data sources: one file each. `DATASETS` maps the name used in `data=<name>` to its class.
 
->>> from phalanx import DATASETS, load_dataset
->>> "digits" in DATASETS
-True
->>> load_dataset(DATASETS["thresholds"](n_train=20, n_val=10, n_test=10)).classes
-('below 3', '3 to 6', '6 and above')
+Examples:
+    >>> from phalanx import DATASETS, load_dataset
+    >>> "digits" in DATASETS
+    True
+    >>> load_dataset(DATASETS["thresholds"](n_train=20, n_val=10, n_test=10)).classes
+    ('below 3', '3 to 6', '6 and above')
 """
 
 from phalanx.core.registry import options

@@ -17,10 +17,11 @@ from phalanx.data.splits import stratified
 def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
     """Reads, splits and encodes a data source. Raises `DataError` if it cannot be read or split as requested.
 
-    >>> from phalanx import DATASETS, load_dataset
-    >>> data = load_dataset(DATASETS["wine"](n_val=30, n_test=30))
-    >>> len(data.train), len(data.val), len(data.test), data.n_features, data.n_classes
-    (118, 30, 30, 13, 3)
+    Examples:
+        >>> from phalanx import DATASETS, load_dataset
+        >>> data = load_dataset(DATASETS["wine"](n_val=30, n_test=30))
+        >>> len(data.train), len(data.val), len(data.test), data.n_features, data.n_classes
+        (118, 30, 30, 13, 3)
     """
     raw = spec.read()
     n_classes = len(np.unique(raw.y))

@@ -42,9 +42,10 @@ def measured_plans() -> dict[Hashable, ExecutionPlan]:
 def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
     """Groups trials into cohorts: lists of positions in `specs`, in order of first appearance.
 
-    >>> from phalanx import TrainerSpec, TrialSpec, partition
-    >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
-    [[0, 2], [1]]
+    Examples:
+        >>> from phalanx import TrainerSpec, TrialSpec, partition
+        >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
+        [[0, 2], [1]]
     """
     groups: dict[object, list[int]] = {}
     for position, spec in enumerate(specs):

@@ -18,10 +18,11 @@ def train_trial(
 ) -> TrialResult:
     """Trains one trial; arguments as in `train_cohort`.
 
-    >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
-    >>> spec = TrialSpec(trainer=TrainerSpec(epochs=3))
-    >>> [row.epoch for row in train_trial(spec, load_dataset(spec.data)).history]
-    [1, 2, 3]
+    Examples:
+        >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
+        >>> spec = TrialSpec(trainer=TrainerSpec(epochs=3))
+        >>> [row.epoch for row in train_trial(spec, load_dataset(spec.data)).history]
+        [1, 2, 3]
     """
     return train_cohort([spec], dataset, callback, test=test)[0]
 
@@ -32,10 +33,11 @@ def train_cohort(
 ) -> list[TrialResult]:  # fmt: skip
     """Trains trials together. A trial's results do not depend on the others.
 
-    >>> from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort
-    >>> specs = [TrialSpec(model=MLP(dropout=rate), trainer=TrainerSpec(epochs=2)) for rate in (0.0, 0.2)]
-    >>> [result.status.value for result in train_cohort(specs, load_dataset(specs[0].data))]
-    ['completed', 'completed']
+    Examples:
+        >>> from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort
+        >>> specs = [TrialSpec(model=MLP(dropout=rate), trainer=TrainerSpec(epochs=2)) for rate in (0.0, 0.2)]
+        >>> [result.status.value for result in train_cohort(specs, load_dataset(specs[0].data))]
+        ['completed', 'completed']
 
     Args:
         specs: The trials, equal in all static fields (see `partition`).

@@ -29,9 +29,10 @@ COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # further obj
 class TrainerSpec(Spec):
     """Options of the training loop.
 
-    >>> from phalanx import TrainerSpec, TrialSpec
-    >>> TrialSpec(trainer=TrainerSpec(epochs=5, batch_size=None)).trainer.keep
-    'best'
+    Examples:
+        >>> from phalanx import TrainerSpec, TrialSpec
+        >>> TrialSpec(trainer=TrainerSpec(epochs=5, batch_size=None)).trainer.keep
+        'best'
     """
 
     group: ClassVar[str] = "trainer"
@@ -50,10 +51,11 @@ class TrainerSpec(Spec):
 class TrialSpec(Spec):
     """One trial: everything that determines its results. Each config group is a frozen spec of its own.
 
-    >>> from phalanx import LOSSES, MLP, TrialSpec
-    >>> spec = TrialSpec(model=MLP(hidden=(32,)), loss=LOSSES["mse"](), seed=3)
-    >>> spec.objective, spec.direction, spec.optimizer.name
-    ('val_accuracy', 'maximize', 'adam')
+    Examples:
+        >>> from phalanx import LOSSES, MLP, TrialSpec
+        >>> spec = TrialSpec(model=MLP(hidden=(32,)), loss=LOSSES["mse"](), seed=3)
+        >>> spec.objective, spec.direction, spec.optimizer.name
+        ('val_accuracy', 'maximize', 'adam')
     """
 
     data: DataSpec = field(default_factory=Digits)

@@ -1,10 +1,11 @@
 """Losses: one file each. `LOSSES` maps the name used in `loss=<name>` to its class.
 
->>> from phalanx import LOSSES, TrialSpec
->>> sorted(LOSSES)
-['cross_entropy', 'mse', 'nll', 'one_vs_all', 'sampled_softmax']
->>> TrialSpec(loss=LOSSES["mse"](label_smoothing=0.1)).loss.output
-'softmax'
+Examples:
+    >>> from phalanx import LOSSES, TrialSpec
+    >>> sorted(LOSSES)
+    ['cross_entropy', 'mse', 'nll', 'one_vs_all', 'sampled_softmax']
+    >>> TrialSpec(loss=LOSSES["mse"](label_smoothing=0.1)).loss.output
+    'softmax'
 """
 
 from phalanx.core.registry import options

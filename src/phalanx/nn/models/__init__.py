@@ -1,8 +1,9 @@
 """Model families: one file each. `MODELS` maps the name in `model.name` to its class.
 
->>> from phalanx import MODELS
->>> MODELS["mlp"](hidden=(50, 20)).layout(784, 10).size
-40480
+Examples:
+    >>> from phalanx import MODELS
+    >>> MODELS["mlp"](hidden=(50, 20)).layout(784, 10).size
+    40480
 """
 
 from phalanx.core.registry import options

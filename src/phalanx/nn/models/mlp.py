@@ -59,9 +59,10 @@ ACTIVATIONS = {
 class MLP(ModelSpec):
     """A multi-layer perceptron; `hidden` gives the widths of its hidden layers.
 
-    >>> from phalanx import MLP
-    >>> MLP(hidden=(50, 20), activation="tanh").layout(n_features=784, n_classes=10).shapes
-    ((50, 784), (50,), (20, 50), (20,), (10, 20), (10,))
+    Examples:
+        >>> from phalanx import MLP
+        >>> MLP(hidden=(50, 20), activation="tanh").layout(n_features=784, n_classes=10).shapes
+        ((50, 784), (50,), (20, 50), (20,), (10, 20), (10,))
     """
 
     name: ClassVar[str] = "mlp"

@@ -1,10 +1,11 @@
 """Optimizers: one file per family. `OPTIMIZERS` maps the name used in `optimizer=<name>` to its class.
 
->>> from phalanx import OPTIMIZERS, TrialSpec
->>> sorted(OPTIMIZERS)
-['adam', 'adamw', 'sgd']
->>> TrialSpec(optimizer=OPTIMIZERS["sgd"](lr=0.1, momentum=0.5)).optimizer.nesterov
-False
+Examples:
+    >>> from phalanx import OPTIMIZERS, TrialSpec
+    >>> sorted(OPTIMIZERS)
+    ['adam', 'adamw', 'sgd']
+    >>> TrialSpec(optimizer=OPTIMIZERS["sgd"](lr=0.1, momentum=0.5)).optimizer.nesterov
+    False
 """
 
 from phalanx.core.registry import options
