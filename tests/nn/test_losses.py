@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import reference
+from support.cohorts import OUTPUTS
 from support.datasets import blobs
 
 from phalanx import LOSSES, TrainerSpec, TrialSpec
@@ -16,6 +17,7 @@ from phalanx.training.loop import train_trial
 
 FORMS = [(name, output) for name, cls in LOSSES.items() for output in cls.outputs]
 CASES = [(*form, s) for form in FORMS for s in (0.0, 0.1) if not (s and form[0] == "sampled_softmax")]
+T, B, C = 3, 6, 4
 HUGE = 1e7  # exp(1e7) is infinite in every floating-point type
 
 
@@ -96,3 +98,43 @@ def test_the_probabilities_of_one_vs_all_are_its_sigmoids_divided_by_their_sum()
     logits_TBC = torch.tensor([[[3.0, -2.0, 0.5]]])
     sigmoids = torch.sigmoid(logits_TBC)
     torch.testing.assert_close(LOSSES["one_vs_all"]().log_probabilities(logits_TBC).exp(), sigmoids / sigmoids.sum())
+
+
+@pytest.mark.parametrize("smoothing", [None, [0.0, 0.2, 0.5]])
+@pytest.mark.parametrize(("name", "output"), OUTPUTS)
+def test_a_losss_gradient_is_that_of_each_trials_mean(name, output, smoothing):
+    torch.manual_seed(0)
+    loss = LOSSES[name](output=output)
+    logits_TBC, y_TB = 3 * torch.randn(T, B, C), torch.randint(0, C, (T, B))
+    smoothing_T = None if smoothing is None else torch.tensor(smoothing)
+    loss_TB, grad_TBC = loss.value_and_grad(logits_TBC.clone(), y_TB, smoothing_T)
+    wide_TBC = logits_TBC.double().requires_grad_()
+    # Written out once more, in float64 and without the loss's own code.
+    out = {"logits": wide_TBC, "softmax": wide_TBC.softmax(-1), "log_softmax": wide_TBC.log_softmax(-1)}[output]
+    s_T11 = torch.zeros(T, 1, 1) if smoothing is None else smoothing_T[:, None, None]
+    target_TBC = torch.eye(C)[y_TB].double() * (1 - s_T11) + s_T11 / C
+    if name == "mse":
+        expected_TB = (out - target_TBC).square().mean(-1)
+    elif name == "one_vs_all":
+        p_TBC = out.sigmoid()
+        expected_TB = -(target_TBC * p_TBC.log() + (1 - target_TBC) * (1 - p_TBC).log()).mean(-1)
+    else:
+        log_p = {"cross_entropy": out.log_softmax(-1), "nll": out if output == "log_softmax" else (out + 1e-7).log()}
+        expected_TB = -(target_TBC * log_p[name]).sum(-1)
+    expected_TB.mean(1).sum().backward()
+    torch.testing.assert_close(loss_TB.double(), expected_TB.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad_TBC.double(), wide_TBC.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(loss(logits_TBC, y_TB, smoothing_T), loss_TB, rtol=1e-6, atol=1e-6)
+    leaf_TBC = logits_TBC.clone().requires_grad_()  # and with autograd, as in a notebook
+    loss(leaf_TBC, y_TB, smoothing_T).mean(1).sum().backward()
+    torch.testing.assert_close(leaf_TBC.grad, grad_TBC, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e7, 1e30])
+@pytest.mark.parametrize("name", ["nll", "cross_entropy"])
+def test_logits_of_any_size_keep_their_differences(name, size):
+    logits_TBC = torch.tensor([[[size, -size, 0.0], [0.0, 1.0, 2.0], [size, size, size]]])
+    loss_TB, grad_TBC = LOSSES[name]().value_and_grad(logits_TBC, torch.tensor([[0, 2, 1]]))
+    expected = torch.tensor([[0.0, 0.407606, 1.098612]])
+    torch.testing.assert_close(loss_TB, expected, rtol=1e-6, atol=1e-6)
+    assert grad_TBC.isfinite().all()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+from phalanx.core.result import Failure as Failure
+from phalanx.core.result import TrialResult
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,17 @@ class SpecError(RequestError):
         return type(self), (self.faults,)
 
 
-def all_of(*calls: Callable[[], Any]) -> list[Any]:
-    """Returns the results of all calls. Raises one `RequestError` with the messages of all that raised one."""
-    found, faults = [], []
-    for call in calls:
+def all_of(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """Calls both functions and returns their results. If both raise `RequestError`, raises one with both messages."""
+    try:
+        found = first()
+    except RequestError as error:
         try:
-            found.append(call())
-        except RequestError as error:
-            faults.append(error)
-    if faults:
-        raise faults[0] if len(faults) == 1 else RequestError("\n".join(map(str, faults)))
-    return found
+            second()
+        except RequestError as other:
+            raise RequestError(f"{error}\n{other}") from error
+        raise
+    return found, second()
 
 
 class DataError(RequestError):
@@ -111,21 +116,9 @@ class Superseded(PhalanxError):
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by Ctrl-C or SIGTERM; `results` holds the result of each trial so far."""
 
-    def __init__(self, results: Sequence[Any]) -> None:
+    def __init__(self, results: Sequence[TrialResult]) -> None:
         self.results = list(results)
         super().__init__("training was interrupted")
-
-
-class Failure(StrEnum):
-    """The kinds of failure that a sweep distinguishes."""
-
-    DIVERGED = "diverged"
-    CONFIG = "config"
-    DATA = "data"
-    CRASH = "crash"
-    OUT_OF_MEMORY = "out_of_memory"
-    TIMEOUT = "timeout"
-    INTERRUPTED = "interrupted"
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -13,15 +13,12 @@ S = TypeVar("S", bound=Spec)
 
 
 def options(base: type[S], package: str, path: Iterable[str]) -> dict[str, type[S]]:
-    """Imports all modules of a package and collects the named subclasses of `base`.
+    """Imports all modules of a package; returns the named subclasses of `base` by name, sorted.
 
     Args:
         base: The group's base class, e.g. `LossSpec`.
         package: The package's dotted name.
         path: The package's `__path__`.
-
-    Returns:
-        The classes by their `name`, sorted.
     """
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         importlib.import_module(f"{package}.{module}")

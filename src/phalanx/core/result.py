@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from phalanx.core.errors import Failure
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,6 +25,18 @@ class Status(StrEnum):
     PRUNED = "pruned"
     DIVERGED = "diverged"
     FAILED = "failed"
+
+
+class Failure(StrEnum):
+    """The kinds of failure that a sweep distinguishes."""
+
+    DIVERGED = "diverged"
+    CONFIG = "config"
+    DATA = "data"
+    CRASH = "crash"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
 
 
 def ended_as(stored: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def draw_keys(seeds: Sequence[int]) -> Tensor:
 
 
 def hashed_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: int) -> Tensor:
-    """Uniform numbers in [0, 1) that are a function of (key, step, row, unit) alone.
+    """Uniform float32 numbers (T, B, H) in [0, 1), a function of (key, step, row, unit) alone.
 
     A counter-based hash replaces a generator: it has no state, so neither another trial nor a padded unit nor a
     resumed run can shift the numbers. The mixer is the 32-bit finalizer "lowbias32" (C. Wellons, 2018).
@@ -55,9 +55,6 @@ def hashed_uniforms(keys_T: Tensor, step: int | Tensor, n_batch: int, n_units: i
         step: The number of updates before this one: one for all trials, or int64 of shape (T,).
         n_batch: Rows B of the result.
         n_units: Columns H of the result.
-
-    Returns:
-        float32, shape (T, B, H), multiples of 2**-24.
     """
     device = keys_T.device
     row_B = torch.arange(n_batch, device=device, dtype=torch.int64) * 0x9E3779B1

@@ -178,15 +178,12 @@ def _default_advice(field: dataclasses.Field[Any]) -> str:
 
 
 def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) -> S | None:
-    """Builds a spec from plain values.
+    """Builds a spec from plain values; returns None if there are faults.
 
     Args:
         cls: The spec's class.
         values: Field values by name. `???` counts as not given.
         faults: Takes everything that is wrong: unknown names, missing values, values out of bounds.
-
-    Returns:
-        The spec, or None if anything was added to `faults` that prevents it.
     """
     known = {f.name: f for f in dataclasses.fields(cls)}
     given = {}

@@ -31,7 +31,7 @@ class Raw:
 
     def __post_init__(self) -> None:
         for x, y in ((self.x, self.y), (self.test_x, self.test_y)):
-            if (x is None) != (y is None) or (y is not None and len(x) != len(y)):
+            if (0 if x is None else len(x)) != (0 if y is None else len(y)):
                 raise DataError("the rows and the classes that a data source returns must be as many")
 
 

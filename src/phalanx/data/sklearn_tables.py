@@ -9,15 +9,12 @@ import numpy as np
 
 
 def read_embedded(name: str, loader: str, header: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a table whose last column is the class.
+    """Reads a table whose last column is the class: features (N, D) and classes (N,).
 
     Args:
         name: The file in scikit-learn's folder.
         loader: The function of `sklearn.datasets` to call if there is no such file.
         header: The number of header lines.
-
-    Returns:
-        Features (N, D) and classes (N,).
     """
     package = importlib.util.find_spec("sklearn")
     for folder in (package and package.submodule_search_locations) or ():

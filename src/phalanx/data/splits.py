@@ -9,7 +9,7 @@ from phalanx.core.seeding import generator
 
 
 def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a stratified random sample.
+    """Draws a stratified random sample; returns the row numbers of the sample and of the others, in random order.
 
     Each class contributes its share, rounded by largest remainder, so that counts differ from exact shares by less than
     one.
@@ -19,9 +19,6 @@ def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[n
         n_take: The number of rows to draw.
         seed: The seed of the order.
         purpose: Distinguishes several draws with one seed.
-
-    Returns:
-        The row numbers of the sample and of the other rows, both in random order.
     """
     order = torch.randperm(len(y_N), generator=generator(seed, "split", purpose)).numpy()
     _, counts = np.unique(y_N, return_counts=True)

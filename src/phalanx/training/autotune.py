@@ -31,15 +31,12 @@ class ExecutionPlan:
 
 
 def execution_plans(rule: ExecutionPlan, n_trials: int, n_cores: int) -> list[ExecutionPlan]:
-    """The plans to compare.
+    """The plans to compare: the rule's, smaller and larger chunks, one chunk at a time, and single trials.
 
     Args:
         rule: The plan that `planning` chose.
         n_trials: The number of trials.
         n_cores: CPU threads in total.
-
-    Returns:
-        The rule's plan first; then smaller and larger chunks, one chunk at a time on all cores, and single trials.
     """
     count, threads_each = rule.workers.count, rule.workers.threads
     sizes = [rule.size // 2, rule.size * 2]
@@ -51,16 +48,13 @@ def execution_plans(rule: ExecutionPlan, n_trials: int, n_cores: int) -> list[Ex
 def fastest(
     candidates: Sequence[ExecutionPlan], new_stack: Callable[[], Stack], spec: TrialSpec, train: Split
 ) -> ExecutionPlan:
-    """Times a few steps of each plan on temporary stacks.
+    """Measures a few steps of each plan; returns the fastest, or the first one if none is clearly faster.
 
     Args:
         candidates: The plans; the first one is the default.
         new_stack: Returns an empty stack.
         spec: A trial of the cohort.
         train: The training split.
-
-    Returns:
-        The plan with the least time per trial and step; the first one unless another is clearly faster.
     """
     seconds = {plan: _seconds(plan, new_stack, spec, train) for plan in candidates}
     best = min(seconds, key=lambda plan: seconds[plan])

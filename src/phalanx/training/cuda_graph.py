@@ -39,7 +39,7 @@ class CapturedStep:
         self.within_B = torch.arange(stack.batch_size, device=stack.device)
 
     def run(self, order_TN: Tensor, tables: Mapping[str, Tensor], tally: Tally, n_steps: int, on_step: OnStep) -> Tally:
-        """Makes the updates of one epoch.
+        """Makes the updates of one epoch; returns the tally that holds its values, which is that of the first epoch.
 
         Args:
             order_TN: The order of samples of each trial, int64, shape (T, N).
@@ -47,9 +47,6 @@ class CapturedStep:
             tally: The tally of this epoch.
             n_steps: The number of updates.
             on_step: Called after each update with its number, from 1.
-
-        Returns:
-            The tally that holds this epoch's values: that of the first epoch, whose memory the captured step uses.
         """
         if self.repeat is None:
             self.order_TN, self.tables, self.tally = order_TN.clone(), dict(tables), tally

@@ -112,7 +112,7 @@ def _scores(means_3T: Tensor) -> list[Scores]:
 
 @torch.no_grad()
 def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, depths: Depths = None) -> Tensor:
-    """Logits of every trial on the same samples.
+    """Logits (T, N, C) of every trial on the same samples.
 
     Args:
         model: The family, with its static options.
@@ -120,9 +120,6 @@ def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, de
         params_TP: Parameters (T, P).
         x_ND: Features (N, D).
         depths: See `ModelSpec.forward`.
-
-    Returns:
-        Shape (T, N, C).
     """
     x_TND = x_ND.expand(len(params_TP), *x_ND.shape)
     return model.forward(layout.views(params_TP), x_TND, depths=depths)

@@ -57,16 +57,13 @@ def share(
     waiting: Sequence[tuple[int, TrialSpec]], running: Sequence[ModelSpec], size_of: Callable[[ModelSpec], int],
     cost: Cost,
 ) -> list[Shape]:  # fmt: skip
-    """Groups trials by network shape; pads networks to a larger shape where that costs less than one more chunk.
+    """Groups trials by network shape, largest first; pads networks where that costs less than one more chunk.
 
     Args:
         waiting: The trials to place, as (position, spec).
         running: The models of the chunks that train already, whose shape cannot change.
         size_of: The number of parameters of a model.
         cost: The cost model.
-
-    Returns:
-        The shapes that have trials, each with its trials; the largest networks are placed first.
     """
     shapes = [Shape(model, fixed=True) for model in dict.fromkeys(map(without_stacked, running))]
     groups: dict[ModelSpec, list[tuple[int, TrialSpec]]] = {}

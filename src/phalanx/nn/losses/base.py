@@ -27,15 +27,12 @@ class ClassSampler(Protocol):
         """The sampled classes of each trial: int64, shape (T, S)."""
 
     def value_and_grad(self, logits_TBK: Tensor, y_TB: Tensor, classes_TS: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the gradient of each trial's mean loss by the logits.
+        """The loss of each sample (T, B), and the gradient (T, B, K) of each trial's mean loss.
 
         Args:
             logits_TBK: Logits of each sample's own class and of the sampled classes, shape (T, B, K).
             y_TB: Class indices, int64, shape (T, B).
             classes_TS: The sampled classes, int64, shape (T, S).
-
-        Returns:
-            The loss of each sample (T, B) and the gradient (T, B, K).
         """
 
 
@@ -58,30 +55,24 @@ class LossSpec(Spec):
         return [Fault("loss.output", self.output, allowed, f"loss.output={self.outputs[0]}")]
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
-        """The loss of each sample.
+        """The loss of each sample (T, B).
 
         Args:
             logits_TBC: Logits (T, B, C).
             y_TB: Class indices, int64, shape (T, B).
             smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
-
-        Returns:
-            Shape (T, B).
         """
         return self.per_sample(OUTPUTS[self.output](logits_TBC), y_TB, smoothed(logits_TBC, y_TB, smoothing_T))
 
     def value_and_grad(
         self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The loss, and the gradient of each trial's mean loss by its logits. The base class uses autograd.
+        """The loss of each sample (T, B), and the gradient (T, B, C) of each trial's mean loss, here by autograd.
 
         Args:
             logits_TBC: Logits (T, B, C).
             y_TB: Class indices, int64, shape (T, B).
             smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
-
-        Returns:
-            The loss of each sample (T, B) and the gradient (T, B, C).
         """
         leaf_TBC = logits_TBC.detach().requires_grad_()
         with torch.enable_grad():
@@ -100,28 +91,22 @@ class LossSpec(Spec):
         return F.log_softmax(SCORES[self.probabilities](logits_TBC), -1)
 
     def class_sampler(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> ClassSampler | None:
-        """The class sampler of a loss whose training steps compute only some logits; such a loss is not `stackable`.
+        """The class sampler of a loss whose steps compute only some logits, which is not `stackable`; else None.
 
         Args:
             seeds: The seed of each trial.
             n_classes: C.
             device: Where the sampler keeps its tensors.
-
-        Returns:
-            None for a loss that uses all logits.
         """
         return None
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
-        """The loss of each sample from the output that `self.output` names. Every subclass defines it.
+        """The loss of each sample (T, B) from the output that `self.output` names. Every subclass defines it.
 
         Args:
             output_TBC: The network's output after `OUTPUTS[self.output]`, shape (T, B, C).
             y_TB: Class indices, int64, shape (T, B).
             target_TBC: With label smoothing, (1 - s) · one-hot + s / C, to use in place of `y_TB`; else None.
-
-        Returns:
-            Shape (T, B).
         """
         raise NotImplementedError
 

@@ -20,15 +20,12 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {"softmax": lambda logits_TBC: l
 
 
 def negative_log(log_p_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
-    """Negative log-probability of the true class, or its mean under a smoothed target.
+    """Negative log-probability (T, B) of the true class, or its mean under a smoothed target.
 
     Args:
         log_p_TBC: Log-probabilities (T, B, C).
         y_TB: Class indices, int64, shape (T, B).
         target_TBC: Class weights (T, B, C) to use in place of `y_TB`, or None.
-
-    Returns:
-        One number per sample, shape (T, B).
     """
     if target_TBC is None:
         return -log_p_TBC.gather(-1, y_TB[..., None]).squeeze(-1)
@@ -36,15 +33,12 @@ def negative_log(log_p_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> 
 
 
 def smoothed(logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> Tensor | None:
-    """The smoothed target (1 - s) · one-hot + s / C.
+    """The smoothed target (1 - s) · one-hot + s / C of each sample (T, B, C); None without smoothing.
 
     Args:
         logits_TBC: Logits (T, B, C), for shape, dtype and device.
         y_TB: Class indices, int64, shape (T, B).
         smoothing_T: s of each trial, from 0 to 1, shape (T,); None where no trial smooths its labels.
-
-    Returns:
-        Shape (T, B, C), or None where `smoothing_T` is None.
     """
     if smoothing_T is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -37,21 +37,19 @@ class StackedLoss:
 
     def log_p(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
         """Log-probability (T, B) of the true class."""
-        if len(self.kinds) == 1:
-            return _of_true(self.kinds[0][0].log_probabilities(logits_TBC), y_TB)
-        log_p_TB = logits_TBC.new_empty(y_TB.shape)
-        for kind, places in self.kinds:
-            log_p_TB[places] = _of_true(kind.log_probabilities(logits_TBC[places]), y_TB[places])
-        return log_p_TB
+        return self._by_kind(logits_TBC, y_TB, lambda kind, z_TBC, y_TB, _: _log_p(kind, z_TBC, y_TB))
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
         """The loss of each sample, shape (T, B)."""
+        return self._by_kind(logits_TBC, y_TB, lambda kind, *batch: kind(*batch))
+
+    def _by_kind(self, logits_TBC: Tensor, y_TB: Tensor, compute: Callable[..., Tensor]) -> Tensor:
         if len(self.kinds) == 1:
-            return self.kinds[0][0](logits_TBC, y_TB, self.smoothing_T)
-        loss_TB = logits_TBC.new_empty(y_TB.shape)
+            return compute(self.kinds[0][0], logits_TBC, y_TB, self.smoothing_T)
+        found_TB = logits_TBC.new_empty(y_TB.shape)
         for kind, places in self.kinds:
-            loss_TB[places] = kind(logits_TBC[places], y_TB[places], self._smoothing(places))
-        return loss_TB
+            found_TB[places] = compute(kind, logits_TBC[places], y_TB[places], self._smoothing(places))
+        return found_TB
 
     def value_and_grad(self, logits_TBC: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each sample (T, B), and the gradient (T, B, C) of each trial's mean loss by its logits."""
@@ -68,5 +66,5 @@ class StackedLoss:
         return None if self.smoothing_T is None else self.smoothing_T[places]
 
 
-def _of_true(log_p_TBC: Tensor, y_TB: Tensor) -> Tensor:
-    return log_p_TBC.gather(-1, y_TB[..., None]).squeeze(-1)
+def _log_p(loss: LossSpec, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
+    return loss.log_probabilities(logits_TBC).gather(-1, y_TB[..., None]).squeeze(-1)

@@ -61,16 +61,13 @@ class ModelSpec(Spec):
     def forward(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
     ) -> Tensor:
-        """The forward pass.
+        """Logits (T, B, C).
 
         Args:
             tensors: The parameters, each (T, *shape), as `Layout.views` returns them.
             x_TBD: The input (T, B, D).
             dropout: The dropout masks of a training step; None when evaluating.
             depths: The depth of each trial in descending order, where they differ (see `padded`); else None.
-
-        Returns:
-            Logits (T, B, C).
         """
         raise NotImplementedError
 
@@ -122,15 +119,12 @@ class ModelSpec(Spec):
         return self
 
     def embedded(self, inner: ModelSpec, n_features: int, n_classes: int) -> Tensor:
-        """The position of each parameter of a smaller network in the flat row of this one.
+        """The position of each parameter of a smaller network in the flat row of this one: int64, (P of `inner`,).
 
         Args:
             inner: The smaller network.
             n_features: D.
             n_classes: C.
-
-        Returns:
-            int64, shape (P of `inner`,).
         """
         return torch.arange(self.layout(n_features, n_classes).size)
 

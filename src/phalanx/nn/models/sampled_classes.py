@@ -26,15 +26,12 @@ class SampledClasses:
         return torch.cat([own_TB1, shared_TBS], -1)
 
     def logits(self, x_TBD: Tensor, weight_TCD: Tensor, bias_TC: Tensor) -> Tensor:
-        """The logits of these classes, computed by a linear layer.
+        """The logits (T, B, K) of these classes, computed by a linear layer.
 
         Args:
             x_TBD: The layer's input (T, B, D).
             weight_TCD: Its weights (T, C, D).
             bias_TC: Its biases (T, C).
-
-        Returns:
-            Shape (T, B, K).
         """
         own_TB = (x_TBD * _rows(weight_TCD, self.own_TB)).sum(-1) + bias_TC.gather(1, self.own_TB)
         bias_T1S = bias_TC.gather(1, self.shared_TS)[:, None]
@@ -42,16 +39,13 @@ class SampledClasses:
         return torch.cat([own_TB[..., None], shared_TBS], -1)
 
     def backward(self, grad_TBK: Tensor, x_TBD: Tensor, weight_TCD: Tensor, out: Sequence[Tensor]) -> Tensor:
-        """The backward pass of `logits`.
+        """The backward pass of `logits`; returns the gradient by the layer's input (T, B, D).
 
         Args:
             grad_TBK: Gradient by the logits (T, B, K).
             x_TBD: The layer's input (T, B, D).
             weight_TCD: Its weights (T, C, D).
             out: Takes the gradients by the weights (T, C, D) and by the biases (T, C).
-
-        Returns:
-            The gradient by the layer's input (T, B, D).
         """
         own_TB1, shared_TBS = grad_TBK[..., :1], grad_TBK[..., 1:]
         for target, own, shared in (

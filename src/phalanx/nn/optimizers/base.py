@@ -35,15 +35,12 @@ class OptimizerSpec(Spec):
         raise NotImplementedError
 
     def tables(self, lr_ST: Tensor, step_ST: Tensor, hyper: Hyper) -> dict[str, Tensor]:
-        """The numbers that depend on the step alone, for all steps of one epoch.
+        """The numbers that depend on the step alone, for all steps of one epoch: tensors (S, T, 1) by name.
 
         Args:
             lr_ST: The scheduled learning rate, float64, shape (S, T).
             step_ST: The number of each update of each trial, from 1, float64, shape (S, T).
             hyper: The hyperparameters.
-
-        Returns:
-            Tensors (S, T, 1) by name.
         """
         return {"lr": lr_ST[..., None]}
 

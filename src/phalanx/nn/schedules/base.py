@@ -26,16 +26,13 @@ class ScheduleSpec(Spec):
     warmup_epochs: float = stacked(0.0, ge=0, advice="1")  # epochs in which the rate first rises linearly
 
     def factors(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
-        """The factors with the warm-up. All tensors are float64.
+        """The factors (S, T) with the warm-up. All tensors are float64.
 
         Args:
             step_ST: The step, from 0, shape (S, T).
             steps_per_epoch: Steps per epoch.
             total_T: The number of steps of each trial's whole training, shape (T,).
             hyper: The schedule's fields.
-
-        Returns:
-            Shape (S, T).
         """
         warmup_T = (hyper["warmup_epochs"] * steps_per_epoch).round()
         climb_ST = (step_ST + 1) / warmup_T.clamp(min=1)
@@ -44,15 +41,12 @@ class ScheduleSpec(Spec):
         return torch.where(step_ST < warmup_T, climb_ST, shape_ST)
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
-        """The factors after the warm-up. Every subclass defines it. All tensors are float64.
+        """The factors (S, T) after the warm-up, which every subclass defines. All tensors are float64.
 
         Args:
             step_ST: The step, from 0 at the end of the warm-up, shape (S, T).
             steps_per_epoch: Steps per epoch.
             total_T: The number of steps of each trial after the warm-up, at least 1, shape (T,).
             hyper: The schedule's fields.
-
-        Returns:
-            Shape (S, T).
         """
         raise NotImplementedError

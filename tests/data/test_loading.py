@@ -282,3 +282,11 @@ def test_of_many_classes_that_training_never_sees_the_first_are_named() -> None:
     with pytest.raises(DataError, match=r"split\) and \d\d more; give more rows") as caught:
         load_dataset(spec_of([0, 1] * 20 + list(range(2, 30)), official=test, n_val=20, n_train=2))
     assert str(caught.value).count("split)") == 5
+
+
+@pytest.mark.parametrize("test_rows", [(np.zeros((2, 1)), None), (None, np.zeros(2)), (np.zeros((3, 1)), np.zeros(2))])
+def test_rows_without_classes_and_classes_without_rows_are_refused(test_rows: tuple[Any, Any]) -> None:
+    with pytest.raises(DataError, match="must be as many"):
+        spec_of([0, 1] * 10, official=test_rows)
+    with pytest.raises(DataError, match="must be as many"):
+        spec_of([0, 1] * 10, np.zeros((19, 1)))
