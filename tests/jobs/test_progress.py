@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from support.run_folders import stored
 
 from phalanx.jobs.progress import SweepProgress
 
 
 def trial(number, status, value=None, failure=None):
-    objective = {"name": "val_accuracy", "value": value, "direction": "maximize"}
-    about = {"epochs": 2, "error": "boom", "failure": failure}
-    return {"number": number, "status": status, "objective": objective, **about}
+    return stored(value, status=status, number=number, epochs=2, error="boom", failure=failure)
 
 
 def test_a_trial_that_is_trained_again_counts_once():

@@ -1,27 +1,23 @@
-"""Several seeds as one trial, what a job knows of its sweep, and the final on fresh seeds."""
+"""Several seeds as one trial, and what a job knows of its sweep."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from scipy import stats
 
-from phalanx.analysis.final import chosen, read_finalists, write_final
 from phalanx.core.errors import Superseded
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
-from phalanx.jobs.seeds import combined, rows
+from phalanx.jobs.seeds import combined, seed_results
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.manifest import Manifest, Sweep, update_manifest
 from phalanx.runs.metrics_csv import curves_csv
-from phalanx.runs.sweep_folder import front_first, pareto_front
 from phalanx.training.loop import train_cohort, train_trial
 from phalanx.training.spec import TrainerSpec, TrialSpec
 
@@ -77,8 +73,8 @@ def test_a_trial_with_one_seed_is_that_seed(results):
 
 
 def test_what_each_seed_reached_is_kept(results):
-    assert [row["seed"] for row in rows(results)] == [3, 4, 5]
-    assert [row["value"] for row in rows(results)] == [r.objective.value for r in results]
+    assert [row.seed for row in seed_results(results)] == [3, 4, 5]
+    assert [row.value for row in seed_results(results)] == [r.objective.value for r in results]
     table = list(csv.DictReader(curves_csv(results).splitlines()))
     assert [int(row["seed"]) for row in table] == [r.seed for r in results for _ in r.history]
 
@@ -123,95 +119,3 @@ def test_an_attempt_that_was_replaced_may_not_write(tmp_path):
 
 def test_without_attempts_nothing_is_fenced(tmp_path):
     FencingToken(RunPaths(tmp_path)).check()
-
-
-# The final
-
-
-def trial(number, value, **overrides):
-    return {"number": number, "overrides": overrides, "objective": {"name": "val_accuracy", "value": value}}
-
-
-def test_equal_points_enter_the_final_once():
-    best = [trial(4, 0.9, lr="1"), trial(7, 0.9, lr="1"), trial(2, 0.8, lr="2"), trial(3, 0.7, lr="3")]
-    assert [t["number"] for t in chosen(best, 2)] == [4, 2]
-    assert [t["number"] for t in chosen(best, 9)] == [4, 2, 3]
-
-
-def finalist(paths, number, values, tests):
-    repeats = [
-        {"seed": seed, "value": value, "metrics": {"test_accuracy": test}}
-        for seed, (value, test) in enumerate(zip(values, tests, strict=True), start=10)
-    ]
-    write_json(paths.final(number).result, {"repeats": repeats})
-
-
-def test_the_final_names_the_best_on_fresh_seeds_and_tests_the_others_against_it(tmp_path):
-    paths = SweepPaths(tmp_path)
-    finalist(paths, 4, [0.90, 0.91, 0.92, 0.90], [0.8, 0.8, 0.9, 0.8])
-    finalist(paths, 2, [0.95, 0.96, 0.97, 0.96], [0.7, 0.8, 0.7, 0.8])
-    finalist(paths, 3, [0.95, None, 0.98, 0.94], [0.7, None, 0.7, 0.7])
-    found = read_finalists(paths, [trial(4, 0.99, lr="4"), trial(2, 0.9, lr="2"), trial(3, 0.8, lr="3"), trial(9, 0.1)])
-    sentences = write_final(paths, found, "maximize")
-    stored = json.loads(paths.final_tests.read_text())
-    assert stored["best"] == "trial 2"
-    assert stored["sentences"] == sentences
-    assert any("trial 2 beats trial 4" in text for text in sentences)
-    table = {int(row["number"]): row for row in csv.DictReader(open(paths.final_table))}
-    assert list(table) == [2, 3, 4]
-    assert (table[3]["n"], table[3]["diverged"]) == ("3", "1")
-    assert float(table[4]["objective"]) == pytest.approx(0.9075)
-    assert float(table[4]["test_accuracy"]) == pytest.approx(0.825)
-    low, high = stats.t.interval(0.95, 3, 0.9075, stats.sem([0.90, 0.91, 0.92, 0.90]))
-    assert (float(table[4]["objective_low"]), float(table[4]["objective_high"])) == pytest.approx((low, high))
-    raw = {d["a"] + d["b"]: d for d in stored["differences"]["objective"]}
-    (pair,) = [d for key, d in raw.items() if "trial 4" in key]
-    away = np.subtract([0.95, 0.96, 0.97, 0.96], [0.90, 0.91, 0.92, 0.90])
-    spread = np.sqrt(away.var(ddof=1) + 0.01**2 / 12)  # values are seen in steps of 0.01
-    expected = 2 * stats.t.sf(away.mean() / spread * np.sqrt(4), 3)
-    assert pair["p"] == pytest.approx(expected)
-    assert pair["p_holm"] == pytest.approx(3 * expected)  # three pairs, since the values chose the best
-
-
-def test_no_interval_of_the_final_leaves_the_range_of_its_metric(tmp_path):
-    paths = SweepPaths(tmp_path)
-    finalist(paths, 4, [1.0, 1.0, 0.9], [1.0, 0.95, 1.0])
-    finalist(paths, 2, [0.2, 0.3, 0.9], [0.0, 0.05, 0.0])
-    found = read_finalists(paths, [trial(4, 1.0, lr="4"), trial(2, 0.9, lr="2")])
-    write_final(paths, found, "maximize")
-    best, other = csv.DictReader(open(paths.final_table))
-    assert (best["objective_high"], best["test_accuracy_high"]) == ("1.0", "1.0")
-    assert (other["objective_low"], other["test_accuracy_low"]) == ("0.0", "0.0")
-    (pair,) = json.loads(paths.final_tests.read_text())["differences"]["objective"]
-    assert pair["high"] == 1.0
-    assert pair["p"] > 0.05
-    (loss,) = read_finalists(paths, [{**trial(2, 0.9), "objective": {"name": "val_loss", "value": 0.2}}])
-    assert loss.value.low == 0 < 1 < loss.value.high
-
-
-# Several objectives
-
-
-def point(number, *values):
-    names = (("val_accuracy", "maximize"), ("n_parameters", "minimize"))
-    found = [{"name": n, "direction": d, "value": v} for (n, d), v in zip(names, values, strict=True)]
-    return {"number": number, "objectives": found, "objective": found[0]}
-
-
-def test_the_front_holds_what_nothing_beats_in_every_objective():
-    trials = [
-        point(0, 0.9, 100),
-        point(1, 0.8, 50),
-        point(2, 0.8, 60),
-        point(3, 0.7, 50),
-        point(4, 0.9, 100),
-        point(5, 0.1, 10),
-    ]
-    assert [t["number"] for t in pareto_front(trials)] == [0, 1, 4, 5]
-    ordered = front_first(trials)
-    assert [t["number"] for t in ordered] == [0, 1, 4, 5, 2, 3]
-    assert [t["front"] for t in ordered] == [True] * 4 + [False] * 2
-
-
-def test_with_one_objective_there_is_no_front():
-    assert front_first([trial(1, 0.5)]) == [trial(1, 0.5)]

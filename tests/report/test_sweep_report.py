@@ -6,12 +6,15 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.run_folders import config, result, write_grid, write_run
+from support.run_folders import config, result, stored, write_grid, write_run
 
+from phalanx.analysis.final import Finalist
 from phalanx.cli.main import main
+from phalanx.core.result import Status
 from phalanx.report.build import write_report
 from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.sweep_figures.contour import contour_info, draw_contour
@@ -25,6 +28,7 @@ from phalanx.report.sweep_figures.scale import Scale, scale_of
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
 from phalanx.report.sweep_figures.trials import parameter, parameters
+from phalanx.runs.stored_run import SeedResult
 from phalanx.study import importances
 
 CHROMIUM = shutil.which("chromium") and shutil.which("chromedriver")
@@ -32,9 +36,9 @@ HOSTILE = "<script>alert(1)</script>&\"'"
 
 
 def trial(number, value, status="completed", error=None, objectives=None, timing=None, **overrides):
-    content = result(value, 0, status, error=error, timing=timing)
-    return {**content, "number": number, "overrides": {k.replace("__", "."): v for k, v in overrides.items()},
-            "objectives": objectives or content["objectives"]}  # fmt: skip
+    more = {} if objectives is None else {"objectives": objectives}
+    return stored(value, 0, status, number, {k.replace("__", "."): v for k, v in overrides.items()}, error=error,
+                  timing=timing, **more)  # fmt: skip
 
 
 TRIALS = [
@@ -96,8 +100,9 @@ def test_values_near_one_get_an_axis_on_which_they_differ():
 
 def test_the_front_and_what_lies_behind_it():
     def two(number, value, size, front):
-        found = [{"name": "val_accuracy", "value": value}, {"name": "n_parameters", "value": size}]
-        return {**trial(number, value, objectives=found, a=str(number)), "front": front}
+        objectives = (("val_accuracy", value, "maximize"), ("n_parameters", size, "minimize"))
+        found = [{"name": name, "value": value, "direction": direction} for name, value, direction in objectives]
+        return replace(trial(number, value, objectives=found, a=str(number)), front=front)
 
     best = [two(1, 0.9, 500, True), two(2, 0.8, 100, True), two(3, 0.7, 300, False)]
     (info,) = front_infos(best)
@@ -266,19 +271,20 @@ def test_a_sweep_without_any_success_has_a_page():
 
 
 def test_a_final_has_its_table_and_figures():
-    row = {f"{m}{end}": 0.5 for m in ("objective", "test_accuracy") for end in ("", "_std", "_low", "_high")}
-    finalists = [{"number": 3, "n": 10, "diverged": 0, **row, "a": "4"},
-                 {"number": 4, "n": 1, "diverged": 1, **row, "objective_low": None, "objective_high": None}]  # fmt: skip
+    several, one = dict.fromkeys(range(10), 0.5), {0: 0.5}
+    finalists = [Finalist(3, {"a": "4"}, several, several, 10, "val_accuracy"),
+                 Finalist(4, {}, one, one, 2, "val_accuracy")]  # fmt: skip
     page = page_of(finalists=finalists, sentences=["trial 3 beats <trial 4>"])
     assert "trial 3 beats &lt;trial 4&gt;" in page
     assert "0.5000 to 0.5000" in page
-    figure = draw_intervals(finalists, "objective", "val_accuracy")
+    figure = draw_intervals({f.name: f.value for f in finalists}, "val_accuracy")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 3", "trial 4"]
     assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1
 
 
 def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():
-    several = {**TRIALS[0], "repeats": [{"value": value} for value in (1.0, 0.8, 1.0)]}
+    seeds = [SeedResult(seed, Status.COMPLETED, value, {}, 1, 1) for seed, value in enumerate((1.0, 0.8, 1.0))]
+    several = replace(TRIALS[0], repeats=tuple(seeds))
     assert "<td class=number>0.6465 to 1.0000</td>" in page_of(trials=[several], best=[several])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from phalanx.runs.stored_run import StoredRun
+
 CONFIG = {
     "data": {"name": "digits", "n_val": 288},
     "model": {"name": "mlp", "width": 64, "hidden": [64, 64], "dropout": 0.0},
@@ -42,6 +44,11 @@ def result(value=0.9, seed=0, status="completed", data="d1", test=None, **more):
         "config_digest": "c", "data_digest": data, "n_parameters": 1234, "error": None, "failure": None,
         "mlflow_run_id": None, "timing": None, **more,
     }  # fmt: skip
+
+
+def stored(value=0.9, seed=0, status="completed", number=0, overrides=(), **more):
+    """A run as `read_stored_run` reads it."""
+    return StoredRun.from_json(result(value, seed, status, **more), number=number, overrides=dict(overrides))
 
 
 def write_run(folder: Path, content, cfg=None, overrides=(), curve=()) -> Path:

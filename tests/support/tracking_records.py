@@ -9,6 +9,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+from support.run_folders import stored
+
 from phalanx.core.result import EpochMetrics, Status
 from phalanx.runs.metrics_csv import metrics_csv
 from phalanx.tracking import RunRecord, TrackingSpec, connection
@@ -51,7 +53,7 @@ def record(**changes):
         status=Status.COMPLETED,
         start_ms=1_000_000,
         end_ms=1_009_000,
-        result={"status": "completed"},
+        result=stored(),
     )
     return replace(plain, **changes)
 

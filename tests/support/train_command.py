@@ -37,5 +37,9 @@ def only(folder: Path) -> Path:
     return found
 
 
+def mlflow_run_id_of(folder: Path) -> str:
+    return json.loads((folder / "mlflow_run.json").read_text())["run_id"]
+
+
 def result_of(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())

@@ -81,7 +81,7 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
     for number in "012":
         history = client.get_metric_history(runs[number].info.run_id, "epoch/val_loss")
         assert [point.step for point in history] == [1, 2, 3]
-        assert runs[number].info.run_id == json.loads((root / number / "result.json").read_text())["mlflow_run_id"]
+        assert runs[number].info.run_id == json.loads((root / number / "mlflow_run.json").read_text())["run_id"]
 
 
 @pytest.mark.slow

@@ -17,9 +17,9 @@ pytest_plugins = ("support.tracking_store",)
 
 
 def ids_in(sweep):
-    """The runs' ids by the trial's number, in `trials.csv` and in the trials' own files."""
+    """The runs' ids by the trial's number, in `trials.csv` and in the trials' own folders."""
     listed = {row["number"]: row["mlflow_run_id"] for row in csv.DictReader(open(sweep / "trials.csv"))}
-    return listed, {n: json.loads((sweep / n / "result.json").read_text())["mlflow_run_id"] for n in listed}
+    return listed, {n: json.loads((sweep / n / "mlflow_run.json").read_text())["run_id"] for n in listed}
 
 
 def times(sweep):
@@ -46,8 +46,7 @@ def test_another_place_leaves_the_ids_of_the_one_that_was_told(store, folder, ca
     root = sweep_folder(folder / "s", n_trials=2)
     assert main(["sync", "s"]) == 0
     here, manifest = ids_in(root), (root / "sweep.json").read_text()
-    result = json.loads((root / "1" / "result.json").read_text())
-    (root / "1" / "result.json").write_text(json.dumps({**result, "mlflow_run_id": None}))
+    (root / "1" / "mlflow_run.json").unlink()
     assert main(["sync", "s", "--experiment", "archive"]) == 0
     assert "s: 2 runs delivered\n" in capsys.readouterr().out
     archived = by_key(store, "archive")

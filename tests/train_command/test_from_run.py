@@ -12,6 +12,7 @@ import pytest
 from support.mlflow_servers import Server
 from support.places import ROOT
 from support.tracking_records import environment
+from support.train_command import mlflow_run_id_of
 
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.sync import Delivery
@@ -60,7 +61,7 @@ def test_the_best_trial_again_to_the_last_bit(site, way, tmp_path):
     root, sweep, best = site
     arguments = {
         "best_config": ["--config-path", str(sweep), "--config-name", "best_config"],
-        "run id": [f"from_run={result_of(best)['mlflow_run_id']}"],
+        "run id": [f"from_run={mlflow_run_id_of(best)}"],
         "run folder": [f"from_run={best}"],
         "sweep folder": [f"from_run={sweep}"],
     }[way]
@@ -146,7 +147,7 @@ def test_the_registered_model_has_a_signature_an_example_and_one_version(site, m
     delivery.finish("completed")
     delivery.close()
     (version,) = client.search_model_versions("name='phalanx-digits'")
-    assert version.run_id == result_of(best)["mlflow_run_id"]
+    assert version.run_id == mlflow_run_id_of(best)
     assert version.tags["phalanx.trial"] == best.name
     info = get_model_info("models:/phalanx-digits/1")
     assert info.signature.inputs.inputs[0].shape == (-1, 64)

@@ -15,7 +15,7 @@ import time
 
 import pytest
 from support.forked import start, train
-from support.train_command import TRAIN, environment, result_of
+from support.train_command import TRAIN, environment, mlflow_run_id_of, result_of
 
 from phalanx.runs.checkpoint import read_checkpoint
 
@@ -247,7 +247,7 @@ def test_the_run_in_mlflow_goes_on_with_each_epoch_once(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (again,) = [r for e in store.search_experiments() for r in store.search_runs([e.experiment_id])]
-    assert again.info.run_id == run.info.run_id == result_of(tmp_path / "run")["mlflow_run_id"]
+    assert again.info.run_id == run.info.run_id == mlflow_run_id_of(tmp_path / "run")
     assert again.info.status == "FINISHED"
     points = store.get_metric_history(run.info.run_id, "epoch/val_loss")
     assert sorted(point.step for point in points) == list(range(1, n_epochs + 1))

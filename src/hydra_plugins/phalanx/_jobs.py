@@ -12,9 +12,11 @@ from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.phalanx._grammar import Space
 from phalanx.core.errors import Failure
-from phalanx.core.files import read_json, write_json
+from phalanx.core.files import write_json
+from phalanx.core.result import Status
 from phalanx.jobs.handover import trials
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.stored_run import find_stored_run
 from phalanx.study import Evaluator, Outcome, Proposal
 
 log = logging.getLogger(__name__)
@@ -79,14 +81,12 @@ def _begin(paths: SweepPaths, proposal: Proposal) -> None:
 
 def recorded(paths: RunPaths) -> Outcome | None:
     """What a trial has written; None if it failed or wrote nothing."""
-    if not paths.result.is_file():
+    stored = find_stored_run(paths.root)
+    if stored is None or stored.status is Status.FAILED:
         return None
-    stored = read_json(paths.result)
-    if stored["status"] == "failed":
-        return None
-    values = [objective["value"] for objective in stored.get("objectives") or [stored["objective"]]]
-    known = None if None in values else tuple(map(float, values))
-    return Outcome(known, stored["error"], stored["status"] == "pruned", stored.get("failure"))
+    values = tuple(float(o.value) for o in stored.objectives if o.value is not None)
+    known = values if len(values) == len(stored.objectives) else None
+    return Outcome(known, stored.error, stored.status is Status.PRUNED, stored.failure)
 
 
 def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None) -> Outcome:
@@ -98,10 +98,9 @@ def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None
     cause = error if returned is None else returned._return_value
     text = f"{type(cause).__name__}: {cause}"
     failure = Failure.CONFIG if isinstance(cause, HydraException) else Failure.CRASH
-    if paths.result.is_file():
-        stored = read_json(paths.result)
-        return Outcome(None, stored["error"], failure=stored.get("failure") or failure)
-    write_failure(paths, text, failure=str(failure))
+    if (stored := find_stored_run(paths.root)) is not None:
+        return Outcome(None, stored.error, failure=stored.failure or failure)
+    write_failure(paths, text, failure)
     return Outcome(None, text, failure=failure)
 
 
@@ -122,16 +121,9 @@ def play_final(launcher: Launcher, paths: SweepPaths, space: Space, final: Any, 
 
     best = chosen(front_first(ranked(collect(paths), sweep.direction)), final.top)
     for trial in best:
-        number = trial["number"]
-        if _complete(paths.final(number), final.seeds):
+        number, played = trial.number, find_stored_run(paths.final(trial.number).root)
+        if played is not None and played.status is not Status.FAILED and len(played.repeats) == final.seeds:
             continue
         log.info("final: trial %d on %d fresh seeds", number, final.seeds)
-        point = [f"{key}={value}" for key, value in trial["overrides"].items()]
+        point = [f"{key}={value}" for key, value in trial.overrides.items()]
         launcher.launch([[*point, *space.deletions, f"hydra.sweep.subdir={FINAL}/{number}"]], initial_job_idx=number)
-
-
-def _complete(paths: RunPaths, seeds: int) -> bool:
-    if not paths.result.is_file():
-        return False
-    stored = read_json(paths.result)
-    return stored["status"] != "failed" and len(stored.get("repeats", ())) == seeds

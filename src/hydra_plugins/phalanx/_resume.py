@@ -8,15 +8,15 @@ from pathlib import Path
 
 from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of, typed
 from phalanx.core.errors import RequestError, RunFolderError
-from phalanx.core.files import read_json
+from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
 from phalanx.runs.config_file import ASIDE, parse_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.runs.run_folder import hold
+from phalanx.runs.stored_run import find_stored_run
 
 KEY = "resume"
 FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
-ENDED = ("completed", "pruned", "diverged")
 
 
 def resumed(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
@@ -74,10 +74,10 @@ def _run(given: str) -> RunPaths:
 
 
 def _leave_if_ended(paths: RunPaths) -> None:
-    stored = read_json(paths.result) if paths.result.is_file() else {}
-    if stored.get("status") in ENDED:
+    stored = find_stored_run(paths.root)
+    if stored is not None and stored.status is not Status.FAILED:
         print(
-            f"{paths.root} has ended ({stored['status']}, {stored['epochs']} epochs), so there is nothing to go on "
+            f"{paths.root} has ended ({stored.status}, {stored.epochs} epochs), so there is nothing to go on "
             f"with; for a longer run type from_run={paths.root} trainer.epochs=…"
         )
         sys.exit(0)

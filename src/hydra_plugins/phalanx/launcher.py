@@ -25,6 +25,7 @@ from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -222,11 +223,9 @@ def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, J
     return {place: _returned(configs[place], stored) for place, stored in found.items()}
 
 
-def _returned(config: DictConfig, stored: Mapping[str, Any]) -> JobReturn:
-    from phalanx.core.result import values_of
-
+def _returned(config: DictConfig, stored: StoredRun) -> JobReturn:
     found = JobReturn(overrides=list(config.hydra.overrides.task), cfg=config, status=JobStatus.COMPLETED)
-    found.return_value = values_of(stored)
+    found.return_value = stored.return_value
     return found
 
 

@@ -6,14 +6,16 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import ClassVar
 
 from phalanx.analysis.statistics import Summary, compare, resolution, summarise
 from phalanx.analysis.wording import sentence
-from phalanx.core.files import read_json, write_json, write_text
+from phalanx.core.files import write_json, write_text
 from phalanx.core.result import limits_of
 from phalanx.core.specs import Spec, static
-from phalanx.runs.layout import SweepPaths
+from phalanx.runs.layout import FINAL, SweepPaths
+from phalanx.runs.stored_run import StoredRun, find_stored_run
 
 OBJECTIVE, TEST = "objective", "test_accuracy"
 
@@ -43,33 +45,40 @@ class Finalist:
         return f"trial {self.number}"
 
     @property
+    def n_diverged(self) -> int:
+        return self.n_seeds - len(self.values)
+
+    @cached_property
     def value(self) -> Summary:
+        """Mean and interval of the objective."""
         return summarise(self.values, limits=limits_of(self.objective))
 
-    @property
+    @cached_property
     def test(self) -> Summary:
+        """Mean and interval of the test accuracy."""
         return summarise(self.tests, limits=limits_of(TEST))
 
 
-def chosen(best: Sequence[Mapping[str, Any]], top: int) -> list[Mapping[str, Any]]:
+def chosen(best: Sequence[StoredRun], top: int) -> list[StoredRun]:
     """The first `top` different points among the trials, which come best first."""
-    different = {tuple(sorted(trial["overrides"].items())): trial for trial in reversed(best)}
-    kept = {trial["number"] for trial in different.values()}
-    return [trial for trial in best if trial["number"] in kept][:top]
+    different = {tuple(sorted(trial.overrides.items())): trial for trial in reversed(best)}
+    kept = {trial.number for trial in different.values()}
+    return [trial for trial in best if trial.number in kept][:top]
 
 
-def read_finalists(paths: SweepPaths, trials: Sequence[Mapping[str, Any]]) -> list[Finalist]:
-    """What is written of the final so far; a point whose every seed diverged is left out."""
-    found = []
+def read_finalists(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[Finalist]:
+    """The finalists that have been trained so far; a point whose every seed diverged is left out."""
+    found: list[Finalist] = []
+    if not paths.root.joinpath(FINAL).is_dir():
+        return found
     for trial in trials:
-        file = paths.final(trial["number"]).result
-        seeds = read_json(file).get("repeats", []) if file.is_file() else []
-        good = [row for row in seeds if row["value"] is not None]
-        if good:
-            values = {row["seed"]: row["value"] for row in good}
-            tests = {row["seed"]: row["metrics"][TEST] for row in good}
-            name = trial["objective"]["name"]
-            found.append(Finalist(trial["number"], trial["overrides"], values, tests, len(seeds), name))
+        final = find_stored_run(paths.final(trial.number).root)
+        seeds = () if final is None else final.repeats
+        values = {row.seed: row.value for row in seeds if row.value is not None}
+        tests = {row.seed: test for row in seeds if row.seed in values and (test := row.metrics[TEST]) is not None}
+        if values:
+            name = trial.objective.name
+            found.append(Finalist(trial.number, trial.overrides, values, tests, len(seeds), name))
     return found
 
 
@@ -101,25 +110,14 @@ def in_order(finalists: Sequence[Finalist], direction: str) -> list[Finalist]:
     return sorted(finalists, key=lambda f: (sign * f.value.mean, f.number))
 
 
-def rows(finalists: Sequence[Finalist]) -> list[dict[str, Any]]:
-    """One row for each finalist: mean, standard deviation and 95 % interval of objective and test accuracy."""
-    found = []
-    for f in finalists:
-        row: dict[str, Any] = {"number": f.number, "n": f.value.n, "diverged": f.n_seeds - f.value.n}
-        for measure, summary in ((OBJECTIVE, f.value), (TEST, f.test)):
-            row |= {
-                measure: summary.mean, f"{measure}_std": summary.std, f"{measure}_low": summary.low,
-                f"{measure}_high": summary.high,
-            }  # fmt: skip
-        found.append({**row, **f.overrides})
-    return found
-
-
 def _table(finalists: Sequence[Finalist]) -> str:
+    """One row for each finalist: mean, standard deviation and 95 % interval of objective and test accuracy."""
+    keys = list(dict.fromkeys(key for f in finalists for key in f.overrides))
     text = io.StringIO()
-    content = rows(finalists)
-    names = list(dict.fromkeys(name for row in content for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(content)
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"{measure}{end}" for measure in (OBJECTIVE, TEST) for end in ("", "_std", "_low", "_high")]
+    writer.writerow(["number", "n", "diverged", *columns, *keys])
+    for f in finalists:
+        numbers = [number for s in (f.value, f.test) for number in (s.mean, s.std, s.low, s.high)]
+        writer.writerow([f.number, f.value.n, f.n_diverged, *numbers, *(f.overrides.get(key) for key in keys)])
     return text.getvalue()

@@ -5,7 +5,6 @@ Axes: N samples, H units of a hidden layer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import RequestError
-from phalanx.core.files import read_json
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.model_file import SavedModel, load_model, saved_hidden
+from phalanx.runs.stored_run import find_stored_run
 
 BINS = 16
 CHUNK_ROWS = 4096  # validation samples whose hidden outputs are held at once
@@ -126,7 +125,7 @@ def _dataset(path: Path, notes: list[str]) -> Dataset | None:
     except RequestError as error:
         notes.append(f"the data cannot be read, so hidden layers are not looked at: {error}")
         return None
-    stored: Mapping[str, object] = read_json(paths.result) if paths.result.is_file() else {}
-    if stored.get("data_digest") not in (None, dataset.digest):
+    stored = find_stored_run(path)
+    if stored is not None and stored.data_digest not in (None, dataset.digest):
         notes.append("the data have changed since this run was trained")
     return dataset if dataset.n_features else None

@@ -39,17 +39,6 @@ class Failure(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-def ended_as(stored: Mapping[str, Any]) -> str:
-    """The status in a `result.json` as shown to users: `interrupted` for a trial that was stopped."""
-    return "interrupted" if stored.get("failure") == Failure.INTERRUPTED else stored["status"]
-
-
-def values_of(stored: Mapping[str, Any]) -> float | tuple[float, ...]:
-    """The return value of a job with this `result.json`: its objective, or a tuple of several; NaN where missing."""
-    values = [math.nan if objective["value"] is None else objective["value"] for objective in stored["objectives"]]
-    return values[0] if len(values) == 1 else tuple(values)
-
-
 @dataclass(frozen=True)
 class EpochMetrics:
     """One row of `metrics.csv`. Training metrics are means over the epoch, each batch before its update; validation

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from phalanx.core.callbacks import Callback, Deadline
-from phalanx.core.result import TrialResult
+from phalanx.core.result import Objective, TrialResult
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Settings, settings
 from phalanx.runs.fencing import FencingToken
@@ -50,13 +50,13 @@ def pruning(spec: TrialSpec, sweep: Sweep, find_trial: FindTrial) -> Callback:
     return Pruning(find_trial(), spec.objective)
 
 
-def objectives(names: Sequence[str], result: TrialResult) -> list[dict[str, Any]]:
-    """Name, value and direction of everything the trial was asked to be good at; the first as in `objective`."""
-    found = [asdict(result.objective)]
+def objectives(names: Sequence[str], result: TrialResult) -> list[Objective]:
+    """All objectives of the trial with their values; the first is the result's own."""
+    found = [result.objective]
     for name in names[1:]:
         number = getattr(result, name) if name in COSTS else getattr(result.metrics, name)
         value = None if result.objective.value is None else number
-        found.append({"name": name, "value": value, "direction": (OBJECTIVES | COSTS)[name]})
+        found.append(Objective(name, value, (OBJECTIVES | COSTS)[name]))
     return found
 
 

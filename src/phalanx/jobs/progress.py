@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from phalanx.analysis.final import Finalist
 from phalanx.core.callbacks import Callback
-from phalanx.core.result import EpochMetrics, Status, TrialResult, ended_as
+from phalanx.core.result import EpochMetrics, Status, TrialResult
 from phalanx.data import Dataset
+from phalanx.runs.stored_run import StoredRun
 from phalanx.training.spec import TrialSpec
 
 PLAIN_LINES = 10  # so many lines of progress a run where nothing can be redrawn
@@ -81,8 +82,9 @@ class SweepProgress:
 
     def __init__(self, console: Console, n_trials: int | None, direction: str) -> None:
         self.console, self.n_trials, self.sign = console, n_trials, -1 if direction == "maximize" else 1
-        self.trials: dict[int, Mapping[str, Any]] = {}  # a trial that is trained again replaces its first attempt
-        self.counts, self.best = Counter(), None
+        self.trials: dict[int, StoredRun] = {}  # a trial that is trained again replaces its first attempt
+        self.counts: Counter[str] = Counter()
+        self.best: StoredRun | None = None
         self.bar = Progress(
             TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -105,30 +107,30 @@ class SweepProgress:
         """Closes the display."""
         self.bar.stop()
 
-    def add(self, trial: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
-        """One more finished trial, as `result.json` has it."""
+    def add(self, trial: StoredRun, overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
+        """Counts and shows one more finished trial."""
         self._count(trial)
         self.bar.update(self.task, completed=self._n_finished, note=self._note())
-        if not quiet and (not self.console.is_terminal or trial["status"] in ("failed", "diverged")):
+        if not quiet and (not self.console.is_terminal or trial.status in (Status.FAILED, Status.DIVERGED)):
             self.console.print(_trial_line(trial, overrides), highlight=False, soft_wrap=True, markup=False)
 
     def summary(
-        self, best: Sequence[Mapping[str, Any]], folder: str, ending: str | None = None, *, stopped: bool = False
+        self, best: Sequence[StoredRun], folder: str, ending: str | None = None, *, stopped: bool = False
     ) -> None:
         """The best trials, told apart by the overrides in which they differ, and where the sweep's files are."""
-        shared = set.intersection(*(set(trial["overrides"].items()) for trial in best)) if len(best) > 1 else set()
+        shared = set.intersection(*(set(trial.overrides.items()) for trial in best)) if len(best) > 1 else set()
         table = Table(show_edge=False, pad_edge=False)
         for name in ("trial", "objective", "test accuracy", "parameters", "overrides"):
             table.add_column(name, justify="left" if name == "overrides" else "right", overflow="fold")
         for trial in best[:BEST_SHOWN]:
-            differing = [f"{key}={value}" for key, value in trial["overrides"].items() if (key, value) not in shared]
+            differing = [f"{key}={value}" for key, value in trial.overrides.items() if (key, value) not in shared]
             row = (
-                str(trial["number"]), _number(trial["objective"]["value"]), _number(trial["metrics"]["test_accuracy"]),
-                f"{trial['n_parameters']:,}", " ".join(differing),
+                str(trial.number), _number(trial.value), _number(trial.metrics.get("test_accuracy")),
+                f"{trial.n_parameters:,}", " ".join(differing),
             )  # fmt: skip
             table.add_row(*row)
             if not self.console.is_terminal:
-                label = "front" if trial.get("front") else "best"
+                label = "front" if trial.front else "best"
                 self.console.print(f"{label}  " + "  ".join(row), highlight=False, soft_wrap=True, markup=False)
         if best and self.console.is_terminal:
             self.console.print(table)
@@ -136,18 +138,18 @@ class SweepProgress:
         self.console.print(f"{'stopped' if stopped else 'done'}: {self._note()}{why}", highlight=False, soft_wrap=True)
         self.console.print(f"files: {folder}", highlight=False, soft_wrap=True)
 
-    def _count(self, trial: Mapping[str, Any]) -> None:
+    def _count(self, trial: StoredRun) -> None:
         """Keeps the counts and the best without looking at every trial again."""
-        earlier = self.trials.get(trial["number"])
+        earlier = self.trials.get(trial.number)
         if earlier is not None:
             self.counts[_kind(earlier)] -= 1
-        self.trials[trial["number"]] = trial
+        self.trials[trial.number] = trial
         self.counts[_kind(trial)] += 1
         if _kind(trial) == "completed" and (self.best is None or self._rank(trial) < self._rank(self.best)):
             self.best = trial
 
-    def _rank(self, trial: Mapping[str, Any]) -> tuple[float, int]:
-        return self.sign * trial["objective"]["value"], trial["number"]
+    def _rank(self, trial: StoredRun) -> tuple[float, int]:
+        return self.sign * (trial.value or 0.0), trial.number
 
     @property
     def _n_finished(self) -> int:
@@ -159,42 +161,45 @@ class SweepProgress:
         shards = [f"{self._n_finished}{total} trials", f"{self.counts['failed']} failed"]
         shards += [f"{self.counts[kind]} {kind}" for kind in ("interrupted", "pruned") if self.counts[kind]]
         if self.best is not None:
-            objective = self.best["objective"]
-            shards.append(f"best {objective['name']} {objective['value']:.4f} (trial {self.best['number']})")
+            shards.append(f"best {self.best.objective.name} {self.best.value:.4f} (trial {self.best.number})")
         return ", ".join(shards)
 
 
-def _kind(trial: Mapping[str, Any]) -> str:
+def _kind(trial: StoredRun) -> str:
     """What a trial counts as: one without a value has failed, unless it was stopped."""
-    kind = ended_as(trial)
-    return kind if kind == "interrupted" or trial["objective"]["value"] is not None else "failed"
+    return trial.ending if trial.ending == "interrupted" or trial.value is not None else "failed"
 
 
-def _trial_line(trial: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    value = trial["objective"]["value"]
-    outcome = f"{trial['status']}: {trial['error']}" if value is None else f"{trial['objective']['name']} {value:.4f}"
+def _trial_line(trial: StoredRun, overrides: Sequence[str]) -> str:
+    value = trial.value
+    outcome = f"{trial.status}: {trial.error}" if value is None else f"{trial.objective.name} {value:.4f}"
     if _kind(trial) == "interrupted":
-        outcome = "interrupted" + (f" after epoch {trial['epochs']}" if trial["epochs"] else "")
-    if trial["status"] == "pruned":
-        outcome += f"  pruned after epoch {trial['epochs']}"
-    if trial.get("same_as") is not None:
-        outcome += f"  as trial {trial['same_as']}, the same point"
-    return f"trial {trial['number']}  {outcome}  {' '.join(overrides)}".rstrip()
+        outcome = "interrupted" + (f" after epoch {trial.epochs}" if trial.epochs else "")
+    if trial.status is Status.PRUNED:
+        outcome += f"  pruned after epoch {trial.epochs}"
+    if trial.same_as is not None:
+        outcome += f"  as trial {trial.same_as}, the same point"
+    return f"trial {trial.number}  {outcome}  {' '.join(overrides)}".rstrip()
 
 
-def final_summary(console: Console, finalists: Sequence[Mapping[str, Any]], sentences: Sequence[str]) -> None:
-    """The final's points with mean, standard deviation and 95 % interval, and what the tests say of them."""
-    seeds = finalists[0]["n"] + finalists[0]["diverged"]
-    console.print(f"final on {seeds} fresh seeds, mean [95 % interval]:", highlight=False, soft_wrap=True)
-    for row in finalists:
-        measures = "  ".join(
-            f"{name} {row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
-            if row[f"{name}_low"] is not None
-            else f"{name} {row[name]:.4f}"
-            for name in ("objective", "test_accuracy")
-        )
-        diverged = f"  {row['diverged']} diverged" if row["diverged"] else ""
-        console.print(f"  trial {row['number']}  {measures}{diverged}", highlight=False, soft_wrap=True)
+def final_summary(console: Console, finalists: Sequence[Finalist], sentences: Sequence[str]) -> None:
+    """Prints the final's points with mean and 95 % interval, and what the tests say of them.
+
+    Args:
+        console: Where to print.
+        finalists: One or more, the best first.
+        sentences: What the tests say, as `write_final` returns it.
+    """
+    console.print(
+        f"final on {finalists[0].n_seeds} fresh seeds, mean [95 % interval]:", highlight=False, soft_wrap=True
+    )
+    for finalist in finalists:
+        measures = [
+            f"{name} {found.mean:.4f}" + ("" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]")
+            for name, found in (("objective", finalist.value), ("test_accuracy", finalist.test))
+        ]
+        diverged = [f"{finalist.n_diverged} diverged"] if finalist.n_diverged else []
+        console.print("  ".join(["", finalist.name, *measures, *diverged]), highlight=False, soft_wrap=True)
     for text in sentences:
         console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 

@@ -25,13 +25,13 @@ from phalanx.core.errors import (
     TrainingInterrupted,
     failure_of,
 )
-from phalanx.core.files import write_json, write_text
-from phalanx.core.result import Status, TrialResult, values_of
+from phalanx.core.files import write_text
+from phalanx.core.result import Status, TrialResult
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.handover import JobResult, ready
 from phalanx.jobs.job import FindTrial, _watcher, checkpointer_of, objectives, with_seeds
 from phalanx.jobs.progress import RunProgress, headline, opening, summary
-from phalanx.jobs.seeds import combined, rows
+from phalanx.jobs.seeds import combined, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import resolved_yaml, settings
@@ -41,6 +41,7 @@ from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.metrics_csv import curves_csv
 from phalanx.runs.run_folder import described, write_example, write_failure, write_run
+from phalanx.runs.stored_run import StoredRun, write_mlflow_run_id
 from phalanx.tracking import Tracker, tracker
 from phalanx.training.loop import train_cohort
 from phalanx.training.spec import TrialSpec, config_digest
@@ -74,7 +75,7 @@ def run(
         raise
     # From here on the result is written, and nothing that fails may take it back.
     job.finish()
-    return values_of(job.content)
+    return job.stored.return_value
 
 
 class _Job:
@@ -101,7 +102,7 @@ class _Job:
         self.follow.start()
         results, self.interrupt = self._train(checkpointer) if checkpointer else _taken(self.trained)
         self.fence.check()
-        self.result, self.content = self._write(results)
+        self.result, self.stored = self._write(results)
 
     def _train(self, checkpointer: RunCheckpointer) -> tuple[list[TrialResult], TrainingInterrupted | None]:
         """The result of each seed, and what interrupted the training, if anything did."""
@@ -136,24 +137,26 @@ class _Job:
         live.goes_on(dict(enumerate(checkpointer.states)))
         return live
 
-    def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, dict[str, Any]]:
-        """Writes what the seeds reached; returns it as one result, and what `result.json` says."""
+    def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, StoredRun]:
+        """Writes the results of the seeds; returns them as one result, and as the record that was written."""
         aggregate = "mean" if self.sweep is None or self.sweep.final else self.sweep.manifest.aggregate
         result = combined(results, aggregate)
         failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
-        extra = {"failure": failure and str(failure), "objectives": objectives(self.asked.objectives, result)}
-        if len(results) > 1:
-            extra |= {"aggregate": aggregate, "repeats": rows(results)}
+        several = len(results) > 1
+        if several:
             write_text(self.paths.seeds, curves_csv(results))
-        content = write_run(self.paths, self.specs[0], self.dataset, result, extra)
+        stored = write_run(
+            self.paths, self.specs[0], self.dataset, result, objectives=objectives(self.asked.objectives, result),
+            failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
+        )  # fmt: skip
         if result.status is not Status.FAILED:
             self.paths.checkpoint.unlink(missing_ok=True)
-        return result, content
+        return result, stored
 
     def fail(self, error: BaseException) -> None:
         """Writes down what ended the job before it had a result."""
         self.fence.check()
-        write_failure(self.paths, f"{type(error).__name__}: {error}", failure=str(failure_of(error)), **self.known)
+        write_failure(self.paths, f"{type(error).__name__}: {error}", failure_of(error), **self.known)
         self.follow.cancel() if isinstance(error, RequestError) else self.follow.end("failed")
 
     def finish(self) -> None:
@@ -163,7 +166,7 @@ class _Job:
             draw_plots(self.paths, self.specs[0], self.dataset, self.result)
             if self.asked.tracking.register == "all":
                 write_example(self.paths, self.asked.trial.data)
-        _track(self.follow, self.paths, self.content)
+        _track(self.follow, self.paths, self.stored)
         if self.interrupt is not None:
             raise self.interrupt
         if self.sweep is None:
@@ -203,10 +206,9 @@ def _taken(trained: JobResult) -> tuple[Sequence[TrialResult], TrainingInterrupt
     return trained.results, trained.interrupt
 
 
-def _track(follow: Tracker, paths: RunPaths, content: dict[str, Any]) -> None:
-    """Waits until the run is in the tracking store, and writes its id there into `result.json`."""
+def _track(follow: Tracker, paths: RunPaths, stored: StoredRun) -> None:
+    """Waits until the run is in the tracking store, and writes its id there beside the result."""
     follow.settle()
     if "" in follow.ids:
-        content["mlflow_run_id"] = follow.ids[""]
-        write_json(paths.result, content)
-    follow.end(content["status"])
+        write_mlflow_run_id(paths, follow.ids[""])
+    follow.end(stored.status)

@@ -9,11 +9,10 @@ import functools
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from phalanx.core.callbacks import Callback
 from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
-from phalanx.core.files import read_json
 from phalanx.core.result import EpochMetrics, State, Status, TrialResult
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.handover import JobResult, ready
@@ -21,6 +20,7 @@ from phalanx.jobs.job import Job, checkpointer_of, pruning, with_seeds
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
+from phalanx.runs.stored_run import StoredRun, find_stored_run
 from phalanx.training.cohort import Cohort
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.spec import config_digest, static_key
@@ -65,22 +65,21 @@ def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
     )
 
 
-def finished(job: Job) -> dict[str, Any] | None:
-    """What `result.json` says of a grid's job that was completed before just as it is asked for now; else None.
+def finished(job: Job) -> StoredRun | None:
+    """The result of a grid's job that an earlier start completed with the same configuration; else None.
 
     Of the trials of a search its study knows which have ended, and of a final its sweeper does.
     """
-    paths = RunPaths(job.folder)
-    if job.sweep.manifest.search or job.sweep.final or not paths.result.is_file():
+    if job.sweep.manifest.search or job.sweep.final:
         return None
     try:
-        stored, trial = read_json(paths.result), job.trial
-        asked = {"status": Status.COMPLETED, "config_digest": config_digest(trial), "seed": trial.seed}
-        names = [objective["name"] for objective in stored["objectives"]]
-        same = names == list(job.asked.objectives) and all(stored[key] == value for key, value in asked.items())
-        same = same and stored["metrics"]["test_loss"] is not None  # else it is of a search
-        return stored if same and stored["data_digest"] == dataset_of(trial.data).digest else None
-    except (RequestError, OSError, KeyError):  # the result is damaged, or the job says itself what is wrong
+        stored = find_stored_run(job.folder)
+        if stored is None or stored.status is not Status.COMPLETED or stored.metrics.get("test_loss") is None:
+            return None  # without a test loss it is of a search
+        trial, names = job.trial, tuple(objective.name for objective in stored.objectives)
+        same = (stored.config_digest, stored.seed, names) == (config_digest(trial), trial.seed, job.asked.objectives)
+        return stored if same and stored.data_digest == dataset_of(trial.data).digest else None
+    except (RequestError, OSError):  # the result is damaged, or the job says itself what is wrong
         return None
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from typing import Any
 
 from phalanx.analysis.statistics import lower_bound
 from phalanx.core.result import Metrics, Status, TrialResult
 from phalanx.runs.metrics_csv import mean_history
+from phalanx.runs.stored_run import SeedResult
 
 AGGREGATES = ("mean", "lower_bound")
 
@@ -42,16 +42,12 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
     )
 
 
-def rows(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
+def seed_results(results: Sequence[TrialResult]) -> list[SeedResult]:
     """What each seed reached, for `result.json`."""
     return [
-        {
-            "seed": result.seed, "status": str(result.status), "value": result.objective.value,
-            "metrics": asdict(result.metrics), "best_epoch": result.best_epoch, "epochs": result.epochs,
-            "error": result.error,
-        }
-        for result in results
-    ]  # fmt: skip
+        SeedResult(r.seed, r.status, r.objective.value, asdict(r.metrics), r.best_epoch, r.epochs, r.error)
+        for r in results
+    ]
 
 
 def _status(results: Sequence[TrialResult]) -> Status:

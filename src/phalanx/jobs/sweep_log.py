@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from phalanx.analysis.final import in_order, read_finalists, rows, write_final
+from phalanx.analysis.final import Finalist, in_order, read_finalists, write_final
 from phalanx.core.files import write_text
 from phalanx.jobs.progress import SweepProgress, final_summary
 from phalanx.runs.config import objectives_of, tracking_spec
-from phalanx.runs.layout import FINAL, SweepPaths
+from phalanx.runs.layout import SweepPaths
 from phalanx.runs.manifest import update_manifest
+from phalanx.runs.stored_run import StoredRun, write_mlflow_run_id
 from phalanx.runs.sweep_folder import (
-    Known,
-    _look,
     best_config,
     collect,
     front_first,
-    note_run_id,
     ranked,
-    told,
+    read_trial,
+    summarise_sweep,
     trials_csv,
-)
+)  # fmt: skip
 from phalanx.tracking import tracker
 from phalanx.training.spec import OBJECTIVES
 
@@ -56,8 +56,8 @@ class SweepLog:
         update_manifest(self.paths, summary=None, **self.manifest)
         self.tracker.start()
         self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        self.known: Known = {}
-        self.best: list[dict[str, Any]] = []  # those that keep their weights
+        self.known: dict[int, StoredRun] = {}
+        self.best: list[StoredRun] = []  # those that keep their weights
         earlier = collect(self.paths, self.known)
         for trial in earlier:
             self.progress.add(trial, quiet=True)
@@ -78,17 +78,17 @@ class SweepLog:
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
         before = self.known.get(number)
-        trial = _look(self.paths.trial(number), self.known)
-        if trial is not None and self.known[number] is not before:
+        trial = read_trial(self.paths.trial(number), self.known)
+        if trial is not None and trial is not before:
             self.progress.add(trial, overrides)
             self._keep([trial])
 
-    def _keep(self, trials: Sequence[dict[str, Any]]) -> None:
+    def _keep(self, trials: Sequence[StoredRun]) -> None:
         """Takes the weights from those that drop out of the best, or never were among them."""
-        numbers = {trial["number"] for trial in trials}
-        held = [trial for trial in self.best if trial["number"] not in numbers] + list(trials)
+        numbers = {trial.number for trial in trials}
+        held = [trial for trial in self.best if trial.number not in numbers] + list(trials)
         self.best = ranked(held, self.direction)[: self.tracking.keep]
-        for number in {trial["number"] for trial in held} - {trial["number"] for trial in self.best}:
+        for number in {trial.number for trial in held} - {trial.number for trial in self.best}:
             self.paths.trial(number).model.unlink(missing_ok=True)
 
     def finish(self, error: BaseException | None = None) -> None:
@@ -101,67 +101,60 @@ class SweepLog:
         trials = collect(self.paths, self.known)
         best = front_first(ranked(trials, self.direction))
         for trial in trials:
-            if trial["number"] not in self.progress.trials:  # another driver's of the same study
+            if trial.number not in self.progress.trials:  # another driver's of the same study
                 self.progress.add(trial, quiet=True)
         self._keep(trials)
         write_text(self.paths.trials, trials_csv(trials))
         self.progress.stop()
         if best:
-            write_text(self.paths.best_config, best_config(self.paths.trial(best[0]["number"])))
+            write_text(self.paths.best_config, best_config(self.paths.trial(best[0].number)))
             self._draw(best[: self.tracking.keep])
-        finalists, sentences = self._final(best)
-        self._report(trials)
+        finalists = read_finalists(self.paths, best)
+        sentences = write_final(self.paths, finalists, self.direction) if finalists else []
+        self._report(trials, finalists)
         interrupted = isinstance(error, KeyboardInterrupt)
         nothing_to_do = not trials and error is None  # other drivers have evaluated all, in folders of their own
         status = "interrupted" if interrupted else "completed" if best or nothing_to_do else "failed"
-        ending = update_manifest(self.paths, summary=told(trials, best, status)).get("ending")
+        ending = update_manifest(self.paths, summary=summarise_sweep(trials, best, status)).get("ending")
         self._track(trials, status)
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
         if self.tracker.model is not None:
             serve = f"mlflow models serve -m {self.tracker.model} --env-manager local"
             self.console.print(f"model: {self.tracker.model}  ({serve})", highlight=False, soft_wrap=True)
         if finalists:
-            final_summary(self.console, finalists, sentences)
+            final_summary(self.console, in_order(finalists, self.direction), sentences)
 
-    def _track(self, trials: Sequence[dict[str, Any]], status: str) -> None:
+    def _track(self, trials: Sequence[StoredRun], status: str) -> None:
         """Waits until the trials are in the tracking store, and writes down their ids there."""
         self.tracker.settle()
-        ids, new = self.tracker.ids, False
-        for trial in trials:
-            found = ids.get(str(trial["number"]))
-            if found not in (None, trial["mlflow_run_id"]):
-                trial["mlflow_run_id"], new = found, True
-                note_run_id(self.paths.trial(trial["number"]), found)
+        ids = self.tracker.ids
+        new = {t.number: ids[str(t.number)] for t in trials if ids.get(str(t.number)) not in (None, t.mlflow_run_id)}
+        for number, run_id in new.items():
+            write_mlflow_run_id(self.paths.trial(number), run_id)
         if "" in ids:
             update_manifest(self.paths, mlflow_run_id=ids[""])
         if new:
-            write_text(self.paths.trials, trials_csv(trials))
+            known = [replace(trial, mlflow_run_id=new.get(trial.number, trial.mlflow_run_id)) for trial in trials]
+            write_text(self.paths.trials, trials_csv(known))
         self.tracker.end(status)
 
-    def _final(self, best: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-        """The final's rows and sentences, where there was one."""
-        finalists = read_finalists(self.paths, best) if self.paths.root.joinpath(FINAL).is_dir() else []
-        if not finalists:
-            return [], []
-        return rows(in_order(finalists, self.direction)), write_final(self.paths, finalists, self.direction)
-
-    def _report(self, trials: Sequence[dict[str, Any]]) -> None:
+    def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist]) -> None:
         """`report.html`; a report that fails is logged and costs nothing else."""
         from phalanx.report.build import write_sweep_report
 
         try:
-            write_sweep_report(self.paths, trials)
+            write_sweep_report(self.paths, trials, finalists=finalists)
         except Exception:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 
-    def _draw(self, best: Sequence[dict[str, Any]]) -> None:
+    def _draw(self, best: Sequence[StoredRun]) -> None:
         """Plots of the best trials, and for the best of all what its registered model shows as input."""
         from phalanx.report.run_figures.draw import draw_plots
-        from phalanx.runs.run_folder import read_trial, write_example
+        from phalanx.runs.run_folder import read_specs_and_result, write_example
 
         for rank, trial in enumerate(best):
-            paths = self.paths.trial(trial["number"])
+            paths = self.paths.trial(trial.number)
             if paths.model.is_file() and not paths.plots.is_dir():
-                draw_plots(paths, *read_trial(paths))
+                draw_plots(paths, *read_specs_and_result(paths))
             if rank == 0 and paths.model.is_file() and self.tracking.register != "none":
-                write_example(paths, read_trial(paths)[0].data)
+                write_example(paths, read_specs_and_result(paths)[0].data)

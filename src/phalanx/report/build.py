@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from phalanx.analysis.compare import compare_runs
-from phalanx.analysis.compare.sources import read_folder
+from phalanx.analysis.compare import Run, compare_runs
+from phalanx.analysis.compare.sources import runs_of
 from phalanx.analysis.compare.tables import group_table
-from phalanx.analysis.final import in_order, read_finalists, rows
+from phalanx.analysis.final import Finalist, in_order, read_finalists
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import read_json, write_text
 from phalanx.report.pages.run import RunContent, run_html
 from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.pages.tables import SeedGroups, groups_table
-from phalanx.report.sweep_figures.trials import Trial
 from phalanx.runs.config_file import read_values, to_yaml
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.metrics_csv import read_curve, read_metrics
-from phalanx.runs.sweep_folder import collect, front_first, ranked
+from phalanx.runs.stored_run import StoredRun, read_stored_run
+from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
 
 CONFIGS = 5  # best trials whose whole configuration is shown
 
@@ -45,16 +45,29 @@ def write_report(folder: Path, target: Path | None = None) -> Path:
     return write_sweep_report(paths, trials, target)
 
 
-def write_sweep_report(paths: SweepPaths, trials: Sequence[dict[str, Any]], target: Path | None = None) -> Path:
-    """The same for a sweep whose trials are known already, as `collect` gives them."""
+def write_sweep_report(
+    paths: SweepPaths, trials: Sequence[StoredRun], target: Path | None = None,
+    finalists: Sequence[Finalist] | None = None,
+) -> Path:  # fmt: skip
+    """Writes the report of a sweep whose results have been read already.
+
+    Args:
+        paths: The sweep's folder.
+        trials: Its trials, as `collect` returns them.
+        target: The file to write; None for `report.html` in the folder.
+        finalists: The final's points, as `read_finalists` returns them; None to read them here.
+
+    Returns:
+        The file that was written.
+    """
     target = target or paths.report
-    write_text(target, sweep_html(sweep_content(paths, trials)))
+    write_text(target, sweep_html(sweep_content(paths, trials, finalists)))
     return target
 
 
 def run_content(paths: RunPaths) -> RunContent:
     """What the report of a run shows. Raises `RunFolderError` if `result.json` is damaged."""
-    result = read_json(paths.result)
+    result = read_stored_run(paths.root)
     config = _config(paths)
     plots = {file.stem: file.read_bytes() for file in sorted(paths.plots.glob("*.png"))}
     try:
@@ -63,24 +76,18 @@ def run_content(paths: RunPaths) -> RunContent:
         raise RunFolderError(f"{paths.metrics} is damaged: {error}") from error
     name = paths.root.absolute()
     title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
-    return RunContent(title, _checked(paths, result), config, history, plots)
+    return RunContent(title, result, config, history, plots)
 
 
-def _checked(paths: RunPaths, result: Any) -> dict[str, Any]:
-    """`result.json` with all that the report needs."""
-    needed = ("status", "objective", "metrics", "epochs", "best_epoch")
-    missing = [key for key in needed if not isinstance(result, dict) or key not in result]
-    if missing:
-        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: it lacks {missing}")
-    return dict(result)
-
-
-def sweep_content(paths: SweepPaths, trials: Sequence[dict[str, Any]]) -> SweepContent:
-    """What the report of a sweep shows, from its folder; `trials` are what `collect` gives."""
-    direction = next((t["objective"]["direction"] for t in trials if t["objective"]["direction"]), "maximize")
+def sweep_content(
+    paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None = None
+) -> SweepContent:
+    """What the report of a sweep shows; the arguments are those of `write_sweep_report`."""
+    direction = direction_of(trials)
     best = front_first(ranked(trials, direction))
     manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
-    final = read_finalists(paths, best) if (paths.root / FINAL).is_dir() else []
+    if finalists is None:
+        finalists = read_finalists(paths, best)
     return SweepContent(
         name=paths.root.absolute().name,
         direction=direction,
@@ -88,7 +95,7 @@ def sweep_content(paths: SweepPaths, trials: Sequence[dict[str, Any]]) -> SweepC
         best=best,
         curves=_curves(paths, trials),
         configs=_configs(paths, best[:CONFIGS]),
-        finalists=rows(in_order(final, direction)),
+        finalists=in_order(finalists, direction),
         sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
         groups=None if manifest.get("search") else _seed_groups(paths, trials),
         ending=manifest.get("ending"),
@@ -106,19 +113,18 @@ def _log_keys(paths: SweepPaths) -> dict[str, bool]:
     return {key.lstrip("+"): "tag(log" in str(text).replace(" ", "") for key, text in asked.items() if "(" in str(text)}
 
 
-def _curves(paths: SweepPaths, trials: Sequence[Trial]) -> dict[int, tuple[list[int], list[float]]]:
+def _curves(paths: SweepPaths, trials: Sequence[StoredRun]) -> dict[int, tuple[list[int], list[float]]]:
     """The objective by epoch of each trial that has one."""
     found = {}
     for trial in trials:
-        name = trial["objective"]["name"]
-        if name:
-            found[trial["number"]] = read_curve(paths.trial(trial["number"]), name)
+        if trial.objective.name:
+            found[trial.number] = read_curve(paths.trial(trial.number), trial.objective.name)
     return found
 
 
-def _configs(paths: SweepPaths, best: Sequence[Trial]) -> dict[int, str]:
+def _configs(paths: SweepPaths, best: Sequence[StoredRun]) -> dict[int, str]:
     """The whole configuration of each that still has one."""
-    found = {trial["number"]: _config(paths.trial(trial["number"])) for trial in best}
+    found = {trial.number: _config(paths.trial(trial.number)) for trial in best}
     return {number: text for number, text in found.items() if text}
 
 
@@ -128,13 +134,16 @@ def _config(paths: RunPaths) -> str:
     return to_yaml({key: value for key, value in values.items() if key != "tracking"}) if values else ""
 
 
-def _seed_groups(paths: SweepPaths, trials: Sequence[Trial]) -> SeedGroups | None:
+def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups | None:
     """Groups of what varies besides the seed, where a grid was trained with several seeds."""
-    if len({trial["seed"] for trial in trials if trial["seed"] is not None}) < 2:
+    if len({trial.seed for trial in trials if trial.seed is not None}) < 2:
         return None
-    read = read_folder(paths.root)
+    runs: list[Run] = []
+    for trial in trials:
+        with contextlib.suppress(RunFolderError):  # its configuration is gone
+            runs += runs_of(trial, paths.root.name, str(trial.number))
     try:
-        found = compare_runs(read.runs)
+        found = compare_runs(runs)
     except PhalanxError:  # a search by many parameters makes no groups
         return None
     part = found.parts[0]

@@ -23,6 +23,11 @@ class RunPaths:
         return self.root / "result.json"
 
     @property
+    def mlflow_run(self) -> Path:
+        """The id of the run in MLflow, written once the run has been logged there."""
+        return self.root / "mlflow_run.json"
+
+    @property
     def metrics(self) -> Path:
         return self.root / "metrics.csv"
 

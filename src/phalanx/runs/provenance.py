@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import platform
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from phalanx.core.files import write_text
 from phalanx.core.redaction import redact_source
@@ -29,12 +29,20 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-@cache
-def git_state() -> dict[str, Any]:
+@dataclass(frozen=True)
+class GitState:
     """The commit of the working folder and whether it has uncommitted changes; None outside a repository."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@cache
+def git_state() -> GitState:
+    """The state of the working folder's repository, looked up once a process."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain") if commit is not None else None
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+    return GitState(commit, None if status is None else bool(status))
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,22 +1,16 @@
-"""A run folder, written and read back. `metrics.csv` and `result.json` are always whole.
-
-What is written: result.json, metrics.csv, model.safetensors, config.yaml (resolved); plots are drawn elsewhere.
-"""
+"""Writes the result, metrics, model and input example of a run to its folder, and reads a whole run back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from phalanx.core.errors import (
-    RequestError,
-    RunFolderError,
-)
-from phalanx.core.files import read_json, write_json, write_text
-from phalanx.core.result import Metrics, Status, TrialResult
+from phalanx.core.errors import Failure, RequestError, RunFolderError
+from phalanx.core.files import write_json, write_text
+from phalanx.core.result import Metrics, Objective, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.data.base import DataSpec
 from phalanx.data.cache import dataset_of
@@ -26,6 +20,7 @@ from phalanx.runs.layout import RunPaths, relative
 from phalanx.runs.metrics_csv import metrics_csv, read_metrics
 from phalanx.runs.model_file import read_weights, save_model
 from phalanx.runs.provenance import git_state, versions
+from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.training.spec import TrialSpec
 
 _held: dict[Path, Any] = {}  # this process's locks, by folder
@@ -51,67 +46,64 @@ def hold(paths: RunPaths) -> None:
 
 
 def write_run(
-    paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult, extra: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Writes everything that `result` holds, `result.json` last, with `extra` in it; returns what it says."""
+    paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult, *, objectives: Sequence[Objective] = (),
+    failure: Failure | None = None, aggregate: str | None = None, repeats: Sequence[SeedResult] = (),
+) -> StoredRun:  # fmt: skip
+    """Writes metrics, model and result of a run, `result.json` last.
+
+    Args:
+        paths: The run's folder.
+        spec: The trial that was trained.
+        dataset: The data that it was trained on.
+        result: What the training returned; with several seeds their results as one.
+        objectives: Every objective of the trial; empty for the one in `result`.
+        failure: Why the run failed or diverged; None if it did not.
+        aggregate: How the values of several seeds became one; None for one seed.
+        repeats: The result of each seed, where there are several.
+
+    Returns:
+        The record that was written.
+    """
     write_text(paths.metrics, metrics_csv(result.history))
     save_model(paths.model, spec, dataset, result)
-    about = {"data": described(spec.data, dataset), "versions": versions(), "git": git_state(), "mlflow_run_id": None}
-    content = {**result.to_json(), **(extra or {}), **about}
-    write_json(paths.result, content)
-    return content
+    own = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in ("history", "weights", "metrics")}
+    about = {"data": described(spec.data, dataset), "versions": versions(), "git": git_state()}
+    objectives, repeats = tuple(objectives) or (result.objective,), tuple(repeats)
+    stored = StoredRun(
+        **own, metrics=asdict(result.metrics), failure=failure, objectives=objectives, aggregate=aggregate,
+        repeats=repeats, **about,
+    )  # fmt: skip
+    return write_stored_run(paths, stored)
 
 
-def described(spec: DataSpec, dataset: Dataset) -> dict[str, Any]:
-    """Which data a run was trained on: what a tracker lists as its inputs."""
-    return {
-        "name": dataset.name,
-        "source": str(getattr(spec, "path", None) or getattr(spec, "root", None) or dataset.name),
-        "n_train": len(dataset.train),
-        "n_val": len(dataset.val),
-        "n_test": len(dataset.test),
-        "n_features": dataset.n_features,
-        "n_classes": dataset.n_classes,
-    }
+def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
+    """The data that a run is trained on, as a tracking store lists its inputs."""
+    source = str(getattr(spec, "path", None) or getattr(spec, "root", None) or dataset.name)
+    sizes = len(dataset.train), len(dataset.val), len(dataset.test)
+    return DataSummary(dataset.name, source, *sizes, dataset.n_features, dataset.n_classes)
 
 
-def write_failure(paths: RunPaths, error: str, **known: Any) -> None:
-    """`result.json` of a run that never got a result: status `failed`, all other keys there, unknown ones null."""
-    empty: dict[str, Any] = {f.name: None for f in fields(TrialResult) if f.name not in ("history", "weights")}
-    content = {
-        **empty,
-        "status": str(Status.FAILED),
-        "objective": {"name": None, "value": None, "direction": None},
-        "metrics": asdict(Metrics()),
-        "epochs": 0,
-        "train_seconds": 0.0,
-        "samples_per_second": 0.0,
-        "failure": None,
-        "objectives": [],
-        "data": None,
-        **known,
-        "error": error,
-        "versions": versions(),
-        "git": git_state(),
-        "mlflow_run_id": None,
-    }
-    write_json(paths.result, content)
+def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, **known: Any) -> None:
+    """Writes `result.json` of a run without a result: status `failed`, null for all that is not `known`."""
+    known |= {"versions": versions(), "git": git_state(), "error": error, "failure": failure}
+    nothing = Objective("", None, "")
+    write_stored_run(paths, StoredRun(status=Status.FAILED, objective=nothing, metrics=asdict(Metrics()), **known))
 
 
 def read_run(paths: RunPaths) -> TrialResult:
     """The result in a run folder, with history, and with weights where they were kept."""
-    stored = read_json(paths.check().result)
+    stored = read_stored_run(paths.check().root)
     try:
         weights = read_weights(paths.model) if paths.model.is_file() else None
-        return TrialResult.from_json(stored, read_metrics(paths), weights)
+        return TrialResult.from_json(stored.to_json(), read_metrics(paths), weights)
     except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {error}") from error
+        raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
 
 
 EXAMPLE_ROWS = 3
 
 
-def read_trial(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
+def read_specs_and_result(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
     """Everything about a finished run, from its folder."""
     spec = trial_spec(read_yaml(paths.config_resolved))
     return spec, dataset_of(spec.data), read_run(paths)

@@ -5,83 +5,101 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
+import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from phalanx.core.errors import RunFolderError
-from phalanx.core.files import read_json, replacing, write_json
-from phalanx.core.result import ended_as
-from phalanx.runs.config_file import read_overrides, read_yaml, to_yaml
+from phalanx.core.files import read_json
+from phalanx.core.result import Status
+from phalanx.runs.config_file import read_yaml, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.stored_run import StoredRun, copy_result, read_stored_run
 
 log = logging.getLogger(__name__)
 
-Known = dict[int, tuple[int, dict[str, Any]]]  # trials by number: when their result was written, and what it says
-
-
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy")
+COLUMNS = (
+    "seed", "best_epoch", "epochs", "n_parameters", "train_seconds", "config_digest", "mlflow_run_id", "same_as",
+    "failure", "error",
+)  # fmt: skip
 
 
-def told(trials: Sequence[dict[str, Any]], best: Sequence[dict[str, Any]], status: str) -> dict[str, Any]:
-    """What a tracking store is told of a whole sweep: the best trial, and how many there were."""
-    n_interrupted = sum(ended_as(trial) == "interrupted" for trial in trials)
-    n_failed = sum(trial["objective"]["value"] is None for trial in trials) - n_interrupted
+def summarise_sweep(trials: Sequence[StoredRun], best: Sequence[StoredRun], status: str) -> dict[str, Any]:
+    """The summary of a sweep for its manifest and for a tracking store: its best trial, and counts of trials.
+
+    Args:
+        trials: All trials of the sweep.
+        best: The completed ones, the best first.
+        status: How the sweep ended: completed, failed or interrupted.
+    """
+    n_interrupted = sum(trial.ending == "interrupted" for trial in trials)
+    n_failed = sum(trial.value is None for trial in trials) - n_interrupted
     counts = {"n_trials": len(trials), "n_failed": n_failed, "n_interrupted": n_interrupted}
-    metrics = {**(best[0]["metrics"] if best else {}), **counts}
-    params, number = (best[0]["overrides"], best[0]["number"]) if best else ({}, None)
-    return {"status": status, "best": number, "metrics": metrics, "params": params}
+    metrics, params, number = ({}, {}, None) if not best else (best[0].metrics, best[0].overrides, best[0].number)
+    return {"status": status, "best": number, "metrics": {**metrics, **counts}, "params": params}
 
 
-def note_run_id(paths: RunPaths, run_id: str) -> bool:
-    """Writes the id that a tracking store gave to a run, and leaves the time at which its result was written.
+def collect(paths: SweepPaths, known: dict[int, StoredRun] | None = None) -> list[StoredRun]:
+    """The finished trials of a sweep, in order of their numbers.
 
-    False if it stood there already.
+    Args:
+        paths: The sweep's folder.
+        known: Trials by number that were read before. Only trials that are not in it, or were written since, are
+            read, and are then in it.
     """
-    if read_json(paths.result)["mlflow_run_id"] == run_id:
-        return False
-    when = paths.result.stat()
-    with replacing(paths.result, durable=False) as temporary:  # which write_json has synced
-        write_json(temporary, {**read_json(paths.result), "mlflow_run_id": run_id})
-        os.utime(temporary, ns=(when.st_atime_ns, when.st_mtime_ns))
-    return True
-
-
-def collect(paths: SweepPaths, known: Known | None = None) -> list[dict[str, Any]]:
-    """What `result.json` of every trial says, with `number` and `overrides`, in order of numbers.
-
-    Only what is not in `known`, or was written since, is read, and is then in it.
-    """
-    seen: Known = {} if known is None else known
+    known = {} if known is None else known
     numbers = sorted(int(f.name) for f in paths.root.iterdir() if f.name.isdecimal()) if paths.root.is_dir() else []
-    found = (_look(paths.trial(number), seen) for number in numbers)
+    found = (read_trial(paths.trial(number), known) for number in numbers)
     return [trial for trial in found if trial is not None]
 
 
-def ranked(trials: Sequence[dict[str, Any]], direction: str) -> list[dict[str, Any]]:
+def read_trial(paths: RunPaths, known: dict[int, StoredRun]) -> StoredRun | None:
+    """The trial in this folder, from `known` if it was not written since; None without a result that can be read."""
+    number = int(paths.root.name)
+    try:
+        if number not in known or known[number].written_ns != paths.result.stat().st_mtime_ns:
+            known[number] = read_stored_run(paths.root)
+    except FileNotFoundError:
+        return None
+    except RunFolderError as error:
+        log.warning("left out of the summary: %s", error)
+        return None
+    return known[number]
+
+
+def direction_of(trials: Sequence[StoredRun]) -> str:
+    """The direction of the objective, which trials that failed early do not know; `maximize` where none knows."""
+    return next((trial.objective.direction for trial in trials if trial.objective.direction), "maximize")
+
+
+def ranked(trials: Sequence[StoredRun], direction: str) -> list[StoredRun]:
     """The completed trials, best first; equal ones in order of their numbers."""
     sign = -1 if direction == "maximize" else 1
-    valued = [trial for trial in trials if trial["status"] == "completed"]
-    return sorted(valued, key=lambda trial: (sign * trial["objective"]["value"], trial["number"]))
+    valued = [trial for trial in trials if trial.status is Status.COMPLETED and trial.value is not None]
+    return sorted(valued, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
-def front_first(best: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With several objectives, the trials of the Pareto front before the others; else as they come."""
-    if not best or len(best[0].get("objectives", ())) < 2:
+def front_first(best: Sequence[StoredRun]) -> list[StoredRun]:
+    """With several objectives, the trials of the Pareto front, marked so, before the others; else all as they are."""
+    if not best or len(best[0].objectives) < 2:
         return list(best)
-    front = {trial["number"] for trial in pareto_front(best)}
-    marked = [{**trial, "front": trial["number"] in front} for trial in best]
-    return sorted(marked, key=lambda trial: not trial["front"])
+    front = {trial.number for trial in pareto_front(best)}
+    marked = [replace(trial, front=trial.number in front) for trial in best]
+    return sorted(marked, key=lambda trial: not trial.front)
 
 
-def pareto_front(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The trials that no other one equals or beats in every objective and beats in one; the order is kept."""
+def pareto_front(trials: Sequence[StoredRun]) -> list[StoredRun]:
+    """The trials that no other one equals or beats in every objective and beats in one; the order is kept.
+
+    A trial without a value of an objective is not on the front.
+    """
     points = [
-        tuple(o["value"] if o["direction"] == "minimize" else -o["value"] for o in trial["objectives"])
-        for trial in trials
+        tuple(math.inf if o.value is None else o.value if o.direction == "minimize" else -o.value for o in t.objectives)
+        for t in trials
     ]
     front: list[tuple[float, ...]] = []
     for point in sorted(set(points)):  # whatever beats a point comes before it
@@ -90,22 +108,19 @@ def pareto_front(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [trial for trial, point in zip(trials, points, strict=True) if point in front]
 
 
-def trials_csv(trials: Sequence[dict[str, Any]]) -> str:
+def trials_csv(trials: Sequence[StoredRun]) -> str:
     """One row a trial: number, status, objective, the overrides as columns, metrics, cost, error."""
-    keys = list(dict.fromkeys(key for trial in trials for key in trial["overrides"]))
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.overrides))
+    columns = [name for name in COLUMNS if name not in keys]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    costs = (
-        "seed", "best_epoch", "epochs", "n_parameters", "train_seconds", "config_digest", "mlflow_run_id", "same_as",
-        "failure", "error",
-    )  # fmt: skip
-    writer.writerow(["number", "status", "objective", *keys, *METRICS, *(c for c in costs if c not in keys)])
+    writer.writerow(["number", "status", "objective", *keys, *METRICS, *columns])
     for trial in trials:
         writer.writerow(
-            [trial["number"], trial["status"], trial["objective"]["value"]]
-            + [trial["overrides"].get(key) for key in keys]
-            + [trial["metrics"].get(name) for name in METRICS]
-            + [trial.get(name) for name in costs if name not in keys]
+            [trial.number, trial.status, trial.value]
+            + [trial.overrides.get(key) for key in keys]
+            + [trial.metrics.get(name) for name in METRICS]
+            + [getattr(trial, name) for name in columns]
         )
     return text.getvalue()
 
@@ -132,33 +147,7 @@ def reuse(paths: SweepPaths, number: int, source: int) -> None:
     for name in ("config_resolved", "metrics", "seeds", "overrides"):
         if getattr(found, name).is_file():
             shutil.copyfile(getattr(found, name), getattr(target, name))
-    write_json(target.result, {**read_json(found.result), "same_as": source, "mlflow_run_id": None})
-
-
-def _look(paths: RunPaths, known: Known) -> dict[str, Any] | None:
-    """A trial as it was read before, or as it is now; None while there is no result."""
-    number = int(paths.root.name)
-    try:
-        written = paths.result.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-    if known.get(number, (None,))[0] != written:
-        trial = _trial(paths)
-        if trial is None:
-            return None
-        known[number] = written, trial
-    return known[number][1]
-
-
-def _trial(paths: RunPaths) -> dict[str, Any] | None:
-    try:
-        stored = read_json(paths.result)
-        overrides = read_overrides(paths.overrides) if paths.overrides.is_file() else []
-    except RunFolderError as error:
-        log.warning("left out of the summary: %s", error)
-        return None
-    pairs = (override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
-    return {**stored, "number": int(paths.root.name), "overrides": dict(pairs)}
+    copy_result(found, target)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import phalanx.tracking.content as content
 from phalanx.core.redaction import redact
+from phalanx.runs.stored_run import StoredRun
 
 LINKED = (".safetensors", ".png")  # never written in place, so two names may share the bytes
 
@@ -30,7 +31,7 @@ def local(artifact_uri: str) -> Path | None:
 
 
 def upload(
-    client: Any, run: Run, files: Iterable[tuple[Path, str | None]], result: Mapping[str, Any] | None = None
+    client: Any, run: Run, files: Iterable[tuple[Path, str | None]], result: StoredRun | None = None
 ) -> None:  # fmt: skip
     """The files, each into its artifact folder, texts without passwords; `result` is written as result.json."""
     folder = local(run.artifact_uri)
@@ -43,7 +44,7 @@ def upload(
 
 
 def _stage(
-    run: Run, files: Iterable[tuple[Path, str | None]], result: Mapping[str, Any] | None, target: Path
+    run: Run, files: Iterable[tuple[Path, str | None]], result: StoredRun | None, target: Path
 ) -> None:  # fmt: skip
     for path, folder in files:
         place = target / folder if folder else target
@@ -51,7 +52,7 @@ def _stage(
         _put(path, place / path.name)
     if result is not None:
         target.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**result, "mlflow_run_id": run.run_id}, indent=2)
+        text = json.dumps({**result.to_json(), "mlflow_run_id": run.run_id}, indent=2)
         (target / "result.json").write_text(redact(text) + "\n", encoding="utf-8")
 
 

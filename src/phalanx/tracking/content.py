@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from phalanx.core.redaction import redact
 from phalanx.core.result import EpochMetrics, Status
 from phalanx.runs.layout import RunPaths, relative
+from phalanx.runs.stored_run import DataSummary, StoredRun
 from phalanx.tracking.connection import Unusable
 
 T = TypeVar("T")
@@ -47,8 +48,8 @@ class RunRecord:
     interrupted: bool = False
     start_ms: int | None = None  # since the epoch
     end_ms: int | None = None
-    data: Mapping[str, Any] | None = None  # what `result.json` says of the data
-    result: Mapping[str, Any] | None = None  # all of `result.json`; None where the files are another record's
+    data: DataSummary | None = None
+    result: StoredRun | None = None  # None where the files are another record's
 
     @property
     def ending(self) -> str:
@@ -231,13 +232,14 @@ def source_json(source: str) -> str:
     return json.dumps({"uri": source})
 
 
-def splits(data: Mapping[str, Any], digest: str) -> list[tuple[str, str, str, str]]:
+def splits(data: DataSummary, digest: str) -> list[tuple[str, str, str, str]]:
     """Name, digest, source and profile of each split, as MLflow's data set inputs take them, by context."""
     found = []
     for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
-        profile = {"num_rows": data[f"n_{split}"], "n_features": data["n_features"], "n_classes": data["n_classes"]}
+        rows = getattr(data, f"n_{split}")
+        profile = {"num_rows": rows, "n_features": data.n_features, "n_classes": data.n_classes}
         # MLflow takes two inputs of one name and digest for one.
-        found.append((context, f"{digest}-{split}", redact(str(data["source"])), json.dumps(profile)))
+        found.append((context, f"{digest}-{split}", redact(data.source), json.dumps(profile)))
     return found
 
 

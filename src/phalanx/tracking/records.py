@@ -10,21 +10,21 @@ from typing import Any
 
 import phalanx.tracking.content as content
 from phalanx.core.errors import RunFolderError
-from phalanx.core.files import read_json
-from phalanx.core.result import Status, ended_as
 from phalanx.runs.config_file import flat_values, read_values
 from phalanx.runs.layout import FINAL, RunPaths, TrackedPaths, relative
 from phalanx.runs.metrics_csv import read_curves, read_seeds
+from phalanx.runs.provenance import GitState
+from phalanx.runs.stored_run import StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import Place
 from phalanx.tracking.content import RunRecord
 
-COSTS = ("best_epoch", "train_seconds", "n_parameters")
+COST_METRICS = ("best_epoch", "train_seconds", "n_parameters")  # costs of training that are logged as metrics
 
 
 def records(place: Place) -> list[RunRecord]:
     """The run and, where it was trained with several seeds, each of them. Raises `RunFolderError` if it is damaged."""
     paths = place.paths
-    stored = read_json(paths.result) if paths.result.is_file() else None
+    stored = find_stored_run(paths.root)
     params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else {}
     try:
         history = read_curves(paths.metrics)
@@ -36,9 +36,9 @@ def records(place: Place) -> list[RunRecord]:
         raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
 
 
-def result_digest(stored: Mapping[str, Any]) -> str:
-    """Tells one result from another, whether or not it was tracked."""
-    return content.digest({key: value for key, value in stored.items() if key != "mlflow_run_id"})
+def result_digest(stored: StoredRun) -> str:
+    """Tells one result from another."""
+    return content.digest(stored.to_json())
 
 
 def _training(place: Place, params: Mapping[str, Any], history: Any) -> RunRecord:
@@ -48,67 +48,65 @@ def _training(place: Place, params: Mapping[str, Any], history: Any) -> RunRecor
     return RunRecord(place.key, place.name, root, params, {}, history, tags, None, start_ms=begun)
 
 
-def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Mapping[str, Any]) -> RunRecord:
-    status, interrupted = Status(stored["status"]), ended_as(stored) == "interrupted"
-    end_ms = int(place.paths.result.stat().st_mtime * 1000)
-    git = stored.get("git") or {}
+def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: StoredRun) -> RunRecord:
+    end_ms = stored.written_ns // 1_000_000
+    git = stored.git or GitState()
     known = {
-        "phalanx.seed": stored["seed"],
-        "phalanx.config_digest": stored["config_digest"],
-        "phalanx.data_digest": stored["data_digest"],
-        "phalanx.failure": stored.get("failure"),
-        "phalanx.error": stored.get("error"),
-        "phalanx.same_as": stored.get("same_as"),
-        "phalanx.seeds": len(stored.get("repeats", ())) or None,
-        "phalanx.git_commit": git.get("commit"),
-        "phalanx.git_dirty": git.get("dirty"),
-        "mlflow.source.git.commit": git.get("commit"),
+        "phalanx.seed": stored.seed,
+        "phalanx.config_digest": stored.config_digest,
+        "phalanx.data_digest": stored.data_digest,
+        "phalanx.failure": stored.failure,
+        "phalanx.error": stored.error,
+        "phalanx.same_as": stored.same_as,
+        "phalanx.seeds": len(stored.repeats) or None,
+        "phalanx.git_commit": git.commit,
+        "phalanx.git_dirty": git.dirty,
+        "mlflow.source.git.commit": git.commit,
     }
     tags = _place_tags(place) | {key: str(value) for key, value in known.items() if value is not None}
-    tags |= {"phalanx.status": ended_as(stored), "phalanx.result": result_digest(stored)}
+    tags |= {"phalanx.status": stored.ending, "phalanx.result": result_digest(stored)}
     return RunRecord(
         key=place.key,
         name=place.name,
         folder=place.paths.root,
         params=params,
-        metrics={**_objective(stored), **stored["metrics"], **{name: stored.get(name) for name in COSTS}},
+        metrics={**_objective(stored), **stored.metrics, **{name: getattr(stored, name) for name in COST_METRICS}},
         history=history,
         tags=tags,
-        status=status,
-        interrupted=interrupted,
-        start_ms=end_ms - int(1000 * stored["train_seconds"]),
+        status=stored.status,
+        interrupted=stored.ending == "interrupted",
+        start_ms=end_ms - int(1000 * stored.train_seconds),
         end_ms=end_ms,
-        data=stored.get("data"),
+        data=stored.data,
         result=stored,
     )
 
 
-def _objective(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What was optimised, to stand first, which MLflow's comparison page then draws by itself."""
-    name = stored["objective"]["name"]
-    return {name: stored["metrics"][name]} if name in stored["metrics"] else {}
+def _objective(stored: StoredRun) -> dict[str, float | None]:
+    """The objective's metric, to stand first, since MLflow's comparison page draws the first metric by itself."""
+    name = stored.objective.name
+    return {name: stored.metrics[name]} if name in stored.metrics else {}
 
 
-def _seeds(whole: RunRecord, stored: Mapping[str, Any]) -> list[RunRecord]:
-    rows = stored.get("repeats", ())
-    curves = read_seeds(RunPaths(whole.folder).seeds) if rows else {}
+def _seeds(whole: RunRecord, stored: StoredRun) -> list[RunRecord]:
+    curves = read_seeds(RunPaths(whole.folder).seeds) if stored.repeats else {}
     found = []
-    for row in rows:
-        seed, history = row["seed"], curves.get(row["seed"], ())
-        tags = {**whole.tags, "phalanx.kind": "seed", "phalanx.seed": str(seed), "phalanx.status": row["status"]}
+    for row in stored.repeats:
+        seed, history = row.seed, curves.get(row.seed, ())
+        tags = {**whole.tags, "phalanx.kind": "seed", "phalanx.seed": str(seed), "phalanx.status": str(row.status)}
         tags.pop("phalanx.seeds", None)
         seconds = sum(epoch.seconds for epoch in history)
-        costs = {"best_epoch": row["best_epoch"], "train_seconds": seconds, "n_parameters": stored["n_parameters"]}
+        costs = {"best_epoch": row.best_epoch, "train_seconds": seconds, "n_parameters": stored.n_parameters}
         found.append(
             replace(
                 whole,
                 key=f"{whole.key}/seed {seed}",
                 name=f"{whole.name}, seed {seed}",
                 params={**whole.params, "seed": seed},
-                metrics={**row["metrics"], **costs},
+                metrics={**row.metrics, **costs},
                 history=history,
                 tags=tags,
-                status=Status(row["status"]),
+                status=row.status,
                 result=None,
             )
         )

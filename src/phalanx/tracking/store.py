@@ -16,6 +16,7 @@ import phalanx.tracking.content as content
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import TrackingSpec
+from phalanx.runs.stored_run import DataSummary
 from phalanx.tracking.artifacts import upload
 from phalanx.tracking.content import RunRecord
 from phalanx.tracking.reading import all_runs
@@ -242,8 +243,8 @@ class MlflowStore:
         self._batch(known, points + new, {k: v for k, v in params.items() if k not in known.params}, tags)
         known.params |= set(params)
         known.points |= {(point[0], point[3]) for point in new}
-        if record.data and not known.inputs:
-            self._log_inputs(known, record)
+        if record.data is not None and not known.inputs:
+            self._log_inputs(known, record.data, record.tags.get("phalanx.data_digest", ""))
 
     def _batch(
         self, known: Logged, points: Iterable[content.Point], params: Mapping[str, str], tags: Mapping[str, Any]
@@ -256,14 +257,13 @@ class MlflowStore:
         for batch in content.batches(metrics, plain, marks):
             self.client.log_batch(known.run_id, **batch, synchronous=True)
 
-    def _log_inputs(self, known: Logged, record: RunRecord) -> None:
+    def _log_inputs(self, known: Logged, data: DataSummary, digest: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         inputs = []
-        digest = record.tags.get("phalanx.data_digest", "")
-        for context, name, source, profile in content.splits(record.data or {}, digest):
-            data = Dataset(str(record.data["name"]), name, "phalanx", content.source_json(source), profile=profile)
-            inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
+        for context, name, source, profile in content.splits(data, digest):
+            dataset = Dataset(data.name, name, "phalanx", content.source_json(source), profile=profile)
+            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
         self.client.log_inputs(known.run_id, inputs)
         known.inputs = True
 

@@ -9,12 +9,23 @@ from typing import Any
 
 import phalanx.tracking.connection as connection
 from phalanx.core.errors import PhalanxError, RunFolderError
-from phalanx.core.files import read_json, write_text
+from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
-from phalanx.runs.sweep_folder import is_sweep, places, sweep_summary
+from phalanx.runs.stored_run import read_mlflow_run_id, write_mlflow_run_id
+from phalanx.runs.sweep_folder import (
+    collect,
+    direction_of,
+    front_first,
+    is_sweep,
+    places,
+    ranked,
+    summarise_sweep,
+    sweep_summary,
+    trials_csv,
+)
 from phalanx.tracking.sync import Delivery
 
 
@@ -60,8 +71,6 @@ def asked(root: Path) -> TrackingSpec:
 def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count:
     """Delivers one folder, and writes down the ids that its runs have in the store; `elsewhere` leaves ids that are
     known, because they belong to the place that the runs were told."""
-    from phalanx.runs.sweep_folder import collect, note_run_id, trials_csv
-
     count, ids = Count(), {}
 
     def say(kind: str, value: Any) -> None:
@@ -86,8 +95,10 @@ def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count
     for place in places(root):
         if place.key not in ids or not place.paths.result.is_file():
             continue
-        if not elsewhere or read_json(place.paths.result)["mlflow_run_id"] is None:
-            new |= note_run_id(place.paths, ids[place.key])
+        known = read_mlflow_run_id(place.paths)
+        if known != ids[place.key] and (known is None or not elsewhere):
+            write_mlflow_run_id(place.paths, ids[place.key])
+            new = True
     if new and is_sweep(root):
         write_text(SweepPaths(root).trials, trials_csv(collect(SweepPaths(root))))
     return count
@@ -95,11 +106,9 @@ def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count
 
 def _sum_up(root: Path) -> None:
     """Writes down the summary of a sweep whose process was killed before it could."""
-    from phalanx.runs.sweep_folder import collect, front_first, ranked, told
-
     trials = collect(SweepPaths(root))
-    direction = next((t["objective"]["direction"] for t in trials if t["objective"]["direction"]), "maximize")
-    update_manifest(SweepPaths(root), summary=told(trials, front_first(ranked(trials, direction)), "interrupted"))
+    best = front_first(ranked(trials, direction_of(trials)))
+    update_manifest(SweepPaths(root), summary=summarise_sweep(trials, best, "interrupted"))
 
 
 def _is_target(path: Path) -> bool:

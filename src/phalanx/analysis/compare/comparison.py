@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from phalanx.analysis.compare.groups import Group, grouped, usable, without_followers
 from phalanx.analysis.compare.keys import parse_filters, resolve, value_of, varying
-from phalanx.analysis.compare.run import COSTS, Run
+from phalanx.analysis.compare.run import MEASURED, Run
 from phalanx.analysis.statistics import FEWEST, Difference, Direction, Limits, Summary, compare, resolution, summarise
 from phalanx.analysis.wording import sentence
 from phalanx.core.errors import RequestError, all_of
@@ -154,7 +154,7 @@ def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str
 
 def direction_of(metric: str) -> Direction:
     """Which way a metric gets better."""
-    lower = metric.endswith("loss") or (metric in COSTS and metric != "samples_per_second")
+    lower = metric.endswith("loss") or (metric in MEASURED and metric != "samples_per_second")
     return "minimize" if lower else "maximize"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COSTS = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
+MEASURED = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from phalanx.analysis.compare.run import COSTS, Read, Run
+from phalanx.analysis.compare.run import MEASURED, Read, Run
 from phalanx.core.errors import RequestError, RunFolderError
-from phalanx.core.files import read_json
+from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values
 from phalanx.runs.layout import FINAL, RunPaths
+from phalanx.runs.stored_run import SeedResult, StoredRun, read_stored_run
 
 MLFLOW = "mlflow:"
 
@@ -51,7 +51,7 @@ def read_folder(folder: Path) -> Read:
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
     if RunPaths(folder).result.is_file():
-        return Read(tuple(_runs(RunPaths(folder), "", None)), ())
+        return Read(tuple(runs_of(read_stored_run(folder))), ())
     children = sorted((c for c in folder.iterdir() if c.is_dir() and c.name != FINAL), key=_by_number)
     ended = [c for c in children if RunPaths(c).result.is_file()]
     if not ended:
@@ -61,7 +61,7 @@ def read_folder(folder: Path) -> Read:
     damaged: list[str] = []
     for child in ended:
         try:
-            runs += _runs(RunPaths(child), sweep, child.name)
+            runs += runs_of(read_stored_run(child), sweep, child.name)
         except RunFolderError as error:
             damaged.append(str(error))
     if not runs:
@@ -94,36 +94,36 @@ def _by_number(path: Path) -> tuple[int, str]:
     return (int(path.name), "") if path.name.isdecimal() else (-1, path.name)
 
 
-def _runs(paths: RunPaths, sweep: str, trial: str | None) -> list[Run]:
-    """A run for each seed of one result. Raises `RunFolderError` if a file is damaged or missing."""
-    stored = read_json(paths.result)
-    try:
-        config = flat(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else None
-        if config is None and stored["status"] == "completed":
-            raise RunFolderError(f"{paths.config_resolved} is gone, so what {paths.root} trained is not known")
-        known = {"sweep": sweep, "trial": trial} if trial is not None and sweep else {}
-        run = Run(
-            place=str(paths.root),
-            config={**(config or {}), **known},
-            seed=stored["seed"] if stored["seed"] is not None else -1,
-            status=str(stored["status"]),
-            values=_values(stored),
-            objective=str(stored["objective"]["name"] or ""),
-            data=stored["data_digest"],
-        )
-        return [_repeat(run, row) for row in stored["repeats"]] if stored.get("repeats") else [run]
-    except (KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {reason}") from error
+def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
+    """A run for each seed of one result.
+
+    Args:
+        stored: The result.
+        sweep: The name of its sweep; empty for a run of its own.
+        trial: The name of its folder in the sweep.
+
+    Raises:
+        RunFolderError: The configuration is damaged or missing.
+    """
+    paths = RunPaths(stored.folder)
+    config = flat(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else None
+    if config is None and stored.status is Status.COMPLETED:
+        raise RunFolderError(f"{paths.config_resolved} is gone, so what {stored.folder} trained is not known")
+    known = {"sweep": sweep, "trial": trial} if sweep else {}
+    run = Run(
+        place=str(stored.folder),
+        config={**(config or {}), **known},
+        seed=-1 if stored.seed is None else stored.seed,
+        status=str(stored.status),
+        values={**stored.metrics, **{name: getattr(stored, name) for name in MEASURED}},
+        objective=stored.objective.name,
+        data=stored.data_digest,
+    )
+    return [_repeat(run, row) for row in stored.repeats] or [run]
 
 
-def _values(stored: Mapping[str, Any]) -> dict[str, float | None]:
-    costs = {name: stored[name] for name in COSTS if name in stored}
-    return {**stored["metrics"], **costs}
-
-
-def _repeat(run: Run, row: Mapping[str, Any]) -> Run:
-    """One seed of a trial that was trained with several; what only the whole trial knows, such as its seconds, goes."""
-    own = {**row["metrics"], "best_epoch": row["best_epoch"], "epochs": row["epochs"]}
+def _repeat(run: Run, row: SeedResult) -> Run:
+    """One seed of a trial with several seeds, without the numbers of the whole trial, such as its seconds."""
+    own = {**row.metrics, "best_epoch": row.best_epoch, "epochs": row.epochs}
     own["n_parameters"] = run.values["n_parameters"]
-    return replace(run, seed=row["seed"], status=str(row["status"]), values=own)
+    return replace(run, seed=row.seed, status=str(row.status), values=own)

@@ -11,6 +11,8 @@ from phalanx.core.result import EpochMetrics
 from phalanx.report.pages.render import Column, PageFigure, Table, decimals, render
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.svg import inline
+from phalanx.runs.provenance import GitState
+from phalanx.runs.stored_run import SeedResult, StoredRun
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MEASURES = ("loss", "accuracy", "likelihood")
@@ -20,10 +22,10 @@ FACTS = ("n_parameters", "best_epoch", "epochs", "train_seconds", "samples_per_s
 
 @dataclass(frozen=True)
 class RunContent:
-    """Everything that a run's report shows: `result` is `result.json`, `plots` are PNG files by name."""
+    """Everything that a run's report shows; `plots` are PNG files by name."""
 
     name: str
-    result: Mapping[str, Any]
+    result: StoredRun
     config: str = ""
     history: Sequence[EpochMetrics] = ()
     plots: Mapping[str, bytes] = field(default_factory=dict)
@@ -46,31 +48,31 @@ def _curves(content: RunContent) -> PageFigure | None:
     """The curves of a run that kept no plots."""
     if content.plots or not content.history:
         return None
-    drawing = draw_curves(curves_info(content.history, content.result["best_epoch"]))
+    drawing = draw_curves(curves_info(content.history, content.result.best_epoch))
     return PageFigure(inline(drawing, "curves by epoch"), "Curves by epoch", min_width="50rem")
 
 
-def _metrics_table(result: Mapping[str, Any]) -> Table[str]:
+def _metrics_table(result: StoredRun) -> Table[str]:
     """The metrics at the saved weights, a row a split."""
 
     def column(measure: str) -> Column[str]:
-        return Column(measure, lambda split: decimals(result["metrics"].get(f"{split}_{measure}")), "number")
+        return Column(measure, lambda split: decimals(result.metrics.get(f"{split}_{measure}")), "number")
 
     return Table([Column("split", lambda split: SPLITS[split]), *map(column, MEASURES)], tuple(SPLITS))
 
 
-def _seeds_table(result: Mapping[str, Any]) -> Table[Mapping[str, Any]]:
-    columns: list[Column[Mapping[str, Any]]] = [
-        Column("seed", lambda row: row["seed"], "number"),
-        Column("status", lambda row: row["status"]),
-        Column(result["objective"]["name"] or "value", lambda row: decimals(row["value"]), "number"),
-        Column("error", lambda row: row.get("error") or ""),
+def _seeds_table(result: StoredRun) -> Table[SeedResult]:
+    columns: list[Column[SeedResult]] = [
+        Column("seed", lambda row: row.seed, "number"),
+        Column("status", lambda row: row.status),
+        Column(result.objective.name or "value", lambda row: decimals(row.value), "number"),
+        Column("error", lambda row: row.error or ""),
     ]
-    return Table(columns, result.get("repeats") or ())
+    return Table(columns, result.repeats)
 
 
-def _facts_table(result: Mapping[str, Any]) -> Table[tuple[str, Any]]:
-    git = result.get("git") or {}
-    commit = f"{git.get('commit')}{', with uncommitted changes' if git.get('dirty') else ''}"
-    facts = {**{key: result.get(key) for key in FACTS}, "git commit": commit, **(result.get("versions") or {})}
+def _facts_table(result: StoredRun) -> Table[tuple[str, Any]]:
+    git = result.git or GitState()
+    commit = f"{git.commit}{', with uncommitted changes' if git.dirty else ''}"
+    facts = {**{key: getattr(result, key) for key in FACTS}, "git commit": commit, **(result.versions or {})}
     return Table([Column("", lambda fact: fact[0]), Column("", lambda fact: fact[1], "number")], tuple(facts.items()))

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from phalanx.core.result import ended_as
+from phalanx.analysis.final import Finalist
+from phalanx.core.result import Status
 from phalanx.report.pages import tables
 from phalanx.report.pages.render import PageFigure, render
 from phalanx.report.svg import inline
@@ -43,7 +44,7 @@ class SweepContent:
     best: Sequence[Trial]  # the completed ones, best first
     curves: Mapping[int, Curve] = field(default_factory=dict)  # the objective by epoch, by trial number
     configs: Mapping[int, str] = field(default_factory=dict)  # whole configurations of the best trials, by number
-    finalists: Sequence[Mapping[str, Any]] = ()  # what `phalanx.analysis.final.rows` gives
+    finalists: Sequence[Finalist] = ()  # the best first
     sentences: Sequence[str] = ()  # about the final
     groups: tables.SeedGroups | None = None  # of a grid with several seeds
     ending: str | None = None  # why the search ended
@@ -57,15 +58,15 @@ def sweep_html(content: SweepContent) -> str:
     importances = importances_infos(trials, varied, content.direction)
     shares = dict(zip(importances[0].names, importances[0].shares, strict=True)) if importances else {}
     ranked = sorted(varied, key=lambda parameter: -shares.get(parameter.key, 0.0))
-    number = best[0]["number"] if best else None
+    number = best[0].number if best else None
     learning = learning_info(trials, content.curves, number, content.direction)
-    failed = [trial for trial in trials if trial["status"] in ("failed", "diverged")]
-    endings = Counter(ended_as(trial) for trial in trials).most_common()
+    failed = [trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)]
+    endings = Counter(trial.ending for trial in trials).most_common()
     figures = _Figures(content, tips(trials))
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
         endings=", ".join(f"{count:,} {status}" for status, count in endings),
-        seconds=math.fsum(trial.get("train_seconds") or 0.0 for trial in trials),
+        seconds=math.fsum(trial.train_seconds for trial in trials),
         front=figures.front(), best_table=tables.best_table(best, varied), configs=content.configs,
         intervals=figures.intervals(), sentences=content.sentences, groups=content.groups,
         final_table=tables.final_table(content.finalists, objective_names(trials)[0], varied),
@@ -97,13 +98,14 @@ class _Figures:
         return [self._figure(draw_front(info), f"{info.first} against {info.other}", caption) for info in infos]
 
     def intervals(self) -> list[PageFigure]:
-        rows = self.content.finalists
-        measures = {"objective": objective_names(self.content.trials)[0], "test_accuracy": "test accuracy"}
-        return [
-            self._figure(draw_intervals(rows, measure, title), title)
-            for measure, title in measures.items()
-            if rows and all(row[measure] is not None for row in rows)
-        ]
+        finalists, objective = self.content.finalists, objective_names(self.content.trials)[0]
+        if not finalists:
+            return []
+        measures = {
+            objective: {f.name: f.value for f in finalists},
+            "test accuracy": {f.name: f.test for f in finalists},
+        }
+        return [self._figure(draw_intervals(rows, measure), measure) for measure, rows in measures.items()]
 
     def history(self) -> list[PageFigure]:
         info = history_info(self.content.trials, self.content.direction)

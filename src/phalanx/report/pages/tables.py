@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from phalanx.analysis.statistics import summarise
-from phalanx.core.result import ended_as, limits_of
+from phalanx.analysis.final import Finalist
+from phalanx.analysis.statistics import Summary, summarise
+from phalanx.core.result import limits_of
 from phalanx.report.pages.render import Column, Table, decimals
 from phalanx.report.sweep_figures.trials import Parameter, Trial, objective_names
 
 BEST = 20  # rows in the table of the best
-COSTS = {"n_parameters": ("parameters", ",d"), "train_seconds": ("seconds", ".2f"), "best_epoch": ("best epoch", "d")}
-NUMBER = Column[Trial]("trial", lambda trial: trial["number"], "number")
-STATUS = Column[Trial]("status", ended_as)
-ERROR = Column[Trial]("error", lambda trial: trial.get("error") or "–", "words")
+COLUMNS = {
+    "n_parameters": ("parameters", ",d"),
+    "train_seconds": ("seconds", ".2f"),
+    "best_epoch": ("best epoch", "d"),
+}
+NUMBER = Column[Trial]("trial", lambda trial: trial.number, "number")
+STATUS = Column[Trial]("status", lambda trial: trial.ending)
+ERROR = Column[Trial]("error", lambda trial: trial.error or "–", "words")
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ def best_table(best: Sequence[Trial], varied: Sequence[Parameter]) -> Table[Tria
     """The best trials and what varies; their seeds and whether they are on the front, where some have several."""
     columns = [NUMBER]
     if len(objective_names(best)) > 1:
-        columns.append(Column("front", lambda trial: "yes" if trial.get("front") else "no"))
+        columns.append(Column("front", lambda trial: "yes" if trial.front else "no"))
     columns += _measures(best)
-    if any(trial.get("repeats") for trial in best):
+    if any(trial.repeats for trial in best):
         columns.append(Column("seeds", lambda trial: _seeds(trial)[0], "number"))
         columns.append(Column("95 % interval", lambda trial: _seeds(trial)[1], "number"))
     return Table([*columns, *_costs(), *_overrides(varied)], best[:BEST])
@@ -42,7 +47,7 @@ def best_table(best: Sequence[Trial], varied: Sequence[Parameter]) -> Table[Tria
 def trials_table(trials: Sequence[Trial], varied: Sequence[Parameter]) -> Table[Trial]:
     """Every trial; the figures link to its rows."""
     columns = [NUMBER, STATUS, *_measures(trials), *_costs(), *_overrides(varied)]
-    return Table(columns, trials, lambda trial: f"trial-{trial['number']}")
+    return Table(columns, trials, lambda trial: f"trial-{trial.number}")
 
 
 def failures_table(failed: Sequence[Trial], varied: Sequence[Parameter]) -> Table[Trial]:
@@ -51,35 +56,34 @@ def failures_table(failed: Sequence[Trial], varied: Sequence[Parameter]) -> Tabl
 
 
 def final_table(
-    rows: Sequence[Mapping[str, Any]], objective: str, varied: Sequence[Parameter]
-) -> Table[Mapping[str, Any]]:
+    finalists: Sequence[Finalist], objective: str, varied: Sequence[Parameter]
+) -> Table[Finalist]:  # fmt: skip
     """Mean, standard deviation and interval of each finalist, and what varies.
 
     Args:
-        rows: What `phalanx.analysis.final.rows` gives of the finalists.
+        finalists: The best first.
         objective: The name of the objective.
         varied: The parameters that have a column.
     """
 
-    def interval(row: Mapping[str, Any], measure: str) -> str:
-        low, high = row[f"{measure}_low"], row[f"{measure}_high"]
-        return "–" if low is None else f"{low:.4f} to {high:.4f}"
+    def of_measure(name: str, summary: Callable[[Finalist], Summary]) -> list[Column[Finalist]]:
+        def interval(finalist: Finalist) -> str:
+            found = summary(finalist)
+            return "–" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
 
-    def of_measure(measure: str, name: str) -> list[Column[Mapping[str, Any]]]:
         return [
-            Column(name, lambda row: decimals(row[measure]), "number"),
-            Column("std", lambda row: decimals(row[f"{measure}_std"]), "number"),
-            Column("95 % interval", lambda row: interval(row, measure), "number"),
+            Column(name, lambda finalist: decimals(summary(finalist).mean), "number"),
+            Column("std", lambda finalist: decimals(summary(finalist).std), "number"),
+            Column("95 % interval", interval, "number"),
         ]
 
     columns = [
-        Column[Mapping[str, Any]]("trial", lambda row: row["number"], "number"),
-        Column[Mapping[str, Any]]("seeds", lambda row: row["n"], "number"),
-        Column[Mapping[str, Any]]("diverged", lambda row: row["diverged"], "number"),
-        *of_measure("objective", objective),
-        *of_measure("test_accuracy", "test accuracy"),
+        Column[Finalist]("trial", lambda finalist: finalist.number, "number"),
+        Column[Finalist]("seeds", lambda finalist: finalist.value.n, "number"),
+        Column[Finalist]("diverged", lambda finalist: finalist.n_diverged, "number"),
+        *of_measure(objective, lambda finalist: finalist.value),
+        *of_measure("test accuracy", lambda finalist: finalist.test),
     ]
-    finalists = [{"overrides": row, **row} for row in rows]
     return Table([*columns, *_overrides(varied)], finalists)
 
 
@@ -97,36 +101,41 @@ def _measures(trials: Sequence[Trial]) -> list[Column[Trial]]:
 
     def column(name: str) -> Column[Trial]:
         def text(trial: Trial) -> str:
-            objective = trial["objective"]
-            return decimals(objective["value"] if name == objective["name"] else trial["metrics"].get(name))
+            return decimals(trial.value if name == trial.objective.name else trial.metrics.get(name))
 
         return Column(name, text, "number")
 
     names = dict.fromkeys([*objective_names(trials), "val_loss", "test_accuracy"])
-    there = [name for name in names if any(trial["metrics"].get(name) is not None for trial in trials)]
-    return [column(name) for name in there if name not in COSTS]
+    there = [name for name in names if any(trial.metrics.get(name) is not None for trial in trials)]
+    return [column(name) for name in there if name not in COLUMNS]
 
 
 def _seeds(trial: Trial) -> tuple[int, str]:
     """How many seeds a trial was trained with, and the interval of their mean objective."""
-    values = [row["value"] for row in trial.get("repeats") or () if row["value"] is not None]
+    values = [row.value for row in trial.repeats if row.value is not None]
     if len(values) < 2:
         return len(values) or 1, "–"
-    found = summarise(values, limits=limits_of(trial["objective"]["name"]))
+    found = summarise(values, limits=limits_of(trial.objective.name))
     return found.n, f"{decimals(found.low)} to {decimals(found.high)}"
 
 
 def _costs() -> list[Column[Trial]]:
     def column(key: str, title: str, form: str) -> Column[Trial]:
-        return Column(title, lambda trial: "–" if trial.get(key) is None else format(trial[key], form), "number")
+        def text(trial: Trial) -> str:
+            value = getattr(trial, key)
+            return "–" if value is None else format(value, form)
 
-    return [column(key, *shown) for key, shown in COSTS.items()]
+        return Column(title, text, "number")
+
+    return [column(key, *shown) for key, shown in COLUMNS.items()]
 
 
-def _overrides(varied: Sequence[Parameter]) -> list[Column[Mapping[str, Any]]]:
-    def column(parameter: Parameter) -> Column[Mapping[str, Any]]:
+def _overrides(varied: Sequence[Parameter]) -> list[Column[Any]]:
+    """A column for each parameter, of rows that have overrides: trials or finalists."""
+
+    def column(parameter: Parameter) -> Column[Any]:
         kind: Literal["", "number"] = "number" if parameter.numeric else ""
-        return Column(parameter.key, lambda trial: _shorter(str(trial["overrides"].get(parameter.key, "–"))), kind)
+        return Column(parameter.key, lambda row: _shorter(str(row.overrides.get(parameter.key, "–"))), kind)
 
     return [column(parameter) for parameter in varied]
 

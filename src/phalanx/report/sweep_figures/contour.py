@@ -52,8 +52,8 @@ def contour_info(trials: Sequence[Trial], x: Parameter, y: Parameter, direction:
         None if too few trials have both parameters, or if their values make neither a surface nor a table.
     """
     chosen, both = completed_values(trials), zip(trials, x.places(), y.places(), strict=True)
-    rows = [(trial["number"], a, b, chosen[trial["number"]])
-            for trial, a, b in both if trial["number"] in chosen and a is not None and b is not None]  # fmt: skip
+    rows = [(trial.number, a, b, chosen[trial.number])
+            for trial, a, b in both if trial.number in chosen and a is not None and b is not None]  # fmt: skip
     n_values = len({row[1] for row in rows}), len({row[2] for row in rows})
     if len(rows) < MIN_TRIALS or min(n_values) < 2:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from phalanx.core.result import Status
 from phalanx.report.style import BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
 from phalanx.report.svg import mark_size, page_axes, scatter_trials, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of
@@ -36,12 +37,12 @@ def history_info(trials: Sequence[Trial], direction: str) -> HistoryInfo | None:
     for trial in trials:
         value = value_of(trial)
         if value is not None:
-            points[trial["status"] == "completed"].append((trial["number"], value))
+            points[trial.status is Status.COMPLETED].append((trial.number, value))
     if not points[True] and not points[False]:
         return None
     completed, pruned = (_columns(points[key]) for key in (True, False))
     best = tuple(accumulate(completed[1], max if direction == "maximize" else min))
-    failed = tuple(trial["number"] for trial in trials if value_of(trial) is None)
+    failed = tuple(trial.number for trial in trials if value_of(trial) is None)
     scale = scale_of([*completed[1], *pruned[1]], direction == "maximize")
     return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale)
 

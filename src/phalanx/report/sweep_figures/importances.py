@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from phalanx.core.result import Status
 from phalanx.report.style import BLUE, TICK, label_axes, name_ticks
 from phalanx.report.svg import page_axes
 from phalanx.report.sweep_figures.trials import Parameter, Trial, objective_names, value_of
@@ -41,16 +42,15 @@ def importances_infos(
     """
     from phalanx.study import importances
 
-    done = [i for i, trial in enumerate(trials) if trial["status"] == "completed" and value_of(trial) is not None]
+    done = [i for i, trial in enumerate(trials) if trial.status is Status.COMPLETED and value_of(trial) is not None]
     if len(done) < MIN_TRIALS or len(varied) < 2:
         return []
     points = [{p.key: value for p in varied if (value := p.values[i]) is not None} for i in done]
     logs = {p.key: p.log for p in varied}
     infos = []
     for place, name in enumerate(objective_names([trials[i] for i in done])):
-        objectives = trials[done[0]].get("objectives")
         values = [value_of(trials[i], place) or 0.0 for i in done]
-        shares = importances(points, values, objectives[place]["direction"] if objectives else direction, logs)
+        shares = importances(points, values, trials[done[0]].objectives[place].direction, logs)
         if shares:
             infos.append(importances_info(name, shares))
     return infos

@@ -48,7 +48,7 @@ def learning_info(
         best: The number of the best trial.
         direction: `maximize` or `minimize`.
     """
-    status = {trial["number"]: trial["status"] for trial in trials if any(curves.get(trial["number"], ()))}
+    status = {trial.number: trial.status for trial in trials if any(curves.get(trial.number, ()))}
     thin = {number: _thinned(*curves[number]) for number in status}
     scale = scale_of([value for _, values in thin.values() for value in values], direction == "maximize")
     return LearningInfo(objective_names(trials)[0], thin, status, best, scale)

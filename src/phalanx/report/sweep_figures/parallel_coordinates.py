@@ -55,7 +55,7 @@ def parallel_info(trials: Sequence[Trial], parameters: Sequence[Parameter], dire
         return None
     axes = []
     for name, parameter in zip(short_keys(parameters), parameters, strict=True):
-        places = [place for trial, place in zip(trials, parameter.places(), strict=True) if trial["number"] in values]
+        places = [place for trial, place in zip(trials, parameter.places(), strict=True) if trial.number in values]
         axes.append(_axis(name, places, Scale("log" if parameter.log else "linear"), parameter.categories))
     reached = list(values.values())
     axes.append(_axis(objective_names(trials)[0], reached, scale_of(reached, maximize)))

@@ -37,11 +37,11 @@ def front_infos(best: Sequence[Trial]) -> list[FrontInfo]:
     for place, other in enumerate(names[1:], start=1):
         points: dict[bool, list[Point]] = {True: [], False: []}
         for trial in best:
-            values = [objective["value"] for objective in trial["objectives"]]
-            points[bool(trial.get("front"))].append((trial["number"], values[place], values[0]))
+            values = [objective.value for objective in trial.objectives]
+            points[trial.front].append((trial.number, values[place], values[0]))
         front = sorted(points[True], key=lambda point: point[1:])
         both = [*front, *points[False]]
-        scale = scale_of([point[2] for point in both], best[0]["objective"]["direction"] == "maximize")
+        scale = scale_of([point[2] for point in both], best[0].objective.direction == "maximize")
         log = log_suits([point[1] for point in both])
         infos.append(FrontInfo(names[0], other, tuple(front), tuple(points[False]), len(names) == 2, log, scale))
     return infos

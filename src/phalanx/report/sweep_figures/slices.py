@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from phalanx.core.result import Status
 from phalanx.report.style import BLUE, ORANGE, VERMILLION, label_axes
 from phalanx.report.svg import mark_size, page_axes, scatter_trials
 from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
@@ -42,7 +43,7 @@ def slice_info(trials: Sequence[Trial], parameter: Parameter, best: int | None, 
         None if there is no such trial.
     """
     rows = [
-        (trial["number"], place, value, trial["status"] == "completed")
+        (trial.number, place, value, trial.status is Status.COMPLETED)
         for trial, place in zip(trials, parameter.places(), strict=True)
         if place is not None and (value := value_of(trial)) is not None
     ]

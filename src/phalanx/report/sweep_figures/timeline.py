@@ -39,8 +39,8 @@ class TimelineInfo:
 
 def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
     """The times of the trials; None if none has times. A pause is cut if it is longer than all training together."""
-    timed = [(t["timing"]["started"], t["timing"]["ended"], str(t["timing"].get("cohort") or f"alone {t['number']}"),
-              t["number"]) for t in trials if _has_times(t)]  # fmt: skip
+    timed = [(t.timing.started, t.timing.ended, t.timing.cohort or f"alone {t.number}", t.number)
+             for t in trials if t.timing is not None]  # fmt: skip
     if not timed:
         return None
     timed.sort(key=lambda row: (row[0], row[3]))
@@ -56,11 +56,6 @@ def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
     bars = tuple(Bar(number, place(start), place(end), cohorts[name]) for start, end, name, number in timed)
     cuts = tuple((place(end) - space / 2, end - start) for start, end in long)
     return TimelineInfo(bars, len(cohorts), cuts, len(trials) - len(timed))
-
-
-def _has_times(trial: Trial) -> bool:
-    times = trial.get("timing") or {}
-    return all(isinstance(times.get(key), (int, float)) for key in ("started", "ended"))
 
 
 def _pauses(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -6,11 +6,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from phalanx.core.result import ended_as
+from phalanx.core.result import Status
+from phalanx.runs.stored_run import StoredRun
 
-Trial = Mapping[str, Any]  # `result.json`, with `number` and `overrides`
+Trial = StoredRun
 
 LOG_RATIO = 20.0  # of the largest to the smallest value, from which on an axis may be logarithmic
 
@@ -47,10 +47,10 @@ def parameters(
         besides: Keys that are left out.
         log: Whether the search drew a key's values on a logarithmic scale, by key; not for all keys.
     """
-    keys = dict.fromkeys(key for trial in trials for key in trial["overrides"])
+    keys = dict.fromkeys(key for trial in trials for key in trial.overrides)
     found = []
     for key in keys:
-        texts = [trial["overrides"].get(key) for trial in trials]
+        texts = [trial.overrides.get(key) for trial in trials]
         if key not in besides and len(set(texts)) > 1:
             found.append(parameter(key, texts, (log or {}).get(key)))
     return found
@@ -91,25 +91,23 @@ def log_suits(values: Sequence[float]) -> bool:
 
 def value_of(trial: Trial, place: int = 0) -> float | None:
     """The value of the objective at `place`; None if the trial has none."""
-    found = trial.get("objectives") or [trial["objective"]]
-    value = found[place]["value"] if place < len(found) else None
-    return None if value is None else float(value)
+    return trial.objectives[place].value if place < len(trial.objectives) else None
 
 
 def completed_values(trials: Sequence[Trial]) -> dict[int, float]:
     """The value of each completed trial, by its number."""
     return {
-        trial["number"]: value
+        trial.number: value
         for trial in trials
-        if trial["status"] == "completed" and (value := value_of(trial)) is not None
+        if trial.status is Status.COMPLETED and (value := value_of(trial)) is not None
     }
 
 
 def objective_names(trials: Sequence[Trial]) -> list[str]:
     """The names of all objectives in order; `objective` if no trial has a name."""
     for trial in trials:
-        if trial["objective"]["name"]:
-            return [found["name"] for found in trial.get("objectives") or [trial["objective"]]]
+        if trial.objective.name:
+            return [objective.name for objective in trial.objectives]
     return ["objective"]
 
 
@@ -125,7 +123,7 @@ def tips(trials: Sequence[Trial]) -> dict[int, str]:
     found = {}
     for trial in trials:
         value = value_of(trial)
-        head = f"trial {trial['number']}: {ended_as(trial)}" + ("" if value is None else f", {value:.6g}")
-        lines = [f"{key}={trial['overrides'][key]}" for key in keys if key in trial["overrides"]]
-        found[trial["number"]] = "\n".join([head, *lines])
+        head = f"trial {trial.number}: {trial.ending}" + ("" if value is None else f", {value:.6g}")
+        lines = [f"{key}={trial.overrides[key]}" for key in keys if key in trial.overrides]
+        found[trial.number] = "\n".join([head, *lines])
     return found

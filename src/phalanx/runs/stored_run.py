@@ -1,0 +1,219 @@
+"""One trained run as its folder holds it. Only this module reads and writes `result.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phalanx.core.errors import Failure, RunFolderError
+from phalanx.core.files import read_json, write_json, write_text
+from phalanx.core.result import Objective, Status, Timing
+from phalanx.runs.config_file import read_overrides
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.provenance import GitState
+
+REQUIRED = (
+    "status", "objective", "metrics", "best_epoch", "epochs", "train_seconds", "seed", "config_digest", "data_digest",
+)  # fmt: skip
+BESIDE = ("folder", "number", "overrides", "mlflow_run_id", "written_ns", "front")  # fields that are not in the file
+OPTIONAL = ("aggregate", "repeats", "same_as")  # keys that the file has only where they say something
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data that a run was trained on: name, source and sizes."""
+
+    name: str
+    source: str
+    n_train: int
+    n_val: int
+    n_test: int
+    n_features: int
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one seed of a trial with several seeds reached."""
+
+    seed: int
+    status: Status
+    value: float | None  # of the objective
+    metrics: Mapping[str, float | None]
+    best_epoch: int | None
+    epochs: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """One finished run: the content of `result.json` and what stands beside it. None: not computed, or not known."""
+
+    status: Status
+    objective: Objective  # name and direction are empty for a run that failed before its configuration was read
+    metrics: Mapping[str, float | None]  # `<split>_<metric>` at the saved weights
+    best_epoch: int | None = None
+    epochs: int = 0  # trained epochs
+    train_seconds: float = 0.0
+    samples_per_second: float = 0.0
+    device: str | None = None
+    seed: int | None = None
+    config_digest: str | None = None
+    data_digest: str | None = None
+    n_parameters: int | None = None
+    error: str | None = None
+    timing: Timing | None = None
+    failure: Failure | None = None
+    objectives: tuple[Objective, ...] = ()  # all of them, the first as in `objective`
+    aggregate: str | None = None  # how the objectives of several seeds became one value
+    repeats: tuple[SeedResult, ...] = ()  # the seeds, where there are several
+    data: DataSummary | None = None
+    versions: Mapping[str, str | None] | None = None  # of Python and of the packages that the numbers depend on
+    git: GitState | None = None
+    same_as: int | None = None  # number of the equal trial whose result this is
+    folder: Path = Path()
+    number: int = -1  # of the trial in its sweep; -1 for a run of its own
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    mlflow_run_id: str | None = None
+    written_ns: int = 0  # when `result.json` was written
+    front: bool = False  # on the Pareto front of its sweep: set by `front_first`
+
+    @property
+    def value(self) -> float | None:
+        """The value of the (first) objective."""
+        return self.objective.value
+
+    @property
+    def ending(self) -> str:
+        """The status; `interrupted` for a run that failed only because it was stopped."""
+        return "interrupted" if self.failure is Failure.INTERRUPTED else str(self.status)
+
+    @property
+    def return_value(self) -> float | tuple[float, ...]:
+        """What the run's job returns to its sweeper: the value of the objective, or of all of them; NaN for none."""
+        values = tuple(math.nan if o.value is None else o.value for o in self.objectives)
+        return values[0] if len(values) == 1 else values
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `result.json`."""
+        content = {key: value for key, value in asdict(self).items() if key not in BESIDE}
+        if not self.objective.name:
+            content |= {"objective": {"name": None, "value": None, "direction": None}, "objectives": []}
+        return {key: value for key, value in content.items() if key not in OPTIONAL or value not in (None, ())}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], **beside: Any) -> StoredRun:
+        """Builds the record from the content of `result.json`.
+
+        Raises `KeyError`, `TypeError`, `AttributeError` or `ValueError` for content of another form.
+        """
+        objective, known = _objective(content["objective"]), {name: content.get(name) for name in _PLAIN}
+        return cls(
+            status=Status(content["status"]),
+            objective=objective,
+            objectives=tuple(map(_objective, content.get("objectives") or ())) or (objective,),
+            metrics=dict(content["metrics"]),
+            epochs=content["epochs"],
+            train_seconds=content["train_seconds"],
+            samples_per_second=content.get("samples_per_second", 0.0),
+            failure=None if content.get("failure") is None else Failure(content["failure"]),
+            timing=_timing(content.get("timing")),
+            repeats=tuple(_seed(row) for row in content.get("repeats") or ()),
+            data=DataSummary(**data) if (data := content.get("data")) else None,
+            git=GitState(**git) if (git := content.get("git")) else None,
+            **{**known, **beside},
+        )
+
+
+_PLAIN = (
+    "best_epoch", "device", "seed", "config_digest", "data_digest", "n_parameters", "error", "aggregate", "versions",
+    "same_as", "mlflow_run_id",
+)  # fmt: skip
+
+
+def read_stored_run(folder: Path) -> StoredRun:
+    """The finished run in `folder`. Raises `RunFolderError` if its result is damaged or of another form."""
+    paths = RunPaths(folder)
+    written = paths.result.stat().st_mtime_ns
+    content = read_json(paths.result)
+    lacking = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
+    if lacking:
+        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: it lacks {lacking}")
+    beside: dict[str, Any] = {"folder": folder, "written_ns": written, "overrides": _overrides(paths)}
+    if folder.name.isdecimal():
+        beside["number"] = int(folder.name)
+    if paths.mlflow_run.is_file():
+        beside["mlflow_run_id"] = read_mlflow_run_id(paths)
+    try:
+        return StoredRun.from_json(content, **beside)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: {reason}") from error
+
+
+def find_stored_run(folder: Path) -> StoredRun | None:
+    """The finished run in `folder`; None where there is no result. Raises as `read_stored_run`."""
+    try:
+        return read_stored_run(folder)
+    except FileNotFoundError:
+        return None
+
+
+def read_mlflow_run_id(paths: RunPaths) -> str | None:
+    """The id of the run in MLflow. Folders of earlier versions have it in `result.json`."""
+    if paths.mlflow_run.is_file():
+        return str(read_json(paths.mlflow_run)["run_id"])
+    return read_stored_run(paths.root).mlflow_run_id
+
+
+def write_stored_run(paths: RunPaths, stored: StoredRun) -> StoredRun:
+    """Writes `result.json`, and removes the id in MLflow of an earlier result. Returns the record."""
+    paths.mlflow_run.unlink(missing_ok=True)
+    write_json(paths.result, stored.to_json())
+    return stored
+
+
+def copy_result(source: RunPaths, target: RunPaths) -> None:
+    """Writes the result of the equal trial in `source` to `target`, with that trial's number as `same_as`."""
+    stored = read_stored_run(source.root)
+    write_stored_run(target, replace(stored, same_as=stored.number))
+
+
+def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
+    """Writes the id of the run in MLflow beside its result, which stays as it is."""
+    write_text(paths.mlflow_run, json.dumps({"run_id": run_id}) + "\n", durable=False)
+
+
+def _overrides(paths: RunPaths) -> dict[str, str]:
+    """The overrides by key, as they were typed."""
+    if not paths.overrides.is_file():
+        return {}
+    try:
+        texts = read_overrides(paths.overrides)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{paths.overrides} is damaged: {' '.join(str(error).split())}") from error
+    pairs = (text.lstrip("+").split("=", 1) for text in texts if "=" in text)
+    return dict(pairs)
+
+
+def _objective(stored: Mapping[str, Any]) -> Objective:
+    return Objective(stored["name"] or "", stored["value"], stored["direction"] or "")
+
+
+def _timing(stored: Mapping[str, Any] | None) -> Timing | None:
+    if not stored or not all(isinstance(stored.get(key), (int, float)) for key in ("started", "ended")):
+        return None
+    return Timing(stored["started"], stored["ended"], stored.get("cohort") or "")
+
+
+def _seed(row: Mapping[str, Any]) -> SeedResult:
+    return SeedResult(
+        row["seed"], Status(row["status"]), row["value"], dict(row["metrics"]), row["best_epoch"], row["epochs"],
+        row.get("error"),
+    )  # fmt: skip
