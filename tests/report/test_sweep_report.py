@@ -14,8 +14,9 @@ from support.run_folders import config, result, stored, write_grid, write_run
 
 from phalanx.analysis.final import Finalist
 from phalanx.cli.main import main
+from phalanx.core.files import read_json
 from phalanx.core.result import Status
-from phalanx.report.build import write_report
+from phalanx.report.build import write_report, write_sweep_report
 from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.sweep_figures.contour import contour_info, draw_contour
 from phalanx.report.sweep_figures.history import draw_history, history_info
@@ -28,7 +29,9 @@ from phalanx.report.sweep_figures.scale import Scale, scale_of
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
 from phalanx.report.sweep_figures.trials import parameter, parameters
+from phalanx.runs.layout import SweepPaths
 from phalanx.runs.stored_run import SeedResult
+from phalanx.runs.sweep_folder import collect
 from phalanx.study import importances
 
 CHROMIUM = shutil.which("chromium") and shutil.which("chromedriver")
@@ -337,6 +340,17 @@ def test_the_report_of_a_run(tmp_path):
     (run / "plots" / "curves.png").write_bytes(b"1")
     images = re.findall(r'alt="(\w+)" src="data:image/png', write_report(run).read_text())
     assert images == ["curves", "confusion"]
+
+
+def test_results_are_read_once(tmp_path, monkeypatch):
+    root = write_grid(tmp_path / "g", {"mse": {0: 0.5, 1: 0.6}, "nll": {0: 0.7, 1: 0.8}})
+    trials, read = collect(SweepPaths(root)), []
+    monkeypatch.setattr("phalanx.runs.stored_run.read_json", lambda path: read.append(path.name) or read_json(path))
+    write_sweep_report(SweepPaths(root), trials)
+    assert read == []
+    assert "Groups of seeds" in SweepPaths(root).report.read_text()
+    write_report(root)
+    assert read == ["result.json"] * 4
 
 
 @pytest.mark.parametrize(("name", "message"), [
