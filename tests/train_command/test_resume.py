@@ -15,6 +15,7 @@ import time
 
 import pytest
 from support.forked import start, train
+from support.run_folders import result
 from support.train_command import TRAIN, environment, mlflow_run_id_of, result_of
 
 from phalanx.runs.checkpoint import read_checkpoint
@@ -124,11 +125,11 @@ def interrupted(tmp_path_factory):
 
 def test_the_same_command_in_the_same_folder_goes_on_too_after_an_interrupt(uninterrupted, interrupted, tmp_path):
     run = shutil.copytree(interrupted / "run", tmp_path / "run")
-    result = result_of(run)
+    stored = result_of(run)
     assert "go on: python train.py resume=run" in (interrupted / "out").read_text()
-    assert result["failure"] == "interrupted"
+    assert stored["failure"] == "interrupted"
     train(*RUN, cwd=tmp_path, check=0)
-    assert f"goes on after epoch {result['epochs']}," in (run / "train.log").read_text()
+    assert f"goes on after epoch {stored['epochs']}," in (run / "train.log").read_text()
     same(run, uninterrupted)
 
 
@@ -304,7 +305,7 @@ def resumed_in(folder, monkeypatch, *arguments):
     from hydra_plugins.phalanx._resume import resumed
 
     monkeypatch.chdir(folder)
-    return resumed(arguments, runpy.run_path(TRAIN)["main"])
+    return resumed(arguments, runpy.run_path(TRAIN)["main"])[0]
 
 
 @pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "failed"])
@@ -312,7 +313,7 @@ def test_a_run_that_has_ended_does_not_go_on_unless_it_was_broken_off(status, tm
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("seed: 3\n")
-    (run / "result.json").write_text(json.dumps({"status": status, "epochs": 7}))
+    (run / "result.json").write_text(json.dumps(result(status=status, epochs=7)))
     if status == "failed":
         assert "seed=3" in resumed_in(tmp_path, monkeypatch, "resume=run")
         return

@@ -97,7 +97,7 @@ def main(app: Callable[[], Any]) -> NoReturn:
         if any(argument.startswith("resume=") for argument in sys.argv[1:]):
             from hydra_plugins.phalanx._resume import resumed
 
-            sys.argv[1:] = resumed(sys.argv[1:], app)
+            sys.argv[1:], _lock = resumed(sys.argv[1:], app)  # held until this function returns
         if any(argument.startswith("from_run=") for argument in sys.argv[1:]):
             from hydra_plugins.phalanx._from_run import expanded
 

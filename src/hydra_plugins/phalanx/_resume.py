@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of, typed
 from phalanx.core.errors import RequestError, RunFolderError
@@ -12,25 +13,28 @@ from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
 from phalanx.runs.config_file import ASIDE, parse_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
-from phalanx.runs.run_folder import hold
+from phalanx.runs.run_folder import lock_run
 from phalanx.runs.stored_run import find_stored_run
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 KEY = "resume"
 FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
 
 
-def resumed(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
-    """Replaces `resume=…` by the run's configuration and folder.
+def resumed(arguments: Sequence[str], app: Callable[[], object]) -> tuple[list[str], FileLock | None]:
+    """Replaces `resume=…` by the run's configuration and folder, and returns the folder's lock, for the caller to hold.
 
     Exits with status 0 if the run has ended. Raises `RequestError` if it cannot go on, or if another process trains it.
     """
     run, rest = extract(KEY, arguments)
     if run is None:
-        return rest
+        return rest, None
     _check_arguments(run, rest)
     paths = _run(run)
     _leave_if_ended(paths)
-    hold(paths)
+    lock = lock_run(paths)
     _leave_if_ended(paths)  # in another process, which has just released it
     if paths.checkpoint.is_file():
         read_checkpoint(paths.checkpoint)
@@ -40,7 +44,8 @@ def resumed(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
     taken = {key_of(argument) for argument in rest}
     aside = {f"{g}.{name}": value for g in ASIDE if g not in taken for name, value in values.get(g, {}).items()}
     kept = [f"++{key}={typed(value)}" for key, value in aside.items() if key not in taken]
-    return [*overrides_of(values, folder_of(app), taken), *kept, f"hydra.run.dir={typed(str(paths.root))}", *rest]
+    place = f"hydra.run.dir={typed(str(paths.root))}"
+    return [*overrides_of(values, folder_of(app), taken), *kept, place, *rest], lock
 
 
 def _check_arguments(run: str, rest: Sequence[str]) -> None:

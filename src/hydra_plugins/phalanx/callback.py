@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,6 +20,10 @@ from hydra_plugins.phalanx._secrets import refuse_in_config
 from phalanx.core.errors import RequestError
 from phalanx.runs.layout import FINAL, RunPaths, make_folder
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+T = TypeVar("T")
 GRIDS = ("BasicSweeper", "GridSweeper")
 OURS = "StudySweeper"  # which sums up itself
 
@@ -29,6 +33,7 @@ class SweepCallback(Callback):
 
     def __init__(self) -> None:
         self.sweep: Any = None
+        self.lock: FileLock | None = None  # on a single run's folder, until the process ends
 
     def __reduce__(self) -> tuple[type[SweepCallback], tuple[()]]:
         """A launcher takes it along to where jobs run; the sweep stays with the process that leads it."""
@@ -36,7 +41,7 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _or_leave(refuse_in_config, config)
-        _or_leave(_check, config)
+        self.lock = _or_leave(_check, config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from hydra_plugins.phalanx.launcher import options_of
@@ -70,25 +75,26 @@ class SweepCallback(Callback):
             self.sweep.finish(sys.exc_info()[1])
 
 
-def _or_leave(check: Callable[[DictConfig], Any], config: DictConfig) -> None:
-    """Ends the process where a request is wrong, before Hydra makes a folder for it."""
+def _or_leave(check: Callable[[DictConfig], T], config: DictConfig) -> T:
+    """Returns the result of a check; ends the process if the request is wrong, before Hydra makes a folder for it."""
     try:
-        check(config)
+        return check(config)
     except RequestError as error:
         leave(error)  # an Exception of a callback is no more than a warning to Hydra
 
 
-def _check(config: DictConfig) -> None:
-    """Raises `SpecError` with every fault of a single run's configuration, `RequestError` without its folder."""
+def _check(config: DictConfig) -> FileLock:
+    """Locks the folder of a single run. Raises `SpecError` with every fault of the configuration, `RequestError` if the
+    folder cannot be made or another process trains in it."""
     from phalanx.runs.config import settings
-    from phalanx.runs.run_folder import hold
+    from phalanx.runs.run_folder import lock_run
 
     known = HydraConfig.instance().cfg
     HydraConfig.instance().cfg = config
     try:
         settings(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
         make_folder(folder := Path(config.hydra.run.dir), "hydra.run.dir", "runs/mine")
-        hold(RunPaths(folder))
+        return lock_run(RunPaths(folder))
     finally:
         HydraConfig.instance().cfg = known
 

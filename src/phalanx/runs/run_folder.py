@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phalanx.core.errors import Failure, RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
@@ -23,20 +22,21 @@ from phalanx.runs.provenance import git_state, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.training.spec import TrialSpec
 
-_held: dict[Path, Any] = {}  # this process's locks, by folder
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
-def hold(paths: RunPaths) -> None:
-    """Keeps other processes from training in this folder until this one has ended or is killed.
+def lock_run(paths: RunPaths) -> FileLock:
+    """Keeps other processes from training in this folder for as long as the caller holds the lock that is returned.
 
-    Raises `RequestError` if one trains there already.
+    In one process, all locks of a folder are one object. Raises `RequestError` if another process trains there.
     """
     from filelock import FileLock, Timeout
 
-    lock = _held.setdefault(paths.root.resolve(), FileLock(paths.lock))
+    lock = FileLock(paths.lock, is_singleton=True)
     try:
-        if not lock.is_locked:
-            lock.acquire(blocking=False)
+        lock.acquire(blocking=False)
+        return lock
     except Timeout:
         folder = relative(paths.root)
         raise RequestError(
