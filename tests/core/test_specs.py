@@ -153,7 +153,7 @@ class Foreign(Spec):
     ("values", "message"),
     [
         ({"file": 3}, "foreign.file must be a value of type Path, got 3; try foreign.file=a.csv"),
-        ({"weights": 3}, "foreign.weights must be a value of type dict or null, got 3"),
+        ({"weights": 3}, "foreign.weights must be a mapping or null, got 3"),
         ({"mode": "c"}, "foreign.mode must be one of a, b, got 'c'; try foreign.mode=a"),
         ({"size": 0.5}, "foreign.size must be a whole number of at least 1 or a number of at least 1, got 0.5; try foreign.size=1"),
         ({"limit": 0}, "foreign.limit must be a whole number of at least 1 or null, got 0"),

@@ -181,7 +181,7 @@ WRONG = {
             "hydra.sweeper.warm_start={study: x}",
         ],
         [
-            "4 faults", "enqueue must be null or a list", "conditions must be null or a map", "params must be null or a map",
+            "4 faults", "enqueue must be a list or null", "conditions must be a mapping or null", "params must be a mapping or null",
             "warm_start must be null, the name",
         ],
     ),

@@ -4,8 +4,6 @@ The other overrides of a job are applied to a copy of the composed config, in Hy
 what Hydra does is left to Hydra, and so is every error. Files and environment are read once per choice of groups.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -3,8 +3,6 @@
 The other arguments override it; a group that is chosen again drops what the run had in that group.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The stock plugin keeps that parser in a private module. Only this file imports i
 checks that both give an override the same meaning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast

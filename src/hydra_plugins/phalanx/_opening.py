@@ -1,14 +1,12 @@
 """Opens the study that a search begins or continues, with its storage, sampler and pruner."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import itertools
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -78,7 +76,7 @@ def sources(request: Request, config: DictConfig) -> list[optuna.Study]:
 
 
 def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
-    if isinstance(source, (Mapping, DictConfig)):
+    if isinstance(source, dict):
         name, url = source.get("study_name"), source.get("storage")
     else:
         name, url = str(source), request.options.storage
@@ -137,7 +135,7 @@ def _made(group: str, make: Callable[[], T]) -> T:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return make()
-    except (TypeError, ValueError, HydraException) as error:
+    except (KeyError, TypeError, ValueError, HydraException) as error:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"{KEY}.{group} cannot be made of these options: {error.__cause__ or error}") from error
@@ -149,7 +147,7 @@ def _sampler(request: Request, n_known: int | None) -> tuple[optuna.samplers.Bas
 
 
 def _sampler_for(request: Request, n_known: int | None) -> tuple[optuna.samplers.BaseSampler, int]:
-    options = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, request.options.sampler), resolve=True))
+    options = request.options.sampler or {}
     n_trials, search = request.budget.n_trials, request.search
     target = get_class(options["_target_"]) if options["_target_"].startswith("optuna.") else None
     sampler = instantiate(reseeded(options, target, n_known or 0), _execution_whitelist_=SAMPLERS)

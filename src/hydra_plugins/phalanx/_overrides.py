@@ -1,7 +1,5 @@
 """Configurations as overrides on the command line: what `from_run=…` and `resume=…` are replaced by."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads and checks the keys under `hydra.sweeper` before anything is opened."""
 
-from __future__ import annotations
-
 import logging
 import pydoc
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer
@@ -30,11 +28,7 @@ Faults = list[Fault | str]
 
 KEY = "hydra.sweeper"
 SEEDS = ("seed", "data.split_seed")  # never searched: the best of them would be luck
-MAPPINGS = {  # keys that are mappings to text, with an example
-    "params": "{optimizer.lr: 'interval(0.01, 0.1)'}",
-    "default_params": "{optimizer.lr: 'interval(0.01, 0.1)'}",
-    "conditions": "{optimizer.momentum: optimizer=sgd}",
-}
+PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
 
 
 @dataclass(frozen=True)
@@ -42,25 +36,31 @@ class Options(Spec):
     """The keys of conf/hydra/sweeper/optuna.yaml that are not part of the budget, as Hydra passes them."""
 
     group: ClassVar[str] = KEY
-    sampler: DictConfig | None = None
-    pruner: DictConfig | None = None
-    direction: object = None  # a text, an enum of the stock plugin, or a list of these
+    sampler: dict[str, Any] | None = None
+    pruner: dict[str, Any] | None = None
+    direction: Any = None  # text, an enum of the stock plugin, or a list of these
     storage: str | None = static(None, advice="sqlite:///study.db")
-    study_name: str | None = None
+    study_name: str | int | None = None
     custom_search_space: str | None = None
-    params: Mapping[str, object] | None = None
-    default_params: Mapping[str, object] | None = None
-    conditions: Mapping[str, str] | None = None
+    params: Mapping[str, Any] | None = static(None, advice=PARAMS)
+    default_params: Mapping[str, Any] | None = static(None, advice=PARAMS)
+    conditions: Mapping[str, str] | None = static(None, advice="{optimizer.momentum: optimizer=sgd}")
     repeats: int = static(1, ge=1, advice="5")
     aggregate: str = static("mean", choices=AGGREGATES)
-    final: Mapping[str, object] | None = None
-    enqueue: Sequence[Mapping[str, object]] | None = None
-    warm_start: object = None  # the name of a study, a mapping, or a list of these
+    final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
+    enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="[{optimizer.lr: 0.1}]")
+    warm_start: Any = None  # the name of a study, a mapping, or a list of these
     on_mismatch: str = static("error", choices=("error", "new"))
     lease_s: float = static(60.0, gt=0)
 
     def conflicts(self) -> Faults:
-        faults: Faults = _misshapen(self)
+        faults: Faults = []
+        if not all(isinstance(point, dict) for point in self.enqueue or []):
+            advice = f"{KEY}.enqueue=[{{optimizer.lr: 0.1}}]"
+            faults.append(Fault(f"{KEY}.enqueue", self.enqueue, "a list of mappings", advice))
+        if not all(map(_names_study, as_list(self.warm_start or []))):
+            allowed = "null, the name of a study, {study_name: …, storage: …} or a list of these"
+            faults.append(Fault(f"{KEY}.warm_start", self.warm_start, allowed, f"{KEY}.warm_start=first"))
         if self.aggregate == "lower_bound" and self.repeats == 1:
             faults.append(f"{KEY}.aggregate=lower_bound needs several seeds; try {KEY}.repeats=5")
         return faults + _not_callable(self.custom_search_space)
@@ -103,6 +103,7 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
     unknown = [f"{KEY}.{key} is not a key of the search; known: {', '.join(known)}" for key in keys if key not in known]
     if unknown:
         raise SpecError(unknown)
+    keys = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in keys.items()}
     ours = "optimizer" in config  # somebody else's application has a config of its own
     passwords = secrets(config)
     faults: Faults = [*passwords]
@@ -111,7 +112,7 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
     directions = _gathered(faults, lambda: _directions(keys.get("direction"), config, ours))
     final = _gathered(faults, lambda: _final(keys.get("final")))
     space = None
-    if not passwords and all(_is_mapping(keys.get(name) or {}) for name in ("params", "default_params")):
+    if not passwords and all(isinstance(keys.get(name) or {}, dict) for name in ("params", "default_params")):
         space = _gathered(faults, lambda: _searched(keys, arguments, loader))
         faults += _searched_seeds(space) if space and ours else []
     if faults or options is None or budget is None or directions is None or space is None:
@@ -124,8 +125,7 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
     composer, search = Composer(loader, config), Search(space, conditions)
     if ours:
         search = with_options(search, composer, loader)
-    enqueued: Any = OmegaConf.to_container(options.enqueue, resolve=True) if options.enqueue else []
-    points = start_points(enqueued, search.space.distributions, search.conditions)
+    points = start_points(options.enqueue or [], search.space.distributions, search.conditions)
     return Request(options, budget, directions, search, points, final, composer, loader, ours)
 
 
@@ -148,41 +148,15 @@ def _searched_seeds(space: grammar.Space) -> list[str]:
     ]
 
 
-def _misshapen(options: Options) -> Faults:
-    """Returns the faults of what has to be a mapping or a list."""
-    faults: Faults = [
-        Fault(f"{KEY}.{name}", getattr(options, name), "null or a mapping from keys to text", f"{KEY}.{name}={example}")
-        for name, example in MAPPINGS.items()
-        if not _is_mapping(getattr(options, name) or {})
-    ]
-    points = options.enqueue or []
-    if not is_list(points) or not all(map(_is_mapping, points)):
-        allowed = "null or a list of points, each a mapping"
-        faults.append(Fault(f"{KEY}.enqueue", points, allowed, f"{KEY}.enqueue=[{{optimizer.lr: 0.1}}]"))
-    if not all(map(_names_study, as_list(options.warm_start or []))):
-        allowed = "null, the name of a study, {study_name: …, storage: …} or a list of these"
-        faults.append(Fault(f"{KEY}.warm_start", options.warm_start, allowed, f"{KEY}.warm_start=first"))
-    return faults
-
-
-def _names_study(source: Any) -> bool:
-    if _is_mapping(source):
+def _names_study(source: object) -> bool:
+    if isinstance(source, dict):
         return "study_name" in source and set(source) <= {"study_name", "storage"}
-    return not is_list(source)
+    return not isinstance(source, list)
 
 
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, (Mapping, DictConfig))
-
-
-def is_list(value: object) -> bool:
-    """Whether a value from YAML is a list."""
-    return isinstance(value, (Sequence, ListConfig)) and not isinstance(value, str)
-
-
-def as_list(value: Any) -> list[Any]:
-    """Returns a list from YAML as it is, and any other value as a list of one."""
-    return list(value) if is_list(value) else [value]
+def as_list(value: object) -> list[Any]:
+    """Returns a list as it is, and any other value as a list of one."""
+    return value if isinstance(value, list) else [value]
 
 
 def _gathered(faults: Faults, make: Callable[[], T]) -> T | None:
@@ -223,12 +197,12 @@ def _not_callable(path: str | None) -> list[str]:
 
 
 def _final(given: Any) -> FinalSpec | None:
-    if given is None:
-        return None
-    if not _is_mapping(given) or not set(given) <= {field.name for field in fields(FinalSpec)}:
+    if not isinstance(given, dict):
+        return None  # as `Options` checks
+    if not set(given) <= {field.name for field in fields(FinalSpec)}:
         allowed, advice = "null or {top: …, seeds: …}", f"'{KEY}.final={{top: 3, seeds: 10}}'"
         raise SpecError([Fault(f"{KEY}.final", given, allowed, advice)])
-    return FinalSpec(**dict(given))
+    return FinalSpec(**given)
 
 
 def _directions(given: Any, config: DictConfig, ours: bool) -> list[str]:

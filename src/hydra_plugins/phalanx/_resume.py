@@ -1,7 +1,5 @@
 """`resume=<run>`: continues a run that was interrupted or killed, in its folder and with its configuration."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path

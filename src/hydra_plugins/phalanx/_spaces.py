@@ -1,7 +1,5 @@
 """The whole search space: the sweep's own, what config options add to it, and a check of all combinations of groups."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Makes `experiment=<name>` find `experiments/<name>/experiment/<name>.yaml` beside the application's `conf/`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath

@@ -4,8 +4,6 @@ Hydra's basic sweeper is no public class: only this file imports it, and tests/h
 contract.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper

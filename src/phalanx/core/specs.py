@@ -157,7 +157,8 @@ def describe(kind: Any, constraint: Constraint) -> str:
     if choices := constraint.choices or (arguments if origin is typing.Literal else None):
         return "one of " + ", ".join(map(str, choices))
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(kind, f"a value of type {getattr(kind, '__name__', kind)}") + _interval(constraint)
+    names |= dict.fromkeys((dict, Mapping), "a mapping") | dict.fromkeys((list, Sequence), "a list")
+    return names.get(origin, f"a value of type {getattr(kind, '__name__', kind)}") + _interval(constraint)
 
 
 def _interval(constraint: Constraint) -> str:

@@ -1,7 +1,5 @@
 """Budgets: when a study ends, and how many failures it allows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A condition is text such as `optimizer=sgd`, `model=mlp3,mlp4` (any of these) or several of them joined by ` and `.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

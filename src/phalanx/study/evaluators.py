@@ -1,7 +1,5 @@
 """Evaluators turn proposals into outcomes: a batch at a time, or as a stream."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait

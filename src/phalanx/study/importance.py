@@ -1,7 +1,5 @@
 """Parameter importances from the trials alone: no stored study is needed, so they exist for a grid too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import optuna

@@ -4,8 +4,6 @@ The budgets are totals of the study, over all starts and all drivers that share 
 evaluated again under its number and with its parameters, unless its result was written before it could be told.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import math
@@ -81,8 +79,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.directions = with_retries(lambda: self.study.directions)
         self.budget.check(len(self.directions))
-        self.in_flight: dict[int, Proposal] = {}  # by number
-        self.duplicates: dict[int, list[Proposal]] = {}  # by the number of the equal one in flight
+        self.in_flight: dict[int, Proposal] = {}  # by number; of equal points only the first is being evaluated
         self.evaluated, self.tries = EvaluatedPoints(), dict[int, int]()
         self.done: list[FrozenTrial] = []  # the study's own trials that have ended, in the order they were seen
         self.unfinished: list[int] = []  # the numbers of those that have not
@@ -121,31 +118,26 @@ class _Search:
                 ending, proposals = with_retries(self._next, self.budget.n_jobs - len(self.in_flight))
             if not proposals:
                 break
-            batch += [proposal for proposal in proposals if self._has_to_be_evaluated(proposal)]
+            batch += self._to_evaluate(proposals)
         if batch:
             self.evaluator.submit(batch)
         return ending
 
-    def _has_to_be_evaluated(self, proposal: Proposal) -> bool:
-        """False if an equal point was evaluated before, or is in flight: the proposal takes that one's outcome."""
-        if self._take_known_outcome(proposal):
-            return False
-        equal = next((p.number for p in self.in_flight.values() if p.params == proposal.params), None)
-        self.in_flight[proposal.number] = proposal
-        if equal is not None:
-            self.duplicates.setdefault(equal, []).append(proposal)
-        return equal is None
-
-    def _take_known_outcome(self, proposal: Proposal) -> bool:
-        found = self.evaluated.find(proposal.params)
-        if found is None:
-            return False
-        number, outcome = found
-        log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
-        self._set_attribute(proposal, SAME_AS, number)
-        self.reused(proposal, number)
-        self._tell(proposal, outcome)
-        return True
+    def _to_evaluate(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Puts proposals in flight; returns those without an equal one, whose outcome the others take."""
+        distinct = []
+        for proposal in proposals:
+            if found := self.evaluated.find(proposal.params):
+                number, outcome = found
+                log.info("trial %d is the same point as trial %d, whose value is used", proposal.number, number)
+                self._set_attribute(proposal, SAME_AS, number)
+                self.reused(proposal, number)
+                self._tell(proposal, outcome)
+                continue
+            if all(other.params != proposal.params for other in self.in_flight.values()):
+                distinct.append(proposal)
+            self.in_flight[proposal.number] = proposal
+        return distinct
 
     def _next(self, wanted: int) -> tuple[str | None, list[Proposal]]:
         """Returns why the study ends, or up to `wanted` proposals; none of either while others evaluate the rest."""
@@ -226,13 +218,11 @@ class _Search:
             return
         del self.in_flight[number]
         self._tell(proposal, outcome)
-        duplicates = self.duplicates.pop(number, [])
-        if duplicates:
+        if equal := [other for other in self.in_flight.values() if other.params == proposal.params]:
             self._refresh()
-            for duplicate in duplicates:
-                del self.in_flight[duplicate.number]
-            again = [duplicate for duplicate in duplicates if self._has_to_be_evaluated(duplicate)]
-            if again:
+            for other in equal:
+                del self.in_flight[other.number]
+            if again := self._to_evaluate(equal):
                 self.evaluator.submit(again)
 
     def _tell(self, proposal: Proposal, outcome: Outcome) -> None:

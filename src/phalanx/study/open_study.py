@@ -1,7 +1,5 @@
 """Opens a study by name, and compares how it was started with how it is started now."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import optuna

@@ -1,7 +1,5 @@
 """Chooses a sampler that suits a search, and its seed at each start of a study."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Search spaces: which parameters are drawn, under which conditions, from which values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import optuna

@@ -1,7 +1,5 @@
 """What a study knows before it asks its sampler: points to try first, trials of another study, points it evaluated."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
