@@ -21,7 +21,7 @@ from phalanx.report.pages.sweep import SweepContent, sweep_html
 from phalanx.report.sweep_figures.contour import contour_info, draw_contour
 from phalanx.report.sweep_figures.history import draw_history, history_info
 from phalanx.report.sweep_figures.importances import importances_info
-from phalanx.report.sweep_figures.intervals import draw_intervals
+from phalanx.report.sweep_figures.intervals import draw_intervals, intervals_infos
 from phalanx.report.sweep_figures.learning_curves import MAX_POINTS, draw_learning, learning_info
 from phalanx.report.sweep_figures.parallel_coordinates import ABSENT, draw_parallel, parallel_info
 from phalanx.report.sweep_figures.pareto_front import draw_front, front_infos
@@ -274,15 +274,18 @@ def test_a_sweep_without_any_success_has_a_page():
 
 
 def test_a_final_has_its_table_and_figures():
-    several, one = dict.fromkeys(range(10), 0.5), {0: 0.5}
-    finalists = [Finalist(3, {"a": "4"}, several, several, 10, "val_accuracy"),
-                 Finalist(4, {}, one, one, 2, "val_accuracy")]  # fmt: skip
+    ten, one = dict.fromkeys(range(10), 0.5), {0: 0.5}
+    finalists = [Finalist(3, {"a": "4"}, ten, ten, 10, "val_accuracy"), Finalist(4, {}, one, ten, 2, "val_accuracy")]
     page = page_of(finalists=finalists, sentences=["trial 3 beats <trial 4>"])
     assert "trial 3 beats &lt;trial 4&gt;" in page
     assert "0.5000 to 0.5000" in page
-    figure = draw_intervals({f.name: f.value for f in finalists}, "val_accuracy")
+    info, tests = intervals_infos(finalists)
+    assert (info.measure, tests.measure) == ("val_accuracy", "test accuracy")
+    figure = draw_intervals(info)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 3", "trial 4"]
     assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1
+    row = re.search(r"<tr><td class=number>4</td>.*?</tr>", page[page.index("<h2>Final on") :])[0]
+    assert "<td class=number>1</td><td class=number>1</td><td class=number>0.5000</td><td class=number>–</td>" in row
 
 
 def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():

@@ -17,13 +17,14 @@ from phalanx.report.svg import inline
 from phalanx.report.sweep_figures.contour import contour_info, draw_contour
 from phalanx.report.sweep_figures.history import draw_history, history_info
 from phalanx.report.sweep_figures.importances import MIN_TRIALS, ImportancesInfo, draw_importances, importances_infos
-from phalanx.report.sweep_figures.intervals import draw_intervals
+from phalanx.report.sweep_figures.intervals import draw_intervals, intervals_infos
 from phalanx.report.sweep_figures.learning_curves import Curve, LearningInfo, draw_learning, learning_info
 from phalanx.report.sweep_figures.parallel_coordinates import draw_parallel, parallel_info
 from phalanx.report.sweep_figures.pareto_front import draw_front, front_infos
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
-from phalanx.report.sweep_figures.trials import Parameter, Trial, completed_values, objective_names, parameters, tips
+from phalanx.report.sweep_figures.trials import Parameter, completed_values, parameters, tips
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ class SweepContent:
     best: Sequence[Trial]  # the completed ones, best first
     curves: Mapping[int, Curve] = field(default_factory=dict)  # the objective by epoch, by trial number
     configs: Mapping[int, str] = field(default_factory=dict)  # whole configurations of the best trials, by number
-    finalists: Sequence[Finalist] = ()  # the best first
+    finalists: Sequence[Finalist] = ()  # of the final, best first
     sentences: Sequence[str] = ()  # about the final
     groups: tables.SeedGroups | None = None  # of a grid with several seeds
     ending: str | None = None  # why the search ended
@@ -69,7 +70,7 @@ def sweep_html(content: SweepContent) -> str:
         seconds=math.fsum(trial.train_seconds for trial in trials),
         front=figures.front(), best_table=tables.best_table(best, varied), configs=content.configs,
         intervals=figures.intervals(), sentences=content.sentences, groups=content.groups,
-        final_table=tables.final_table(content.finalists, objective_names(trials)[0], varied),
+        final_table=tables.final_table(content.finalists, varied),
         curves=[*figures.history(), *figures.learning_curves(learning)],
         n_without_curve=len(trials) - len(learning.curves),
         varied=varied, n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,
@@ -98,14 +99,8 @@ class _Figures:
         return [self._figure(draw_front(info), f"{info.first} against {info.other}", caption) for info in infos]
 
     def intervals(self) -> list[PageFigure]:
-        finalists, objective = self.content.finalists, objective_names(self.content.trials)[0]
-        if not finalists:
-            return []
-        measures = {
-            objective: {f.name: f.value for f in finalists},
-            "test accuracy": {f.name: f.test for f in finalists},
-        }
-        return [self._figure(draw_intervals(rows, measure), measure) for measure, rows in measures.items()]
+        infos = intervals_infos(self.content.finalists)
+        return [self._figure(draw_intervals(info), info.measure) for info in infos]
 
     def history(self) -> list[PageFigure]:
         info = history_info(self.content.trials, self.content.direction)

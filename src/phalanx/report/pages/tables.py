@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from phalanx.analysis.final import Finalist
 from phalanx.analysis.statistics import Summary, summarise
@@ -55,36 +55,28 @@ def failures_table(failed: Sequence[Trial], varied: Sequence[Parameter]) -> Tabl
     return Table([NUMBER, STATUS, ERROR, *_overrides(varied)], failed)
 
 
-def final_table(
-    finalists: Sequence[Finalist], objective: str, varied: Sequence[Parameter]
-) -> Table[Finalist]:  # fmt: skip
-    """Mean, standard deviation and interval of each finalist, and what varies.
-
-    Args:
-        finalists: The best first.
-        objective: The name of the objective.
-        varied: The parameters that have a column.
-    """
+def final_table(finalists: Sequence[Finalist], varied: Sequence[Parameter]) -> Table[Finalist]:
+    """Mean, standard deviation and interval of each finalist, and what varies."""
 
     def of_measure(name: str, summary: Callable[[Finalist], Summary]) -> list[Column[Finalist]]:
-        def interval(finalist: Finalist) -> str:
-            found = summary(finalist)
-            return "–" if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
-
         return [
             Column(name, lambda finalist: decimals(summary(finalist).mean), "number"),
             Column("std", lambda finalist: decimals(summary(finalist).std), "number"),
-            Column("95 % interval", interval, "number"),
+            Column("95 % interval", lambda finalist: _interval(summary(finalist)), "number"),
         ]
 
-    columns = [
-        Column[Finalist]("trial", lambda finalist: finalist.number, "number"),
-        Column[Finalist]("seeds", lambda finalist: finalist.value.n, "number"),
-        Column[Finalist]("diverged", lambda finalist: finalist.n_diverged, "number"),
-        *of_measure(objective, lambda finalist: finalist.value),
+    columns: list[Column[Finalist]] = [
+        Column("trial", lambda finalist: finalist.number, "number"),
+        Column("seeds", lambda finalist: finalist.value.n, "number"),
+        Column("diverged", lambda finalist: finalist.n_seeds - finalist.value.n, "number"),
+        *of_measure(finalists[0].objective if finalists else "", lambda finalist: finalist.value),
         *of_measure("test accuracy", lambda finalist: finalist.test),
     ]
-    return Table([*columns, *_overrides(varied)], finalists)
+    return Table([*columns, *_overrides(varied, lambda finalist: finalist.overrides)], finalists)
+
+
+def _interval(summary: Summary) -> str:
+    return "–" if summary.low is None else f"{decimals(summary.low)} to {decimals(summary.high)}"
 
 
 def groups_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table[Sequence[str]]:
@@ -115,8 +107,7 @@ def _seeds(trial: Trial) -> tuple[int, str]:
     values = [row.value for row in trial.repeats if row.value is not None]
     if len(values) < 2:
         return len(values) or 1, "–"
-    found = summarise(values, limits=limits_of(trial.objective.name))
-    return found.n, f"{decimals(found.low)} to {decimals(found.high)}"
+    return len(values), _interval(summarise(values, limits=limits_of(trial.objective.name)))
 
 
 def _costs() -> list[Column[Trial]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from phalanx.analysis.final import Finalist
 from phalanx.analysis.statistics import Summary
 from phalanx.report.style import BLACK, VERMILLION, label_axes, name_ticks
 from phalanx.report.svg import page_axes
@@ -13,15 +15,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_intervals(rows: Mapping[str, Summary], measure: str) -> Figure:
-    """A line for the interval and a diamond for the mean of each finalist, by its name, the best at the top."""
-    figure, axes = page_axes(1.2 + 0.34 * len(rows))
-    places = range(len(rows), 0, -1)
-    for place, row in zip(places, rows.values(), strict=True):
-        if row.low is not None and row.high is not None:
-            axes.plot([row.low, row.high], [place, place], "-", color=BLACK, linewidth=2)
-        axes.plot(row.mean, place, "D", color=VERMILLION, markersize=6)
-    name_ticks(axes.yaxis, list(rows), places)
-    axes.set_ylim(0.4, len(rows) + 0.6)
-    label_axes(axes, x=f"{measure}, mean and 95 % interval", grid="x")
+@dataclass(frozen=True)
+class IntervalsInfo:
+    """One measure of all finalists, in their order."""
+
+    measure: str
+    names: tuple[str, ...]
+    summaries: tuple[Summary, ...]
+
+
+def intervals_infos(finalists: Sequence[Finalist]) -> list[IntervalsInfo]:
+    """The objective and the test accuracy of the finalists; nothing if there are none."""
+    if not finalists:
+        return []
+    names = tuple(finalist.name for finalist in finalists)
+    measures = {finalists[0].objective: [f.value for f in finalists], "test accuracy": [f.test for f in finalists]}
+    return [IntervalsInfo(measure, names, tuple(summaries)) for measure, summaries in measures.items()]
+
+
+def draw_intervals(info: IntervalsInfo) -> Figure:
+    """A line for the interval and a diamond for the mean of each finalist, the first at the top."""
+    figure, axes = page_axes(1.2 + 0.34 * len(info.names))
+    places = range(len(info.names), 0, -1)
+    for place, summary in zip(places, info.summaries, strict=True):
+        if summary.low is not None and summary.high is not None:
+            axes.plot([summary.low, summary.high], [place, place], "-", color=BLACK, linewidth=2)
+        axes.plot(summary.mean, place, "D", color=VERMILLION, markersize=6)
+    name_ticks(axes.yaxis, info.names, places)
+    axes.set_ylim(0.4, len(info.names) + 0.6)
+    label_axes(axes, x=f"{info.measure}, mean and 95 % interval", grid="x")
     return figure
