@@ -55,14 +55,15 @@ BEST = [TRIALS[3], TRIALS[4], TRIALS[0]]
 
 
 def page_of(**changes):
-    return sweep_html(SweepContent(**{"name": "s", "direction": "maximize", "trials": TRIALS, "best": BEST, **changes}))
+    return sweep_html(SweepContent(**{"name": "s", "trials": TRIALS, "best": BEST, **changes}))
 
 
 # The numbers
 
 
 def test_history_follows_the_best_completed_trial_in_either_direction():
-    up, down = (history_info(TRIALS, direction) for direction in ("maximize", "minimize"))
+    lowest = [replace(one, objective=replace(one.objective, direction="minimize")) for one in TRIALS]
+    up, down = history_info(TRIALS), history_info(lowest)
     assert up.completed == ((0, 3, 4), (0.5, 0.75, 0.7))
     assert up.pruned == ((1,), (0.9,))
     assert up.best == (0.5, 0.75, 0.75)  # a pruned trial is never the best
@@ -120,7 +121,7 @@ def test_the_front_and_what_lies_behind_it():
 def test_parallel_coordinates_pass_below_an_axis_that_a_trial_does_not_have():
     trials = [trial(0, 0.5, a="1", b="x"), trial(1, 0.6, a="3", b="y", c="1"), trial(2, 0.9, a="2", b="x", c="2"),
               trial(3, 0.99, "pruned", a="9", b="z", c="9")]  # fmt: skip
-    info = parallel_info(trials, parameters(trials), "maximize")
+    info = parallel_info(trials, parameters(trials))
     assert info.numbers == (0, 1, 2)
     assert [axis.name for axis in info.axes] == ["a", "b", "c", "val_accuracy"]
     assert info.axes[0].heights == (0, 1, 0.5)
@@ -128,16 +129,16 @@ def test_parallel_coordinates_pass_below_an_axis_that_a_trial_does_not_have():
     assert info.best == {2}
     heights = draw_parallel(info).axes[0].get_lines()[0].get_ydata()
     assert heights[2] == ABSENT
-    assert parallel_info(trials[:1], parameters(trials), "maximize") is None
+    assert parallel_info(trials[:1], parameters(trials)) is None
 
 
 def test_a_slice_shows_each_trial_at_its_value_and_marks_the_best():
     numbers, names = parameters(TRIALS)
-    info = slice_info(TRIALS, numbers, 3, "maximize")
+    info = slice_info(TRIALS, numbers, 3)
     assert (info.numbers, info.places, info.completed) == ((0, 1, 3, 4), (1, 2, 4, 5), (True, False, True, True))
     (star,) = [line for line in draw_slice(info).axes[0].get_lines() if line.get_marker() == "*"]
     assert star.get_xydata().tolist() == [[4, 0.75]]
-    info = slice_info(TRIALS, names, None, "maximize")
+    info = slice_info(TRIALS, names, None)
     assert info.parameter.categories == ("x", "y")
     assert [label.get_text() for label in draw_slice(info).axes[0].get_xticklabels()] == ["x", "y"]
 
@@ -147,15 +148,15 @@ def test_contours_are_a_surface_or_a_table_of_means():
     trials = [trial(n, 0.5 + 0.01 * n, a=str(x), b=str(y), c="xy"[n % 2], d=str(n % 3))
               for n, (x, y) in enumerate(stream.random((20, 2)))]  # fmt: skip
     a, b, c, d = parameters(trials)
-    surface = contour_info(trials, a, b, "maximize")
+    surface = contour_info(trials, a, b)
     assert surface.cells is None
     assert surface.points.shape == (20, 2)
     draw_contour(surface)
-    table = contour_info(trials, c, d, "maximize")
+    table = contour_info(trials, c, d)
     assert table.cells[0.0, 0.0] == (pytest.approx(np.mean([0.5 + 0.01 * n for n in range(0, 20, 6)])), 4)
     assert len(draw_contour(table).axes[0].texts) == 6
-    assert contour_info(trials, a, c, "maximize") is None  # neither
-    assert contour_info(trials[:5], *parameters(trials[:5])[:2], "maximize") is None
+    assert contour_info(trials, a, c) is None  # neither
+    assert contour_info(trials[:5], *parameters(trials[:5])[:2]) is None
 
 
 def test_a_report_has_the_contours_of_the_most_important_pairs(monkeypatch):
@@ -169,8 +170,7 @@ def test_a_report_has_the_contours_of_the_most_important_pairs(monkeypatch):
 
 def test_curves_are_thinned_out_and_keep_their_ends():
     epochs = list(range(1, 1001))
-    info = learning_info(TRIALS, {0: (epochs, [1 / e for e in epochs]), 1: ([1, 2], [0.1, 0.2]), 3: ([], [])}, 0,
-                         "maximize")  # fmt: skip
+    info = learning_info(TRIALS, {0: (epochs, [1 / e for e in epochs]), 1: ([1, 2], [0.1, 0.2]), 3: ([], [])}, 0)
     assert set(info.curves) == {0, 1}
     assert len(info.curves[0][0]) == MAX_POINTS
     assert (info.curves[0][0][0], info.curves[0][0][-1]) == (1, 1000)
@@ -280,7 +280,7 @@ def test_a_final_has_its_table_and_figures():
     assert "trial 3 beats &lt;trial 4&gt;" in page
     assert "0.5000 to 0.5000" in page
     info, tests = intervals_infos(finalists)
-    assert (info.measure, tests.measure) == ("val_accuracy", "test accuracy")
+    assert (info.title, tests.title) == ("val_accuracy", "test accuracy")
     figure = draw_intervals(info)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 3", "trial 4"]
     assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1

@@ -90,7 +90,6 @@ def sweep_content(
         finalists = read_finalists(paths, best)
     return SweepContent(
         name=paths.root.absolute().name,
-        direction=direction,
         trials=trials,
         best=best,
         curves=_curves(paths, trials),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,6 @@ import numpy as np
 from phalanx.core.files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -135,21 +134,19 @@ def integer_ticks(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
-def legend_below(
-    figure: Figure, handles: Iterable[Artist], labels: Iterable[str], *, n_columns: int, size: float = TICK,
-    **space: float,
-) -> None:  # fmt: skip
+def legend_below(figure: Figure, axes: Axes, n_columns: int, fontsize: float = TICK, **space: float) -> None:
     """Puts a legend without a frame below all axes.
 
     Args:
         figure: The figure.
-        handles: What is explained, as `axes.get_legend_handles_labels()` returns it first.
-        labels: The words for each of `handles`.
+        axes: Those whose labels are shown.
         n_columns: Entries beside each other.
-        size: Font size in points.
+        fontsize: In points.
         space: `handletextpad` and `columnspacing`, in units of the font size.
     """
-    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=size, frameon=False, **space)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=fontsize, frameon=False,
+                  **space)  # fmt: skip
 
 
 def shorten(name: str, limit: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,14 +31,20 @@ class Table(Generic[Row]):
     anchor: Callable[[Row], str] | None = None
 
 
+class FigureInfo(Protocol):
+    """The numbers of a figure."""
+
+    @property
+    def title(self) -> str:
+        """The heading of the figure."""
+
+
 @dataclass(frozen=True)
 class PageFigure:
-    """An SVG element with heading and caption; below `min_width`, such as `40rem`, it scrolls and does not shrink."""
+    """A figure as an SVG element, and its numbers."""
 
     svg: Markup
-    title: str
-    caption: str = ""
-    min_width: str = ""
+    info: FigureInfo
 
 
 @functools.cache

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from phalanx.core.result import EpochMetrics
-from phalanx.report.pages.render import Column, PageFigure, Table, decimals, render
+from phalanx.report.pages.render import Column, Table, decimals, render
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.svg import inline
 from phalanx.runs.provenance import GitState
@@ -44,12 +46,12 @@ def run_html(content: RunContent) -> str:
     )  # fmt: skip
 
 
-def _curves(content: RunContent) -> PageFigure | None:
+def _curves(content: RunContent) -> Markup | None:
     """The curves of a run that kept no plots."""
     if content.plots or not content.history:
         return None
     drawing = draw_curves(curves_info(content.history, content.result.best_epoch))
-    return PageFigure(inline(drawing, "curves by epoch"), "Curves by epoch", min_width="50rem")
+    return inline(drawing, "curves by epoch")
 
 
 def _metrics_table(result: StoredRun) -> Table[str]:

@@ -45,7 +45,7 @@ def draw_comparison(infos: Sequence[ComparisonInfo]) -> Figure:
     panels = figure.subplots(len(infos), 1, squeeze=False, height_ratios=[n + 2 for n in rows]).ravel()
     for axes, info in zip(panels, infos, strict=True):
         _draw_groups(axes, info)
-    legend_below(figure, *panels[0].get_legend_handles_labels(), n_columns=3)
+    legend_below(figure, panels[0], n_columns=3)
     return figure
 
 

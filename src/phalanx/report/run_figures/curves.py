@@ -81,8 +81,7 @@ def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Fi
     all_axes = figure.subplots(1, 3)
     for axes, panel in zip(all_axes, info.panels, strict=True):
         _draw_panel(axes, info, panel, saved_as)
-    handles, labels = all_axes[0].get_legend_handles_labels()  # the same in each panel
-    legend_below(figure, handles, labels, n_columns=len(labels), size=LABEL)
+    legend_below(figure, all_axes[0], n_columns=4, fontsize=LABEL)  # the labels are the same in each panel
     return figure
 
 

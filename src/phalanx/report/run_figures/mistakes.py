@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phalanx.report.run_figures.predicted import Predicted
-from phalanx.report.style import BLACK, LABEL, VALIDATION, label_axes, legend_below, name_ticks, new_figure, shorten
+from phalanx.report.style import BLACK, LABEL, TICK, VALIDATION, label_axes, name_ticks, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,5 +116,6 @@ def _draw_bars(info: MistakesInfo) -> Figure:
     axes.set_xlim(0, 1.02)
     label_axes(axes, x="probability", grid="x")
     axes.set_axisbelow(True)
-    legend_below(figure, [bars.patches[0], points], ["p(predicted class)", "p(true class)"], n_columns=2)
+    entries = ["p(predicted class)", "p(true class)"]
+    figure.legend([bars.patches[0], points], entries, loc="outside lower center", ncols=2, fontsize=TICK, frameon=False)
     return figure

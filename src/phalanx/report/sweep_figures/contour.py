@@ -13,7 +13,8 @@ import numpy as np
 from phalanx.report.style import BLACK, LABEL, TICK, label_axes
 from phalanx.report.svg import page_axes, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
-from phalanx.report.sweep_figures.trials import Parameter, Trial, completed_values, objective_names
+from phalanx.report.sweep_figures.trials import Parameter, completed_values, maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,15 +39,18 @@ class ContourInfo:
     maximize: bool
     scale: Scale  # of the colours
 
+    @property
+    def title(self) -> str:
+        return f"{self.x.key} and {self.y.key}"
 
-def contour_info(trials: Sequence[Trial], x: Parameter, y: Parameter, direction: str) -> ContourInfo | None:
+
+def contour_info(trials: Sequence[StoredRun], x: Parameter, y: Parameter) -> ContourInfo | None:
     """The objective over two parameters.
 
     Args:
         trials: All trials.
         x: Made of the same trials.
         y: Made of the same trials.
-        direction: `maximize` or `minimize`.
 
     Returns:
         None if too few trials have both parameters, or if their values make neither a surface nor a table.
@@ -67,7 +71,7 @@ def contour_info(trials: Sequence[Trial], x: Parameter, y: Parameter, direction:
         return None
     numbers, points, values = (tuple(row[0] for row in rows), np.array([row[1:3] for row in rows]),
                                np.array([row[3] for row in rows]))  # fmt: skip
-    maximize = direction == "maximize"
+    maximize = maximizes(trials)
     scale = scale_of(values.tolist(), maximize)
     return ContourInfo(objective_names(trials)[0], x, y, numbers, points, values, cells, maximize, scale)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.core.result import Status
 from phalanx.report.style import BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
 from phalanx.report.svg import mark_size, page_axes, scatter_trials, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import Trial, objective_names, value_of
+from phalanx.report.sweep_figures.trials import maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ Points = tuple[tuple[int, ...], tuple[float, ...]]  # trial numbers and their va
 class HistoryInfo:
     """Trials with a value, those without one, and the best completed trial so far."""
 
+    title: ClassVar = "Optimisation history"
     objective: str
     completed: Points
     pruned: Points
@@ -31,7 +33,7 @@ class HistoryInfo:
     scale: Scale
 
 
-def history_info(trials: Sequence[Trial], direction: str) -> HistoryInfo | None:
+def history_info(trials: Sequence[StoredRun]) -> HistoryInfo | None:
     """The values of trials in order of their numbers; None if no trial has one."""
     points: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
     for trial in trials:
@@ -41,9 +43,10 @@ def history_info(trials: Sequence[Trial], direction: str) -> HistoryInfo | None:
     if not points[True] and not points[False]:
         return None
     completed, pruned = (_columns(points[key]) for key in (True, False))
-    best = tuple(accumulate(completed[1], max if direction == "maximize" else min))
-    failed = tuple(trial.number for trial in trials if value_of(trial) is None)
-    scale = scale_of([*completed[1], *pruned[1]], direction == "maximize")
+    maximize = maximizes(trials)
+    best = tuple(accumulate(completed[1], max if maximize else min))
+    failed = tuple(trial.number for trial in trials if trial.value is None)
+    scale = scale_of([*completed[1], *pruned[1]], maximize)
     return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale)
 
 
@@ -67,5 +70,5 @@ def draw_history(info: HistoryInfo) -> Figure:
     info.scale.apply(axes)
     label_axes(axes, x="trial", y=info.objective, grid="both")
     integer_ticks(axes.xaxis)
-    legend_below(figure, *axes.get_legend_handles_labels(), n_columns=4, handletextpad=0.3, columnspacing=1)
+    legend_below(figure, axes, n_columns=4, handletextpad=0.3, columnspacing=1)
     return figure

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from phalanx.core.result import Status
 from phalanx.report.style import BLUE, TICK, label_axes, name_ticks
 from phalanx.report.svg import page_axes
-from phalanx.report.sweep_figures.trials import Parameter, Trial, objective_names, value_of
+from phalanx.report.sweep_figures.trials import Parameter
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,33 +27,26 @@ class ImportancesInfo:
     names: tuple[str, ...]
     shares: tuple[float, ...]  # sum to 1
 
+    @property
+    def title(self) -> str:
+        return f"Importances for {self.objective}"
 
-def importances_infos(
-    trials: Sequence[Trial], varied: Sequence[Parameter], direction: str
-) -> list[ImportancesInfo]:  # fmt: skip
-    """Importances for each objective, by Optuna (PED-ANOVA).
 
-    Args:
-        trials: All trials.
-        varied: The parameters that vary.
-        direction: `maximize` or `minimize`, for trials that do not say it.
-
-    Returns:
-        Nothing if fewer than `MIN_TRIALS` trials were completed, or if fewer than two parameters vary.
-    """
+def importances_infos(trials: Sequence[StoredRun], varied: Sequence[Parameter]) -> list[ImportancesInfo]:
+    """Importances for each objective, by Optuna (PED-ANOVA); nothing if too few trials were completed, or if fewer
+    than two parameters vary."""
     from phalanx.study import importances
 
     done = [i for i, trial in enumerate(trials) if trial.status is Status.COMPLETED and value_of(trial) is not None]
     if len(done) < MIN_TRIALS or len(varied) < 2:
         return []
     points = [{p.key: value for p in varied if (value := p.values[i]) is not None} for i in done]
-    logs = {p.key: p.log for p in varied}
-    infos = []
-    for place, name in enumerate(objective_names([trials[i] for i in done])):
-        values = [value_of(trials[i], place) or 0.0 for i in done]
-        shares = importances(points, values, trials[done[0]].objectives[place].direction, logs)
+    logs, infos = {p.key: p.log for p in varied}, []
+    for objectives in zip(*(trials[i].objectives for i in done), strict=True):
+        values = [objective.value or 0.0 for objective in objectives]
+        shares = importances(points, values, objectives[0].direction, logs)
         if shares:
-            infos.append(importances_info(name, shares))
+            infos.append(importances_info(objectives[0].name, shares))
     return infos
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class IntervalsInfo:
     """One measure of all finalists, in their order."""
 
-    measure: str
+    title: str  # the measure
     names: tuple[str, ...]
     summaries: tuple[Summary, ...]
 
@@ -43,5 +43,5 @@ def draw_intervals(info: IntervalsInfo) -> Figure:
         axes.plot(summary.mean, place, "D", color=VERMILLION, markersize=6)
     name_ticks(axes.yaxis, info.names, places)
     axes.set_ylim(0.4, len(info.names) + 0.6)
-    label_axes(axes, x=f"{info.measure}, mean and 95 % interval", grid="x")
+    label_axes(axes, x=f"{info.title}, mean and 95 % interval", grid="x")
     return figure

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.report.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
 from phalanx.report.svg import page_axes, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import Trial, objective_names
+from phalanx.report.sweep_figures.trials import maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ LOOKS = {
 class LearningInfo:
     """The objective by epoch, by trial number."""
 
+    title: ClassVar = "Learning curves"
     objective: str
     curves: Mapping[int, Curve]
     status: Mapping[int, str]
@@ -37,20 +39,17 @@ class LearningInfo:
     scale: Scale
 
 
-def learning_info(
-    trials: Sequence[Trial], curves: Mapping[int, Curve], best: int | None, direction: str
-) -> LearningInfo:
+def learning_info(trials: Sequence[StoredRun], curves: Mapping[int, Curve], best: int | None) -> LearningInfo:
     """Thins the curves out to `MAX_POINTS` each.
 
     Args:
         trials: All trials.
         curves: By trial number; trials without a curve, or with an empty one, are left out.
         best: The number of the best trial.
-        direction: `maximize` or `minimize`.
     """
     status = {trial.number: trial.status for trial in trials if any(curves.get(trial.number, ()))}
     thin = {number: _thinned(*curves[number]) for number in status}
-    scale = scale_of([value for _, values in thin.values() for value in values], direction == "maximize")
+    scale = scale_of([value for _, values in thin.values() for value in values], maximizes(trials))
     return LearningInfo(objective_names(trials)[0], thin, status, best, scale)
 
 
@@ -77,5 +76,5 @@ def draw_learning(info: LearningInfo) -> Figure:
     info.scale.apply(axes)
     label_axes(axes, x="epoch", y=info.objective, grid="both")
     integer_ticks(axes.xaxis)
-    legend_below(figure, *axes.get_legend_handles_labels(), n_columns=3, handletextpad=0.5)
+    legend_below(figure, axes, n_columns=3, handletextpad=0.5)
     return figure

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.report.style import BLACK, GREY, TICK, VERMILLION, shorten
 from phalanx.report.svg import WIDTH, page_axes, trial_url
 from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import Parameter, Trial, completed_values, objective_names, short_keys
+from phalanx.report.sweep_figures.trials import Parameter, completed_values, maximizes, objective_names, short_keys
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,23 +35,15 @@ class Axis:
 class ParallelInfo:
     """The completed trials on the axes of all parameters and, last, of the objective."""
 
+    title: ClassVar = "Parallel coordinates"
     numbers: tuple[int, ...]
     axes: tuple[Axis, ...]
     best: frozenset[int]  # numbers of the best trials
 
 
-def parallel_info(trials: Sequence[Trial], parameters: Sequence[Parameter], direction: str) -> ParallelInfo | None:
-    """Places the completed trials on all axes.
-
-    Args:
-        trials: All trials.
-        parameters: Made of the same trials.
-        direction: `maximize` or `minimize`.
-
-    Returns:
-        None if fewer than two trials were completed, or if nothing varies.
-    """
-    values, maximize = completed_values(trials), direction == "maximize"
+def parallel_info(trials: Sequence[StoredRun], parameters: Sequence[Parameter]) -> ParallelInfo | None:
+    """Places the completed trials on all axes; None if there are fewer than two, or if nothing varies."""
+    values, maximize = completed_values(trials), maximizes(trials)
     if len(values) < 2 or not parameters:
         return None
     axes = []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from phalanx.report.style import GREY, VERMILLION, label_axes, legend_below
 from phalanx.report.svg import mark_size, page_axes, scatter_trials
 from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import Trial, log_suits, objective_names
+from phalanx.report.sweep_figures.trials import log_suits, maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,10 @@ class FrontInfo:
     log: bool  # whether the axis of the other objective is logarithmic
     scale: Scale  # of the first objective
 
+    @property
+    def title(self) -> str:
+        return f"{self.first} against {self.other}"
+
 
 def front_infos(best: Sequence[Trial]) -> list[FrontInfo]:
     """A figure for each objective but the first, from completed trials that are marked with `front`."""
@@ -41,7 +46,7 @@ def front_infos(best: Sequence[Trial]) -> list[FrontInfo]:
             points[trial.front].append((trial.number, values[place], values[0]))
         front = sorted(points[True], key=lambda point: point[1:])
         both = [*front, *points[False]]
-        scale = scale_of([point[2] for point in both], best[0].objective.direction == "maximize")
+        scale = scale_of([point[2] for point in both], maximizes(best))
         log = log_suits([point[1] for point in both])
         infos.append(FrontInfo(names[0], other, tuple(front), tuple(points[False]), len(names) == 2, log, scale))
     return infos
@@ -63,5 +68,5 @@ def draw_front(info: FrontInfo) -> Figure:
         axes.set_xscale("log")
     info.scale.apply(axes)
     label_axes(axes, x=info.other, y=info.first, grid="both")
-    legend_below(figure, *axes.get_legend_handles_labels(), n_columns=2, handletextpad=0.3)
+    legend_below(figure, axes, n_columns=2, handletextpad=0.3)
     return figure

@@ -10,7 +10,8 @@ from phalanx.core.result import Status
 from phalanx.report.style import BLUE, ORANGE, VERMILLION, label_axes
 from phalanx.report.svg import mark_size, page_axes, scatter_trials
 from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
-from phalanx.report.sweep_figures.trials import Parameter, Trial, objective_names, value_of
+from phalanx.report.sweep_figures.trials import Parameter, maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,15 +30,18 @@ class SliceInfo:
     best: int | None  # number of the best trial
     scale: Scale  # of the values
 
+    @property
+    def title(self) -> str:
+        return self.parameter.key
 
-def slice_info(trials: Sequence[Trial], parameter: Parameter, best: int | None, direction: str) -> SliceInfo | None:
+
+def slice_info(trials: Sequence[StoredRun], parameter: Parameter, best: int | None) -> SliceInfo | None:
     """The trials that have both a value and the parameter.
 
     Args:
         trials: All trials.
         parameter: Made of the same trials.
         best: The number of the best trial.
-        direction: `maximize` or `minimize`.
 
     Returns:
         None if there is no such trial.
@@ -50,7 +54,7 @@ def slice_info(trials: Sequence[Trial], parameter: Parameter, best: int | None, 
     if not rows:
         return None
     numbers, places, values, completed = zip(*rows, strict=True)
-    scale = scale_of(values, direction == "maximize")
+    scale = scale_of(values, maximizes(trials))
     return SliceInfo(objective_names(trials)[0], parameter, numbers, places, values, completed, best, scale)
 
 

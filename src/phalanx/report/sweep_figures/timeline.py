@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.report.style import BLUE, GREY, LABEL, ORANGE, integer_ticks, label_axes
 from phalanx.report.svg import page_axes, trial_url
@@ -31,6 +31,7 @@ class Bar:
 class TimelineInfo:
     """The times of all trials that have times."""
 
+    title: ClassVar = "When each trial trained"
     bars: tuple[Bar, ...]  # in the order of their starts
     n_cohorts: int
     cuts: tuple[tuple[float, float], ...]  # place and seconds of each long pause in which nothing trained

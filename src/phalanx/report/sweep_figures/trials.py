@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from phalanx.core.result import Status
 from phalanx.runs.stored_run import StoredRun
+from phalanx.runs.sweep_folder import direction_of
 
 Trial = StoredRun
 
@@ -37,23 +38,17 @@ class Parameter:
         return [None if v is None else float(order[str(v)]) for v in self.values]
 
 
-def parameters(
-    trials: Sequence[Trial], besides: Sequence[str] = ("seed",), log: Mapping[str, bool] | None = None
-) -> list[Parameter]:
-    """The overrides with more than one value among the trials.
+def parameters(trials: Sequence[StoredRun], log: Mapping[str, bool] | None = None) -> list[Parameter]:
+    """The overrides that vary, but for the seed; `log` says of some keys whether their axis is logarithmic."""
+    varied = {key: texts for key, texts in _varied(trials).items() if key != "seed"}
+    return [parameter(key, texts, (log or {}).get(key)) for key, texts in varied.items()]
 
-    Args:
-        trials: All trials.
-        besides: Keys that are left out.
-        log: Whether the search drew a key's values on a logarithmic scale, by key; not for all keys.
-    """
+
+def _varied(trials: Sequence[StoredRun]) -> dict[str, list[str | None]]:
+    """The overrides with more than one value: what was typed for each trial, by key."""
     keys = dict.fromkeys(key for trial in trials for key in trial.overrides)
-    found = []
-    for key in keys:
-        texts = [trial.overrides.get(key) for trial in trials]
-        if key not in besides and len(set(texts)) > 1:
-            found.append(parameter(key, texts, (log or {}).get(key)))
-    return found
+    texts = {key: [trial.overrides.get(key) for trial in trials] for key in keys}
+    return {key: found for key, found in texts.items() if len(set(found)) > 1}
 
 
 def parameter(key: str, texts: Sequence[str | None], log: bool | None = None) -> Parameter:
@@ -89,18 +84,15 @@ def log_suits(values: Sequence[float]) -> bool:
     return abs(log - 0.5) < abs(linear - 0.5)
 
 
-def value_of(trial: Trial, place: int = 0) -> float | None:
-    """The value of the objective at `place`; None if the trial has none."""
-    return trial.objectives[place].value if place < len(trial.objectives) else None
-
-
-def completed_values(trials: Sequence[Trial]) -> dict[int, float]:
+def completed_values(trials: Sequence[StoredRun]) -> dict[int, float]:
     """The value of each completed trial, by its number."""
-    return {
-        trial.number: value
-        for trial in trials
-        if trial.status is Status.COMPLETED and (value := value_of(trial)) is not None
-    }
+    completed = (trial for trial in trials if trial.status is Status.COMPLETED)
+    return {trial.number: trial.value for trial in completed if trial.value is not None}
+
+
+def maximizes(trials: Sequence[StoredRun]) -> bool:
+    """Whether the objective is maximized."""
+    return direction_of(trials) == "maximize"
 
 
 def objective_names(trials: Sequence[Trial]) -> list[str]:
@@ -119,7 +111,7 @@ def short_keys(parameters: Sequence[Parameter]) -> list[str]:
 
 def tips(trials: Sequence[Trial]) -> dict[int, str]:
     """The text that is shown over each trial, by its number: number, status, value, parameters."""
-    keys = [p.key for p in parameters(trials, besides=())]
+    keys = _varied(trials)
     found = {}
     for trial in trials:
         value = value_of(trial)
