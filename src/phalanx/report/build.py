@@ -12,13 +12,12 @@ from phalanx.analysis.compare.tables import group_table
 from phalanx.analysis.final import Finalist, in_order, read_finalists
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import read_json, write_text
-from phalanx.report.pages.run import RunContent, run_html
-from phalanx.report.pages.sweep import SweepContent, sweep_html
-from phalanx.report.pages.tables import SeedGroups, groups_table
-from phalanx.runs.config_file import read_values, to_yaml
-from phalanx.runs.layout import RunPaths, SweepPaths
-from phalanx.runs.metrics_csv import read_curve, read_metrics
-from phalanx.runs.stored_run import StoredRun, read_stored_run
+from phalanx.report.pages.run import config_text, run_html
+from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
+from phalanx.runs.config_file import read_values
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.metrics_csv import read_curve
+from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
 
 CONFIGS = 5  # best trials whose whole configuration is shown
@@ -31,7 +30,7 @@ def write_report(folder: Path, target: Path | None = None) -> Path:
     """
     target = target or SweepPaths(folder).report
     if RunPaths(folder).result.is_file():
-        write_text(target, run_html(run_content(RunPaths(folder))))
+        write_text(target, run_html(RunPaths(folder)))
         return target
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
@@ -65,20 +64,6 @@ def write_sweep_report(
     return target
 
 
-def run_content(paths: RunPaths) -> RunContent:
-    """What the report of a run shows. Raises `RunFolderError` if `result.json` is damaged."""
-    result = read_stored_run(paths.root)
-    config = _config(paths)
-    plots = {file.stem: file.read_bytes() for file in sorted(paths.plots.glob("*.png"))}
-    try:
-        history = read_metrics(paths)
-    except (TypeError, ValueError, KeyError) as error:
-        raise RunFolderError(f"{paths.metrics} is damaged: {error}") from error
-    name = paths.root.absolute()
-    title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
-    return RunContent(title, result, config, history, plots)
-
-
 def sweep_content(
     paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None = None
 ) -> SweepContent:
@@ -87,7 +72,7 @@ def sweep_content(
     best = front_first(ranked(trials, direction))
     manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
     if finalists is None:
-        finalists = read_finalists(paths, best)
+        finalists = read_finalists(paths, best) if (paths.root / FINAL).is_dir() else []
     return SweepContent(
         name=paths.root.absolute().name,
         trials=trials,
@@ -123,14 +108,8 @@ def _curves(paths: SweepPaths, trials: Sequence[StoredRun]) -> dict[int, tuple[l
 
 def _configs(paths: SweepPaths, best: Sequence[StoredRun]) -> dict[int, str]:
     """The whole configuration of each that still has one."""
-    found = {trial.number: _config(paths.trial(trial.number)) for trial in best}
+    found = {trial.number: config_text(paths.trial(trial.number)) for trial in best}
     return {number: text for number, text in found.items() if text}
-
-
-def _config(paths: RunPaths) -> str:
-    """The configuration as YAML, but for the tracking, where secrets may be; empty where there is none."""
-    values = read_values(paths.config_resolved) if paths.config_resolved.is_file() else {}
-    return to_yaml({key: value for key, value in values.items() if key != "tracking"}) if values else ""
 
 
 def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups | None:
@@ -146,6 +125,5 @@ def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups |
     except PhalanxError:  # a search by many parameters makes no groups
         return None
     part = found.parts[0]
-    header, cells = group_table(found.measure, part)
-    titles = [*header[:2], found.measure.title, *header[3:]]
-    return SeedGroups(groups_table(titles, cells), part.sentences, part.notes)
+    header, rows = group_table(found.measure, part)
+    return SeedGroups([*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes)

@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Column(Generic[Row]):
-    """A column of a table: `text` gives the cell of a row; numbers are set to the right, words get a wide cell."""
-
-    title: str
-    text: Callable[[Row], object]
-    kind: Literal["", "number", "words"] = ""
+from phalanx.analysis.statistics import Summary, summarise
+from phalanx.core.result import limits_of
+from phalanx.runs.stored_run import StoredRun
 
 
-@dataclass(frozen=True)
-class Table(Generic[Row]):
-    """A table with one line for each row; `anchor` gives the id that links to the line of a row."""
-
-    columns: Sequence[Column[Row]]
-    rows: Sequence[Row]
-    anchor: Callable[[Row], str] | None = None
-
-
-class FigureInfo(Protocol):
-    """The numbers of a figure."""
-
-    @property
-    def title(self) -> str:
-        """The heading of the figure."""
-
-
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure as an SVG element, and its numbers."""
-
-    svg: Markup
-    info: FigureInfo
+def render(template: str, **values: object) -> str:
+    """The page that `template` makes of `values`. Characters that UTF-8 cannot encode become question marks."""
+    return _environment().get_template(template).render(values).encode("utf-8", "replace").decode()
 
 
 @functools.cache
@@ -56,13 +25,15 @@ def _environment() -> Environment:
         trim_blocks=True,  # a line with nothing but tags leaves nothing in the page
         lstrip_blocks=True,
     )
-    found.filters["thousands"] = "{:,}".format
+    found.filters.update(
+        {filter_.__name__: filter_ for filter_ in (decimals, interval, seeds_and_interval, six_digits, thousands)}
+    )
     return found
 
 
-def render(template: str, **values: object) -> str:
-    """The page that `template` makes of `values`. Characters that UTF-8 cannot encode become question marks."""
-    return _environment().get_template(template).render(values).encode("utf-8", "replace").decode()
+def thousands(value: int) -> str:
+    """A whole number with commas."""
+    return f"{value:,}"
 
 
 def decimals(value: float | None) -> str:
@@ -70,3 +41,24 @@ def decimals(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 else f"{value:.3g}"
+
+
+def six_digits(text: str) -> str:
+    """A number with 6 digits if it has more, as numbers of a search do; other texts as they are."""
+    try:
+        return text if len(text) <= 9 else f"{float(text):.6g}"
+    except ValueError:
+        return text
+
+
+def interval(summary: Summary) -> str:
+    """The 95 % interval; a dash if there is none."""
+    return "–" if summary.low is None else f"{decimals(summary.low)} to {decimals(summary.high)}"
+
+
+def seeds_and_interval(trial: StoredRun) -> tuple[int, str]:
+    """How many seeds a trial was trained with, and the interval of their mean objective."""
+    values = [seed.value for seed in trial.repeats if seed.value is not None]
+    if len(values) < 2:
+        return len(values) or 1, "–"
+    return len(values), interval(summarise(values, limits=limits_of(trial.objective.name)))

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from markupsafe import Markup
 
 from phalanx.analysis.final import Finalist
 from phalanx.core.result import Status
-from phalanx.report.pages import tables
-from phalanx.report.pages.render import FigureInfo, PageFigure, render
+from phalanx.report.pages.render import render
 from phalanx.report.svg import inline
 from phalanx.report.sweep_figures.contour import ContourInfo, contour_info, draw_contour
 from phalanx.report.sweep_figures.history import draw_history, history_info
@@ -23,18 +24,25 @@ from phalanx.report.sweep_figures.parallel_coordinates import draw_parallel, par
 from phalanx.report.sweep_figures.pareto_front import draw_front, front_infos
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
-from phalanx.report.sweep_figures.trials import Parameter, completed_values, parameters, tips
+from phalanx.report.sweep_figures.trials import Parameter, completed_values, objective_names, parameters, tips
 from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Info = TypeVar("Info", bound=FigureInfo)
-
 MAX_SLICES = 12
 MAX_PAIRED = 4  # so many of the most important parameters are drawn against each other
 MAX_CONTOURS = 3
-MAX_FAILED = 20  # failures that are shown unfolded
+
+
+@dataclass(frozen=True)
+class SeedGroups:
+    """Groups of trials that differ by their seeds only: a table of means, sentences about differences, and notes."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sentences: Sequence[str]
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class SweepContent:
     configs: Mapping[int, str] = field(default_factory=dict)  # whole configurations of the best trials, by number
     finalists: Sequence[Finalist] = ()  # of the final, best first
     sentences: Sequence[str] = ()  # about the final
-    groups: tables.SeedGroups | None = None  # of a grid with several seeds
+    groups: SeedGroups | None = None  # of a grid with several seeds
     ending: str | None = None  # why the search ended
     log: Mapping[str, bool] = field(default_factory=dict)  # whether a key was drawn on a logarithmic scale, by key
 
@@ -61,28 +69,52 @@ def sweep_html(content: SweepContent) -> str:
     shares = dict(zip(importances[0].names, importances[0].shares, strict=True)) if importances else {}
     ranked = sorted(varied, key=lambda parameter: -shares.get(parameter.key, 0.0))
     learning = learning_info(trials, content.curves, number)
-    failed = [trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)]
     endings = Counter(trial.ending for trial in trials).most_common()
     draw = _FigureMaker(tips(trials))
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
         endings=", ".join(f"{count:,} {ending}" for ending, count in endings),
-        seconds=math.fsum(trial.train_seconds for trial in trials),
-        front=draw(draw_front, front_infos(best)), best_table=tables.best_table(best, varied), configs=content.configs,
-        intervals=draw(draw_intervals, intervals_infos(content.finalists)), sentences=content.sentences,
-        final_table=tables.final_table(content.finalists, varied), groups=content.groups,
+        seconds=math.fsum(trial.train_seconds for trial in trials), configs=content.configs,
+        measures=_measures(trials), best_measures=_measures(best), varied=varied,
+        front=draw(draw_front, front_infos(best)), finalists=content.finalists, sentences=content.sentences,
+        intervals=draw(draw_intervals, intervals_infos(content.finalists)), groups=content.groups,
         history=draw(draw_history, [history_info(trials)]),
         learning_curves=draw(draw_learning, [learning] if learning.curves else []),
         n_without_curve=len(trials) - len(learning.curves),
-        varied=varied, n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,
+        n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,
         parallel_coordinates=draw(draw_parallel, [parallel_info(trials, varied)]),
         importances=draw(draw_importances, importances), contours=draw(draw_contour, _contours(trials, ranked)),
         slices=draw(draw_slice, [slice_info(trials, parameter, number) for parameter in ranked[:MAX_SLICES]]),
         n_without_slice=len(varied) - MAX_SLICES, timeline=draw(draw_timeline, [timeline_info(trials)]),
-        failed=tables.failures_table(failed[:MAX_FAILED], varied),
-        failed_folded=tables.failures_table(failed[MAX_FAILED:], varied),
-        trials_table=tables.trials_table(trials, varied),
+        failed=[trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)],
     )  # fmt: skip
+
+
+def _measures(trials: Sequence[StoredRun]) -> list[str]:
+    """The metrics with a column: the objectives, but for costs, which have columns of their own, and two more."""
+    costs = ("n_parameters", "train_seconds", "best_epoch")
+    names = dict.fromkeys([*objective_names(trials), "val_loss", "test_accuracy"])
+    there = [name for name in names if any(trial.metrics.get(name) is not None for trial in trials)]
+    return [name for name in there if name not in costs]
+
+
+class FigureInfo(Protocol):
+    """The numbers of a figure."""
+
+    @property
+    def title(self) -> str:
+        """The heading of the figure."""
+
+
+Info = TypeVar("Info", bound=FigureInfo)
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure as an SVG element, and its numbers."""
+
+    svg: Markup
+    info: FigureInfo
 
 
 @dataclass(frozen=True)

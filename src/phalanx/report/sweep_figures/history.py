@@ -37,9 +37,8 @@ def history_info(trials: Sequence[StoredRun]) -> HistoryInfo | None:
     """The values of trials in order of their numbers; None if no trial has one."""
     points: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
     for trial in trials:
-        value = value_of(trial)
-        if value is not None:
-            points[trial.status is Status.COMPLETED].append((trial.number, value))
+        if trial.value is not None:
+            points[trial.status is Status.COMPLETED].append((trial.number, trial.value))
     if not points[True] and not points[False]:
         return None
     completed, pruned = (_columns(points[key]) for key in (True, False))

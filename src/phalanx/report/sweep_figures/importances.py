@@ -37,7 +37,7 @@ def importances_infos(trials: Sequence[StoredRun], varied: Sequence[Parameter]) 
     than two parameters vary."""
     from phalanx.study import importances
 
-    done = [i for i, trial in enumerate(trials) if trial.status is Status.COMPLETED and value_of(trial) is not None]
+    done = [i for i, trial in enumerate(trials) if trial.status is Status.COMPLETED and trial.value is not None]
     if len(done) < MIN_TRIALS or len(varied) < 2:
         return []
     points = [{p.key: value for p in varied if (value := p.values[i]) is not None} for i in done]

@@ -35,14 +35,14 @@ class FrontInfo:
         return f"{self.first} against {self.other}"
 
 
-def front_infos(best: Sequence[Trial]) -> list[FrontInfo]:
+def front_infos(best: Sequence[StoredRun]) -> list[FrontInfo]:
     """A figure for each objective but the first, from completed trials that are marked with `front`."""
     names = objective_names(best)
     infos = []
     for place, other in enumerate(names[1:], start=1):
         points: dict[bool, list[Point]] = {True: [], False: []}
         for trial in best:
-            values = [objective.value for objective in trial.objectives]
+            values = [objective.value or 0.0 for objective in trial.objectives]
             points[trial.front].append((trial.number, values[place], values[0]))
         front = sorted(points[True], key=lambda point: point[1:])
         both = [*front, *points[False]]

@@ -49,7 +49,7 @@ def slice_info(trials: Sequence[StoredRun], parameter: Parameter, best: int | No
     rows = [
         (trial.number, place, value, trial.status is Status.COMPLETED)
         for trial, place in zip(trials, parameter.places(), strict=True)
-        if place is not None and (value := value_of(trial)) is not None
+        if place is not None and (value := trial.value) is not None
     ]
     if not rows:
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.report.style import BLUE, GREY, LABEL, ORANGE, integer_ticks, label_axes
 from phalanx.report.svg import page_axes, trial_url
-from phalanx.report.sweep_figures.trials import Trial
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ class TimelineInfo:
     n_untimed: int  # trials without times
 
 
-def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
+def timeline_info(trials: Sequence[StoredRun]) -> TimelineInfo | None:
     """The times of the trials; None if none has times. A pause is cut if it is longer than all training together."""
     timed = [(t.timing.started, t.timing.ended, t.timing.cohort or f"alone {t.number}", t.number)
              for t in trials if t.timing is not None]  # fmt: skip
@@ -52,7 +52,7 @@ def timeline_info(trials: Sequence[Trial]) -> TimelineInfo | None:
     space = GAP * max(busy, 1e-9)
 
     def place(moment: float) -> float:
-        return float(moment - timed[0][0] - sum(end - start - space for start, end in long if end <= moment))
+        return moment - timed[0][0] - sum(end - start - space for start, end in long if end <= moment)
 
     bars = tuple(Bar(number, place(start), place(end), cohorts[name]) for start, end, name, number in timed)
     cuts = tuple((place(end) - space / 2, end - start) for start, end in long)

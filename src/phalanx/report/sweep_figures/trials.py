@@ -11,8 +11,6 @@ from phalanx.core.result import Status
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import direction_of
 
-Trial = StoredRun
-
 LOG_RATIO = 20.0  # of the largest to the smallest value, from which on an axis may be logarithmic
 
 
@@ -95,7 +93,7 @@ def maximizes(trials: Sequence[StoredRun]) -> bool:
     return direction_of(trials) == "maximize"
 
 
-def objective_names(trials: Sequence[Trial]) -> list[str]:
+def objective_names(trials: Sequence[StoredRun]) -> list[str]:
     """The names of all objectives in order; `objective` if no trial has a name."""
     for trial in trials:
         if trial.objective.name:
@@ -109,13 +107,12 @@ def short_keys(parameters: Sequence[Parameter]) -> list[str]:
     return [end if ends.count(end) == 1 else p.key for end, p in zip(ends, parameters, strict=True)]
 
 
-def tips(trials: Sequence[Trial]) -> dict[int, str]:
+def tips(trials: Sequence[StoredRun]) -> dict[int, str]:
     """The text that is shown over each trial, by its number: number, status, value, parameters."""
     keys = _varied(trials)
     found = {}
     for trial in trials:
-        value = value_of(trial)
-        head = f"trial {trial.number}: {trial.ending}" + ("" if value is None else f", {value:.6g}")
+        head = f"trial {trial.number}: {trial.ending}" + ("" if trial.value is None else f", {trial.value:.6g}")
         lines = [f"{key}={trial.overrides[key]}" for key in keys if key in trial.overrides]
         found[trial.number] = "\n".join([head, *lines])
     return found
