@@ -159,6 +159,14 @@ def test_contours_are_a_surface_or_a_table_of_means():
     assert contour_info(trials[:5], *parameters(trials[:5])[:2]) is None
 
 
+def test_parameters_that_follow_each_other_have_dots_without_a_surface():
+    trials = [trial(n, 0.5 + 0.01 * n, a=str(n), b=str(2 * n)) for n in range(20)]
+    figure = draw_contour(contour_info(trials, *parameters(trials)))
+    (axes,) = figure.axes  # and no colour bar
+    (dots,) = axes.collections
+    assert dots.get_offsets().tolist() == [[n, 2 * n] for n in range(20)]
+
+
 def test_a_report_has_the_contours_of_the_most_important_pairs(monkeypatch):
     trials = [trial(n, 0.5 + 0.4 * row[1], **dict(zip("abcd", map(str, row), strict=True)))
               for n, row in enumerate(np.random.default_rng(1).random((40, 4)))]  # fmt: skip
@@ -263,7 +271,7 @@ def test_the_page_tells_the_best_the_failures_and_the_ends():
     best = page[page.index("<h2>Best trials</h2>") :]
     firsts = [best.index(f"<tr><td class=number>{number}</td>") for number in (3, 4, 0)]
     assert firsts == sorted(firsts)
-    assert "Importances are told from 20 completed trials on; there are 3." in page
+    assert "Importances need 20 completed trials; there are 3." in page
 
 
 def test_a_sweep_without_any_success_has_a_page():

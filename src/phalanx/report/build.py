@@ -1,4 +1,4 @@
-"""`report.html` of a finished folder: reads what a sweep or a run left, and hands it to `phalanx.report`."""
+"""Writes `report.html` from the folder of a run or a sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIGS = 5  # best trials whose whole configuration is shown
 
 
 def write_report(folder: Path, target: Path | None = None) -> Path:
-    """Writes the report of a run's or sweep's folder, to `report.html` in it unless told otherwise; returns its path.
+    """Writes the report of a run or a sweep to `target`, by default `report.html` in its folder; returns the path.
 
     Raises `RunFolderError` for a folder without results.
     """
@@ -67,7 +67,7 @@ def write_sweep_report(
 def sweep_content(
     paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None = None
 ) -> SweepContent:
-    """What the report of a sweep shows; the arguments are those of `write_sweep_report`."""
+    """Reads what the report of a sweep shows."""
     direction = direction_of(trials)
     best = front_first(ranked(trials, direction))
     manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
@@ -88,7 +88,7 @@ def sweep_content(
 
 
 def _log_keys(paths: SweepPaths) -> dict[str, bool]:
-    """Whether each searched key was to be drawn on a logarithmic scale, as Hydra wrote the request down."""
+    """Whether the search drew each key on a logarithmic scale, according to the request that Hydra stored."""
     file = paths.root / "multirun.yaml"
     hydra = read_values(file).get("hydra", {}) if file.is_file() else {}
     typed = (text.split("=", 1) for text in hydra.get("overrides", {}).get("task", []) if "=" in text)
@@ -98,7 +98,7 @@ def _log_keys(paths: SweepPaths) -> dict[str, bool]:
 
 
 def _curves(paths: SweepPaths, trials: Sequence[StoredRun]) -> dict[int, tuple[list[int], list[float]]]:
-    """The objective by epoch of each trial that has one."""
+    """The learning curve of the objective of each trial that has one."""
     found = {}
     for trial in trials:
         if trial.objective.name:
@@ -107,13 +107,13 @@ def _curves(paths: SweepPaths, trials: Sequence[StoredRun]) -> dict[int, tuple[l
 
 
 def _configs(paths: SweepPaths, best: Sequence[StoredRun]) -> dict[int, str]:
-    """The whole configuration of each that still has one."""
+    """The configuration of each trial that still has one."""
     found = {trial.number: config_text(paths.trial(trial.number)) for trial in best}
     return {number: text for number, text in found.items() if text}
 
 
 def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups | None:
-    """Groups of what varies besides the seed, where a grid was trained with several seeds."""
+    """The groups that differ by more than the seed; None for a sweep with one seed, or with too many groups."""
     if len({trial.seed for trial in trials if trial.seed is not None}) < 2:
         return None
     runs: list[Run] = []

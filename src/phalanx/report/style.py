@@ -20,7 +20,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#6E6E6E"
 TRAIN, VALIDATION = BLUE, VERMILLION
-PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, BLACK)  # of lines that are told apart
+PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, BLACK)  # for lines beside each other
 
 DPI, PAD = 120, 0.12  # dots per inch; inches of white around a figure
 TITLE, LABEL, TICK = 12.0, 10.5, 9.0  # font sizes in points

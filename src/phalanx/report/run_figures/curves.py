@@ -99,7 +99,7 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
         label = f"diverged in epoch {info.diverged_epoch:,}"
         axes.axvline(info.diverged_epoch, color=GREY, linestyle="-.", linewidth=1.6, label=label)
     if panel.training_unknown:
-        text = "training: not known, its steps\nlook at some classes only"
+        text = "training: not known, its steps\nuse only some of the classes"
         _write(axes, 0.02, text, va="bottom", color=TRAIN, fontsize=TICK)
     label_axes(axes, _TITLES[panel.measure], "epoch", grid="both")
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))

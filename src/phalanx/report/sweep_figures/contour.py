@@ -94,8 +94,8 @@ def _draw_surface(axes: Axes, info: ContourInfo, colours: str) -> None:
     x, y = (np.log10(info.points[:, i]) if p.log else info.points[:, i] for i, p in enumerate((info.x, info.y)))
     heights = info.scale.forward(info.values)
     low, high = float(heights.min()), float(heights.max())
-    if high > low:
-        triangles = Triangulation(*((v - v.min()) / max(float(np.ptp(v)), 1e-12) for v in (x, y))).triangles
+    triangles = _triangles(x, y)
+    if high > low and triangles is not None:
         surface = Triangulation(info.points[:, 0], info.points[:, 1], triangles)
         filled = axes.tricontourf(surface, heights, levels=np.linspace(low, high, LEVELS), cmap=colours)
         bar, ticks = axes.figure.colorbar(filled, ax=axes, pad=0.02, aspect=25), np.linspace(low, high, 5)
@@ -106,6 +106,16 @@ def _draw_surface(axes: Axes, info: ContourInfo, colours: str) -> None:
     dots.set_urls([trial_url(number) for number in info.numbers])
     scale_parameter(axes, "x", (), info.x.log)
     scale_parameter(axes, "y", (), info.y.log)
+
+
+def _triangles(x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+    """The corners (K, 3) of triangles between points; None if all points lie on one line."""
+    from matplotlib.tri import Triangulation
+
+    try:
+        return Triangulation(*((v - v.min()) / max(float(np.ptp(v)), 1e-12) for v in (x, y))).triangles
+    except RuntimeError:
+        return None
 
 
 def _draw_cells(

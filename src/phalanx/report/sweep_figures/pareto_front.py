@@ -57,7 +57,7 @@ def draw_front(info: FrontInfo) -> Figure:
     figure, axes = page_axes(3.2)
     size = mark_size(len(info.front) + len(info.dominated))
     for points, marker, colour, label in (
-        (info.dominated, "v", GREY, "beaten by another trial"),
+        (info.dominated, "v", GREY, "dominated by another trial"),
         (info.front, "o", VERMILLION, "Pareto front"),
     ):
         numbers, x, y = zip(*points, strict=True) if points else ((), (), ())

@@ -1,4 +1,4 @@
-"""Scales of axes: one for objectives, on which the better values can be told apart, and one for parameters."""
+"""Scales of axes: for objectives, on which the better values are far enough apart, and for parameters."""
 
 from __future__ import annotations
 

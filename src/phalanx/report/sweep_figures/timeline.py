@@ -1,4 +1,4 @@
-"""The time line: when each trial trained, and in which cohort."""
+"""The timeline: when each trial trained, and in which cohort."""
 
 from __future__ import annotations
 
