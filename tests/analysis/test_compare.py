@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import numpy as np
 import pytest
 from scipy import stats
+from support.comparisons import A, B, compared, scaled_ttest
 from support.run_folders import config, result, write_grid, write_run
 
-from phalanx.analysis.compare import compare_runs, read_sources
 from phalanx.analysis.compare.tables import markdown
-from phalanx.cli.main import main
 from phalanx.core.errors import RequestError
-from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
-
-A = {s: 0.90 + 0.001 * v for s, v in enumerate([0, 4, 2, 7, 5, 1])}
-B = {s: 0.88 + 0.001 * v for s, v in enumerate([3, 1, 4, 8, 2, 6])}
-
-
-def compared(folder, *by, **options):
-    read = read_sources([str(f) for f in (folder if isinstance(folder, list) else [folder])])
-    return compare_runs(read.runs, by, notes=read.notes, **options)
 
 
 def by_label(part):
     return {group.label: (group, summary) for group, summary in zip(part.groups, part.summaries, strict=True)}
-
-
-def scaled_ttest(a, b, step):
-    """Student's paired test with the variance that steps of `step` add."""
-    away = 100 * np.subtract(a, b)
-    spread = np.sqrt(away.var(ddof=1) + (100 * step) ** 2 / 12)
-    return 2 * stats.t.sf(abs(away.mean()) / spread * np.sqrt(len(away)), len(away) - 1), away.mean()
 
 
 def test_groups_have_means_intervals_and_a_paired_test(tmp_path):
@@ -202,41 +183,6 @@ def test_only_runs_with_a_value(tmp_path):
         compared(folder, "loss", where=["lr=7"])
 
 
-# What is wrong
-
-
-@pytest.mark.parametrize(
-    ("arguments", "texts"),
-    [
-        ([], ["nothing to compare"]),
-        (["absent", "empty"], ["absent is not a folder", "empty holds no results"]),
-        (["g", "--by", "lozz,seed,name"], ["lozz is not a key", "loss.name", "seed is what", "name could be data.name,"]),
-        (["g", "--by", "lozz", "--metric", "foo"], ["lozz", "--metric foo is in none", "test_accuracy"]),
-        (["g", "--by", "loss", "--baseline", "foo"], ["--baseline 'foo' is not one of the groups", "'mse'"]),
-        (["g", "--where", "loss"], ["--where loss has no ="]),
-        (["g", "--figure", "a.gif", "--csv", "empty"], ["must end in .png or .svg", "--csv empty is a folder"]),
-        (["failed"], ["none of the 1 runs was completed (they are failed)"]),
-        (["damaged"], ["damaged/result.json is damaged"]),
-        (["other"], ["is not a result of this version"]),
-        (["noconfig"], ["config.yaml is gone"]),
-    ],
-)  # fmt: skip
-def test_a_wrong_request_says_everything_and_ends_with_2(tmp_path, monkeypatch, capsys, arguments, texts):
-    monkeypatch.chdir(tmp_path)
-    write_grid(tmp_path / "g", {"mse": B, "nll": A})
-    (tmp_path / "empty").mkdir()
-    for name in ("failed", "damaged", "other", "noconfig"):
-        write_run(tmp_path / name, result(status="failed" if name == "failed" else "completed"))
-    (tmp_path / "damaged" / "result.json").write_text('{"status"')
-    (tmp_path / "other" / "result.json").write_text('{"status": 3}')
-    (tmp_path / "noconfig" / "config.yaml").unlink()
-    assert main(["compare", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    for text in texts:
-        assert text in error
-
-
 def test_a_damaged_trial_is_left_out_and_named(tmp_path):
     folder = write_grid(tmp_path / "g", {"mse": B, "nll": A})
     (folder / "3" / "result.json").write_text("{")
@@ -262,38 +208,6 @@ def test_nearly_different_runs_need_a_key(tmp_path):
 # What is written
 
 
-def test_tables_and_figure_are_written_and_odd_names_stay_text(tmp_path, capsys):
-    odd = "a|b <script>*`\x1b[31m"
-    folder = write_grid(tmp_path / "g", {odd: A, "mse": B})
-    files = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "svg")}
-    assert main(["compare", str(folder), "--by", "loss", "--csv", str(files["csv"]), "--markdown", str(files["md"]),
-                 "--figure", str(files["svg"])]) == 0  # fmt: skip
-    printed = capsys.readouterr().out
-    assert "\x1b[31m" not in printed
-    assert "beats mse by 1.9 points" in printed
-    groups = list(csv.DictReader(io.StringIO(files["csv"].read_text())))
-    assert [row["loss.name"] for row in groups] == ["a|b <script>*`\N{REPLACEMENT CHARACTER}[31m", "mse"]
-    assert float(groups[1]["mean"]) == pytest.approx(100 * np.mean(list(B.values())))
-    (pair,) = csv.DictReader(io.StringIO((tmp_path / "t_differences.csv").read_text()))
-    assert float(pair["p"]) == pytest.approx(scaled_ttest(list(A.values()), list(B.values()), 0.001)[0])
-    assert r"a\|b \<script\>\*\`" in files["md"].read_text()
-    assert files["svg"].read_text().startswith("<?xml")
-
-
-def test_the_figure_shows_every_seed_mean_and_interval(tmp_path):
-    (part,) = compared(write_grid(tmp_path / "g", {"mse": B, "nll": A, "huber": {0: 0.7}}), "loss").parts
-    values = [list(group.seeds.values()) for group in part.groups]
-    info = comparison_info(part, "test_accuracy, %")
-    assert info.labels == ("nll", "mse", "huber")
-    assert info.summaries[2].low is None
-    axes = draw_comparison([info]).axes[0]
-    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
-    assert [sorted(line.get_xdata()) for line in dots] == [sorted(v) for v in values]
-    means = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "D"]
-    assert means == pytest.approx([np.mean(v) for v in values])
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["nll", "mse", "huber"]
-
-
 def test_a_thousand_runs(tmp_path):
     stream = np.random.default_rng(0)
     values = {0.001 * k: dict(enumerate(0.9 + 0.01 * stream.normal(size=50))) for k in range(1, 21)}
@@ -301,14 +215,6 @@ def test_a_thousand_runs(tmp_path):
     assert sum(group.n_runs for group in part.groups) == 1000
     assert len(part.differences) == 190
     assert not any(d.shown for d in part.differences)  # there is nothing to find
-
-
-@pytest.mark.parametrize("command", ["compare", "report", "inspect"])
-def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    assert f"  phalanx {command} outputs/sweeps/my_" in capsys.readouterr().out
 
 
 def test_results_of_the_real_json(tmp_path):

@@ -1,4 +1,4 @@
-"""`phalanx inspect`: the statistics, the dead units, the text histograms, the figures, on a real trained network."""
+"""The inspection of a really trained network: statistics of its tensors, dead units, and its data."""
 
 from __future__ import annotations
 
@@ -9,30 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from support.run_folders import result, write_run
+from support.trained_runs import train
 
-from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
+from phalanx import load_dataset
 from phalanx.analysis.inspect import BINS, hidden_layers, inspect_run, tensor_info
-from phalanx.cli.inspect import BLOCKS, PLAIN, bars
-from phalanx.cli.main import main
 from phalanx.data.thresholds import Thresholds
-from phalanx.report.run_figures.layers import LayerHistogram, LayersInfo, draw_layers
-from phalanx.runs.layout import RunPaths
 from phalanx.runs.model_file import load_model
-from phalanx.runs.run_folder import write_run as write_real_run
-
-
-def train(folder, hidden=(8, 6), activation="relu"):
-    """A real run of two epochs on data of one feature, with the configuration that it needs."""
-    spec = TrialSpec(data=Thresholds(), model=MLP(hidden=hidden, activation=activation), trainer=TrainerSpec(epochs=2))
-    dataset = load_dataset(spec.data)
-    write_real_run(RunPaths(folder), spec, dataset, train_trial(spec, dataset))
-    content = {"data": {"name": "thresholds"}, "model": {"name": "mlp", "hidden": list(hidden)},
-               "loss": {"name": "cross_entropy"}, "optimizer": {"name": "adam"}, "schedule": {"name": "constant"},
-               "trainer": {}, "device": {}, "objective": "val_accuracy", "seed": 0}  # fmt: skip
-    (folder / "config.yaml").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +31,6 @@ def test_statistics_of_a_tensor():
     nothing = tensor_info("w", torch.full((3,), float("inf")))
     assert (nothing.not_finite, nothing.mean, sum(nothing.counts)) == (3, None, 0)
     assert sum(tensor_info("w", torch.zeros(5)).counts) == 5
-
-
-def test_bars_are_full_at_the_highest_and_seen_where_anything_is():
-    assert bars((0, 1, 50, 100), BLOCKS) == " ▁▄█"
-    assert bars((0, 1, 50, 100), PLAIN) == " .=@"
-    assert bars((0, 0), BLOCKS) == "  "
 
 
 def test_shapes_and_counts_are_those_of_the_network(run):
@@ -91,31 +67,6 @@ def test_chunks_count_together(run, monkeypatch):
     assert hidden_layers(saved, x_ND) == whole
 
 
-def test_the_table_and_the_figures(run, tmp_path, capsys):
-    target = tmp_path / "layers.png"
-    assert main(["inspect", str(run), "--figure", str(target)]) == 0
-    printed = capsys.readouterr().out
-    for text in ("thresholds: mlp 1-8-6-3 relu", "layers.2.bias", "6 x 8", "dead units", "█", "wrote"):
-        assert text in printed
-    assert target.stat().st_size > 5000
-    assert (tmp_path / "layers_hidden.png").stat().st_size > 5000  # the data have one feature
-
-
-def test_the_figure_shows_every_value():
-    shown = LayerHistogram("w", np.arange(10.0)), LayerHistogram("b", np.zeros(1)), LayerHistogram("v", np.array([]))
-    figure = draw_layers(LayersInfo("t", shown))
-    assert [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes[:3]] == [10, 1, 0]
-    assert figure.axes[0].get_title() == "w: 10 values"
-
-
-def test_a_model_without_its_folder_is_shown_without_its_data(run, tmp_path, capsys):
-    shutil.copy(run / "model.safetensors", tmp_path / "m.safetensors")
-    assert main(["inspect", str(tmp_path / "m.safetensors")]) == 0
-    printed = capsys.readouterr().out
-    assert "dead units" not in printed
-    assert "without its run folder a model has no data" in printed
-
-
 def test_data_that_are_gone_or_changed_are_said(run, tmp_path):
     gone, other = tmp_path / "gone", tmp_path / "other"
     for copy in (gone, other):
@@ -128,38 +79,3 @@ def test_data_that_are_gone_or_changed_are_said(run, tmp_path):
     content = json.loads((other / "result.json").read_text())
     (other / "result.json").write_text(json.dumps({**content, "data_digest": "another"}))
     assert inspect_run(other)[0].notes == ("the data have changed since this run was trained",)
-
-
-def test_units_are_dead_by_relu_alone(tmp_path, capsys):
-    assert main(["inspect", str(train(tmp_path / "r", activation="tanh"))]) == 0
-    printed = capsys.readouterr().out
-    assert "dead units are told of relu alone; this network has tanh" in printed
-
-
-def test_a_network_that_diverged_can_be_looked_at(run, tmp_path, capsys):
-    shutil.copytree(run, tmp_path / "r")
-    file = tmp_path / "r" / "model.safetensors"
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt") as stored:
-        about = stored.metadata()
-    weights = load_file(file)
-    weights["layers.1.bias"][:] = float("nan")
-    save_file(weights, file, metadata=about)
-    assert main(["inspect", str(tmp_path / "r"), "--figure", str(tmp_path / "f.svg")]) == 0
-    assert "6 not finite" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["absent"], "absent is not a folder"), (["kept"], "this run kept no weights"),
-    (["kept", "--figure", "x.gif"], "must end in .png or .svg"),
-    (["bad.safetensors"], "is not a model written by Phalanx"),
-])  # fmt: skip
-def test_a_wrong_request_ends_with_2(tmp_path, monkeypatch, capsys, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    write_run(tmp_path / "kept", result())
-    (tmp_path / "bad.safetensors").write_bytes(b"x")
-    assert main(["inspect", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error

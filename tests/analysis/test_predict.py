@@ -1,19 +1,13 @@
-"""`phalanx predict`: its numbers against an independent network, every kind of input, and every bad one."""
+"""Prediction: its numbers against an independent network, every kind of input, and every bad one."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import pickle
-import re
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,53 +15,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support.phalanx_command import assert_refused, phalanx_command
+from support.saved_models import CLASSES, MEAN, N_FEATURES, SHAPE, SPEC, STD, save_run, write_csv, write_png
 
-import phalanx
 from phalanx.analysis.predict import Predictions, predict_file
-from phalanx.cli.main import main
-from phalanx.data import DATASETS, load_dataset
-from phalanx.data.base import Dataset, Split
+from phalanx.data import load_dataset
 from phalanx.data.csv_table import Csv
-from phalanx.data.encoders import ArrayFeatures
-from phalanx.nn.models import MODELS
 from phalanx.runs.model_file import save_model
 from phalanx.training.loop import train_trial
-from phalanx.training.spec import TrainerSpec, TrialSpec
-
-SHAPE, CLASSES = (4, 5), ("cat", "dog, big", "über")
-N_FEATURES = SHAPE[0] * SHAPE[1]
-MEAN, STD = 100.0 / 255, 50.0 / 255
-SPEC = TrialSpec(model=MODELS["mlp"](hidden=(7, 6), activation="tanh"), trainer=TrainerSpec(epochs=1))
-# Without PYTHONUNBUFFERED, under which a broken pipe or a full disk shows itself in another way.
-ENVIRONMENT = {
-    **{key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
-    "PYTHONPATH": str(Path(phalanx.__file__).parents[1]),
-    "PYTHONUTF8": "1",
-}
+from phalanx.training.spec import TrialSpec
 
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     """Eleven images (N, 4, 5), uint8."""
     return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
-
-
-def save_run(folder: Path, name: str = "shapes", shape: Any = SHAPE, **features: Any) -> Path:
-    """The folder of a run whose network has large random weights, so that its answers differ from row to row."""
-    folder.mkdir(parents=True)
-    layout = SPEC.model.layout(N_FEATURES, len(CLASSES))
-    stream = torch.Generator().manual_seed(1)
-    weights = {n: torch.randn(s, generator=stream) for n, s in zip(layout.names, layout.shapes, strict=True)}
-    empty = Split(torch.zeros(0, N_FEATURES), torch.zeros(0, dtype=torch.int64))
-    encoder = ArrayFeatures(
-        **{"normalize": "global", "scale": 255.0, "mean": (MEAN,), "std": (STD,), "n_features": N_FEATURES, **features}
-    )
-    dataset = Dataset(name, empty, empty, empty, CLASSES, encoder, "", shape)
-    result: Any = SimpleNamespace(weights=weights, config_digest="", data_digest="")
-    spec = replace(SPEC, data=DATASETS["digits" if name == "digits" else "mnist"]())  # which says how bright white is
-    save_model(folder / "model.safetensors", spec, dataset, result)
-    (folder / "result.json").write_text("{}")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -90,27 +52,6 @@ def oracle(run: Path, x_ND: np.ndarray) -> np.ndarray:
 
 def encoded(images: np.ndarray) -> np.ndarray:
     return ((images.reshape(len(images), -1) / 255 - MEAN) / STD).astype(np.float32)
-
-
-def write_csv(path: Path, images: np.ndarray, label: str | None = None, delimiter: str = ",") -> Path:
-    names = [f"pixel{i}" for i in range(N_FEATURES)] + ([label] if label else [])
-    rows = [[*image.reshape(-1).tolist(), *(["cat"] if label else [])] for image in images]
-    with open(path, "w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows([names, *rows])
-    return path
-
-
-def write_png(path: Path, image: np.ndarray, mode: str = "L") -> Path:
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(image).convert(mode).save(path)
-    return path
-
-
-def phalanx_command(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    command = [sys.executable, "-m", "phalanx", *map(str, arguments)]
-    return subprocess.run(command, text=True, env=ENVIRONMENT, check=False, **options)
 
 
 # --- right answers
@@ -253,41 +194,6 @@ def test_text_is_aligned_and_harmless() -> None:
     assert header.index("probability") == line.index("0.7500")
 
 
-def test_output_file_is_written_whole(run: Path, images: np.ndarray, tmp_path: Path, capsys: Any) -> None:
-    np.save(tmp_path / "x.npy", images)
-    out = tmp_path / "new folder" / "out.csv"
-    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--output", str(out)]) == 0
-    assert capsys.readouterr().out == f"wrote 11 predictions to {out}\n"
-    assert out.read_text(encoding="utf-8") == predict_file(run, tmp_path / "x.npy").to_csv()
-    assert os.listdir(out.parent) == ["out.csv"]
-
-
-@pytest.mark.parametrize("form", ["csv", "json", "table"])
-def test_formats_on_a_pipe(form: str, run: Path, images: np.ndarray, tmp_path: Path, capsys: Any) -> None:
-    np.save(tmp_path / "x.npy", images)
-    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--format", form, "--top", "2"]) == 0
-    found = predict_file(run, tmp_path / "x.npy")
-    expected = {"csv": found.to_csv(2), "json": found.to_json(2), "table": found.to_text(2)}[form]
-    assert capsys.readouterr().out == expected
-
-
-@pytest.mark.parametrize(("columns", "shown"), [(120, "p_über"), (60, "class_2"), (40, "predicted")])
-def test_terminal_gets_a_table_that_fits(
-    columns: int, shown: str, run: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    np.save(tmp_path / "x.npy", np.random.default_rng(1).integers(0, 256, (60, *SHAPE)))
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", str(columns))
-    assert main(["predict", str(run), str(tmp_path / "x.npy")]) == 0
-    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
-    assert shown in out
-    assert re.search(r" 1 +(cat|dog, big|über) +0\.\d{4} ", out)
-    assert max(map(len, out.splitlines())) <= columns
-    assert " 50 " in out
-    assert " 51 " not in out
-    assert "first 50 of 60 rows" in " ".join(out.split())
-
-
 # --- wrong requests: exit status 2, one message, no traceback
 
 
@@ -390,15 +296,6 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
 }  # fmt: skip
 
 
-def assert_refused(capsys: Any, arguments: list[Any], message: str) -> None:
-    assert main(["predict", *map(str, arguments)]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("phalanx: ")
-    assert message in err
-    assert err.count("\n") <= 9
-
-
 @pytest.mark.parametrize("case", BAD_INPUTS)
 def test_bad_input_is_refused(case: str, run: Path, tmp_path: Path, capsys: Any) -> None:
     make, message = BAD_INPUTS[case]
@@ -481,18 +378,6 @@ def test_bad_run_is_refused(case: str, run: Path, images: np.ndarray, tmp_path: 
     assert_refused(capsys, [make(run, tmp_path), tmp_path / "x.npy"], message)
 
 
-@pytest.mark.parametrize("options", [["--top", "0"], ["--top", "x"], ["--format", "xml"], ["--outputs", "x"]])
-def test_bad_options_are_refused(options: list[str], capsys: Any) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["predict", "run", "x.csv", *options])
-    assert stopped.value.code == 2
-    assert "usage: phalanx" in capsys.readouterr().err
-
-
-def test_output_that_is_a_folder_is_refused(run: Path, tmp_path: Path, capsys: Any) -> None:
-    assert_refused(capsys, [run, tmp_path / "x.npy", "--output", tmp_path], "is a folder")
-
-
 def test_nothing_is_unpickled(run: Path, tmp_path: Path, capsys: Any) -> None:
     """A pickle runs code when it is loaded; this one would leave a file."""
 
@@ -506,68 +391,3 @@ def test_nothing_is_unpickled(run: Path, tmp_path: Path, capsys: Any) -> None:
     for name in ("trap.npy", "objects.npy", "objects.npz"):
         assert_refused(capsys, [run, tmp_path / name], "holds pickled Python objects")
     assert not (tmp_path / "sprung").exists()
-
-
-# --- the command itself
-
-
-def test_failure_to_write_is_status_1(run: Path, images: np.ndarray, tmp_path: Path, capsys: Any) -> None:
-    np.save(tmp_path / "x.npy", images)
-    blocked = _write(tmp_path / "file", "") / "below" / "out.csv"
-    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--output", str(blocked)]) == 1
-    out, err = capsys.readouterr()
-    assert (out, err[:9]) == ("", "phalanx: ")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
-def test_full_output_is_status_1_without_traceback(run: Path, images: np.ndarray, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", images)
-    with open("/dev/full", "w") as full:
-        done = phalanx_command("predict", run, tmp_path / "x.npy", stdout=full)
-    assert done.returncode == 1
-    assert done.stderr == "phalanx: [Errno 28] No space left on device\n"
-
-
-@pytest.mark.parametrize("n_rows", [1, 20_000])
-def test_closed_pipe_is_tolerated(n_rows: int, run: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((n_rows, N_FEATURES)))
-    command = [sys.executable, "-m", "phalanx", "predict", str(run), str(tmp_path / "x.npy")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=ENVIRONMENT, **pipes) as process:
-        if n_rows > 1:
-            assert process.stdout.readline().startswith(b"row,predicted")
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 0
-
-
-def test_error_in_a_fresh_process_has_no_traceback(run: Path, tmp_path: Path) -> None:
-    done = phalanx_command("predict", run, tmp_path / "absent.csv")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"phalanx: {tmp_path / 'absent.csv'}: there is no such file or folder\n"
-
-
-def test_help_is_quick_and_has_examples() -> None:
-    code = (
-        "import sys; from phalanx.cli.main import main\n"
-        "try: main(['predict', '--help'])\n"
-        "except SystemExit as stop: assert stop.code == 0\n"
-        "print([name for name in ('torch', 'numpy', 'pandas', 'rich', 'matplotlib') if name in sys.modules])"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
-    assert done.stdout.endswith("[]\n")
-    assert "examples:" in done.stdout
-    assert "--top 3" in done.stdout
-
-
-def test_command_alone_prints_help(capsys: Any) -> None:
-    assert main([]) == 0
-    assert "predict" in capsys.readouterr().out
-
-
-def test_version(capsys: Any) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["--version"])
-    assert stopped.value.code == 0
-    assert capsys.readouterr().out == f"phalanx {phalanx.__version__}\n"

@@ -16,6 +16,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.comparisons import A, B, compared
+from support.run_folders import write_grid
 
 import phalanx
 from phalanx.core.result import EpochMetrics, Metrics, TrialResult
@@ -23,12 +25,14 @@ from phalanx.data import Dataset, load_dataset
 from phalanx.data.digits import Digits
 from phalanx.data.thresholds import Thresholds
 from phalanx.nn.models import MODELS
+from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.run_figures.decision import decision_info, draw_decision
 from phalanx.report.run_figures.draw import draw_run
 from phalanx.report.run_figures.first_layer import MAX_UNITS, draw_first_layer, first_layer_info
 from phalanx.report.run_figures.hidden import hidden_info
+from phalanx.report.run_figures.layers import LayerHistogram, LayersInfo, draw_layers
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.run_figures.predicted import Predicted, predict_split
 from phalanx.report.style import DPI, PAD, new_figure, save_figure, shorten
@@ -319,6 +323,30 @@ def test_figure_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="disk full"):
         save_figure(figure, tmp_path / "curves.png")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+# --- comparison and layers
+
+
+def test_the_histograms_show_every_value() -> None:
+    shown = LayerHistogram("w", np.arange(10.0)), LayerHistogram("b", np.zeros(1)), LayerHistogram("v", np.array([]))
+    figure = draw_layers(LayersInfo("t", shown))
+    assert [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes[:3]] == [10, 1, 0]
+    assert figure.axes[0].get_title() == "w: 10 values"
+
+
+def test_the_comparison_shows_every_seed_mean_and_interval(tmp_path: Path) -> None:
+    (part,) = compared(write_grid(tmp_path / "g", {"mse": B, "nll": A, "huber": {0: 0.7}}), "loss").parts
+    values = [list(group.seeds.values()) for group in part.groups]
+    info = comparison_info(part, "test_accuracy, %")
+    assert info.labels == ("nll", "mse", "huber")
+    assert info.summaries[2].low is None
+    axes = draw_comparison([info]).axes[0]
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert [sorted(line.get_xdata()) for line in dots] == [sorted(v) for v in values]
+    means = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "D"]
+    assert means == pytest.approx([np.mean(v) for v in values])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["nll", "mse", "huber"]
 
 
 # --- a network of one input
