@@ -15,7 +15,7 @@ from phalanx.core.files import read_json, write_text
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.runs.config_file import read_values
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.metrics_csv import read_curve
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
@@ -72,7 +72,7 @@ def sweep_content(
     best = front_first(ranked(trials, direction))
     manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
     if finalists is None:
-        finalists = read_finalists(paths, best) if (paths.root / FINAL).is_dir() else []
+        finalists = read_finalists(paths, best)
     return SweepContent(
         name=paths.root.absolute().name,
         trials=trials,
