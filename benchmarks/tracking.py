@@ -25,7 +25,7 @@ from pathlib import Path
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.metrics_csv import metrics_csv
 from phalanx.runs.options import TrackingSpec
-from phalanx.tracking.sync import Delivery
+from phalanx.tracking.sync import FolderSync
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
@@ -59,15 +59,15 @@ def phalanx_ms(n_runs: int) -> float:
         sweep = Path("sweep")
         sweep.mkdir()
         (sweep / "sweep.json").write_text("{}")
-        delivery = Delivery(sweep, TrackingSpec(register="none"))
-        delivery.advance()
+        sync = FolderSync(sweep, TrackingSpec(register="none"))
+        sync.update()
         for number in range(n_runs):
             write_run(sweep / str(number), number)
         started = time.perf_counter()
-        left = delivery.advance()
+        left = sync.update()
         seconds = time.perf_counter() - started
-        delivery.close()
-        assert (left, delivery.delivered) == (0, n_runs)
+        sync.close()
+        assert (left, sync.n_logged) == (0, n_runs)
     return 1000 * seconds / n_runs
 
 

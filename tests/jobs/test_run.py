@@ -31,7 +31,7 @@ def result_of(folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
 def test_what_fails_after_training_cannot_take_the_result_back(error, config, tmp_path, monkeypatch):
     class Broken(Tracker):
-        def settle(self):
+        def end(self, status):
             raise error("too late")
 
     monkeypatch.setattr(app, "tracker", lambda spec, root: Broken())

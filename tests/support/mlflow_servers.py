@@ -15,7 +15,7 @@ from pathlib import Path
 
 from phalanx.tracking.connection import DEFAULTS
 
-WAIT_S = 60
+WAIT_S = 240
 MLFLOW = str(Path(sys.executable).with_name("mlflow"))
 
 

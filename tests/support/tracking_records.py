@@ -9,12 +9,10 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from support.run_folders import stored
-
-from phalanx.core.result import EpochMetrics, Status
+from phalanx.core.result import EpochMetrics
 from phalanx.runs.metrics_csv import metrics_csv
 from phalanx.tracking import RunRecord, TrackingSpec, connection
-from phalanx.tracking.sync import Delivery
+from phalanx.tracking.sync import FolderSync
 
 SRC = Path(__file__).parents[2] / "src"
 SECRET = "s3cret/p@ss"
@@ -50,10 +48,10 @@ def record(**changes):
         metrics={"val_accuracy": 0.9, "val_loss": 0.25, "test_accuracy": None},
         history=history(3),
         tags={"phalanx.seed": "7", "phalanx.result": "digest"},
-        status=Status.COMPLETED,
+        ending="completed",
         start_ms=1_000_000,
         end_ms=1_009_000,
-        result=stored(),
+        has_files=True,
     )
     return replace(plain, **changes)
 
@@ -110,13 +108,13 @@ def sweep_folder(folder, n_trials=3, *, summary=True, **result):
     return folder
 
 
-def delivered(root, status="completed", said=None, **spec):
-    """Delivers a folder as the process does at its end; returns the delivery and what it left."""
-    delivery = Delivery(root, TrackingSpec(**{"register": "none", **spec}), "train.py", said or (lambda *_: None))
+def synced(root, status="completed", report=lambda *_: None, **spec):
+    """Logs a folder as the process does at its end; returns the sync and how many results it left."""
+    sync = FolderSync(root, TrackingSpec(**{"register": "none", **spec}), report)
     try:
-        return delivery, delivery.finish(status)
+        return sync, sync.finish(status)
     finally:
-        delivery.close()
+        sync.close()
 
 
 def by_key(client, experiment="phalanx"):

@@ -13,11 +13,11 @@ import time
 from typing import ClassVar
 
 import pytest
-from support.tracking_records import SECRET, by_key, count_runs, delivered, run_folder, sweep_folder
+from support.tracking_records import SECRET, by_key, count_runs, run_folder, sweep_folder, synced
 
 from phalanx.tracking import TrackingSpec, connection
 from phalanx.tracking.store import MlflowStore
-from phalanx.tracking.sync import Delivery
+from phalanx.tracking.sync import FolderSync
 
 pytest_plugins = ("support.tracking_store",)
 
@@ -32,7 +32,7 @@ def silent_server():
 def tried(root, **spec):
     """Delivers a folder to a store that fails: what was said of it, once."""
     said = []
-    _, left = delivered(run_folder(root), said=lambda *message: said.append(message), **spec)
+    _, left = synced(run_folder(root), report=lambda *message: said.append(message), **spec)
     assert left == 1
     (why,) = [value for kind, value in said if kind == "down"]
     assert len(why) <= 300
@@ -96,11 +96,11 @@ def test_server_that_hangs_later_is_left_after_the_users_own_timeout(folder, mon
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     spec = TrackingSpec(uri=f"http://127.0.0.1:{server.server_port}")
-    delivery = Delivery(run_folder(folder / "run"), spec, say=lambda *message: said.append(message))
+    sync = FolderSync(run_folder(folder / "run"), spec, report=lambda *message: said.append(message))
     try:
-        assert [delivery.advance() for _ in range(5)] == [1] * 5
+        assert [sync.update() for _ in range(5)] == [1] * 5
     finally:
-        delivery.close()
+        sync.close()
         _OnlyHealthy.over.set()
         server.shutdown()
         server.server_close()
@@ -112,15 +112,15 @@ def test_a_store_that_comes_back_gets_everything(store, folder, monkeypatch):
     uri = f"sqlite:///{folder}/away/mlflow.db"
     (folder / "away").write_text("a file where a folder should be")
     monkeypatch.setattr("phalanx.tracking.sync.PAUSES_S", (1000.0,))
-    delivery = Delivery(sweep_folder(folder / "s"), TrackingSpec(uri=uri, register="none"))
-    assert [delivery.advance() for _ in range(3)] == [3, 3, 3]
+    sync = FolderSync(sweep_folder(folder / "s"), TrackingSpec(uri=uri, register="none"))
+    assert [sync.update() for _ in range(3)] == [3, 3, 3]
     (folder / "away").unlink()
     (folder / "away").mkdir()
     shutil.copy(folder / "mlflow.db", folder / "away" / "mlflow.db")
-    assert delivery.advance() == 3  # it is not asked again at once
+    assert sync.update() == 3  # it is not asked again at once
     monkeypatch.setattr("phalanx.tracking.sync.RECENT_S", 0.0)
-    assert delivery.finish("completed") == 0
-    delivery.close()
+    assert sync.finish("completed") == 0
+    sync.close()
     assert count_runs(folder / "away" / "mlflow.db") == 4
 
 
@@ -137,7 +137,7 @@ def test_deleted_experiment_is_explained(store, folder):
     assert "'phalanx' was deleted" in why
     assert "mlflow experiments restore --experiment-id 1" in why
     assert "tracking.experiment=" in why
-    assert delivered(folder / "run", experiment="other")[1] == 0
+    assert synced(folder / "run", experiment="other")[1] == 0
 
 
 def test_store_of_another_version_is_explained(folder, empty_store):
@@ -167,7 +167,7 @@ def test_failing_upload_leaves_the_run_for_later(store, folder):
     (folder / "mlruns").write_text("a file where a folder should be")
     tried(folder / "run")
     (folder / "mlruns").unlink()
-    assert delivered(folder / "run")[1] == 0
+    assert synced(folder / "run")[1] == 0
     assert by_key(store)[""].info.status == "FINISHED"
 
 
@@ -183,9 +183,9 @@ def test_what_the_store_refuses_costs_that_run_alone(store, folder, monkeypatch)
 
     monkeypatch.setattr(MlflowStore, "log", refusing)
     said = []
-    delivery, left = delivered(sweep_folder(folder / "s"), said=lambda *message: said.append(message))
-    assert (delivery.delivered, left) == (2, 0)
-    (warning,) = [value for kind, value in said if kind == "warn"]
+    sync, left = synced(sweep_folder(folder / "s"), report=lambda *message: said.append(message))
+    assert (sync.n_logged, left) == (2, 0)
+    (warning,) = [value for kind, value in said if kind == "warning"]
     assert "trial 1 is not logged to MLflow" in warning
     assert "this one not" in warning
 

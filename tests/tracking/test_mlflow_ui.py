@@ -9,7 +9,7 @@ import pytest
 from support import mlflow_page
 from support.mlflow_page import CHROMIUM, DRIVER, Page
 from support.mlflow_servers import Server
-from support.tracking_records import METRICS, VARIABLES, by_key, delivered, run_folder, sweep_folder
+from support.tracking_records import METRICS, VARIABLES, by_key, run_folder, sweep_folder, synced
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,8 +31,8 @@ def site(tmp_path_factory):
         for number, loss in enumerate(("nll", "cross_entropy", "mse")):
             value = numbers(round(0.80 + 0.03 * number, 2))
             with_plot(run_folder(sweep / str(number), 20, weights=number == 2, loss=loss, metrics=value))
-        delivered(single)
-        delivered(sweep)
+        synced(single)
+        synced(sweep)
         with Server(root, "ui") as server:
             client = client_of(server.url)
             experiment = client.get_experiment_by_name("phalanx").experiment_id
@@ -134,7 +134,7 @@ def test_runs_can_be_delivered_through_the_server(site, capfd):
     folder = site.root / "outputs" / "remote"
     sweep_folder(folder, 1, loss="é" * 7000)
     with_plot(folder / "0")
-    assert delivered(folder, uri=site.url, experiment="over http")[1] == 0
+    assert synced(folder, uri=site.url, experiment="over http")[1] == 0
     client = client_of(site.url)
     runs = by_key(client, "over http")
     run_id = runs["0"].info.run_id

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 
 import pytest
-from support.tracking_records import SECRET, by_key, delivered, sweep_folder
+from support.tracking_records import SECRET, by_key, sweep_folder, synced
 
 from phalanx.core.errors import RequestError
 from phalanx.tracking import read_experiment, reading
@@ -16,7 +16,7 @@ pytest_plugins = ("support.tracking_store",)
 
 def test_runs_are_read_with_params_metrics_tags_files_and_parents(store, folder, monkeypatch):
     monkeypatch.setattr(reading, "PAGE", 2)  # so that the next page is asked for
-    delivered(sweep_folder(folder / "s", 4), experiment="odd / näme")
+    synced(sweep_folder(folder / "s", 4), experiment="odd / näme")
     runs = read_experiment("odd / näme")
     (parent,) = (run for run in runs if run.tags["phalanx.kind"] == "sweep")
     (last,) = (run for run in runs if run.name == "trial 3")
@@ -30,7 +30,7 @@ def test_runs_are_read_with_params_metrics_tags_files_and_parents(store, folder,
 
 
 def test_children_of_a_deleted_parent_stand_alone(store, folder):
-    delivered(sweep_folder(folder / "s", 1))
+    synced(sweep_folder(folder / "s", 1))
     runs = by_key(store)
     store.delete_run(runs[""].info.run_id)
     assert [(run.run_id, run.parent) for run in read_experiment("phalanx")] == [(runs["0"].info.run_id, None)]
@@ -66,7 +66,7 @@ def test_the_configuration_of_a_run_is_read_back(store, folder):
         {"seed": 8, "status": "completed", "value": 0.9, "metrics": {}, "best_epoch": 1, "epochs": 1, "error": None}
     ]
     root = sweep_folder(folder / "s", 1, repeats=rows)
-    delivered(root)
+    synced(root)
     runs = {key: run.info.run_id for key, run in by_key(store).items()}
     own = (root / "0" / "config.yaml").read_text()
     assert reading.run_config(runs["0"]) == (own, {})

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.mlflow_servers import Server
 from support.places import ROOT
-from support.tracking_records import PATIENT, by_key, delivered, environment, sweep_folder, warnings_of
+from support.tracking_records import PATIENT, by_key, environment, sweep_folder, synced, warnings_of
 
 from phalanx.tracking import TrackingSpec, client, tracker
 
@@ -50,19 +50,19 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
 
     root = sweep_folder(folder / "s", n_trials=1, summary=False)
     spec = TrackingSpec(uri=server.url, register="none")
-    follow = tracker(spec, root)
-    follow.start()
-    wait_until(lambda: "0" in follow.ids, "the first trial")
+    tracking = tracker(spec, root)
+    tracking.start()
+    wait_until((root / "0" / "mlflow_run.json").is_file, "the first trial")
     server.signal(signal.SIGSTOP)
     sweep_folder(folder / "s", n_trials=2, summary=False)
     wait_until(lambda: warnings_of(caplog), "a word about the paused server")
     server.signal(signal.SIGCONT)
-    wait_until(lambda: "1" in follow.ids, "the second trial")
+    wait_until((root / "1" / "mlflow_run.json").is_file, "the second trial")
     server.stop()
     sweep_folder(folder / "s", n_trials=3)
-    follow.settle()
-    assert follow.process is not None  # it has answered: it does not wait for a dead server until it is given up
-    follow.end("completed")
+    tracking.wait_until_delivered()
+    assert tracking.process is not None  # it has answered: it does not wait for a dead server until it is given up
+    tracking.end("completed")
     said = warnings_of(caplog)
     assert len(said) == 2
     assert "MLflow is not reached" in said[0]
@@ -130,24 +130,40 @@ def test_a_run_whose_process_is_killed_says_so_and_keeps_its_curve(store, folder
 
 def test_a_process_that_cannot_start_costs_one_warning(folder, monkeypatch, caplog):
     monkeypatch.setattr(client.sys, "executable", str(folder / "no-python"))
-    follow = tracker(TrackingSpec(), folder)
-    follow.start()
-    follow.settle()
-    follow.end("completed")
+    tracking = tracker(TrackingSpec(), folder)
+    tracking.start()
+    tracking.wait_until_delivered()
+    tracking.end("completed")
     assert len(warnings_of(caplog)) == 1
 
 
 def test_a_process_that_says_nothing_is_left_behind(folder, monkeypatch, caplog):
     monkeypatch.setattr(client, "PATIENCE_S", 0.3)
     monkeypatch.setattr(client, "PROCESS", "this")  # a module that prints and ends
-    follow = tracker(TrackingSpec(), folder)
-    follow.start()
-    follow.settle()
-    follow.end("completed")
+    tracking = tracker(TrackingSpec(), folder)
+    tracking.start()
+    tracking.wait_until_delivered()
+    tracking.end("completed")
     warning, later = warnings_of(caplog)
     assert "MLflow is not reached" in warning
     assert "phalanx sync" in later
-    assert follow.process is None
+    assert tracking.process is None
+
+
+def test_a_process_that_prints_and_hangs_is_killed_after_a_while(folder, monkeypatch, caplog):
+    (folder / "hangs.py").write_text("import time\nprint('(1, 2)', flush=True)\ntime.sleep(600)\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(client, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(client, "PROCESS", "hangs")
+    tracking = tracker(TrackingSpec(), folder)
+    process = tracking.process
+    tracking.start()
+    tracking.wait_until_delivered()
+    tracking.end("completed")
+    warning, later = warnings_of(caplog)
+    assert "MLflow is not reached: no answer within 0.3 seconds" in warning
+    assert "phalanx sync" in later
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_nothing_is_delivered_of_what_was_cancelled(store, folder):
@@ -155,15 +171,25 @@ def test_nothing_is_delivered_of_what_was_cancelled(store, folder):
     tracker(TrackingSpec(), root).cancel()
     assert not (root / ".mlflow.json").exists()
     assert store.get_experiment_by_name("phalanx") is None
-    assert delivered(root)[1] == 0
+    assert synced(root)[1] == 0
 
 
 def test_the_process_is_of_a_session_of_its_own(folder):
-    follow = tracker(TrackingSpec(), folder)
+    tracking = tracker(TrackingSpec(), folder)
     try:
-        assert os.getsid(follow.process.pid) != os.getsid(0)
+        assert os.getsid(tracking.process.pid) != os.getsid(0)
     finally:
-        process = follow.process
-        follow.cancel()
+        process = tracking.process
+        tracking.cancel()
     assert process.returncode is not None
     assert not Path(f"/proc/{process.pid}/cmdline").exists()
+
+
+def test_the_process_gives_way_to_the_training_and_leaves_ctrl_c_to_it(store, folder):
+    tracking = tracker(TrackingSpec(register="none"), sweep_folder(folder / "s", 1))
+    process = tracking.process
+    wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 10, "its priority")
+    process.send_signal(signal.SIGINT)
+    tracking.start()
+    tracking.end("completed")
+    assert by_key(store)["0"].info.status == "FINISHED"

@@ -14,20 +14,22 @@ from support.tracking_records import (
     SECRET,
     by_key,
     count_runs,
-    delivered,
     environment,
     history,
     run_folder,
     sweep_folder,
+    synced,
     uploaded,
 )  # fmt: skip
 
 from phalanx.core.errors import SpecError
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.provenance import write_diff
-from phalanx.tracking import TrackingSpec, content, tracker
-from phalanx.tracking.sqlite import tune
-from phalanx.tracking.sync import Delivery
+from phalanx.tracking import TrackingSpec, tracker
+from phalanx.tracking.connection import write_sqlite_ahead
+from phalanx.tracking.limits import POINTS
+from phalanx.tracking.notes import NO_WEIGHTS
+from phalanx.tracking.sync import FolderSync
 
 pytest_plugins = ("support.tracking_store",)
 
@@ -59,8 +61,8 @@ import subprocess
 subprocess.Popen = None
 from phalanx.tracking import TrackingSpec, tracker
 t = tracker(TrackingSpec(kind="none"), Path("x"))
-t.start(); t.settle(); t.end("completed"); t.cancel()
-assert t.ids == {} and t.model is None
+t.start(); t.wait_until_delivered(); t.end("completed"); t.cancel()
+assert t.run_id is None and t.model is None
 heavy = {"mlflow", "torch", "sqlalchemy"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -78,9 +80,9 @@ def test_the_delivering_process_does_without_torch():
 
 def test_run_has_params_metrics_curves_tags_inputs_files_and_times(store, folder):
     root = run_folder(folder / "outputs" / "runs" / "first", weights=True)
-    delivery, left = delivered(root)
+    sync, left = synced(root)
     assert left == 0
-    run = store.get_run(delivery.store.logged[""].run_id)
+    run = store.get_run(sync.store.logged[""].run_id)
     assert run.data.params == {
         "data.name": "digits", "data.n_val": "288", "model.name": "mlp", "model.hidden": "[50,20]",
         "model.dropout": "0.0", "loss.name": "mse", "loss.output": "logits", "optimizer.name": "sgd",
@@ -116,17 +118,18 @@ def test_run_has_params_metrics_curves_tags_inputs_files_and_times(store, folder
         *("result.json", "metrics.csv", "model.safetensors", "train.log", "config.yaml"),
         *("hydra/overrides.yaml", "plots/curves.png"),
     }
-    assert json.loads(files["result.json"].read_text())["mlflow_run_id"] == run.info.run_id
+    assert files["result.json"].read_bytes() == (root / "result.json").read_bytes()
+    assert json.loads((root / "mlflow_run.json").read_text()) == {"run_id": run.info.run_id}
     assert files["model.safetensors"].samefile(root / "model.safetensors")  # no second copy of the bytes
     assert {file.path for file in store.list_artifacts(run.info.run_id)} == {name.partition("/")[0] for name in files}
 
 
 def test_note_says_how_it_ended_and_how_to_load(store, folder):
-    bare, _ = delivered(run_folder(folder / "a", status="pruned"))
+    bare, _ = synced(run_folder(folder / "a", status="pruned"))
     note = store.get_run(bare.store.logged[""].run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**pruned** after 3 epochs")
-    assert content.NO_WEIGHTS in note
-    kept, _ = delivered(run_folder(folder / "outputs" / "runs" / "first", weights=True))
+    assert NO_WEIGHTS in note
+    kept, _ = synced(run_folder(folder / "outputs" / "runs" / "first", weights=True))
     run_id = kept.store.logged[""].run_id
     note = store.get_run(run_id).data.tags["mlflow.note.content"]
     assert "| val_accuracy | 0.9 |" in note
@@ -146,8 +149,8 @@ def test_note_says_how_it_ended_and_how_to_load(store, folder):
     ],
 )
 def test_status(store, folder, result, state, tag):
-    delivery, _ = delivered(run_folder(folder / "run", **result))
-    run = store.get_run(delivery.store.logged[""].run_id)
+    sync, _ = synced(run_folder(folder / "run", **result))
+    run = store.get_run(sync.store.logged[""].run_id)
     assert (run.info.status, run.data.tags["phalanx.status"]) == (state, tag)
     assert run.data.tags.get("phalanx.error") == result.get("error")
 
@@ -157,7 +160,7 @@ def test_status(store, folder, result, state, tag):
 
 def test_sweep_is_a_parent_with_children(store, folder):
     root = sweep_folder(folder / "outputs" / "sweeps" / "first")
-    assert delivered(root)[1] == 0
+    assert synced(root)[1] == 0
     runs = by_key(store)
     assert set(runs) == {"", "0", "1", "2"}
     parent = runs[""]
@@ -186,7 +189,7 @@ def test_every_seed_of_a_trial_is_a_run_below_it(store, folder):
     lines = [f"{seed},{line}" for seed in (7, 8) for line in (root / "0" / "metrics.csv").read_text().split("\n")[1:3]]
     head = (root / "0" / "metrics.csv").read_text().split("\n")[0]
     (root / "0" / "seeds.csv").write_text("\n".join([f"seed,{head}", *lines]) + "\n")
-    delivered(root)
+    synced(root)
     runs = by_key(store)
     assert set(runs) == {"", "0", "0/seed 7", "0/seed 8", "final/0", "final/0/seed 7"}
     trial, seed = runs["0"], runs["0/seed 8"]
@@ -206,7 +209,7 @@ def test_every_seed_of_a_trial_is_a_run_below_it(store, folder):
 @pytest.mark.parametrize(("status", "state"), [("failed", "FAILED"), ("interrupted", "KILLED"), (None, "KILLED")])
 def test_sweep_that_did_not_end_well_says_so(store, folder, status, state):
     root = sweep_folder(folder / "s", n_trials=1, summary=False)
-    delivered(root, status)
+    synced(root, status)
     parent = by_key(store)[""]
     assert parent.info.status == state
     assert parent.data.tags["phalanx.status"] == (status or "interrupted")
@@ -214,15 +217,15 @@ def test_sweep_that_did_not_end_well_says_so(store, folder, status, state):
 
 def test_system_metrics_are_the_topmost_runs(store, folder, monkeypatch):
     monkeypatch.setattr("phalanx.tracking.store.MONITOR_S", 0.1)
-    delivery = Delivery(sweep_folder(folder / "s", 1), TrackingSpec(system_metrics=True, register="none"))
-    delivery.advance()
+    sync = FolderSync(sweep_folder(folder / "s", 1), TrackingSpec(system_metrics=True, register="none"))
+    sync.update()
     for _ in range(200):
         if "system/cpu_utilization_percentage" in by_key(store)[""].data.metrics:
             break
-        delivery.store.monitor._shutdown_event.wait(0.1)
-    delivery.finish("completed")
-    delivery.close()
-    assert delivery.store.monitor is None
+        sync.store.monitor._shutdown_event.wait(0.1)
+    sync.finish("completed")
+    sync.close()
+    assert sync.store.monitor is None
     assert "system/cpu_utilization_percentage" in by_key(store)[""].data.metrics
     assert by_key(store)[""].info.status == "FINISHED"
 
@@ -239,10 +242,10 @@ def counts(client):
 
 def test_what_is_there_is_not_logged_twice(store, folder):
     root = sweep_folder(folder / "s")
-    first, _ = delivered(root)
+    first, _ = synced(root)
     before, ids = counts(store), {key: run.info.run_id for key, run in by_key(store).items()}
-    again, left = delivered(root)
-    assert (first.delivered, again.delivered, again.already, left) == (3, 0, 3, 0)
+    again, left = synced(root)
+    assert (first.n_logged, again.n_logged, again.n_there, left) == (3, 0, 3, 0)
     assert counts(store) == before
     assert {key: run.info.run_id for key, run in by_key(store).items()} == ids
     assert "load_model('s/2')" in by_key(store)["2"].data.tags["mlflow.note.content"]
@@ -253,12 +256,13 @@ def test_a_delivery_that_dies_at_any_call_is_completed_by_the_next(store, folder
     """Cuts the delivery off at its nth write to the store; afterwards there is exactly what one delivery gives."""
     root, whole = sweep_folder(folder / "s", n_trials=1), folder / "whole"
     sweep_folder(whole, n_trials=1)
-    delivered(whole, experiment="whole")
-    delivery = Delivery(root, TrackingSpec(register="none"))
-    delivery._open(0)
+    synced(whole, experiment="whole")
+    sync = FolderSync(root, TrackingSpec(register="none"))
+    sync._lock(0)
+    sync._open()
     calls = []
     for name in ("create_run", "log_batch", "log_inputs", "set_terminated", "set_tag"):
-        real = getattr(delivery.store.client, name)
+        real = getattr(sync.store.client, name)
 
         def counted(*args, _real=real, _name=name, **kwargs):
             if len(calls) == at:
@@ -266,11 +270,11 @@ def test_a_delivery_that_dies_at_any_call_is_completed_by_the_next(store, folder
             calls.append(_name)
             return _real(*args, **kwargs)
 
-        monkeypatch.setattr(delivery.store.client, name, counted)
-    assert delivery.finish("completed") >= 1
-    delivery.close()
+        monkeypatch.setattr(sync.store.client, name, counted)
+    assert sync.finish("completed") >= 1
+    sync.close()
     assert len(calls) == at
-    assert delivered(root)[1] == 0
+    assert synced(root)[1] == 0
     runs, wanted = by_key(store), by_key(store, "whole")
     assert {key: (r.info.status, r.data.params, r.data.metrics) for key, r in runs.items()} == {
         key: (r.info.status, r.data.params, r.data.metrics) for key, r in wanted.items()
@@ -285,12 +289,12 @@ def test_a_delivery_that_dies_at_any_call_is_completed_by_the_next(store, folder
 def test_a_sweep_that_goes_on_continues_its_runs(store, folder):
     root = sweep_folder(folder / "s", n_trials=2, summary=False)
     (root / "1" / "result.json").unlink()  # its process was killed while it trained
-    delivered(root, None)
+    synced(root, None)
     first = by_key(store)
     assert {key: run.info.status for key, run in first.items()} == {"": "KILLED", "0": "FINISHED", "1": "KILLED"}
     assert first["1"].data.tags["phalanx.status"] == "killed"
     run_folder(root / "1", 5, status="pruned")
-    delivered(root)
+    synced(root)
     runs = by_key(store)
     assert {key: run.info.run_id for key, run in runs.items()} == {key: run.info.run_id for key, run in first.items()}
     assert {key: run.info.status for key, run in runs.items()} == dict.fromkeys(("", "0", "1"), "FINISHED")
@@ -302,12 +306,12 @@ def test_a_sweep_that_goes_on_continues_its_runs(store, folder):
 def test_a_trial_that_was_tried_again_says_what_it_reached(store, folder):
     root = sweep_folder(folder / "s", n_trials=1)
     run_folder(root / "0", 0, status="failed", failure="crash", error="too bad")
-    delivery = Delivery(root, TrackingSpec(register="none"))
-    delivery.advance()
+    sync = FolderSync(root, TrackingSpec(register="none"))
+    sync.update()
     assert by_key(store)["0"].info.status == "FAILED"
     run_folder(root / "0")
-    delivery.advance()
-    delivery.close()
+    sync.update()
+    sync.close()
     run = by_key(store)["0"]
     assert (run.info.status, run.data.tags["phalanx.status"]) == ("FINISHED", "completed")
     assert run.data.metrics["val_accuracy"] == 0.9
@@ -318,22 +322,22 @@ def test_curves_appear_while_a_trial_trains(store, folder):
     for number in "01":
         (root / number / "result.json").unlink()
     (root / "0" / "metrics.csv").unlink()  # has only begun
-    delivery = Delivery(root, TrackingSpec(register="none"))
+    sync = FolderSync(root, TrackingSpec(register="none"))
 
     def steps():
         return [m.step for m in store.get_metric_history(by_key(store)["1"].info.run_id, "epoch/val_loss")]
 
-    delivery.advance()
+    sync.update()
     assert set(by_key(store)) == {"", "1"}
     live = by_key(store)["1"]
     assert (live.info.status, live.data.params["loss.name"], steps()) == ("RUNNING", "mse", [1, 2, 3])
     run_folder(root / "1", 6)
     (root / "1" / "result.json").unlink()
-    delivery.advance()
+    sync.update()
     assert steps() == [1, 2, 3, 4, 5, 6]
     run_folder(root / "1", 8)
-    delivery.advance()
-    delivery.close()
+    sync.update()
+    sync.close()
     assert steps() == [1, 2, 3, 4, 5, 6, 7, 8]
     assert by_key(store)["1"].info.status == "FINISHED"
 
@@ -342,21 +346,21 @@ def test_a_single_run_is_there_from_its_start(store, folder):
     root = run_folder(folder / "run")
     for name in ("result.json", "metrics.csv"):
         (root / name).unlink()
-    delivery = Delivery(root, TrackingSpec())
-    assert delivery.advance() == 0
+    sync = FolderSync(root, TrackingSpec())
+    assert sync.update() == 0
     assert by_key(store)[""].info.status == "RUNNING"
-    assert delivery.finish() == 0  # its process was killed
-    delivery.close()
+    assert sync.finish() == 0  # its process was killed
+    sync.close()
     assert by_key(store)[""].info.status == "KILLED"
 
 
 def test_children_of_a_deleted_parent_move_to_the_new_one(store, folder):
     root = sweep_folder(folder / "s", n_trials=2)
-    delivered(root)
+    synced(root)
     old = by_key(store)
     store.delete_run(old[""].info.run_id)
     run_folder(root / "1", 4)
-    assert delivered(root)[1] == 0
+    assert synced(root)[1] == 0
     new = by_key(store)
     assert new[""].info.run_id != old[""].info.run_id
     for number in "01":
@@ -367,21 +371,21 @@ def test_children_of_a_deleted_parent_move_to_the_new_one(store, folder):
 def test_two_processes_do_not_deliver_one_folder(store, folder, monkeypatch):
     monkeypatch.setattr("phalanx.tracking.sync.LOCK_S", 0.1)
     root, said = sweep_folder(folder / "s", n_trials=1), []
-    first = Delivery(root, TrackingSpec())
-    first.advance()
-    second, left = delivered(root, said=lambda *message: said.append(message[0]))
-    assert (second.delivered, left, said) == (0, 0, ["elsewhere"])
+    first = FolderSync(root, TrackingSpec())
+    first.update()
+    second, left = synced(root, report=lambda *message: said.append(message[0]))
+    assert (second.n_logged, left, said, second.locked_out) == (0, 0, [], True)
     first.close()
-    assert delivered(root)[0].already == 1
+    assert synced(root)[0].n_there == 1
 
 
 def test_a_damaged_run_is_named_and_costs_no_other(store, folder):
     root, said = sweep_folder(folder / "s"), []
     (root / "1" / "result.json").write_text("{")
-    delivery, left = delivered(root, said=lambda *message: said.append(message))
-    assert (delivery.delivered, left) == (2, 0)
+    sync, left = synced(root, report=lambda *message: said.append(message))
+    assert (sync.n_logged, left) == (2, 0)
     assert set(by_key(store)) == {"", "0", "2"}
-    (warning,) = [value for kind, value in said if kind == "warn"]
+    (warning,) = [value for kind, value in said if kind == "warning"]
     assert "trial 1 is not logged" in warning
 
 
@@ -389,7 +393,7 @@ def test_a_damaged_run_is_named_and_costs_no_other(store, folder):
 
 
 def test_default_store_is_mlflows_own(store, folder):
-    delivered(run_folder(folder / "run"))
+    synced(run_folder(folder / "run"))
     assert {path.name for path in folder.iterdir()} <= {
         "run", "mlflow.db", "mlflow.db.lock", "mlflow.db-wal", "mlflow.db-shm", "mlruns",
     }  # fmt: skip
@@ -400,7 +404,7 @@ def test_environment_names_the_store_and_the_config_wins(folder, empty_store, mo
         shutil.copy(empty_store, folder / name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/env.db")
     for name, spec in (("a", {}), ("b", {"uri": "sqlite:///config.db"}), ("c", {"uri": "sqlite:///config.db"})):
-        delivered(run_folder(folder / name), **spec)
+        synced(run_folder(folder / name), **spec)
     assert [count_runs(folder / name) for name in ("env.db", "config.db")] == [1, 2]
     assert not (folder / "mlflow.db").exists()
 
@@ -409,7 +413,7 @@ def test_sqlite_is_written_ahead(folder):
     """The contract with SQLAlchemy: its public hook reaches the engine that MLflow opens."""
     from mlflow import MlflowClient
 
-    tune()
+    write_sqlite_ahead()
     MlflowClient("sqlite:///tuned.db").search_experiments()
     with sqlite3.connect(folder / "tuned.db") as database:
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)
@@ -425,12 +429,12 @@ def test_four_processes_open_a_fresh_store_at_once_in_silence(folder):
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from support.tracking_records import delivered, run_folder
+from support.tracking_records import synced, run_folder
 import mlflow
 Path(f"ready{sys.argv[1]}").touch()
 while len(list(Path().glob("ready*"))) < 4:
     time.sleep(0.01)
-assert delivered(run_folder(Path(sys.argv[1])))[1] == 0
+assert synced(run_folder(Path(sys.argv[1])))[1] == 0
 """
     tests = str(environment()["PYTHONPATH"]).replace("/src", "/tests")
     workers = [
@@ -469,7 +473,7 @@ def test_uncommitted_changes_are_an_artifact_without_secrets(store, folder, monk
     assert "more bytes were left out" in text
     for secret in ("s3cret", "p@ss", "abcdef123456"):
         assert secret not in text
-    delivered(root)
+    synced(root)
     assert "uncommitted.diff" in uploaded(store, by_key(store)[""].info.run_id)
     (folder / "code.py").write_text("a = 3\n")
     write_diff(root)  # the sweep goes on: what it began with stands
@@ -477,9 +481,9 @@ def test_uncommitted_changes_are_an_artifact_without_secrets(store, folder, monk
 
 
 def test_long_histories_are_thinned(store, folder):
-    delivered(run_folder(folder / "run", rows=history(3000)))
+    synced(run_folder(folder / "run", rows=history(3000)))
     steps = [m.step for m in store.get_metric_history(by_key(store)[""].info.run_id, "epoch/val_loss")]
-    assert (len(steps), steps[0], steps[-1]) == (content.POINTS, 1, 3000)
+    assert (len(steps), steps[0], steps[-1]) == (POINTS, 1, 3000)
 
 
 def test_the_tracker_of_a_spec(folder):

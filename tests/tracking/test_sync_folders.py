@@ -10,8 +10,8 @@ from support.tracking_records import SECRET, by_key, count_runs, run_folder, swe
 
 from phalanx.cli.main import main
 from phalanx.runs.options import TrackingSpec
-from phalanx.tracking.sync import Delivery
-from phalanx.tracking.sync_folders import asked, targets
+from phalanx.tracking.sync import FolderSync
+from phalanx.tracking.sync_folders import configured_tracking, find_folders
 
 pytest_plugins = ("support.tracking_store",)
 
@@ -81,8 +81,8 @@ def test_what_is_not_delivered_is_told_and_fails(store, folder, closed_port, cap
 
 def test_a_folder_that_a_process_delivers_now_is_left_to_it(store, folder, monkeypatch, capsys):
     monkeypatch.setattr("phalanx.tracking.sync.LOCK_S", 0.1)
-    other = Delivery(run_folder(folder / "a"), TrackingSpec())
-    other.advance()
+    other = FolderSync(run_folder(folder / "a"), TrackingSpec())
+    other.update()
     assert main(["sync", "a"]) == 1
     assert "1 not delivered (a process that runs now delivers it)" in capsys.readouterr().out
     other.close()
@@ -95,11 +95,11 @@ def test_which_folders_are_taken(folder):
     live = folder / "outputs" / "runs" / "live"
     (live / ".mlflow.json").write_text('{"id": "1"}')  # its curves were delivered, then it was killed
     (folder / "outputs" / "runs" / "empty").mkdir()
-    assert targets([folder / "outputs"]) == [live, one, sweep]
-    assert targets([folder / "outputs" / "runs"]) == [live, one]
-    assert targets([sweep, folder / "outputs" / "sweeps", folder / "outputs" / ".." / "outputs" / "sweeps" / "s"]) == [
-        folder / "outputs" / ".." / "outputs" / "sweeps" / "s"
-    ]
+    assert find_folders([folder / "outputs"]) == [live, one, sweep]
+    assert find_folders([folder / "outputs" / "runs"]) == [live, one]
+    assert find_folders(
+        [sweep, folder / "outputs" / "sweeps", folder / "outputs" / ".." / "outputs" / "sweeps" / "s"]
+    ) == [folder / "outputs" / ".." / "outputs" / "sweeps" / "s"]
     for path in ("outputs/runs/empty", "nowhere", "outputs/runs/one/result.json"):
         assert main(["sync", path]) == 2
 
@@ -111,9 +111,9 @@ def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, f
         (run / "config.yaml").write_text(text.replace("kind: mlflow, uri: null", tracking))
     bare = folder / "bare"
     bare.mkdir()
-    assert asked(own).uri == "sqlite:///own.db"
-    assert asked(none) == TrackingSpec(register="none")
-    assert asked(bare) == TrackingSpec()
+    assert configured_tracking(own).uri == "sqlite:///own.db"
+    assert configured_tracking(none) == TrackingSpec(register="none")
+    assert configured_tracking(bare) == TrackingSpec()
     shutil.copy(empty_store, folder / "own.db")
     assert main(["sync", "own", "none"]) == 0
     assert [count_runs(folder / name) for name in ("own.db", "mlflow.db")] == [1, 1]

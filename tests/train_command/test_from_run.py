@@ -15,7 +15,7 @@ from support.tracking_records import environment
 from support.train_command import mlflow_run_id_of
 
 from phalanx.runs.options import TrackingSpec
-from phalanx.tracking.sync import Delivery
+from phalanx.tracking.sync import FolderSync
 
 TRAIN = str(ROOT / "train.py")
 # Odd sizes: rows of parameters that are not aligned, a last batch that is not full.
@@ -143,9 +143,9 @@ def test_the_registered_model_has_a_signature_an_example_and_one_version(site, m
     uri = f"sqlite:///{root}/mlflow.db"  # MLflow keeps the engine of a URL: a relative one may be another test's
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     client = MlflowClient(uri)
-    delivery = Delivery(sweep, TrackingSpec())
-    delivery.finish("completed")
-    delivery.close()
+    sync = FolderSync(sweep, TrackingSpec())
+    sync.finish("completed")
+    sync.close()
     (version,) = client.search_model_versions("name='phalanx-digits'")
     assert version.run_id == mlflow_run_id_of(best)
     assert version.tags["phalanx.trial"] == best.name

@@ -14,11 +14,10 @@ import sys
 from typing import Any
 
 from phalanx import __version__
-from phalanx.cli import compare, inspect, predict, report
-from phalanx.cli.sync import add_sync
+from phalanx.cli import compare, inspect, predict, report, sync
 from phalanx.core.errors import PhalanxError, RequestError
 
-COMMANDS = (report.add, compare.add, inspect.add, predict.add, add_sync)
+COMMANDS = (report.add, compare.add, inspect.add, predict.add, sync.add)
 
 
 def main(argv: list[str] | None = None) -> int:

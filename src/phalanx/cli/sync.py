@@ -1,23 +1,22 @@
-"""`phalanx sync`: what MLflow did not get of finished runs and sweeps is delivered later."""
+"""`phalanx sync`: logs to MLflow what it lacks of finished runs and sweeps."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from phalanx.cli.options import Subparsers
 from phalanx.core.errors import RequestError
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import relative
-from phalanx.tracking.sync_folders import Undelivered, asked, deliver, targets
 
 _HELP = """\
-Deliver to MLflow what it did not get: a tracking server was down, or runs were made with tracking=none.
+Deliver to MLflow what it lacks: a tracking server was down, or runs were made with tracking=none.
 
-PATH is the folder of a run or of a sweep, or one that holds many, such as outputs. What is there already is not
-logged twice, so this can be repeated. Where to: as the run was told (tracking.uri, tracking.experiment), or as
---uri and --experiment say.
+PATH is the folder of a run or of a sweep, or one that contains many, such as outputs. What is in MLflow already is not
+logged twice, so the command can be repeated. The store and the experiment are those that the runs were configured
+with (tracking.uri, tracking.experiment), or those of --uri and --experiment.
 """
 _EXAMPLES = """\
 examples:
@@ -29,28 +28,28 @@ Exit status: 0 all is delivered; 1 some is not, try again later; 2 the request w
 """
 
 
-def add_sync(commands: Any) -> None:
-    """The parser of the command."""
-    parser = commands.add_parser(
-        "sync",
-        help="deliver finished runs and sweeps to MLflow",
-        description=_HELP,
-        epilog=_EXAMPLES,
+def add(subparsers: Subparsers) -> None:
+    """Adds the command's parser."""
+    parser = subparsers.add_parser(
+        "sync", help="deliver finished runs and sweeps to MLflow", description=_HELP, epilog=_EXAMPLES
     )
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="run folder, sweep folder, or outputs")
     parser.add_argument("--uri", help="tracking store; one with a password belongs into MLFLOW_TRACKING_URI")
     parser.add_argument("--experiment", help="MLflow experiment that gets the runs")
-    parser.set_defaults(run=_sync)
+    parser.set_defaults(run=run)
 
 
-def _sync(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    """Syncs every folder. Raises `NotDelivered` if some runs are not in MLflow."""
+    from phalanx.tracking.sync_folders import NotDelivered, configured_tracking, find_folders, sync_folder
+
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
     changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}
-    counts = []
-    for root in targets(arguments.paths):
-        counts.append(deliver(root, replace(asked(root), **changes), elsewhere=bool(changes)))
-        print(f"{relative(root)}: {counts[-1]}")
-    left = sum(count.left for count in counts)
-    if left:
-        raise Undelivered(f"{left} of the runs are not in MLflow; what was delivered stays, so try again later")
+    n_left = 0
+    for root in find_folders(arguments.paths):
+        count = sync_folder(root, replace(configured_tracking(root), **changes), keep_ids=bool(changes))
+        print(f"{relative(root)}: {count}")
+        n_left += count.n_left
+    if n_left:
+        raise NotDelivered(f"{n_left} of the runs are not in MLflow; what was delivered stays, so try again later")

@@ -41,7 +41,7 @@ from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.metrics_csv import curves_csv
 from phalanx.runs.run_folder import described, write_example, write_failure, write_run
-from phalanx.runs.stored_run import StoredRun, write_mlflow_run_id
+from phalanx.runs.stored_run import StoredRun
 from phalanx.tracking import Tracker, tracker
 from phalanx.training.loop import train_cohort
 from phalanx.training.spec import TrialSpec, config_digest
@@ -68,7 +68,7 @@ def run(
     except Superseded:
         raise
     except CheckpointError:  # what the run had reached stays as it is
-        job.follow.cancel()
+        job.tracker.cancel()
         raise
     except (Exception, KeyboardInterrupt) as error:
         job.fail(error)
@@ -85,13 +85,13 @@ class _Job:
         self.cfg, self.paths, self.sweep, self.console, self.find_trial = cfg, paths, sweep, console, find_trial
         self.trained = ready.pop(paths.root, None)
         self.fence = (self.trained and self.trained.fence) or FencingToken(paths)
-        self.follow, self.known = Tracker(), {}
+        self.tracker, self.known = Tracker(), {}
 
     def train(self) -> None:
         """From the configuration to the written result."""
         self.asked = settings(self.cfg)
-        if self.sweep is None:  # a sweep's trials are followed by the process that leads it
-            self.follow = tracker(self.asked.tracking, self.paths.root)
+        if self.sweep is None:  # the process that leads a sweep logs its trials
+            self.tracker = tracker(self.asked.tracking, self.paths.root)
         trial, self.specs = self.asked.trial, with_seeds(self.asked.trial, self.sweep)
         self.known.update(seed=self.specs[0].seed, config_digest=config_digest(trial))
         checkpointer = None if self.trained else checkpointer_of(self.asked, self.paths.root, self.sweep, self.fence)
@@ -99,7 +99,7 @@ class _Job:
         device = _device(trial.device, self.trained)
         self.dataset = dataset_of(trial.data)
         self.known.update(device=device, data_digest=self.dataset.digest, data=described(trial.data, self.dataset))
-        self.follow.start()
+        self.tracker.start()
         results, self.interrupt = self._train(checkpointer) if checkpointer else _taken(self.trained)
         self.fence.check()
         self.result, self.stored = self._write(results)
@@ -157,7 +157,7 @@ class _Job:
         """Writes down what ended the job before it had a result."""
         self.fence.check()
         write_failure(self.paths, f"{type(error).__name__}: {error}", failure_of(error), **self.known)
-        self.follow.cancel() if isinstance(error, RequestError) else self.follow.end("failed")
+        self.tracker.cancel() if isinstance(error, RequestError) else self.tracker.end("failed")
 
     def finish(self) -> None:
         """Plots, tracking, and what a person is told. Raises `RunFailed`, or what interrupted the training."""
@@ -166,7 +166,7 @@ class _Job:
             draw_plots(self.paths, self.specs[0], self.dataset, self.result)
             if self.asked.tracking.register == "all":
                 write_example(self.paths, self.asked.trial.data)
-        _track(self.follow, self.paths, self.stored)
+        self.tracker.end(str(self.stored.status))
         if self.interrupt is not None:
             raise self.interrupt
         if self.sweep is None:
@@ -204,11 +204,3 @@ def _taken(trained: JobResult) -> tuple[Sequence[TrialResult], TrainingInterrupt
         raise trained.error
     log.info(trained.note)
     return trained.results, trained.interrupt
-
-
-def _track(follow: Tracker, paths: RunPaths, stored: StoredRun) -> None:
-    """Waits until the run is in the tracking store, and writes its id there beside the result."""
-    follow.settle()
-    if "" in follow.ids:
-        write_mlflow_run_id(paths, follow.ids[""])
-    follow.end(stored.status)

@@ -19,7 +19,7 @@ from phalanx.jobs.progress import SweepProgress, final_summary
 from phalanx.runs.config import objectives_of, tracking_spec
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.manifest import update_manifest
-from phalanx.runs.stored_run import StoredRun, write_mlflow_run_id
+from phalanx.runs.stored_run import StoredRun, read_mlflow_run_id
 from phalanx.runs.sweep_folder import (
     best_config,
     collect,
@@ -125,16 +125,12 @@ class SweepLog:
             final_summary(self.console, in_order(finalists, self.direction), sentences)
 
     def _track(self, trials: Sequence[StoredRun], status: str) -> None:
-        """Waits until the trials are in the tracking store, and writes down their ids there."""
-        self.tracker.settle()
-        ids = self.tracker.ids
-        new = {t.number: ids[str(t.number)] for t in trials if ids.get(str(t.number)) not in (None, t.mlflow_run_id)}
-        for number, run_id in new.items():
-            write_mlflow_run_id(self.paths.trial(number), run_id)
-        if "" in ids:
-            update_manifest(self.paths, mlflow_run_id=ids[""])
-        if new:
-            known = [replace(trial, mlflow_run_id=new.get(trial.number, trial.mlflow_run_id)) for trial in trials]
+        """Waits until the trials are logged to MLflow, and adds their ids there to `trials.csv`."""
+        self.tracker.wait_until_delivered()
+        if self.tracker.run_id is not None:
+            update_manifest(self.paths, mlflow_run_id=self.tracker.run_id)
+            ids = {trial.number: read_mlflow_run_id(self.paths.trial(trial.number)) for trial in trials}
+            known = [replace(trial, mlflow_run_id=ids[trial.number]) for trial in trials]
             write_text(self.paths.trials, trials_csv(known))
         self.tracker.end(status)
 

@@ -151,8 +151,8 @@ def reuse(paths: SweepPaths, number: int, source: int) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run stands: `key` as in `RunRecord`, the sweep's name or None, the trial's number or None."""
+class RunLocation:
+    """The folder of a run in what is logged, with its `key` as in `RunRecord`; sweep and number only of a trial."""
 
     paths: RunPaths
     key: str = ""
@@ -171,16 +171,16 @@ def is_sweep(root: Path) -> bool:
     return SweepPaths(root).manifest.is_file()
 
 
-def places(root: Path) -> Iterator[Place]:
+def run_locations(root: Path) -> Iterator[RunLocation]:
     """Every run in the folder of a sweep or of a single run, in order of numbers; some may have no result yet."""
     if not is_sweep(root):
-        yield Place(RunPaths(root))
+        yield RunLocation(RunPaths(root))
         return
     name = root.absolute().name
     for prefix, folder in (("", root), (f"{FINAL}/", root / FINAL)):
         names = [entry.name for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
         for number in sorted(map(int, names)):
-            yield Place(RunPaths(folder / str(number)), f"{prefix}{number}", name, number)
+            yield RunLocation(RunPaths(folder / str(number)), f"{prefix}{number}", name, number)
 
 
 def sweep_summary(root: Path) -> dict[str, Any]:

@@ -1,68 +1,92 @@
-"""Files of a run as MLflow artifacts: into a folder of this machine directly, weights and plots without a copy."""
+"""Files of runs and sweeps as MLflow artifacts; in a local artifact folder, weights and plots are links, not copies."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import phalanx.tracking.content as content
 from phalanx.core.redaction import redact
-from phalanx.runs.stored_run import StoredRun
+from phalanx.runs.layout import RunPaths, TrackedPaths
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+File = tuple[Path, str]  # a file, and the artifact folder that it goes to: "" the topmost
+TEXT = (".json", ".yaml", ".csv", ".log", ".html", ".md", ".diff")
 LINKED = (".safetensors", ".png")  # never written in place, so two names may share the bytes
 
 
-class Run(Protocol):
-    run_id: str
-    artifact_uri: str
+def run_files(paths: RunPaths, *, with_log: bool) -> list[File]:
+    """Returns the small files of a run that exist."""
+    names = [paths.result, paths.metrics, paths.seeds, paths.config_resolved, *([paths.log] if with_log else [])]
+    return _present(names) + [(path, "hydra") for path in sorted(paths.config.parent.glob("*.yaml"))]
 
 
-def local(artifact_uri: str) -> Path | None:
-    """The artifacts' folder, where it is one of this machine."""
+def late_files(paths: RunPaths) -> list[File]:
+    """Returns the log, and what only a kept run has, weights and plots; those that exist."""
+    return _present([paths.log, paths.model]) + [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
+
+
+def sweep_files(root: Path) -> list[File]:
+    """Returns the files of a sweep that exist, without those of its trials, which are runs of their own."""
+    kinds, aside = (".csv", ".yaml", ".html", ".json", ".md", ".png"), ("sweep.json", "multirun.yaml")
+    names = sorted(path for path in root.iterdir() if path.suffix in kinds and path.name not in aside)
+    return _present(path for path in names if not path.name.startswith("."))
+
+
+def uncommitted(root: Path) -> list[File]:
+    """Returns the file with the changes that were not committed, if there is one."""
+    return _present([TrackedPaths(root).diff])
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """Returns the folder of the artifacts if it is one of this machine."""
     parts = urlsplit(artifact_uri)
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def upload(
-    client: Any, run: Run, files: Iterable[tuple[Path, str | None]], result: StoredRun | None = None
-) -> None:  # fmt: skip
-    """The files, each into its artifact folder, texts without passwords; `result` is written as result.json."""
-    folder = local(run.artifact_uri)
+def upload(client: MlflowClient, run_id: str, artifact_uri: str, files: Iterable[File]) -> None:
+    """Uploads files, texts without the passwords in their URLs.
+
+    Args:
+        client: Of the store.
+        run_id: The run that the files belong to.
+        artifact_uri: Where the run's artifacts are.
+        files: Each with the artifact folder that it goes to.
+    """
+    folder = local_folder(artifact_uri)
     if folder is not None:
-        _stage(run, files, result, folder)
+        _place(files, folder)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        _stage(run, files, result, Path(scratch))
-        client.log_artifacts(run.run_id, scratch)
+        _place(files, Path(scratch))
+        client.log_artifacts(run_id, scratch)
 
 
-def _stage(
-    run: Run, files: Iterable[tuple[Path, str | None]], result: StoredRun | None, target: Path
-) -> None:  # fmt: skip
+def _place(files: Iterable[File], root: Path) -> None:
     for path, folder in files:
-        place = target / folder if folder else target
-        place.mkdir(parents=True, exist_ok=True)
-        _put(path, place / path.name)
-    if result is not None:
-        target.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**result.to_json(), "mlflow_run_id": run.run_id}, indent=2)
-        (target / "result.json").write_text(redact(text) + "\n", encoding="utf-8")
+        target = root / folder / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in TEXT:
+            target.write_text(redact(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
+        else:
+            _link(path, target)
 
 
-def _put(path: Path, target: Path) -> None:
-    if path.suffix in content.TEXT:
-        target.write_text(redact(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
-        return
+def _link(path: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
     if path.suffix in LINKED:
         with contextlib.suppress(OSError):  # another file system, or one without links
             os.link(path, target)
             return
     shutil.copyfile(path, target)
+
+
+def _present(paths: Iterable[Path]) -> list[File]:
+    return [(path, "") for path in paths if path.is_file()]

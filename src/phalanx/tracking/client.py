@@ -1,147 +1,137 @@
-"""The process that delivers to MLflow, as the training process sees it: started, asked at the end, never waited for
-while it trains.
+"""The training process's side of tracking: starts the process that logs to MLflow, and waits for it at the end only.
 
-Messages are lines of JSON. To the process: what to deliver (first), `go`, `settle`, `end`. From it: `run` (a run's
-place and id), `busy`, `down` (the store failed, and why), `warn`, `settled` and `ended` (with what is left).
+The two exchange Python objects over a pipe. The client sends `(root, spec, source)` when the run starts, then `None` to
+be told when all results are logged, or a status to end. The process sends pairs: `("alive", "")`, `("run_id", id)`,
+`("model", uri)`, `("warning", text)`, `("down", reason)`, and as answers `("delivered", n)` and `("ended", n)` with the
+number of results that are not logged.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import queue
 import subprocess
 import sys
 import threading
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
 
 from phalanx.runs.layout import relative
 from phalanx.runs.options import TrackingSpec
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 30.0  # how long the end of a run or sweep waits for a sign of life from the process
+PATIENCE_S = 30.0  # a process that sends nothing for so long while it is waited for is killed
 PROCESS = "phalanx.tracking.process"
 
 
 class Tracker:
-    """Delivers nothing. No method raises because of the store."""
+    """Logs nothing: the tracker of `tracking=none`. No method of a tracker raises because of the store."""
 
-    ids: dict[str, str]  # MLflow's run ids, by place in the folder: "" the topmost, "3" a trial
-
-    model: str | None = None  # the URI of the model that was registered
-
-    def __init__(self) -> None:
-        self.ids = {}
+    run_id: str | None = None  # MLflow's id of the run, or of the sweep
+    model: str | None = None  # the URI of the registered model
 
     def start(self) -> None:
-        """Begins to deliver what is in the folder, and what comes."""
+        """Starts to log what is in the folder, and what is written into it from now on."""
 
-    def settle(self) -> None:
-        """Waits until all results that are there are delivered, or cannot be."""
+    def wait_until_delivered(self) -> None:
+        """Returns when all results in the folder are logged, or when it is clear that some cannot be."""
 
     def end(self, status: str) -> None:
-        """Delivers the rest and ends the process; `status` is completed, failed or interrupted."""
+        """Logs the rest and ends the process; `status` is that of the run or sweep, such as `completed`."""
 
     def cancel(self) -> None:
-        """Ends the process; of what was not started, nothing is delivered."""
+        """Ends the process at once. If `start` was not called, nothing is logged."""
 
 
-class Courier(Tracker):
-    """Delivers the folder `root` by a process, which is started at once, since it takes seconds to import MLflow."""
+class ProcessTracker(Tracker):
+    """Logs a folder by a process of its own, which is spawned at once, since it takes seconds to import MLflow."""
 
     def __init__(self, spec: TrackingSpec, root: Path) -> None:
-        super().__init__()
-        self.root, self.down, self.left, self.told = root, "", 0, False
-        self.inbox: queue.Queue[tuple[str, Any] | None] = queue.Queue()
+        self.spec, self.root, self.n_left, self.warned = spec, root, 0, False
+        self.messages: queue.Queue[tuple[str, str | int] | None] = queue.Queue()
         self.process: subprocess.Popen[bytes] | None = None
-        first = {
-            "root": str(root.absolute()), "source": Path(sys.argv[0]).name, "uri": spec.uri,
-            "experiment": spec.experiment, "register": spec.register, "system_metrics": spec.system_metrics,
-        }  # fmt: skip
-        try:
-            self.process = _spawn()
-        except OSError as error:
-            log.warning("MLflow is not used: no process can be started: %s", error)
-            return
-        threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
-        self._send(first)
+        self.connection, theirs = Pipe()
+        with theirs:
+            try:
+                self.process = _spawn(theirs.fileno())
+            except OSError as error:
+                log.warning("MLflow is not used: no process can be started: %s", error)
+                return
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self) -> None:
-        self._send({"go": True})
+        self._send((self.root.absolute(), self.spec, Path(sys.argv[0]).name))
 
-    def settle(self) -> None:
-        self._send({"settle": True})
-        self._wait("settled")
+    def wait_until_delivered(self) -> None:
+        self._send(None)
+        self._wait_for("delivered")
 
     def end(self, status: str) -> None:
-        self._send({"end": status})
-        self._wait("ended")
-        self._close(3.0)
-        if self.left:
-            what = "it" if self.left == 1 else f"{self.left} runs"
+        self._send(status)
+        self._wait_for("ended")
+        self._stop(3.0)
+        if self.n_left:
+            what = "it" if self.n_left == 1 else f"{self.n_left} runs"
             log.warning("MLflow did not get %s; later: phalanx sync %s", what, relative(self.root))
 
     def cancel(self) -> None:
-        self._close(0.0)
+        self._stop(0.0)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: object) -> None:
         if self.process is not None:
-            with contextlib.suppress(OSError, ValueError):  # it has ended: `_wait` sees that
-                self.process.stdin.write(json.dumps(message).encode() + b"\n")
-                self.process.stdin.flush()
+            with contextlib.suppress(OSError):  # the process has ended, which `_wait_for` notices
+                self.connection.send(message)
 
-    def _listen(self, stream: Any) -> None:
-        for line in stream:
-            with contextlib.suppress(ValueError):
-                kind, value = json.loads(line)
-                self._hear(kind, value)
-                self.inbox.put((kind, value))
-        self.inbox.put(None)
+    def _listen(self) -> None:
+        with self.connection, contextlib.suppress(EOFError, OSError):
+            while True:
+                kind, value = self.connection.recv()
+                if kind == "run_id":
+                    self.run_id = value
+                elif kind == "model":
+                    self.model = value
+                elif kind == "warning":
+                    log.warning("%s", value)
+                elif kind == "down":
+                    self._warn(f"{value}. Runs are kept in their folders and delivered when it is.")
+                self.messages.put((kind, value))
+        self.messages.put(None)
 
-    def _hear(self, kind: str, value: Any) -> None:
-        if kind == "run":
-            self.ids[value[0]] = value[1]
-        elif kind == "warn":
-            log.warning("%s", value)
-        elif kind == "model":
-            self.model = value
-        elif kind == "down" and not self.told:
-            self.told = True
-            log.warning("MLflow is not reached: %s. Runs are kept in their folders and delivered when it is.", value)
-
-    def _wait(self, kind: str) -> None:
-        """Until the answer, the end of the process, or too long a silence."""
+    def _wait_for(self, answer: str) -> None:
+        """Returns at the answer, at the end of the process, or when it has sent nothing for `PATIENCE_S` seconds."""
         try:
             while self.process is not None:
-                message = self.inbox.get(timeout=PATIENCE_S)
+                message = self.messages.get(timeout=PATIENCE_S)
                 if message is None:
-                    self._lost("the process that delivers has ended")
-                elif message[0] == kind:
-                    self.left = message[1]
+                    self._give_up("the process that logs has ended")
+                elif message[0] == answer:
+                    self.n_left = int(message[1])
                     return
         except queue.Empty:
-            self._lost(f"no answer within {PATIENCE_S:g} seconds")
+            self._give_up(f"no answer within {PATIENCE_S:g} seconds")
         except KeyboardInterrupt:
-            self._lost("")
+            self._stop(0.0)
+            self.n_left = max(self.n_left, 1)
             raise
 
-    def _lost(self, why: str) -> None:
-        self._close(0.0)
-        self.left = max(self.left, 1)
-        if why and not self.told:
-            self.told = True
-            log.warning("MLflow is not reached: %s", why)
+    def _give_up(self, reason: str) -> None:
+        self._stop(0.0)
+        self.n_left = max(self.n_left, 1)
+        self._warn(reason)
 
-    def _close(self, seconds: float) -> None:
+    def _warn(self, reason: str) -> None:
+        if not self.warned:
+            self.warned = True
+            log.warning("MLflow is not reached: %s", reason)
+
+    def _stop(self, seconds: float) -> None:
+        """Kills the process if it has not ended within so many seconds."""
         process, self.process = self.process, None
         if process is None:
             return
-        with contextlib.suppress(OSError):
-            process.stdin.close()
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -149,14 +139,17 @@ class Courier(Tracker):
             process.wait()
 
 
-def _spawn() -> subprocess.Popen[bytes]:
-    """The process, in a session of its own, so that Ctrl-C is for the training process alone to answer."""
-    source = str(Path(__file__).parents[2])
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+def _spawn(pipe: int) -> subprocess.Popen[bytes]:
+    """The process, with the pipe as its stdin; in a session of its own, because Ctrl-C is for the training to handle.
+
+    An executor cannot replace this: a worker of loky or of the standard library shares the session, keeps the parent
+    from exiting, and never notices that the parent was killed.
+    """
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", PROCESS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=pipe,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
@@ -164,5 +157,5 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def tracker(spec: TrackingSpec, root: Path) -> Tracker:
-    """What delivers the folder `root` as `spec` says."""
-    return Tracker() if spec.kind == "none" else Courier(spec, root)
+    """Returns what logs the folder `root` as `spec` says."""
+    return Tracker() if spec.kind == "none" else ProcessTracker(spec, root)

@@ -1,10 +1,11 @@
-"""How long a tracking store may take, and how little it may say: plain functions."""
+"""Connecting to a tracking store: MLflow's defaults, whether a server answers, time limits, SQLite, error messages."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import sqlite3
 import ssl
 import threading
 import urllib.error
@@ -12,16 +13,25 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from phalanx.core.errors import PhalanxError
 from phalanx.core.network import check_listening
+from phalanx.core.redaction import redact
+from phalanx.core.sqlite import write_ahead
+from phalanx.tracking.limits import cut
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 T = TypeVar("T")
 
-PROBE_S = 3.0  # how long a silent server or database host is waited for before the first call
+PROBE_S = 3.0  # how long a server or database host may take to answer the first question
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # seconds; MLflow by itself waits for 120, up to eight times
 DEFAULTS = {
     TIMEOUT: "5",
@@ -30,44 +40,64 @@ DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish, so that no run is left open
+GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish
 MISREAD = "the tracking URI cannot be read; in a user name or password write @ as %40, / as %2F and : as %3A"
+EXPERIMENT_TAGS = {
+    "mlflow.note.content": "Runs and sweeps of Phalanx: choose **Model training** at the top left to see them. A sweep "
+    "is a parent run with its trials as children. `val_accuracy` and the like are taken at the saved weights; their "
+    "curves are under `epoch/`."
+}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
-class Unusable(Exception):
-    """The tracking store cannot be used; the message says why in plain words."""
+class Unusable(PhalanxError):
+    """The tracking store cannot be used; the message says why, for the user to read."""
 
 
-def deleted(experiment: str, number: str) -> str:
-    """What to do about an experiment that was deleted."""
-    return (
-        f"the experiment {experiment!r} was deleted; bring it back with `mlflow experiments restore --experiment-id "
-        f"{number}`, or name another one: tracking.experiment=another_name"
-    )
-
-
-def set_defaults() -> None:
-    """Makes MLflow brief and quiet through its own variables, where the user has not set them. Call it before MLflow
-    is imported, which is when it decides about telemetry."""
+def import_mlflow() -> None:
+    """Imports MLflow, which takes seconds, with time limits and silence where the user's environment sets none."""
     for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-
-
-def load() -> None:
-    """Imports MLflow, which takes seconds."""
-    set_defaults()
+        os.environ.setdefault(name, value)  # before the import, at which MLflow decides about telemetry
     import mlflow  # noqa: F401
 
 
-def users_timeout() -> float | None:
-    """Seconds that the user is ready to wait for one answer; None if that was left to us."""
-    text = os.environ.get(TIMEOUT) or DEFAULTS[TIMEOUT]
-    return None if text == DEFAULTS[TIMEOUT] else float(text)
+def cause(error: BaseException, uri: str) -> str:
+    """Returns one line of at most 300 characters that says what went wrong, without the secrets of `uri`."""
+    line = " ".join(str(error).split())
+    if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
+        line = "the tracking URI has an unknown scheme; known are sqlite:///file.db, http://, https://, postgresql://"
+    elif not isinstance(error, PhalanxError):
+        line = f"{type(error).__name__}: {line}"
+    return cut(redact(line, uri), 300).rstrip(".")
+
+
+def check_active(experiment: Experiment) -> None:
+    """Raises `Unusable` if the experiment was deleted, with what to do about it."""
+    if experiment.lifecycle_stage != "active":
+        raise Unusable(
+            f"the experiment {experiment.name!r} was deleted; bring it back with `mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}`, or name another one: tracking.experiment=another_name"
+        )
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """Returns the id of the experiment, created if need be. Raises `Unusable` if it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, tags=EXPERIMENT_TAGS))
+        except MlflowException as error:  # another process has just created it
+            found = client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                raise
+    check_active(found)
+    return str(found.experiment_id)
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises; `Unusable` if it takes longer, and then it is left behind in its thread."""
+    """Returns what `call` returns; raises what it raises, or `Unusable` if it takes longer; its thread goes on."""
     done: Future[T] = Future()
 
     def work() -> None:
@@ -76,9 +106,8 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:
             done.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
     try:
-        thread.start()
+        threading.Thread(target=work, daemon=True).start()
         finished = wait([done], seconds).done
     except KeyboardInterrupt:
         wait([done], GRACE_S)
@@ -90,7 +119,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Nothing that MLflow says reaches the terminal: for a command whose process is all ours."""
+    """Keeps what MLflow prints, logs and warns off the terminal, for a command that uses nothing else."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.ERROR)
@@ -100,13 +129,18 @@ def silence() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def refuse_dead(uri: str, seconds: float) -> None:
-    """Raises `Unusable` if nothing answers at `uri` within about `seconds`. Without this a dead host costs minutes:
-    MLflow tries a database ten times, and the operating system waits long for a silent address."""
+def check_reachable(uri: str) -> None:
+    """Raises `Unusable` if nothing answers at `uri` in time: the user's own limit for one request, or `PROBE_S`.
+
+    Without this a dead host costs minutes: MLflow tries a database ten times, and the operating system waits long for
+    an address that does not answer.
+    """
+    text = os.environ.get(TIMEOUT, "")
+    seconds = PROBE_S if text in ("", DEFAULTS[TIMEOUT]) else float(text)
     scheme = uri.split(":", 1)[0].lower()
     kind = scheme.split("+")[0]
     if scheme in ("http", "https"):
-        within(seconds + 1, lambda: _ask_http(uri, seconds))
+        within(seconds + 1, lambda: _check_http(uri, seconds))
     elif kind in PORTS:
         from sqlalchemy.engine import make_url
 
@@ -117,24 +151,23 @@ def refuse_dead(uri: str, seconds: float) -> None:
             within(seconds + 1, lambda: _check_database(str(url.host), url.port or PORTS[kind], seconds))
 
 
-def _ask_http(uri: str, seconds: float) -> None:
+def _check_http(uri: str, seconds: float) -> None:
     parts = urlsplit(uri)
     try:
         _ = parts.port
     except ValueError:
         raise Unusable(MISREAD) from None
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    lenient = ssl.create_default_context()  # no credentials are sent; whether to trust the server is MLflow's part
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    lenient = ssl.create_default_context()  # nothing secret is sent here; MLflow checks the server's certificate itself
     lenient.check_hostname, lenient.verify_mode = False, ssl.CERT_NONE
     try:
-        urllib.request.urlopen(f"{place}{parts.path.rstrip('/')}/health", timeout=seconds, context=lenient).close()
+        urllib.request.urlopen(f"{server}{parts.path.rstrip('/')}/health", timeout=seconds, context=lenient).close()
     except urllib.error.HTTPError:
         pass  # an answer, whatever it says
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        if isinstance(reason, ssl.SSLError):
-            return  # someone is there; MLflow knows the certificates
-        raise Unusable(f"no MLflow server answers at {place}: {reason}") from error
+        if not isinstance(reason, ssl.SSLError):  # which is an answer too
+            raise Unusable(f"no MLflow server answers at {server}: {reason}") from error
 
 
 def _check_database(host: str, port: int, seconds: float) -> None:
@@ -145,7 +178,7 @@ def _check_database(host: str, port: int, seconds: float) -> None:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite URI; None for other stores and for a database in memory."""
+    """Returns the file of an SQLite URI; None for other stores and for a database in memory."""
     if not uri.startswith("sqlite"):
         return None
     from sqlalchemy.engine import make_url
@@ -155,8 +188,10 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def one_at_a_time(uri: str, seconds: float) -> contextlib.AbstractContextManager[object]:
-    """Lets one process at a time open an SQLite store: MLflow's creation of the tables breaks when two do it at
-    once. Raises `filelock.Timeout` after `seconds`. Other stores need no lock."""
+    """Lets one process at a time open an SQLite store, because MLflow fails where two create its tables at once.
+
+    Raises `filelock.Timeout` after `seconds`. Other stores need no lock.
+    """
     file = sqlite_file(uri)
     if file is None:
         return contextlib.nullcontext()
@@ -164,3 +199,18 @@ def one_at_a_time(uri: str, seconds: float) -> contextlib.AbstractContextManager
 
     file.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{file}.lock", timeout=seconds)
+
+
+@cache
+def write_sqlite_ahead() -> None:
+    """Makes every SQLAlchemy engine of this process write SQLite files ahead from now on, by its documented hook.
+
+    What a power cut takes is logged again by `phalanx sync`.
+    """
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def settings(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.DatabaseError):  # locked, or no database: MLflow says so in a moment
+                write_ahead(connection, 0.0)

@@ -1,56 +1,87 @@
-"""From the folder of a run or a sweep to what a tracking store is told about it. Knows neither MLflow nor torch."""
+"""Reads the folder of a run into the records that are logged of it. Knows neither MLflow nor torch."""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import phalanx.tracking.content as content
 from phalanx.core.errors import RunFolderError
+from phalanx.core.result import EpochMetrics
 from phalanx.runs.config_file import flat_values, read_values
-from phalanx.runs.layout import FINAL, RunPaths, TrackedPaths, relative
+from phalanx.runs.layout import FINAL, RunPaths, relative
 from phalanx.runs.metrics_csv import read_curves, read_seeds
 from phalanx.runs.provenance import GitState
-from phalanx.runs.stored_run import StoredRun, find_stored_run
-from phalanx.runs.sweep_folder import Place
-from phalanx.tracking.content import RunRecord
+from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
+from phalanx.runs.sweep_folder import RunLocation
 
+TRAINING = "training"  # the ending of a run that has none yet
+STATES = {TRAINING: "RUNNING", "completed": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}  # else FAILED
 COST_METRICS = ("best_epoch", "train_seconds", "n_parameters")  # costs of training that are logged as metrics
 
 
-def records(place: Place) -> list[RunRecord]:
-    """The run and, where it was trained with several seeds, each of them. Raises `RunFolderError` if it is damaged."""
-    paths = place.paths
+@dataclass(frozen=True)
+class RunRecord:
+    """What is known of one run, ready to be logged: a single run, a trial of a sweep, or one seed of a trial."""
+
+    key: str  # its path in the folder that is logged: "" the folder itself, "3" a trial, "3/seed 7" a seed of it
+    name: str
+    folder: Path
+    params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1
+    metrics: Mapping[str, float | None]  # at the saved weights; None is left out
+    history: Sequence[EpochMetrics]
+    tags: Mapping[str, str]
+    ending: str  # `training`, `interrupted`, or how it ended: `completed`, `pruned` …
+    start_ms: int | None = None  # since 1970
+    end_ms: int | None = None
+    data: DataSummary | None = None
+    mlflow_run_id: str | None = None  # in the store that it was last logged to
+    has_files: bool = False  # a seed has none: those of its folder are the trial's
+
+    @property
+    def state(self) -> str:
+        """MLflow's word for how it ended; a pruned trial ended as it should."""
+        return STATES.get(self.ending, "FAILED")
+
+    @property
+    def parent_key(self) -> str | None:
+        """The key of the record above this one; None for the topmost."""
+        return self.key.rpartition("/seed ")[0] if self.key else None
+
+
+def read_records(location: RunLocation) -> list[RunRecord]:
+    """Returns the run and, if it was trained with several seeds, each of them.
+
+    Raises `RunFolderError` if the folder is damaged.
+    """
+    paths = location.paths
     stored = find_stored_run(paths.root)
     params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else {}
     try:
         history = read_curves(paths.metrics)
         if stored is None:
-            return [_training(place, params, history)]
-        whole = _ended(place, params, history, stored)
-        return [whole, *_seeds(whole, stored)]
+            return [_training(location, params, history)]
+        run = _ended(location, params, history, stored)
+        return [run, *_seeds(run, stored)]
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
 
 
-def result_digest(stored: StoredRun) -> str:
-    """Tells one result from another."""
-    return content.digest(stored.to_json())
+def _training(location: RunLocation, params: Mapping[str, Any], history: Sequence[EpochMetrics]) -> RunRecord:
+    root, tags = location.paths.root, _location_tags(location) | {"phalanx.status": TRAINING}
+    start = time.time() - sum(row.seconds for row in history) if history else root.stat().st_mtime
+    return RunRecord(
+        location.key, location.name, root, params, {}, history, tags, TRAINING, start_ms=int(1000 * start)
+    )  # fmt: skip
 
 
-def _training(place: Place, params: Mapping[str, Any], history: Any) -> RunRecord:
-    tags = _place_tags(place) | {"phalanx.status": "training"}
-    root = place.paths.root
-    begun = int((root.stat().st_mtime if not history else time.time() - sum(r.seconds for r in history)) * 1000)
-    return RunRecord(place.key, place.name, root, params, {}, history, tags, None, start_ms=begun)
-
-
-def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: StoredRun) -> RunRecord:
-    end_ms = stored.written_ns // 1_000_000
-    git = stored.git or GitState()
+def _ended(
+    location: RunLocation, params: Mapping[str, Any], history: Sequence[EpochMetrics], stored: StoredRun
+) -> RunRecord:  # fmt: skip
+    end_ms, git = stored.written_ns // 1_000_000, stored.git or GitState()
     known = {
         "phalanx.seed": stored.seed,
         "phalanx.config_digest": stored.config_digest,
@@ -62,72 +93,49 @@ def _ended(place: Place, params: Mapping[str, Any], history: Any, stored: Stored
         "phalanx.git_commit": git.commit,
         "phalanx.git_dirty": git.dirty,
         "mlflow.source.git.commit": git.commit,
+        "phalanx.status": stored.ending,
+        "phalanx.result": hashlib.sha256(location.paths.result.read_bytes()).hexdigest()[:16],
     }
-    tags = _place_tags(place) | {key: str(value) for key, value in known.items() if value is not None}
-    tags |= {"phalanx.status": stored.ending, "phalanx.result": result_digest(stored)}
+    objective = stored.objective.name  # first, because MLflow's comparison page draws the first metric by itself
+    first = {objective: stored.metrics[objective]} if objective in stored.metrics else {}
     return RunRecord(
-        key=place.key,
-        name=place.name,
-        folder=place.paths.root,
+        key=location.key,
+        name=location.name,
+        folder=location.paths.root,
         params=params,
-        metrics={**_objective(stored), **stored.metrics, **{name: getattr(stored, name) for name in COST_METRICS}},
+        metrics={**first, **stored.metrics, **{name: getattr(stored, name) for name in COST_METRICS}},
         history=history,
-        tags=tags,
-        status=stored.status,
-        interrupted=stored.ending == "interrupted",
+        tags=_location_tags(location) | {key: str(value) for key, value in known.items() if value is not None},
+        ending=stored.ending,
         start_ms=end_ms - int(1000 * stored.train_seconds),
         end_ms=end_ms,
         data=stored.data,
-        result=stored,
+        mlflow_run_id=stored.mlflow_run_id,
+        has_files=True,
     )
 
 
-def _objective(stored: StoredRun) -> dict[str, float | None]:
-    """The objective's metric, to stand first, since MLflow's comparison page draws the first metric by itself."""
-    name = stored.objective.name
-    return {name: stored.metrics[name]} if name in stored.metrics else {}
-
-
-def _seeds(whole: RunRecord, stored: StoredRun) -> list[RunRecord]:
-    curves = read_seeds(RunPaths(whole.folder).seeds) if stored.repeats else {}
+def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
+    curves = read_seeds(RunPaths(run.folder).seeds) if stored.repeats else {}
     found = []
     for row in stored.repeats:
-        seed, history = row.seed, curves.get(row.seed, ())
-        tags = {**whole.tags, "phalanx.kind": "seed", "phalanx.seed": str(seed), "phalanx.status": str(row.status)}
+        history = curves.get(row.seed, ())
+        tags = {**run.tags, "phalanx.kind": "seed", "phalanx.seed": str(row.seed), "phalanx.status": str(row.status)}
         tags.pop("phalanx.seeds", None)
         seconds = sum(epoch.seconds for epoch in history)
         costs = {"best_epoch": row.best_epoch, "train_seconds": seconds, "n_parameters": stored.n_parameters}
-        found.append(
-            replace(
-                whole,
-                key=f"{whole.key}/seed {seed}",
-                name=f"{whole.name}, seed {seed}",
-                params={**whole.params, "seed": seed},
-                metrics={**row.metrics, **costs},
-                history=history,
-                tags=tags,
-                status=row.status,
-                result=None,
-            )
-        )
+        seed = replace(
+            run, key=f"{run.key}/seed {row.seed}", name=f"{run.name}, seed {row.seed}", history=history, tags=tags,
+            params={**run.params, "seed": row.seed}, metrics={**row.metrics, **costs}, has_files=False,
+            ending=run.ending if run.ending == "interrupted" else str(row.status),
+        )  # fmt: skip
+        found.append(seed)
     return found
 
 
-def _place_tags(place: Place) -> dict[str, str]:
-    tags = {"phalanx.folder": relative(place.paths.root), "phalanx.kind": "run"}
-    if place.sweep is not None:
-        kind = "final" if place.key.startswith(FINAL) else "trial"
-        tags |= {"phalanx.kind": kind, "phalanx.study": place.sweep, "phalanx.trial": str(place.number)}
+def _location_tags(location: RunLocation) -> dict[str, str]:
+    tags = {"phalanx.folder": relative(location.paths.root), "phalanx.kind": "run"}
+    if location.sweep is not None:
+        kind = "final" if location.key.startswith(FINAL) else "trial"
+        tags |= {"phalanx.kind": kind, "phalanx.study": location.sweep, "phalanx.trial": str(location.number)}
     return tags
-
-
-def sweep_tags(root: Path) -> dict[str, str]:
-    """What the topmost run of a sweep says of itself."""
-    name = root.absolute().name
-    return {"phalanx.kind": "sweep", "phalanx.study": name, "phalanx.folder": relative(root)}
-
-
-def uncommitted(root: Path) -> Path | None:
-    """The file with the changes that were not committed, if there is one."""
-    file = TrackedPaths(root).diff
-    return file if file.is_file() else None

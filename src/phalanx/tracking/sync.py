@@ -1,8 +1,7 @@
-"""Carries what a run or a sweep leaves in its folder to MLflow: while it goes on, and later by `phalanx sync`.
+"""Brings the folder of a run or a sweep up to date in MLflow: while it trains, and later by `phalanx sync`.
 
-It looks at the folder again and again and logs what is not there yet, so nothing has to be told to it, nothing is
-logged twice, and what could not be delivered can be delivered at any later time. `phalanx.tracking.client` runs it
-as a process of its own, which no training waits for.
+It compares the folder with what it has logged, again and again, and logs the difference. So nothing is logged twice,
+and what could not be logged can be logged at any later time.
 """
 
 from __future__ import annotations
@@ -12,210 +11,215 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import phalanx.tracking.content as content
-from phalanx.core.errors import RunFolderError
+from filelock import FileLock, Timeout
+
 from phalanx.core.files import read_json, write_json
 from phalanx.runs.layout import TrackedPaths
 from phalanx.runs.options import TrackingSpec
-from phalanx.runs.sweep_folder import Place, is_sweep, places, sweep_summary
-from phalanx.tracking.content import RunRecord
+from phalanx.runs.stored_run import write_mlflow_run_id
+from phalanx.runs.sweep_folder import RunLocation, is_sweep, run_locations, sweep_summary
+from phalanx.tracking.artifacts import uncommitted
+from phalanx.tracking.connection import cause
 from phalanx.tracking.model_registry import register
-from phalanx.tracking.records import records, sweep_tags, uncommitted
+from phalanx.tracking.records import RunRecord, read_records
 from phalanx.tracking.store import MlflowStore
 
-RECENT_S = 5.0  # a store that failed so shortly ago is not asked again at the end either
-LOCK_S = 5.0  # how long the end waits for another process to let go of the folder
+RECENT_S = 5.0  # a store that failed so recently is not asked again at the end either
+LOCK_S = 5.0  # how long the end waits for another process to release the folder
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # before a store that failed is asked again
 
 
-class Busy(Exception):
-    """Another process delivers this folder."""
+def _ignore(kind: str, value: str | int) -> None:
+    """Reports to nobody."""
 
 
-class Delivery:
-    """One folder on its way to MLflow. `say(kind, value)` hears what happens: run, busy, down, warn, model, elsewhere.
+class FolderSync:
+    """Logs the folder of a run or a sweep to MLflow. The first update locks the folder, `close` releases it.
 
-    `goes_on`: the run or sweep is under way.
+    Args:
+        root: The folder.
+        spec: Where to log, and which models to register.
+        report: Called as `report(kind, value)` with what `phalanx.tracking.client` lists.
+        source: The name of the program that trained.
+        running: Whether the run or sweep is still running.
+        keep_ids: Whether the ids of another store stay in the folder, where there are any.
     """
 
     def __init__(
-        self, root: Path, spec: TrackingSpec, source: str = "phalanx", say: Callable[..., None] = lambda *_: None,
-        *, goes_on: bool = False,
+        self, root: Path, spec: TrackingSpec, report: Callable[[str, str | int], None] = _ignore, *,
+        source: str = "train.py", running: bool = False, keep_ids: bool = False,
     ) -> None:  # fmt: skip
-        from filelock import FileLock
-
-        self.root, self.spec, self.source, self.say, self.goes_on = root, spec, source, say, goes_on
+        self.root, self.spec, self.report, self.source = root, spec, report, source
+        self.running, self.keep_ids = running, keep_ids
         self.lock = FileLock(TrackedPaths(root).lock)
         self.store: MlflowStore | None = None
-        self.done: dict[str, int] = {}  # when the result was written that is delivered, by place
-        self.refused: set[str] = set()  # places whose files are damaged, or that the store does not take
-        self.live: dict[str, int] = {}  # when the curves were written that are delivered of what still trains
-        self.delivered = self.already = 0
-        self.failures, self.failed, self.again = 0, 0.0, 0.0
+        self.n_logged = self.n_there = 0  # runs that were logged, and runs that were in the store already
+        self.refused: set[str] = set()  # keys of runs that are damaged, or that the store does not accept
+        self.problem = ""  # why something is not logged
+        self.sweep_run_id: str | None = None
+        self.has_new_ids = False  # whether an id in MLflow was written into the folder of a run
+        self.locked_out = False  # whether another process logs this folder
+        self._logged: dict[str, int] = {}  # by key: when the result that was logged had been written
+        self._training: dict[str, int] = {}  # by key, of runs without a result: when the logged curves had been written
+        self._failures, self._failed_at, self._retry_at = 0, 0.0, 0.0
 
-    def advance(self, *, patient: bool = True) -> int:
-        """Delivers what is new; returns how many results are not delivered. A store that failed is left alone for a
-        while, and for a short while only if `patient` is false."""
+    def close(self) -> None:
+        """Releases the folder."""
+        self.lock.release()
+
+    def update(self, *, at_end: bool = False) -> int:
+        """Logs what is new, and returns the number of results that are not logged.
+
+        A store that failed is left alone for a while: up to 15 s, but for 5 s only `at_end`.
+        """
         now = time.monotonic()
-        if now < self.again if patient else self.failures and now < self.failed + RECENT_S:
-            return self._left()
+        if self._failures and now < (self._failed_at + RECENT_S if at_end else self._retry_at):
+            return self._n_left()
+        self.locked_out = not self._lock(LOCK_S if at_end else 0.0)
+        if self.locked_out:
+            return 0 if at_end else self._n_left()
         try:
-            self._open(0.0 if patient else LOCK_S)
-            for place in places(self.root):
-                self._deliver(place)
-            self.failures = 0
-        except Busy:
-            self.again = time.monotonic() + PAUSES_S[1]
-            if not patient:
-                self.say("elsewhere", str(self.root))
-                return 0
+            store = self._open()
+            for location in run_locations(self.root):
+                self._update_run(store, location)
+            self._failures = 0
         except Exception as error:
             self._postpone(error)
-        return self._left()
+        return self._n_left()
 
     def finish(self, status: str | None = None) -> int:
-        """The files that the best runs have got since, the registered model, and the end of the topmost run; a
-        folder without `status` was left by a process that was killed. Returns how much is not delivered."""
-        left = self.advance(patient=False)
-        if self.failures:
-            return max(left, 1)
+        """Logs the rest: weights and plots of the best runs, the registered model, the end of the topmost run.
+
+        `status` is that of the run or sweep; None if its process was killed. Returns how many results are not logged.
+        """
+        n_left = self.update(at_end=True)
+        if self._failures:
+            return max(n_left, 1)
         if self.store is None:
-            return left
+            return n_left
         try:
             self.store.stop_monitor()
-            self._late()
+            self._add_late_files(self.store)
             if status != "completed":
-                self.store.kill(self.live)
+                self.store.kill(self._training)
             if is_sweep(self.root):
                 summary = sweep_summary(self.root)
                 ending = status or summary.get("status") or "interrupted"
-                self.store.end_sweep(ending, summary, self.root, _present(uncommitted(self.root)))
+                self.store.end_sweep(ending, summary, self.root, uncommitted(self.root))
         except Exception as error:
             self._postpone(error)
-            return max(left, 1)
-        return left
+            return max(n_left, 1)
+        return n_left
 
-    def close(self) -> None:
-        """Lets another process deliver this folder."""
-        self.lock.release()
+    def _lock(self, seconds: float) -> bool:
+        """Whether this process holds the folder, or gets it within so many seconds."""
+        try:
+            if not self.lock.is_locked:
+                self.lock.acquire(timeout=seconds)
+        except Timeout:
+            return False
+        return True
 
-    def _open(self, seconds: float) -> None:
+    def _open(self) -> MlflowStore:
+        """The store, connected."""
         if self.store is not None:
-            if self.failures:
-                self.store.find()  # a call that was not answered may have been heard
-            return
-        from filelock import Timeout
-
-        try:
-            self.lock.acquire(timeout=seconds)
-        except Timeout as error:
-            raise Busy(str(self.root)) from error
-        seen = TrackedPaths(self.root).identity.is_file()
-        if not seen:
-            write_json(TrackedPaths(self.root).identity, {"id": uuid.uuid4().hex})
-        identity = read_json(TrackedPaths(self.root).identity)["id"]
-        self.say("busy", "opening")
-        store = MlflowStore(self.spec, identity, self.source)
-        store.open(seen)
+            if self._failures:
+                self.store.find()  # a call that was not answered may have taken effect
+            return self.store
+        identity = TrackedPaths(self.root).identity
+        known = identity.is_file()
+        if not known:
+            write_json(identity, {"id": uuid.uuid4().hex})
+        self.report("alive", "")
+        store = MlflowStore(self.spec, read_json(identity)["id"], self.source, known=known)
         if is_sweep(self.root):
-            store.start_sweep(self.root.absolute().name, sweep_tags(self.root), self.goes_on)
-            self.say("run", ["", store.logged[""].run_id])
-            store.start_monitor()
+            self.sweep_run_id = store.start_sweep(self.root, running=self.running)
+            self.report("run_id", self.sweep_run_id)
         self.store = store
+        return store
 
-    def _deliver(self, place: Place) -> None:
-        written = _written(place.paths.result)
-        if place.key in self.refused or (written is not None and self.done.get(place.key) == written):
+    def _update_run(self, store: MlflowStore, location: RunLocation) -> None:
+        """Logs a run if its result, or its curves while it has none, were written since it was logged."""
+        if location.key in self.refused:
             return
-        curves = _written(place.paths.metrics)
-        if written is None and self.live.get(place.key, -1) == (curves or 0):
-            return
-        if written is None and curves is None and place.key:
-            return  # a trial that has only begun
-        try:
-            found = records(place)
-        except RunFolderError as error:
-            self._refuse(place, str(error))
-            return
-        if all(self.store.has(record) for record in found):
-            self.already += 1
-            for record in found:
-                self.store.adopt(record)
-        else:
-            self._log(place, found)
-        if place.key in self.refused:
-            return
-        self.say("run", [place.key, self.store.logged[place.key].run_id])
+        written, curves = _written_ns(location.paths.result), _written_ns(location.paths.metrics)
         if written is None:
-            self.live[place.key] = curves or 0
-            if not place.key:
-                self.store.start_monitor()
-        else:
-            self.live.pop(place.key, None)
-            self.done[place.key] = written
-
-    def _log(self, place: Place, found: list[RunRecord]) -> None:
-        try:
-            for record in found:
-                self.store.log(record)
-        except Exception as error:
-            if not self.store.refuses(error):
-                raise
-            self._refuse(place, content.cause(error, self.store.uri))
+            if self._training.get(location.key) == (curves or 0) or (location.key and curves is None):
+                return  # nothing new, or a trial that has only started
+        elif self._logged.get(location.key) == written:
             return
-        self.delivered += found[0].status is not None
+        try:
+            found = read_records(location)
+            is_new = store.update(found)
+        except Exception as error:
+            if not store.refuses(error):
+                raise
+            self.refused.add(location.key)
+            self._warn(f"{location.name} is not logged to MLflow: {cause(error, store.uri)}")
+            return
+        self.n_there += not is_new
+        self.n_logged += is_new and written is not None
+        self.report("alive", "")
+        if written is None:
+            self._training[location.key] = curves or 0
+            return
+        self._training.pop(location.key, None)
+        self._logged[location.key] = written
+        run_id, earlier = store.logged[location.key].run_id, found[0].mlflow_run_id
+        if run_id != earlier and (earlier is None or not self.keep_ids):
+            write_mlflow_run_id(location.paths, run_id)
+            self.has_new_ids = True
 
-    def _late(self) -> None:
-        """What only kept runs have, after the sweep or the run has chosen them."""
-        chosen = self._registered()
-        for place in places(self.root):
-            if place.key not in self.done or (place.key and not place.paths.model.is_file()):
+    def _add_late_files(self, store: MlflowStore) -> None:
+        """Adds weights and plots, which only the best runs keep, and registers the best one's model."""
+        best = self._to_register()
+        for location in run_locations(self.root):
+            if location.key not in self._logged or (location.key and not location.paths.model.is_file()):
                 continue
-            record = records(place)[0]
-            self.store.add_late_files(record, [] if place.key else _present(uncommitted(self.root)))
-            self.say("busy", place.key)
-            if place.key == chosen:
-                self._register(record)
+            record = read_records(location)[0]
+            store.add_late_files(record, [] if location.key else uncommitted(self.root))
+            self.report("alive", "")
+            if location.key == best:
+                self._register(store, record)
 
-    def _registered(self) -> str | None:
-        """The place of the run whose model goes to the registry."""
+    def _to_register(self) -> str | None:
+        """The key of the run whose model is registered."""
         if not is_sweep(self.root):
             return "" if self.spec.register == "all" else None
         best = sweep_summary(self.root).get("best")
         return None if best is None or self.spec.register == "none" else str(best)
 
-    def _register(self, record: RunRecord) -> None:
+    def _register(self, store: MlflowStore, record: RunRecord) -> None:
         try:
-            uri = register(self.store, record)
+            uri = register(store, record)
         except Exception as error:
-            if not self.store.refuses(error):
+            if not store.refuses(error):
                 raise
-            self.say("warn", f"the model is not registered: {content.cause(error, self.store.uri)}")
-            return
-        if uri is not None:
-            self.say("model", uri)
+            self._warn(f"the model is not registered: {cause(error, store.uri)}")
+        else:
+            if uri is not None:
+                self.report("model", uri)
 
-    def _refuse(self, place: Place, why: str) -> None:
-        self.refused.add(place.key)
-        self.say("warn", f"{place.name} is not logged to MLflow: {why}")
+    def _warn(self, text: str) -> None:
+        self.problem = text
+        self.report("warning", text)
 
     def _postpone(self, error: Exception) -> None:
-        self.failed = time.monotonic()
-        self.again = self.failed + PAUSES_S[min(self.failures, len(PAUSES_S) - 1)]
-        self.failures += 1
-        uri = self.store.uri if self.store else self.spec.uri or ""
-        self.say("down", content.cause(error, uri))
+        self._failed_at = time.monotonic()
+        self._retry_at = self._failed_at + PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
+        self._failures += 1
+        self.problem = cause(error, self.store.uri if self.store else self.spec.uri or "")
+        self.report("down", self.problem)
 
-    def _left(self) -> int:
-        found = ((place, _written(place.paths.result)) for place in places(self.root) if place.key not in self.refused)
-        return sum(written is not None and self.done.get(place.key) != written for place, written in found)
+    def _n_left(self) -> int:
+        found = ((location, _written_ns(location.paths.result)) for location in run_locations(self.root))
+        return sum(
+            written is not None and location.key not in self.refused and self._logged.get(location.key) != written
+            for location, written in found
+        )
 
 
-def _present(path: Path | None) -> list[Path]:
-    return [] if path is None else [path]
-
-
-def _written(file: Path) -> int | None:
+def _written_ns(file: Path) -> int | None:
     try:
         return file.stat().st_mtime_ns
     except OSError:

@@ -1,117 +1,95 @@
-"""Delivers finished folders to MLflow."""
+"""`phalanx sync`: brings finished folders up to date in MLflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import phalanx.tracking.connection as connection
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
-from phalanx.runs.stored_run import read_mlflow_run_id, write_mlflow_run_id
 from phalanx.runs.sweep_folder import (
     collect,
     direction_of,
     front_first,
     is_sweep,
-    places,
     ranked,
+    run_locations,
     summarise_sweep,
     sweep_summary,
     trials_csv,
-)
-from phalanx.tracking.sync import Delivery
+)  # fmt: skip
+from phalanx.tracking.connection import silence
+from phalanx.tracking.sync import FolderSync
 
 
-class Undelivered(PhalanxError):
-    """The tracking store could not be used, or another process holds a folder."""
+class NotDelivered(PhalanxError):
+    """Some runs are not in MLflow: the store could not be used, or another process logs the folder."""
 
 
-@dataclass
-class Count:
-    """How many runs were delivered, were there already, and were not delivered."""
+@dataclass(frozen=True)
+class SyncCount:
+    """How many runs of a folder were logged, were in the store already, and are not logged, and why."""
 
-    delivered: int = 0
-    already: int = 0
-    left: int = 0
-    reason: str = ""
+    n_logged: int
+    n_there: int
+    n_left: int
+    reason: str
 
     def __str__(self) -> str:
-        runs = "1 run" if self.delivered == 1 else f"{self.delivered} runs"
-        there = f", {self.already} already there" if self.already else ""
-        left = f", {self.left} not delivered ({self.reason})" if self.left else ""
+        runs = "1 run" if self.n_logged == 1 else f"{self.n_logged} runs"
+        there = f", {self.n_there} already there" if self.n_there else ""
+        left = f", {self.n_left} not delivered ({self.reason})" if self.n_left else ""
         return f"{runs} delivered{there}{left}"
 
 
-def targets(paths: Sequence[Path]) -> list[Path]:
-    """The runs and sweeps in the folders, each once. Raises `RunFolderError` for a path that holds none."""
+def find_folders(paths: Sequence[Path]) -> list[Path]:
+    """Returns the runs and sweeps in the folders, each once. Raises `RunFolderError` for a path that has none."""
     found: dict[Path, Path] = {}
     for path in paths:
-        inside = [path] if _is_target(path) else list(_inside(path))
+        inside = [path] if _is_run_or_sweep(path) else list(_inside(path))
         if not inside:
             raise RunFolderError(f"{path} holds no run and no sweep; try outputs, or outputs/sweeps/<study>")
         found |= {folder.resolve(): folder for folder in inside}
     return list(found.values())
 
 
-def asked(root: Path) -> TrackingSpec:
-    """How the runs of a folder were told to be tracked; the defaults where they were told not to be."""
-    files = (place.paths.config_resolved for place in places(root))
+def configured_tracking(root: Path) -> TrackingSpec:
+    """Returns the tracking options that the runs in a folder were started with; the defaults if that was `none`."""
+    files = (location.paths.config_resolved for location in run_locations(root))
     file = next((file for file in files if file.is_file()), None)
     spec = TrackingSpec() if file is None else tracking_of(file)
     return spec if spec.kind == "mlflow" else TrackingSpec(register="none")
 
 
-def deliver(root: Path, spec: TrackingSpec, *, elsewhere: bool = False) -> Count:
-    """Delivers one folder, and writes down the ids that its runs have in the store; `elsewhere` leaves ids that are
-    known, because they belong to the place that the runs were told."""
-    count, ids = Count(), {}
+def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> SyncCount:
+    """Logs what MLflow lacks of one folder, and writes the ids of the runs in MLflow into it.
 
-    def say(kind: str, value: Any) -> None:
-        if kind == "run":
-            ids[value[0]] = value[1]
-        elif kind in ("warn", "down"):
-            count.reason = str(value)
-        elif kind == "elsewhere":
-            count.left, count.reason = 1, "a process that runs now delivers it"
-
-    if is_sweep(root) and not sweep_summary(root):
-        _sum_up(root)
-    delivery = Delivery(root, spec, "train.py", say)
-    try:
-        with connection.silence():
-            count.left = delivery.finish() + len(delivery.refused) or count.left
-    finally:
-        delivery.close()
-    if is_sweep(root) and "" in ids and not elsewhere:
-        update_manifest(SweepPaths(root), mlflow_run_id=ids[""])
-    count.delivered, count.already, new = delivery.delivered, delivery.already, False
-    for place in places(root):
-        if place.key not in ids or not place.paths.result.is_file():
-            continue
-        known = read_mlflow_run_id(place.paths)
-        if known != ids[place.key] and (known is None or not elsewhere):
-            write_mlflow_run_id(place.paths, ids[place.key])
-            new = True
-    if new and is_sweep(root):
-        write_text(SweepPaths(root).trials, trials_csv(collect(SweepPaths(root))))
-    return count
+    `keep_ids` keeps the ids that are there, because they are of the store that the configuration names.
+    """
+    paths = SweepPaths(root)
+    if is_sweep(root) and not sweep_summary(root):  # its process was killed
+        trials = collect(paths)
+        best = front_first(ranked(trials, direction_of(trials)))
+        update_manifest(paths, summary=summarise_sweep(trials, best, "interrupted"))
+    with silence(), closing(FolderSync(root, spec, keep_ids=keep_ids)) as sync:
+        n_left, reason = sync.finish() + len(sync.refused), sync.problem
+    if sync.locked_out:
+        n_left, reason = 1, "a process that runs now delivers it"
+    if sync.sweep_run_id is not None:
+        if not keep_ids:
+            update_manifest(paths, mlflow_run_id=sync.sweep_run_id)
+        if sync.has_new_ids:
+            write_text(paths.trials, trials_csv(collect(paths)))
+    return SyncCount(sync.n_logged, sync.n_there, n_left, reason)
 
 
-def _sum_up(root: Path) -> None:
-    """Writes down the summary of a sweep whose process was killed before it could."""
-    trials = collect(SweepPaths(root))
-    best = front_first(ranked(trials, direction_of(trials)))
-    update_manifest(SweepPaths(root), summary=summarise_sweep(trials, best, "interrupted"))
-
-
-def _is_target(path: Path) -> bool:
+def _is_run_or_sweep(path: Path) -> bool:
     return path.is_dir() and (
         is_sweep(path) or RunPaths(path).result.is_file() or TrackedPaths(path).identity.is_file()
     )
@@ -120,7 +98,7 @@ def _is_target(path: Path) -> bool:
 def _inside(path: Path) -> Iterator[Path]:
     """Runs and sweeps at most two folders below."""
     for folder in sorted(path.glob("*/")):
-        if _is_target(folder):
+        if _is_run_or_sweep(folder):
             yield folder
         else:
-            yield from filter(_is_target, sorted(folder.glob("*/")))
+            yield from filter(_is_run_or_sweep, sorted(folder.glob("*/")))

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.tracking_records import SECRET, by_key, delivered, history, record, run_folder, sweep_folder, uploaded
+from support.tracking_records import SECRET, by_key, history, record, run_folder, sweep_folder, synced, uploaded
 
-from phalanx.core.result import Status
-from phalanx.tracking import TrackingSpec, content
+from phalanx.tracking import TrackingSpec, limits
 from phalanx.tracking.store import MlflowStore
 
 pytest_plugins = ("support.tracking_store",)
@@ -24,9 +23,9 @@ def log(store):
     """Logs a record to a store of its own and gives its run."""
 
     def call(record):
-        follow = MlflowStore(TrackingSpec(), "me", "train.py")
-        follow.open(False)
-        return store.get_run(follow.log(record))
+        own = MlflowStore(TrackingSpec(), "me", "train.py")
+        own.log(record)
+        return store.get_run(own.logged[record.key].run_id)
 
     return call
 
@@ -50,7 +49,7 @@ def test_long_odd_and_many_entries_are_stored(log):
 def test_numbers_that_no_chart_can_show_are_left_out(log, store):
     strange = {"val_loss": math.nan, "train_loss": math.inf, "test_loss": -math.inf, "val_accuracy": 0.1}
     rows = [*history(2), *history(3, val_loss=math.nan, train_loss=math.inf)[2:]]
-    run = log(record(metrics=strange, history=rows, status=Status.DIVERGED))
+    run = log(record(metrics=strange, history=rows, ending="diverged"))
     assert {name for name in run.data.metrics if "/" not in name} == {"val_accuracy"}
     assert [m.step for m in store.get_metric_history(run.info.run_id, "epoch/val_loss")] == [1, 2]
     assert [m.step for m in store.get_metric_history(run.info.run_id, "epoch/val_accuracy")] == [1, 2, 3]
@@ -61,7 +60,7 @@ def test_numbers_that_no_chart_can_show_are_left_out(log, store):
 def test_any_name_becomes_legal_and_stays_distinct(entries):
     from mlflow.utils.validation import _validate_param, _validate_tag
 
-    found = content.legal(entries, 10)
+    found = limits.legal(entries, 10)
     assert len(found) == len(entries)
     for name, value in found.items():
         _validate_param(name, value)
@@ -81,7 +80,7 @@ def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, 
         return [SimpleNamespace(key=f"k{i}", value="ü" * length) for i in range(count)]
 
     given_entries = {"metrics": entries(n_metrics), "params": entries(n_params), "tags": entries(n_tags)}
-    found = list(content.batches(**given_entries))
+    found = list(limits.batches(**given_entries))
     for kind, limit in (("metrics", 1000), ("params", 100), ("tags", 100)):
         assert [e for batch in found for e in batch[kind]] == given_entries[kind]
         assert all(len(batch[kind]) <= limit for batch in found)
@@ -94,7 +93,7 @@ def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, 
 def test_no_password_in_any_message(folder, closed_port, caplog, capfd, scheme):
     said = []
     uri = f"{scheme}://me:{SECRET}@127.0.0.1:{closed_port}/db"
-    _, left = delivered(run_folder(folder / "run"), uri=uri, said=lambda *message: said.append(message))
+    _, left = synced(run_folder(folder / "run"), uri=uri, report=lambda *message: said.append(message))
     assert left
     assert "down" in dict(said)
     spoken = str(said) + "".join(logging.Formatter().format(r) for r in caplog.records) + "".join(capfd.readouterr())
@@ -110,7 +109,7 @@ def test_no_password_in_the_store(store, folder):
     (root / "trials.csv").write_text(literal)
     with open(root / "0" / "config.yaml", "a") as file:
         file.write(f"odd: '{literal}'\n")
-    delivered(root)
+    synced(root)
     files = uploaded(store, by_key(store)["0"].info.run_id)
     assert files["hydra/config.yaml"].read_text() == "uri: postgresql://***@host/db\n"
     assert by_key(store)["0"].data.params["odd"] == "postgresql://***@host/db"

@@ -1,0 +1,58 @@
+"""The notes, in Markdown, that MLflow shows at the top of a run's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from phalanx.core.redaction import redact
+from phalanx.runs.layout import RunPaths, relative
+from phalanx.tracking.limits import finite, typed
+from phalanx.tracking.records import RunRecord
+
+NO_WEIGHTS = "This run kept no weights."
+
+
+def run_note(record: RunRecord, run_id: str | None = None) -> str:
+    """Returns how the run ended, its metrics, and, if its id is given and it kept its weights, how to load them."""
+    epochs = f" after {record.history[-1].epoch} epochs" if record.history else ""
+    lines = [f"**{record.ending}**{epochs}", "", *_table("metric", finite(record.metrics))]
+    lines += [f"Folder: `{relative(record.folder)}`", ""]
+    if run_id is None or not RunPaths(record.folder).model.is_file():
+        return redact("\n".join([*lines, NO_WEIGHTS]))
+    lines += [
+        "```python",
+        "from phalanx.runs.model_file import load_model",
+        "",
+        f"model = load_model({relative(record.folder)!r})",
+        "probabilities = model.predict(rows)",
+        "```",
+        "",
+        f"Again, with changes: `python train.py from_run={run_id}`",
+        "",
+        "From another machine, fetch the file first and load that: "
+        f"`mlflow artifacts download --run-id {run_id} --artifact-path model.safetensors --dst-path .`",
+    ]
+    return redact("\n".join(lines))
+
+
+def sweep_note(status: str, metrics: Mapping[str, Any], params: Mapping[str, Any], folder: Path) -> str:
+    """Returns the note of a sweep.
+
+    Args:
+        status: How it ended.
+        metrics: Those of its best trial.
+        params: What the best trial set.
+        folder: The sweep's folder.
+    """
+    path = relative(folder)
+    lines = [f"**{status}**", "", *_table("best trial", finite(metrics)), *_table("with", params)]
+    return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `{path}/report.html`"]))
+
+
+def _table(title: str, entries: Mapping[str, Any]) -> list[str]:
+    if not entries:
+        return []
+    texts = {key: f"{value:.6g}" if isinstance(value, float) else typed(value) for key, value in entries.items()}
+    return [f"| {title} | value |", "| --- | --- |", *(f"| {key} | {text} |" for key, text in texts.items()), ""]
