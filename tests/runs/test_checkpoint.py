@@ -73,9 +73,9 @@ def test_cut_anywhere_written_and_read_and_gone_on_beside_others(tmp_path_factor
         found |= cohort.epoch() if cohort.running else {}
     rest = order[1:]
     first |= dict(zip(cohort.join([specs[i] for i in rest], [states.get(i) for i in rest]), rest, strict=True))
-    while cohort.running > len(cohort.over):
+    while cohort.running > len(cohort.ended):
         found |= cohort.epoch()
-    found |= cohort.over
+    found |= cohort.ended
     for position, i in first.items():
         whole = train_trial(specs[i], DATA)
         if specs[i].device.pad:  # zeros in a product change how it is rounded
