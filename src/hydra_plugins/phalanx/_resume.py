@@ -1,5 +1,7 @@
 """`resume=<run>`: continues a run that was interrupted or killed, in its folder and with its configuration."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
