@@ -29,7 +29,6 @@ from phalanx.jobs.executors.base import Shard
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.worker import packed, train_shard, unpacked
-from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.jobs.scheduler import CohortScheduler
 from phalanx.runs.config import Settings
@@ -60,12 +59,12 @@ def trained(stream: CohortScheduler | RemoteScheduler, trials: Sequence[TrialSpe
     jobs = jobs_of(trials)
     groups = [list(range(len(jobs)))]
     if isinstance(stream, RemoteScheduler):
-        groups = stream.divided(groups, jobs)
+        groups = stream.split(groups, jobs)
     stream.submit([[jobs[place] for place in group] for group in groups])
     while stream.running:
-        for job in stream.advance():
-            if (error := ready.pop(job.folder).error) is not None:
-                raise error
+        for _, result in stream.advance():
+            if result.error is not None:
+                raise result.error
 
 
 def on(executor: str, n: int) -> RemoteScheduler:

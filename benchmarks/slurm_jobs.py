@@ -22,7 +22,6 @@ from phalanx.data.cache import dataset_of
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.slurm import SubmititSpec
-from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings
@@ -46,9 +45,9 @@ def seconds(cluster: str, n_parts: int) -> float:
             start = time.perf_counter()
             shards.submit([[job] for job in jobs])
             while shards.running:
-                for job in shards.advance():
-                    if (error := ready.pop(job.folder).error) is not None:
-                        raise error
+                for _, result in shards.advance():
+                    if result.error is not None:
+                        raise result.error
             return time.perf_counter() - start
 
 
@@ -57,7 +56,6 @@ def here() -> float:
     (job,) = jobs_of(Path("never"), 1)
     start = time.perf_counter()
     train_together([job])
-    ready.clear()
     return time.perf_counter() - start
 
 

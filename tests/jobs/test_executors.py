@@ -20,7 +20,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from loky.process_executor import TerminatedWorkerError
 from support.forked import server, train
-from support.jobs import die, job, same, trained
+from support.jobs import by_number, die, job, same, trained
 from support.places import ROOT
 from support.sweeps import steady, sweep_in
 from support.train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
@@ -36,7 +36,7 @@ from phalanx.jobs.executors.dispatch import RemoteScheduler, cut
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.processes import Place, Processes, Worker, places
 from phalanx.jobs.executors.worker import packed, train_shard, unpacked
-from phalanx.jobs.handover import JobResult, ready
+from phalanx.jobs.job import JobResult
 from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings, register_resolvers
 from phalanx.runs.layout import RunPaths
@@ -61,18 +61,15 @@ def test_a_worker_that_is_killed_costs_its_part_one_more_try_and_a_second_kill_i
         assert failure_of(found[number].error) is Failure.CRASH
         assert "killed or crashed, twice" in str(found[number].error)
         assert "hydra.launcher.max_trials=1" in str(found[number].error)
-    here = [job(tmp_path, number) for number in (0, 1, 4)]
-    train_together(here)
-    for one in here:
-        assert found[one.sweep.number].error is None
-        (a,), (b,) = found[one.sweep.number].results, ready.pop(one.folder).results
+    for number, here in by_number(train_together([job(tmp_path, number) for number in (0, 1, 4)])).items():
+        assert found[number].error is None
+        (a,), (b,) = found[number].results, here.results
         assert a.metrics == b.metrics
         assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
 
 
 def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickled_as_text(tmp_path):
-    train_together([job(tmp_path, 0)])
-    fine = ready.pop(tmp_path / "0")
+    ((_, fine),) = train_together([job(tmp_path, 0)])
 
     class Odd(Exception):
         pass
@@ -84,8 +81,8 @@ def test_an_error_of_a_job_comes_back_with_its_kind_and_one_that_cannot_be_pickl
 
 def test_a_trial_that_diverges_at_once_comes_back_without_weights(tmp_path):
     one = job(tmp_path, 0)
-    wild = replace(one.cfg.trial, optimizer=OPTIMIZERS["sgd"](lr=1e30))
-    (trained,) = unpacked(train_shard(Shard([replace(one, cfg=replace(one.cfg, trial=wild))])))
+    wild = replace(one.trial, optimizer=OPTIMIZERS["sgd"](lr=1e30))
+    (trained,) = unpacked(train_shard(Shard([replace(one, config=replace(one.settings, trial=wild))])))
     (result,) = trained.results
     assert (result.status, result.weights) == (Status.DIVERGED, None)
     assert "in epoch 1" in result.error
@@ -132,10 +129,10 @@ def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free
     assert shards.running == 8
     ended = shards.advance()
     assert executor.sizes == [[4, 4]]
-    assert [one.sweep.number for one in ended] == [0, 2, 4, 6]
+    assert list(by_number(ended)) == [0, 2, 4, 6]
     for number in range(8, 12):
         shards.add(job(tmp_path, number))
-    assert [one.sweep.number for one in shards.advance()] == [8, 9, 10, 11]
+    assert list(by_number(shards.advance())) == [8, 9, 10, 11]
     assert executor.sizes == [[4, 4], [4]]
     assert shards.running == 4
     shards, executor, _ = on_recorder(max_trials=3)
@@ -156,46 +153,46 @@ def wrong(folder, number):
     """A job whose configuration cannot be trained."""
     from omegaconf import OmegaConf
 
-    return replace(job(folder, number), cfg=OmegaConf.create({"seed": "none"}))
+    return replace(job(folder, number), config=OmegaConf.create({"seed": "none"}))
 
 
 def test_a_wrong_configuration_is_returned_at_once_and_the_others_are_shared_out(tmp_path):
     shards, executor, said = on_recorder()
     jobs = [wrong(tmp_path, 0), *(job(tmp_path, number, fence=f"fence {number}") for number in range(1, 6))]
-    groups = shards.divided([[0], [1, 2, 3, 4, 5]], jobs)
+    groups = shards.split([[0], [1, 2, 3, 4, 5]], jobs)
     assert groups == [[1, 3, 5], [2, 4], [0]]
     shards.note = "a note"
     shards.submit([[jobs[place] for place in group] for group in groups])
     assert shards.running == 6
-    assert [one.sweep.number for one in shards.advance()] == [0]
-    assert [one.sweep.number for one in shards.advance()] == [1, 3, 5]
-    assert [ready.pop(jobs[n].folder).fence for n in (1, 3, 5)] == ["fence 1", "fence 3", "fence 5"]
+    ((first, failed),) = shards.advance()
+    assert (first.sweep.number, failed.error) == (0, jobs[0].error)
+    assert [(one.sweep.number, one.fence) for one, _ in shards.advance()] == [(n, f"fence {n}") for n in (1, 3, 5)]
     assert shards.running == 2
     assert executor.sizes == [[3, 2]]
     assert executor.shards[0].note == "a note"
-    assert all(isinstance(one.cfg, Settings) for one in executor.shards[0].jobs)  # nothing of Hydra's travels
-    assert said == ["2 parts training"]
+    assert all(isinstance(one.config, Settings) for one in executor.shards[0].jobs)  # nothing of Hydra's travels
+    assert said == ["2 shards training"]
     executor.n_at_once = 1
     shards.submit([[jobs[1]], [jobs[3]]])
     executor.futures[1].set_exception(MemoryError("no"))
-    shards.advance()
-    assert said[1:] == ["1 part training, 2 wait"]
-    assert failure_of(ready.pop(jobs[2].folder).error) is Failure.OUT_OF_MEMORY
+    found = by_number(shards.advance())
+    assert said[1:] == ["1 shard training, 2 wait"]
+    assert failure_of(found[2].error) is Failure.OUT_OF_MEMORY
 
 
 def test_only_a_lost_part_is_trained_again_and_none_after_an_interrupt(tmp_path):
     shards, executor, said = on_recorder()
     executor.n_at_once, executor.first = None, WorkerLost("it was lost")
     shards.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
-    shards._send()
-    shards._tell()
-    assert said == ["3 parts submitted"]
-    assert shards._received(executor.futures[0]) == []
-    assert [len(sent.jobs) for sent in shards.waiting] == [1]
+    shards._start_waiting()
+    shards._report_progress()
+    assert said == ["3 shards submitted"]
+    shards._collect(executor.futures[0])
+    assert shards.trained == []
+    assert [len(submission.jobs) for submission in shards.waiting] == [1]
     executor.futures[1].set_exception(WorkerLost("it was lost"))
     executor.futures[2].cancel()
-    assert [one.sweep.number for one in shards.abandon()] == [1]
-    assert str(ready.pop(tmp_path / "1").error) == "it was lost"
+    assert {number: str(result.error) for number, result in by_number(shards.abandon()).items()} == {1: "it was lost"}
     assert executor.closed == 1
     assert shards.running == 0
 
@@ -227,19 +224,22 @@ def test_the_process_that_leads_reads_the_data_too_and_leaves_errors_to_those_wh
 
 
 def threaded(one, threads):
-    return replace(one, cfg=replace(one.cfg, trial=replace(one.cfg.trial, device=DeviceSpec(threads=threads))))
+    return replace(one, config=replace(one.settings, trial=replace(one.trial, device=DeviceSpec(threads=threads))))
 
 
-def test_a_part_trains_with_no_more_threads_than_its_place_has_and_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_shard_trains_with_no_more_threads_than_its_place_has(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("phalanx.jobs.scheduler.train_together", lambda jobs, note: seen.extend((*jobs, note)))
-    ready.update({tmp_path / str(number): JobResult(()) for number in range(3)})
+
+    def train_together(jobs, note, trained):
+        seen.extend((*jobs, note))
+        return [(one, JobResult(())) for one in reversed(jobs)]
+
+    monkeypatch.setattr("phalanx.jobs.scheduler.train_together", train_together)
     some = [job(tmp_path, number) for number in range(3)]
     some = [threaded(one, threads) for one, threads in zip(some, (None, 8, 1), strict=True)]
     assert unpacked(train_shard(Shard(some, "a note"), 2)) == [JobResult([])] * 3
     assert [one.trial.device.threads for one in seen[:3]] == [None, 2, 1]
     assert seen[3] == "a note"
-    assert not [folder for folder in ready if folder.parent == tmp_path]
 
 
 def test_the_process_that_is_warm_goes_first_and_a_gpu_takes_all_there_is():
@@ -427,39 +427,39 @@ def test_a_process_ends_with_its_leader_and_not_before(tmp_path):
 
 def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reached(tmp_path, monkeypatch):
     jobs = [job(tmp_path, number) for number in range(4)]
-    flying = {one.folder: (one.sweep.number, one.sweep.number) for one in jobs}
-    stream, begun = RemoteScheduler(LauncherSpec()), []
+    in_flight = {one: (one.sweep.number, one.sweep.number) for one in jobs}
+    scheduler, begun = RemoteScheduler(LauncherSpec()), []
     ending = iter(jobs)
-    stream.advance = lambda: [next(ending)]
-    stream.abandon = lambda: ready.update({jobs[2].folder: None})  # the last one has reached nothing
+    scheduler.advance = lambda: [(next(ending), "trained")]
+    scheduler.abandon = lambda: [(jobs[2], "interrupted")]  # the last one has reached nothing
 
-    def run(config):
-        begun.append(config)
+    def run(config, one, result):
+        begun.append((config, one.sweep.number, result))
         if config > 0:
             raise KeyboardInterrupt
 
     launcher = CohortLauncher()
     monkeypatch.setattr(launcher, "_run", run)
-    assert launcher._advance(stream, flying) == [(0, None)]
-    assert list(flying) == [one.folder for one in jobs[1:]]
+    assert launcher._advance(scheduler, in_flight) == [(0, None)]
+    assert list(in_flight) == jobs[1:]
     with pytest.raises(KeyboardInterrupt):
-        launcher._advance(stream, flying)
-    ready.pop(jobs[2].folder)
-    assert begun == [0, 1, 2]
+        launcher._advance(scheduler, in_flight)
+    assert begun == [(0, 0, "trained"), (1, 1, "trained"), (2, 2, "interrupted")]
 
 
 def test_only_jobs_that_are_marked_train_elsewhere_and_an_error_ends_what_does(monkeypatch):
     launcher, (shards, executor, _) = CohortLauncher(executor="processes"), on_recorder()
+    context = SimpleNamespace(config_loader=None)
     with pytest.raises(RequestError, match=r"executor=processes trains the jobs of Phalanx's own train\.py"):
-        launcher.setup(hydra_context=None, task_function=lambda cfg: None, config=None)
-    launcher.setup(hydra_context=None, task_function=trains_together(lambda cfg: None), config=None)
+        launcher.setup(hydra_context=context, task_function=lambda cfg: None, config=None)
+    launcher.setup(hydra_context=context, task_function=trains_together(lambda cfg: None), config=None)
     monkeypatch.setattr(launcher, "_begin", lambda: None)
-    monkeypatch.setattr(shards, "divided", lambda groups, jobs: 1 / 0)
-    launcher.shards, shards.executor = shards, executor
+    monkeypatch.setattr(shards, "split", lambda groups, jobs: 1 / 0)
+    launcher.remote, shards.executor = shards, executor
     with pytest.raises(ZeroDivisionError):
         launcher.launch([], 0)
     assert executor.closed == 1
-    assert launcher.shards is None
+    assert launcher.remote is None
 
 
 def test_a_job_is_fenced_as_its_folder_stands_when_it_is_launched(tmp_path):

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 from support.forked import train
-from support.jobs import die, job, same
+from support.jobs import by_number, die, job, same
 from support.places import ROOT
 from support.sweeps import sweep_in
 from support.train_command import QUICK, TRAIN, environment, train_from_the_start
@@ -36,11 +36,10 @@ from phalanx.jobs.executors.ray import (
     _check_address,
     _check_storage,
     _connect,
+    _n_shards_at_once,
     _pass_on,
-    _room,
     _train,
 )
-from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings
@@ -83,10 +82,10 @@ def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_pr
     jobs = [job(tmp_path, 0, find_trial=functools.partial(die, once, 1)), job(tmp_path, 1)]
     shards, found = RemoteScheduler(LauncherSpec(executor="ray", ray=RaySpec(address=cluster.address))), {}
     try:
-        assert shards.divided([[0, 1]], jobs) == [[0], [1]]  # two nodes
+        assert shards.split([[0, 1]], jobs) == [[0], [1]]  # two nodes
         shards.submit([jobs, [from_file]])
         while shards.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in shards.advance()}
+            found |= by_number(shards.advance())
     finally:
         shards.close()
     assert not ray.is_initialized()
@@ -94,9 +93,8 @@ def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_pr
     assert len(once.read_text().split()) == 2
     assert "(WorkerCrashedError); trained again: 2 of the jobs" in caplog.text  # by us, not by Ray
     here = [job(tmp_path, 0), job(tmp_path, 1), from_file]
-    train_together(here)
-    for one in here:
-        (a,), (b,) = found[one.sweep.number].results, ready.pop(one.folder).results
+    for number, whole in by_number(train_together(here)).items():
+        (a,), (b,) = found[number].results, whole.results
         assert a.metrics == b.metrics
         assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
 
@@ -244,19 +242,19 @@ def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_how_many_parts_have_room(monkeypatch):
+def test_how_many_parts_have_n_shards_at_once(monkeypatch):
     there = {"CPU": 8.0, "GPU": 2.0}
     monkeypatch.setattr(ray, "cluster_resources", lambda: there)
-    assert _room(RaySpec(num_cpus=3)) == 2
-    assert _room(RaySpec(num_gpus=0.5)) == 4
-    assert _room(RaySpec(num_cpus=4, num_gpus=0.5)) == 2
+    assert _n_shards_at_once(RaySpec(num_cpus=3)) == 2
+    assert _n_shards_at_once(RaySpec(num_gpus=0.5)) == 4
+    assert _n_shards_at_once(RaySpec(num_cpus=4, num_gpus=0.5)) == 2
     with pytest.raises(
         RequestError, match=r"num_cpus=9 and num_gpus=0 are more than the cluster has, 8 CPUs and 2 GPUs"
     ):
-        _room(RaySpec(num_cpus=9))
+        _n_shards_at_once(RaySpec(num_cpus=9))
     there = {"CPU": 8.0}
     with pytest.raises(RequestError, match=r"num_gpus=1 are more than the cluster has, 8 CPUs and 0 GPUs"):
-        _room(RaySpec(num_gpus=1))
+        _n_shards_at_once(RaySpec(num_gpus=1))
 
 
 def test_a_study_in_a_file_is_refused_where_tasks_run_on_several_machines(tmp_path, monkeypatch):
@@ -285,5 +283,5 @@ def test_what_cannot_be_is_refused(tmp_path, monkeypatch):
     assert "hydra.launcher.ray.address=127.0.0.1:1: no Ray cluster can be used there" in done.stderr
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
-    with pytest.raises(RequestError, match=r"needs ray, which is not installed; type: pip install 'phalanx\[ray\]'"):
+    with pytest.raises(RequestError, match=r"needs ray, which is not installed; type: pip install -e '\.\[ray\]'"):
         LauncherSpec.of({"executor": "ray"})

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from support.forked import train
-from support.jobs import job, same, trained
+from support.jobs import by_number, job, same, trained
 from support.places import ROOT
 from support.submitit_jobs import Killed, Told
 from support.sweeps import sweep_in
@@ -27,7 +27,6 @@ from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.slurm import SubmititSpec, Submitted
 from phalanx.jobs.executors.slurm_job import SlurmJob
 from phalanx.jobs.executors.worker import unpacked
-from phalanx.jobs.handover import ready
 from phalanx.jobs.scheduler import train_together
 
 HERE = ["hydra.launcher.executor=submitit", "hydra.launcher.submitit.cluster=local"]
@@ -40,7 +39,7 @@ def jobs_find_helpers(monkeypatch):
 
 def lasting(folder, number, epochs, **options):
     one = job(folder, number, **options)
-    return replace(one, cfg=replace(one.cfg, trial=replace(one.cfg.trial, trainer=TrainerSpec(epochs=epochs))))
+    return replace(one, config=replace(one.settings, trial=replace(one.trial, trainer=TrainerSpec(epochs=epochs))))
 
 
 def here(**options):
@@ -74,9 +73,8 @@ def test_a_job_that_is_told_to_end_goes_on_from_its_checkpoints_to_the_same_numb
     epochs = [2, 6, 5]
     found = trained([[lasting(tmp_path, n, epochs[n], find_trial=told[n]) for n in range(3)]], here())
     alone = [lasting(tmp_path / "alone", n, epochs[n]) for n in range(3)]
-    train_together(alone)
-    for one in alone:
-        (a,), (b,) = found[one.sweep.number].results, ready.pop(one.folder).results
+    for number, whole in by_number(train_together(alone)).items():
+        (a,), (b,) = found[number].results, whole.results
         assert a.metrics == b.metrics
         assert [replace(row, seconds=0) for row in a.history] == [replace(row, seconds=0) for row in b.history]
         assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
@@ -99,13 +97,12 @@ def test_a_job_that_is_lost_twice_fails_alone(tmp_path, jobs_find_helpers):
 def test_ctrl_c_ends_the_jobs(tmp_path, jobs_find_helpers):
     shards, told = here(), Told(tmp_path / "diary")
     shards.submit([[lasting(tmp_path, 0, 100_000, find_trial=told)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
-    ended = {one.sweep.number for one in shards.advance()}  # 2 waits for a place
+    ended = by_number(shards.advance())  # 2 waits for a place
     until(told.diary.is_file)
     assert processes_of(tmp_path / "submitit")
-    left = {one.sweep.number for one in shards.abandon()}
-    assert 0 in left
-    assert not ended & left
-    assert failure_of(ready.pop(tmp_path / "0").error) is Failure.INTERRUPTED
+    left = by_number(shards.abandon())
+    assert failure_of(left[0].error) is Failure.INTERRUPTED
+    assert not ended.keys() & left.keys()
     assert not processes_of(tmp_path / "submitit")
 
 
@@ -121,7 +118,7 @@ def told_by(monkeypatch):
         raise Queued
 
     def by(number):
-        def train_shard(shard, n_threads):
+        def train_shard(shard, n_threads, trained):
             os.kill(os.getpid(), number)
             time.sleep(60)
 
@@ -219,9 +216,9 @@ def test_a_job_that_slurm_has_queued_again_is_not_lost(tmp_path, commands, monke
     executor = Submitted(SubmititSpec(), tmp_path / "submitit", None)
     dead = SimpleNamespace(job_id="7_0")
     commands("squeue", "7_0 low phalanx PD")
-    assert [executor._runs_on("future", dead) for _ in range(3)] == [True] * 3
+    assert [executor._may_bring_result("future", dead) for _ in range(3)] == [True] * 3
     commands("squeue")
-    assert not executor._runs_on("future", dead)
+    assert not executor._may_bring_result("future", dead)
     assert "squeue --noheader --jobs=7_0" in commands.called()
 
 

@@ -12,7 +12,6 @@ from support.train_command import result_of
 from phalanx import TrainerSpec, TrialSpec
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
-from phalanx.jobs.handover import ready
 from phalanx.jobs.job import Job
 from phalanx.runs.config import Settings
 from phalanx.runs.manifest import Manifest, Sweep
@@ -34,15 +33,22 @@ def die(marker, times):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trained(jobs_of_parts, shards=None):
-    shards, found = shards or RemoteScheduler(LauncherSpec(executor="processes", workers=1)), {}
+def trained(shards, scheduler=None):
+    """The results of jobs by number, trained by processes, or as the scheduler does it."""
+    scheduler = scheduler or RemoteScheduler(LauncherSpec(executor="processes", workers=1))
+    found = {}
     try:
-        shards.submit(jobs_of_parts)
-        while shards.running:
-            found |= {ended.sweep.number: ready.pop(ended.folder) for ended in shards.advance()}
+        scheduler.submit(shards)
+        while scheduler.running:
+            found |= by_number(scheduler.advance())
     finally:
-        shards.close()
+        scheduler.close()
     return found
+
+
+def by_number(trained):
+    """The results that a scheduler returns, by the number of the job."""
+    return {job.sweep.number: result for job, result in trained}
 
 
 def same(one, two, n_jobs):

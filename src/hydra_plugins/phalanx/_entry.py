@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.phalanx._secrets import refuse_in_arguments
+from hydra_plugins.phalanx._state import STATE
 from phalanx.core.errors import PhalanxError, RequestError
 
 if TYPE_CHECKING:
@@ -37,23 +38,24 @@ WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISD
 # numbers (700, 10, 10) looking through them all takes a sixth of a sweep of tiny networks.
 SELDOM = (5_000, 50, 100)
 
-_begun = False  # whether Hydra got as far as a first job
 
-
-def run_job(cfg: DictConfig) -> float:
+def run_job(cfg: DictConfig) -> float | tuple[float, ...]:
     """The body of `train.py`: one job of a run or of a sweep."""
-    global _begun
-    _begun = True
+    STATE.job_started = True
+    from phalanx.jobs.job import Job
     from phalanx.jobs.run import run
     from phalanx.runs.manifest import Sweep
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    job, trained = STATE.jobs.take(folder) or (None, None)
     if hydra.mode == RunMode.MULTIRUN:
-        sweep = Sweep.of(folder, int(hydra.job.num))
-        return run(cfg, folder, sweep, find_trial=functools.partial(find_trial, hydra, sweep, folder))
+        if job is None:
+            sweep = Sweep.of(folder, int(hydra.job.num))
+            job = Job(cfg, folder, sweep, functools.partial(find_trial, hydra, sweep, folder))
+        return run(job, trained)
     try:
-        return run(cfg, folder)
+        return run(job or Job(cfg, folder))
     except (PhalanxError, OSError) as error:
         # Left by SystemExit, which Hydra lets pass; an Exception it would report once more in its own words.
         leave(error)
@@ -69,11 +71,10 @@ def find_trial(hydra: HydraConf, sweep: Sweep, folder: Path) -> Trial | None:
     """
     from hydra.utils import instantiate
 
-    from phalanx.jobs.handover import trials
     from phalanx.study import TrialReference
 
     options, url, study = hydra.sweeper.get("pruner"), storage_of(hydra), sweep.manifest.study
-    if (trial := trials.take(folder)) is not None or options is None or url is None:
+    if (trial := STATE.trials.take(folder)) is not None or options is None or url is None:
         return trial
     return TrialReference(study, sweep.number, url, instantiate(options, _execution_whitelist_=("optuna.pruners.*",)))()
 
@@ -129,7 +130,7 @@ def verdict(error: Exception) -> tuple[int, str]:
         return 2, f"{error}{cause}"
     if isinstance(error, PhalanxError):
         return 1, str(error)
-    if isinstance(error, ValueError) and not _begun:  # Hydra's word for an override that it cannot read
+    if isinstance(error, ValueError) and not STATE.job_started:  # Hydra's word for an override that it cannot read
         return 2, str(error)
     return 1, "".join(traceback.format_exception(error))
 

@@ -11,10 +11,10 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.phalanx._grammar import Space
+from hydra_plugins.phalanx._state import STATE
 from phalanx.core.errors import Failure
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
-from phalanx.jobs.handover import trials
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.runs.stored_run import find_stored_run
 from phalanx.study import Evaluator, Outcome, Proposal
@@ -33,7 +33,7 @@ def launch(
     for proposal in proposals:
         _begin(paths, proposal)
         if proposal.trial is not None:
-            trials.put(paths.trial(proposal.number).root, proposal.trial)
+            STATE.trials.put(paths.trial(proposal.number).root, proposal.trial)
     returns: Sequence[JobReturn | None]
     error: Exception | None = None
     try:
@@ -45,7 +45,7 @@ def launch(
         returns, error = [None] * len(proposals), failed
     finally:
         for proposal in proposals:  # of jobs that ran in other processes, or not at all
-            trials.take(paths.trial(proposal.number).root)
+            STATE.trials.take(paths.trial(proposal.number).root)
     return [
         recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), returned, error)
         for p, returned in zip(proposals, returns, strict=True)

@@ -152,8 +152,10 @@ def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: boo
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """Returns the application's part of a composed config."""
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    """Returns the application's part of a composed config, with the values that resolvers have given it so far."""
+    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    OmegaConf.copy_cache(cfg, part)
+    return part
 
 
 def _points(checker: Checker, combination: Point) -> Iterator[Point]:

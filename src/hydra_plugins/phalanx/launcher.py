@@ -1,35 +1,39 @@
 """`hydra/launcher=cohort`: trains the jobs of a launch together, then runs each as an ordinary Hydra job.
 
-They train in this process or, as `executor` says, elsewhere; they are run, and write their files, here.
-
-A task function that is not marked by `trains_together` is run job by job, as Hydra's own launcher does.
+Jobs train in this process or, with `executor`, in other ones; they run, and write their files, in this one. A task
+function that is not marked by `trains_together` is run job by job, as Hydra's own launcher does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._overrides import raw_list
+from hydra_plugins.phalanx._state import STATE, hydra_config
 from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
-from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
 
+    from phalanx.jobs.executors.dispatch import RemoteScheduler
+    from phalanx.jobs.job import FindTrial, Job, JobResult, TrainedJob
+    from phalanx.jobs.scheduler import Scheduler
     from phalanx.study import Trial
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,7 +70,7 @@ def options_of(launcher: Mapping[str, Any]) -> LauncherSpec | None:
 
 def _plain(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Lists and mappings of OmegaConf as Python's own."""
-    return OmegaConf.to_container(OmegaConf.create(dict(keys)), resolve=True)
+    return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(dict(keys)), resolve=True))
 
 
 class CohortLauncher(Launcher):
@@ -85,9 +89,9 @@ class CohortLauncher(Launcher):
                 f"hydra.launcher.executor={self.options.executor} trains the jobs of Phalanx's own train.py; "
                 "for another application try hydra/launcher=joblib"
             )
-        self.stream: Any = None
-        self.shards: Any = None  # kept from one launch to the next
-        self.flying: dict[Path, tuple[int, DictConfig]] = {}  # jobs of the stream, by folder
+        self.stream: Scheduler | None = None  # of the jobs of `start`
+        self.remote: RemoteScheduler | None = None  # kept from one launch to the next
+        self.in_flight: dict[Job, tuple[int, DictConfig]] = {}  # jobs of `start`: number and configuration
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._begin()
@@ -95,13 +99,13 @@ class CohortLauncher(Launcher):
         if not self.together:
             return [self._run(config) for config in configs]
         try:
-            return self._cohorts(configs)
+            return self._train_and_run(configs)
         except BaseException:
             self.close()
             raise
 
     def start(self, overrides: Sequence[str], number: int, trial: Trial | None = None) -> None:
-        """Begins a job whose return value `wait` will give; what `launch` does at once, as a stream.
+        """Starts a job, whose return value `wait` will give.
 
         Args:
             overrides: What the job sets.
@@ -110,79 +114,77 @@ class CohortLauncher(Launcher):
         """
         if self.stream is None:
             self._begin()
-            self.stream = self._stream()
+            self.stream = self._scheduler()
         config = self._config(overrides, number)
         job = _job(config, self.options.executor, trial)
-        self.flying[job.folder] = number, config
+        self.in_flight[job] = number, config
         self.stream.add(job)
 
     def wait(self) -> list[tuple[int, JobReturn]]:
-        """Trains on until a job of `start` has ended; returns the number and return value of those that have."""
-        return self._advance(self.stream, self.flying)
+        """Trains until a job of `start` has ended; returns the numbers and return values of those that have."""
+        return self._advance(self.stream, self.in_flight) if self.stream is not None else []
 
     def close(self) -> None:
-        """Ends what trains elsewhere, if there is any; processes that have nothing to do end with Python."""
-        if self.shards is not None:
-            self.shards.close()
-        self.shards = None
+        """Ends the training in other processes; those without work end with Python."""
+        if self.remote is not None:
+            self.remote.abandon()
+        self.remote = None
 
-    def _stream(self, note: str = "") -> Any:
-        """Where jobs train, a stream of them."""
+    def _scheduler(self) -> Scheduler:
         from phalanx.jobs.executors.dispatch import RemoteScheduler
         from phalanx.jobs.scheduler import CohortScheduler
 
+        report = STATE.sweep_log.training if STATE.sweep_log is not None else lambda text: None
         if self.options.executor == "local":
-            return CohortScheduler(_report(), note)
-        if self.shards is None:
-            self.shards = RemoteScheduler(self.options, _report())
-        self.shards.note = note
-        return self.shards
+            return CohortScheduler(report)
+        self.remote = self.remote or RemoteScheduler(self.options, report)
+        return self.remote
 
-    def _streams(self, jobs: Sequence[Any]) -> Iterator[Any]:
-        """The jobs of a grid: here cohort after cohort, elsewhere all parts of all cohorts at once."""
+    def _submitted(self, jobs: Sequence[Job]) -> Iterator[Scheduler]:
+        """Submits the jobs of a grid: one cohort after another here, all shards of all cohorts at once elsewhere."""
         from phalanx.jobs.scheduler import cohorts, explain
 
-        groups = cohorts(jobs, self.options.max_trials)
-        here = self.options.executor == "local"
-        if not here:
-            groups = self._stream().divided(groups, jobs)
-        stream = self._stream(explain(groups, jobs) if len(jobs) > 1 else "")
-        for some in [[group] for group in groups] if here else [groups]:
-            stream.submit([[jobs[place] for place in group] for group in some])
-            yield stream
+        scheduler, groups = self._scheduler(), cohorts(jobs, self.options.max_trials)
+        batches = [[group] for group in groups]
+        if self.remote is not None:
+            groups = self.remote.split(groups, jobs)
+            batches = [groups]
+        scheduler.note = explain(groups, jobs) if len(jobs) > 1 else ""
+        for batch in batches:
+            scheduler.submit([[jobs[place] for place in group] for group in batch])
+            yield scheduler
 
-    def _cohorts(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
-        """A job is run when its training has ended; one that was completed at an earlier start is not run again."""
+    def _train_and_run(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
+        """Runs each job when its training has ended; a job that an earlier start completed is not run again."""
         jobs = [_job(config, self.options.executor) for config in configs]
         returns = _finished(jobs, configs)
-        flying = {job.folder: (place, configs[place]) for place, job in enumerate(jobs) if place not in returns}
-        for stream in self._streams([jobs[place] for place, _ in flying.values()]):
-            while stream.running:
-                returns.update(self._advance(stream, flying))
+        in_flight = {job: (place, configs[place]) for place, job in enumerate(jobs) if place not in returns}
+        for scheduler in self._submitted(list(in_flight)):
+            while scheduler.running:
+                returns.update(self._advance(scheduler, in_flight))
         return [returns[place] for place in range(len(jobs))]
 
-    def _advance(self, stream: Any, flying: dict[Path, tuple[int, DictConfig]]) -> list[tuple[int, JobReturn]]:
-        """Trains a stream until a job of it has ended, and runs those that have. `flying` has all that have not."""
-        from phalanx.jobs.handover import ready
+    def _advance(
+        self, scheduler: Scheduler, in_flight: dict[Job, tuple[int, DictConfig]]
+    ) -> list[tuple[int, JobReturn]]:
+        """Trains until a job has ended, and runs those that have; `in_flight` loses them.
 
-        found = []
+        On Ctrl-C it also runs the jobs whose training had started, which then write how far they were.
+        """
+        found: list[tuple[int, JobReturn]] = []
+        trained: deque[TrainedJob] = deque()
         try:
-            for job in stream.advance():
-                number, config = flying[job.folder]
-                found.append((number, self._run(config)))
-                del flying[job.folder]
+            trained.extend(scheduler.advance())
+            while trained:
+                job, result = trained.popleft()
+                number, config = in_flight.pop(job)
+                found.append((number, self._run(config, job, result)))
         except KeyboardInterrupt:
-            stream.abandon()
-            for folder, (_, config) in flying.items():
-                if folder in ready:
-                    self._write_down(config)
+            for job, result in [*trained, *scheduler.abandon()]:
+                with contextlib.suppress(KeyboardInterrupt):  # which such a job raises again
+                    self._run(in_flight[job][1], job, result)
             raise KeyboardInterrupt from None
         return found
-
-    def _write_down(self, config: DictConfig) -> None:
-        """Runs a job whose training was interrupted: it writes how far it was, and passes the interrupt on."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self._run(config)
 
     def _begin(self) -> None:
         setup_globals()
@@ -196,7 +198,9 @@ class CohortLauncher(Launcher):
             config.hydra.job.num = number
         return config
 
-    def _run(self, config: DictConfig) -> JobReturn:
+    def _run(self, config: DictConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
+        if job is not None:
+            STATE.jobs.put(job.folder, (job, result))
         try:
             return run_job(
                 hydra_context=self.context, task_function=self.task_function, config=config,
@@ -212,53 +216,44 @@ class CohortLauncher(Launcher):
         )  # fmt: skip
 
 
-def _finished(jobs: Sequence[Any], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
-    """What the jobs that were completed at an earlier start return, by position; says how many there are."""
-    from phalanx.jobs import sweep_log
+def _finished(jobs: Sequence[Job], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
+    """The return values of jobs that an earlier start completed, by position; prints how many there are."""
     from phalanx.jobs.scheduler import finished
 
-    found = {place: stored for place, job in enumerate(jobs) if (stored := finished(job)) is not None}
-    if found and sweep_log.current is not None:
-        sweep_log.current.kept(len(found))
-    return {place: _returned(configs[place], stored) for place, stored in found.items()}
+    returns = {}
+    for place, (job, config) in enumerate(zip(jobs, configs, strict=True)):
+        if (stored := finished(job)) is not None:
+            overrides = raw_list(config.hydra.overrides.task)
+            returns[place] = JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED)
+            returns[place].return_value = stored.return_value
+    if returns and STATE.sweep_log is not None:
+        STATE.sweep_log.kept(len(returns))
+    return returns
 
 
-def _returned(config: DictConfig, stored: StoredRun) -> JobReturn:
-    found = JobReturn(overrides=list(config.hydra.overrides.task), cfg=config, status=JobStatus.COMPLETED)
-    found.return_value = stored.return_value
-    return found
+def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
+    """The job of a composed configuration, validated.
 
-
-def _report() -> Callable[[str], None]:
-    """Where to say how far the training is."""
-    from phalanx.jobs import sweep_log
-
-    return sweep_log.current.training if sweep_log.current is not None else lambda text: None
-
-
-def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Any:
-    """What `phalanx.jobs.scheduler` has to know of a job; for another process nothing of Hydra."""
+    Args:
+        config: The configuration with its node `hydra`.
+        executor: Where the job will train; what goes to another process knows nothing of Hydra.
+        trial: The trial of a study in this process to report to.
+    """
     from hydra_plugins.phalanx._spaces import without_hydra
     from phalanx.jobs.job import Job
-    from phalanx.runs.fencing import FencingToken
-    from phalanx.runs.layout import RunPaths
     from phalanx.runs.manifest import Sweep
 
-    # Interpolations such as ${hydra:job.num} look at the global config, which is this job's while it is read.
-    known = HydraConfig.instance().cfg
-    HydraConfig.instance().cfg = config  # set_config would copy it, which takes longer than all the rest here
-    try:
-        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+    with hydra_config(config):
+        folder = Path(os.path.abspath(Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir))))
         sweep = Sweep.of(folder, int(config.hydra.job.num))
-        # Hydra names the output directory absolutely; app.run finds the result under that name.
-        look_up = None if trial is None else _look_up(trial, None if executor == "local" else config.hydra)
-        return Job(without_hydra(config), folder.absolute(), sweep, look_up, FencingToken(RunPaths(folder)))
-    finally:
-        HydraConfig.instance().cfg = known
+        find = None if trial is None else _find_trial(trial, None if executor == "local" else config.hydra)
+        job = Job(without_hydra(config), folder, sweep, find)
+        _ = job.error  # validated here, where interpolations find this job's values
+        return job
 
 
-def _look_up(trial: Trial, hydra: HydraConf | None) -> Callable[[], Trial | None] | None:
-    """What gives the trial to report to; in another process by way of the study's storage, which `hydra` names."""
+def _find_trial(trial: Trial, hydra: HydraConf | None) -> FindTrial | None:
+    """Gives the trial to report to; in another process through the study's storage, which `hydra` names."""
     from hydra_plugins.phalanx._entry import storage_of
     from phalanx.study import TrialReference
 

@@ -14,6 +14,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.phalanx._state import STATE
+
 if TYPE_CHECKING:
     from hydra_plugins.phalanx._opening import Opened
     from phalanx.study import Outcome, Proposal
@@ -103,6 +105,7 @@ class StudySweeper(Sweeper):
             }  # fmt: skip
             self.log = SweepLog(self.paths.root, self.config, n_trials=n_trials, manifest=manifest)
             self.log.start()
+            STATE.sweep_log = self.log
 
     def _evaluator(self) -> Any:
         """A stream where the launcher can stream and trains jobs of ours, else batches."""
@@ -173,5 +176,6 @@ class StudySweeper(Sweeper):
         from phalanx.study import summary
 
         write_text(self.paths.optimization_results, to_yaml(summary(study)))
+        STATE.sweep_log = None
         if self.log is not None:
             self.log.finish(error)

@@ -46,9 +46,11 @@ class Callback:
 
 
 class Deadline(Callback):
-    """Raises `TrialTimeout` when a training takes longer than `seconds`; forwards every call to `inner`.
+    """Raises `TrialTimeout` when a job has trained for longer than `seconds`; forwards every call to `inner`.
 
-    `spent` is the time in seconds that the trial trained before it was resumed.
+    A job has trained for the sum of its trials' epochs, which are shares of its cohort's time, and, if it has a cohort
+    of its own and so receives steps, for the time since the last epoch. `spent` is the time in seconds that it trained
+    before it was resumed.
     """
 
     def __init__(self, seconds: float, inner: Callback, spent: float = 0.0) -> None:
@@ -59,17 +61,20 @@ class Deadline(Callback):
         self.inner.on_start(n_trials, n_epochs, steps_per_epoch)
 
     def on_step(self, epoch: int, step: int) -> None:
-        if self.spent + time.monotonic() - self.started > self.seconds:
-            raise TrialTimeout(
-                f"longer than hydra.sweeper.trial_timeout_s={self.seconds:g}, in step {step} of epoch {epoch}"
-            )
+        self._check(self.spent + time.monotonic() - self.started, f"step {step} of epoch {epoch}")
         self.inner.on_step(epoch, step)
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        self.spent, self.started = self.spent + sum(row.seconds for row in rows.values()), time.monotonic()
+        self._check(self.spent, f"epoch {max(row.epoch for row in rows.values())}")
         return self.inner.on_epoch(rows)
 
     def on_end(self, trial: int, result: TrialResult) -> None:
         self.inner.on_end(trial, result)
+
+    def _check(self, seconds: float, where: str) -> None:
+        if seconds > self.seconds:
+            raise TrialTimeout(f"longer than hydra.sweeper.trial_timeout_s={self.seconds:g}, in {where}")
 
 
 class Checkpointer:
@@ -77,6 +82,11 @@ class Checkpointer:
 
     keeps = False  # whether it saves anything
     states: Sequence[State] = ()  # the state from which each trial resumes; None for a new trial
+
+    @property
+    def epochs_before(self) -> int:
+        """The number of epochs that were trained before, by the trial that had come furthest."""
+        return max((len(state.history) for state in self.states if state), default=0)
 
     def epoch_ended(self, states: Callable[[], Sequence[State]]) -> None:
         """Called after each epoch; `states` returns the current state of each trial."""

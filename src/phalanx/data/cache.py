@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
 
 
+@dataclass(frozen=True)
+class _Source:
+    spec: DataSpec
+    load: Callable[[], Dataset] = field(compare=False)
+
+
 @lru_cache(maxsize=2)
-def dataset_of(spec: DataSpec) -> Dataset:
-    """The data on the CPU, read once for all trials of a sweep that share it."""
-    return _offered.pop(spec, None) or load_dataset(spec)
+def _loaded(source: _Source) -> Dataset:
+    return source.load()
 
 
-_offered: dict[DataSpec, Dataset] = {}
+def dataset_of(spec: DataSpec, load: Callable[[], Dataset] | None = None) -> Dataset:
+    """The data on the CPU, loaded once for all trials of a sweep that share it.
 
-
-def offer(spec: DataSpec, dataset: Dataset) -> None:
-    """Has `dataset_of` give this, which came from another process, where it has not read the data itself."""
-    _offered[spec] = dataset
-    dataset_of(spec)
-    _offered.clear()
+    `load` replaces reading the source, for data that came from another process.
+    """
+    return _loaded(_Source(spec, load or (lambda: load_dataset(spec))))

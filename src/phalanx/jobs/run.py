@@ -1,19 +1,18 @@
-"""One job from its composed config to its files: what `train.py` does, without Hydra.
+"""`run(job)`: one job from its configuration to its files, without Hydra.
 
-Flow: config → specs → data → training → files → plots → tracking → a number for the sweeper.
+Configuration → specs → data → training → files → plots → tracking → a number for the sweeper.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
 
 from phalanx.analysis import overfit_check
-from phalanx.core.callbacks import Callback
 from phalanx.core.device import DeviceSpec, resolve
 from phalanx.core.errors import (
     CheckpointError,
@@ -26,181 +25,188 @@ from phalanx.core.errors import (
     failure_of,
 )
 from phalanx.core.files import write_text
-from phalanx.core.result import Status, TrialResult
+from phalanx.core.result import Objective, Status, TrialResult
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.handover import JobResult, ready
-from phalanx.jobs.job import FindTrial, _watcher, checkpointer_of, objectives, with_seeds
+from phalanx.jobs.job import Job, JobResult
 from phalanx.jobs.progress import RunProgress, headline, opening, summary
 from phalanx.jobs.seeds import combined, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer
-from phalanx.runs.config import resolved_yaml, settings
-from phalanx.runs.fencing import FencingToken
-from phalanx.runs.layout import RunPaths, relative
-from phalanx.runs.live_metrics import LiveMetrics
-from phalanx.runs.manifest import Sweep
+from phalanx.runs.config import Settings, resolved_yaml
+from phalanx.runs.layout import relative
 from phalanx.runs.metrics_csv import curves_csv
 from phalanx.runs.run_folder import described, write_example, write_failure, write_run
 from phalanx.runs.stored_run import StoredRun
-from phalanx.tracking import Tracker, tracker
+from phalanx.tracking.client import Tracker, tracker
 from phalanx.training.loop import train_cohort
-from phalanx.training.spec import TrialSpec, config_digest
+from phalanx.training.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
 
 log = logging.getLogger(__name__)
 
 
 class RunFailed(PhalanxError):
-    """The request was right, but training did not end well; all that there is has been written."""
+    """The configuration was valid, but training did not end well; all files have been written."""
 
 
-def run(
-    cfg: Any, folder: Path, sweep: Sweep | None = None, console: Console | None = None, find_trial: FindTrial = None
-) -> float | tuple[float, ...]:
-    """Trains the configuration and leaves everything in `folder`. Returns the objective; NaN if it diverged.
+def run(job: Job, trained: JobResult | None = None, console: Console | None = None) -> float | tuple[float, ...]:
+    """Trains a job and writes its files. Also after an error `result.json` tells what happened.
 
-    With several objectives it returns all of them. `find_trial` gives the study's trial to prune by. Raises
-    `RequestError` before training if the request is wrong, and `RunFailed` if a single run diverged. Either way, and
-    after any other error, `result.json` says so.
+    Args:
+        job: The job; a single run shows its progress on the console.
+        trained: The result of a job that a scheduler has trained, which is then only written.
+        console: The console of a single run; by default standard output.
+
+    Returns:
+        The objective, or all of them if there are several; NaN where the trial has no value.
+
+    Raises:
+        RequestError: The configuration or the data are wrong; nothing was trained.
+        RunFailed: A single run diverged, or missed `trainer.expect_accuracy`.
+        TrainingInterrupted: Ctrl-C or SIGTERM, after everything reached was written.
     """
-    job = _Job(cfg, RunPaths(folder), sweep, console or Console(), find_trial)
+    attempt = _Attempt(job, console or Console())
     try:
-        job.train()
+        attempt.train(trained)
     except Superseded:
         raise
-    except CheckpointError:  # what the run had reached stays as it is
-        job.tracker.cancel()
+    except CheckpointError:  # leaves the files of the interrupted run as they are
+        attempt.tracker.cancel()
         raise
     except (Exception, KeyboardInterrupt) as error:
-        job.fail(error)
+        attempt.fail(error)
         raise
-    # From here on the result is written, and nothing that fails may take it back.
-    job.finish()
-    return job.stored.return_value
+    # The result is written from here on, and no later error may replace it by a failure.
+    attempt.finish()
+    return attempt.stored.return_value
 
 
-class _Job:
-    """What is known of a job on its way from config to files."""
+class _Attempt:
+    """One attempt to train a job and to write its files."""
 
-    def __init__(self, cfg: Any, paths: RunPaths, sweep: Sweep | None, console: Console, find_trial: FindTrial) -> None:
-        self.cfg, self.paths, self.sweep, self.console, self.find_trial = cfg, paths, sweep, console, find_trial
-        self.trained = ready.pop(paths.root, None)
-        self.fence = (self.trained and self.trained.fence) or FencingToken(paths)
-        self.tracker, self.known = Tracker(), {}
+    def __init__(self, job: Job, console: Console) -> None:
+        self.job, self.console, self.tracker = job, console, Tracker()
+        self.known: dict[str, Any] = {}  # for `result.json` in case of an error
 
-    def train(self) -> None:
-        """From the configuration to the written result."""
-        self.asked = settings(self.cfg)
-        if self.sweep is None:  # the process that leads a sweep logs its trials
-            self.tracker = tracker(self.asked.tracking, self.paths.root)
-        trial, self.specs = self.asked.trial, with_seeds(self.asked.trial, self.sweep)
-        self.known.update(seed=self.specs[0].seed, config_digest=config_digest(trial))
-        checkpointer = None if self.trained else checkpointer_of(self.asked, self.paths.root, self.sweep, self.fence)
-        write_text(self.paths.config_resolved, resolved_yaml(self.cfg, seed=self.specs[0].seed))
-        device = _device(trial.device, self.trained)
-        self.dataset = dataset_of(trial.data)
-        self.known.update(device=device, data_digest=self.dataset.digest, data=described(trial.data, self.dataset))
+    def train(self, trained: JobResult | None) -> None:
+        """Validates, trains, and writes the result. `trained` takes the place of training."""
+        job, settings = self.job, self.job.settings
+        if job.sweep is None:  # the process that leads a sweep tracks all its trials
+            self.tracker = tracker(settings.tracking, job.folder)
+        self.known.update(seed=job.specs[0].seed, config_digest=config_digest(job.trial))
+        assert not isinstance(job.config, Settings), "a job is run where it was configured"
+        start = trained or job.checkpointer()
+        write_text(job.paths.config_resolved, resolved_yaml(job.config, seed=job.specs[0].seed))
+        device = _device(job.trial.device, trained)
+        self.dataset = dataset_of(job.trial.data)
+        about = described(job.trial.data, self.dataset)
+        self.known.update(device=device, data_digest=self.dataset.digest, data=about)
         self.tracker.start()
-        results, self.interrupt = self._train(checkpointer) if checkpointer else _taken(self.trained)
-        self.fence.check()
-        self.result, self.stored = self._write(results)
+        outcome = self._train(start) if isinstance(start, RunCheckpointer) else start
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.note:
+            log.info(outcome.note)
+        job.check_fence()
+        self.interrupt = outcome.interrupt
+        self.result, self.stored = self._write(outcome.results)
 
-    def _train(self, checkpointer: RunCheckpointer) -> tuple[list[TrialResult], TrainingInterrupted | None]:
-        """The result of each seed, and what interrupted the training, if anything did."""
-        specs, sweep = self.specs, self.sweep
+    def _train(self, checkpointer: RunCheckpointer) -> JobResult:
+        job, specs = self.job, self.job.specs
         log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
         checkpointer.begin(self.dataset.digest)
-        if checkpointer.states and sweep is None:
-            self.paths.result.unlink(missing_ok=True)  # of the part before: a folder without one is being trained
+        if job.sweep is None and checkpointer.states:
+            job.paths.result.unlink(missing_ok=True)  # a folder without a result is still being trained
         try:
-            if sweep is not None:
-                watcher = self._live(
-                    _watcher(specs[0], sweep, self.find_trial, checkpointer.seconds_before), checkpointer
+            with self._progress(checkpointer) as progress:
+                callback = job.callback(checkpointer, progress)
+                return JobResult(
+                    train_cohort(specs, self.dataset, callback, test=job.reads_test, checkpointer=checkpointer)
                 )
-                return train_cohort(
-                    specs, self.dataset, watcher, test=sweep.reads_test, checkpointer=checkpointer
-                ), None
-            self.console.print(
-                opening(specs[0], self.dataset, checkpointer.epochs_before), highlight=False, soft_wrap=True
-            )
-            with RunProgress(self.console) as progress:
-                return train_cohort(
-                    specs, self.dataset, self._live(progress, checkpointer), checkpointer=checkpointer
-                ), None
-        except TrainingInterrupted as interrupted:
-            if sweep is None and self.paths.checkpoint.is_file():
-                go_on = f"go on: python train.py resume={relative(self.paths.root)}"
-                self.console.print(go_on, highlight=False, soft_wrap=True)
-            return interrupted.results, interrupted
+        except TrainingInterrupted as interrupt:
+            if job.sweep is None and job.paths.checkpoint.is_file():
+                self._print(f"go on: python train.py resume={relative(job.folder)}")
+            return JobResult(interrupt.results, interrupt)
 
-    def _live(self, watcher: Callback, checkpointer: RunCheckpointer) -> LiveMetrics:
-        live = LiveMetrics(self.paths, self.asked.tracking.live, self.fence, watcher)
-        live.goes_on(dict(enumerate(checkpointer.states)))
-        return live
+    def _progress(self, checkpointer: RunCheckpointer) -> AbstractContextManager[RunProgress | None]:
+        """The progress of a single run; in a sweep it is shown for all jobs together."""
+        if self.job.sweep is not None:
+            return nullcontext()
+        self._print(opening(self.job.trial, self.dataset, checkpointer.epochs_before))
+        return RunProgress(self.console)
 
     def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, StoredRun]:
         """Writes the results of the seeds; returns them as one result, and as the record that was written."""
-        aggregate = "mean" if self.sweep is None or self.sweep.final else self.sweep.manifest.aggregate
+        job, paths = self.job, self.job.paths
+        aggregate = "mean" if job.sweep is None or job.sweep.final else job.sweep.manifest.aggregate
         result = combined(results, aggregate)
         failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
         several = len(results) > 1
         if several:
-            write_text(self.paths.seeds, curves_csv(results))
+            write_text(paths.seeds, curves_csv(results))
         stored = write_run(
-            self.paths, self.specs[0], self.dataset, result, objectives=objectives(self.asked.objectives, result),
+            paths, job.specs[0], self.dataset, result, objectives=objectives(job.settings.objectives, result),
             failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
         )  # fmt: skip
         if result.status is not Status.FAILED:
-            self.paths.checkpoint.unlink(missing_ok=True)
+            paths.checkpoint.unlink(missing_ok=True)
         return result, stored
 
     def fail(self, error: BaseException) -> None:
-        """Writes down what ended the job before it had a result."""
-        self.fence.check()
-        write_failure(self.paths, f"{type(error).__name__}: {error}", failure_of(error), **self.known)
+        """Writes the error that ended the job before it had a result."""
+        self.job.check_fence()
+        text = f"{type(error).__name__}: {error}"
+        write_failure(self.job.paths, text, failure_of(error), **self.known)
         self.tracker.cancel() if isinstance(error, RequestError) else self.tracker.end("failed")
 
     def finish(self) -> None:
-        """Plots, tracking, and what a person is told. Raises `RunFailed`, or what interrupted the training."""
+        """Draws, tracks and prints the result. Raises `RunFailed`, or the interrupt that ended training."""
+        job = self.job
         log.info(headline(self.result))
-        if self.sweep is None and self.interrupt is None:
-            draw_plots(self.paths, self.specs[0], self.dataset, self.result)
-            if self.asked.tracking.register == "all":
-                write_example(self.paths, self.asked.trial.data)
+        if job.sweep is None and self.interrupt is None:
+            draw_plots(job.paths, job.trial, self.dataset, self.result)
+            if job.settings.tracking.register == "all":
+                write_example(job.paths, job.trial.data)
         self.tracker.end(str(self.stored.status))
         if self.interrupt is not None:
             raise self.interrupt
-        if self.sweep is None:
-            summary(self.console, self.result, relative(self.paths.root))
-            _judge(self.console, self.specs[0], self.result)
+        if job.sweep is None:
+            summary(self.console, self.result, relative(job.folder))
+            if text := _check_outcome(job.trial, self.result):
+                self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def objectives(names: Sequence[str], result: TrialResult) -> list[Objective]:
+    """All objectives of the trial with their values; the first is that of `result`."""
+    found = [result.objective]
+    for name in names[1:]:
+        number = getattr(result, name) if name in COSTS else getattr(result.metrics, name)
+        value = None if result.objective.value is None else number
+        found.append(Objective(name, value, (OBJECTIVES | COSTS)[name]))
+    return found
 
 
 def _device(spec: DeviceSpec, trained: JobResult | None) -> str:
-    """Where the job trains, or has trained: elsewhere there may be a device that is not here."""
+    """The device that the job trains on, or was trained on, perhaps on a machine with other devices."""
     if trained is not None and trained.results:
         return trained.results[0].device
     try:
         return str(resolve(spec))
     except DeviceError:
-        if trained is None:
+        if trained is None or isinstance(trained.error, DeviceError):
             raise
         return spec.kind
 
 
-def _judge(console: Console, spec: TrialSpec, result: TrialResult) -> None:
-    """Raises `RunFailed` if the run diverged, or missed the training accuracy that was expected; says if it did not."""
+def _check_outcome(spec: TrialSpec, result: TrialResult) -> str:
+    """Raises `RunFailed` if the run diverged or missed `trainer.expect_accuracy`; returns a text if it reached it."""
     if result.status is Status.DIVERGED:
         raise RunFailed(f"the run diverged: {result.error}; try a lower optimizer.lr or trainer.clip_norm=1")
     if spec.trainer.expect_accuracy is None:
-        return
+        return ""
     text = overfit_check.sentence(spec, result)
     if not overfit_check.passed(spec, result):
         raise RunFailed(text)
-    console.print(text, highlight=False, soft_wrap=True)
-
-
-def _taken(trained: JobResult) -> tuple[Sequence[TrialResult], TrainingInterrupted | None]:
-    """The results of a job that was trained in a cohort; raises what ended it."""
-    if trained.error is not None:
-        raise trained.error
-    log.info(trained.note)
-    return trained.results, trained.interrupt
+    return text

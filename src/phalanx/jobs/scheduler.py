@@ -1,64 +1,77 @@
-"""Many jobs of a sweep trained together: their trials as cohorts, their results left for each job to write down.
+"""Trains many jobs of a sweep in this process, those with equal static fields together as one cohort.
 
 A trial's numbers do not depend on the others, so a job writes the same files whether it trained alone or here.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Protocol
 
-from phalanx.core.callbacks import Callback
-from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, TrialTimeout, failure_of
-from phalanx.core.result import EpochMetrics, State, Status, TrialResult
+from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, failure_of
+from phalanx.core.result import EpochMetrics, Status
 from phalanx.data.cache import dataset_of
-from phalanx.jobs.handover import JobResult, ready
-from phalanx.jobs.job import Job, checkpointer_of, pruning, with_seeds
-from phalanx.runs.checkpoint import RunCheckpointer
-from phalanx.runs.layout import RunPaths
-from phalanx.runs.live_metrics import LiveMetrics
+from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
-from phalanx.training.cohort import Cohort
-from phalanx.training.interrupts import EpochEnd
-from phalanx.training.spec import config_digest, static_key
+from phalanx.training.cohort import group_equal
+from phalanx.training.loop import CohortLoop, Member
+from phalanx.training.spec import config_digest
 
 log = logging.getLogger(__name__)
 
 Report = Callable[[str], None]
 
 
-def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int]]:
-    """The jobs' positions, grouped so that each group can train as one cohort, in order of first appearance.
+class Scheduler(Protocol):
+    """Trains jobs, here or elsewhere, and returns each with its result."""
 
-    A job whose configuration is wrong is a group of its own: it says so when it is run. All seeds of a job share a
-    cohort, which has at most `max_trials` jobs.
+    note: str  # for the log of every job
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that have not been returned by `advance`."""
+        ...
+
+    def add(self, job: Job) -> None:
+        """Has a job trained, with others of its cohort where possible."""
+        ...
+
+    def submit(self, shards: Sequence[Sequence[Job]]) -> None:
+        """Has the jobs of several shards trained; the jobs of a shard belong to one cohort."""
+        ...
+
+    def advance(self) -> list[TrainedJob]:
+        """Trains until at least one job has ended; returns those that have. After `KeyboardInterrupt`: `abandon`."""
+        ...
+
+    def abandon(self) -> list[TrainedJob]:
+        """Ends all training; returns the jobs not returned yet that had started, with what they had reached."""
+        ...
+
+
+def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int]]:
+    """Groups jobs that can train as one cohort, in order of first appearance.
+
+    Args:
+        jobs: A job with a wrong configuration becomes a group of its own.
+        max_trials: Largest number of jobs in a group, at least 1; all seeds of a job share its group. None: no limit.
+
+    Returns:
+        Groups of positions in `jobs`.
     """
-    keys: list[Hashable] = []
-    for place, job in enumerate(jobs):
-        try:
-            keys.append(job.key)
-        except RequestError:
-            keys.append(place)
-    groups: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
-        groups.setdefault(key, []).append(place)
     size = max_trials or max(len(jobs), 1)
-    return sorted((group[i : i + size] for group in groups.values() for i in range(0, len(group), size)), key=min)
+    groups = group_equal([job.cohort_key for job in jobs])
+    return sorted((group[i : i + size] for group in groups for i in range(0, len(group), size)), key=min)
 
 
 def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
-    """How the jobs were divided, and by which static fields they differ."""
-    keys: dict[str, set[str]] = {}
-    for group in groups:
-        try:
-            for key, value in static_key(jobs[group[0]].trial):
-                keys.setdefault(key, set()).add(repr(value))
-        except RequestError:
-            continue
-    differing = ", ".join(key for key, values in keys.items() if len(values) > 1)
+    """Describes how the jobs were divided, and in which static fields the groups differ."""
+    values: dict[str, set[str]] = {}
+    for job in (jobs[group[0]] for group in groups):
+        for key, value in () if job.error else job.static_key:
+            values.setdefault(key, set()).add(repr(value))
+    differing = ", ".join(key for key, found in values.items() if len(found) > 1)
     sizes = ", ".join(str(len(group)) for group in groups)
     return f"{len(jobs)} jobs in {len(groups)} cohorts of {sizes}" + (
         f"; they differ in {differing}" if differing else ""
@@ -66,196 +79,155 @@ def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
 
 
 def finished(job: Job) -> StoredRun | None:
-    """The result of a grid's job that an earlier start completed with the same configuration; else None.
+    """Reads the result of a grid's job that an earlier start completed with the same configuration and data.
 
-    Of the trials of a search its study knows which have ended, and of a final its sweeper does.
+    Returns None for a job that has to be trained, and in a search and a final, whose sweeper knows what has ended.
     """
-    if job.sweep.manifest.search or job.sweep.final:
+    if job.sweep is None or job.sweep.manifest.search or job.sweep.final:
         return None
     try:
         stored = find_stored_run(job.folder)
         if stored is None or stored.status is not Status.COMPLETED or stored.metrics.get("test_loss") is None:
             return None  # without a test loss it is of a search
         trial, names = job.trial, tuple(objective.name for objective in stored.objectives)
-        same = (stored.config_digest, stored.seed, names) == (config_digest(trial), trial.seed, job.asked.objectives)
+        wanted = config_digest(trial), trial.seed, job.settings.objectives
+        same = (stored.config_digest, stored.seed, names) == wanted
         return stored if same and stored.data_digest == dataset_of(trial.data).digest else None
-    except (RequestError, OSError):  # the result is damaged, or the job says itself what is wrong
+    except (RequestError, OSError):  # a damaged result, or a fault that the job itself reports
         return None
 
 
-def train_together(jobs: Sequence[Job], report: Report = lambda text: None, note: str = "") -> None:
-    """Trains jobs to their ends and leaves every result where `app.run` finds it.
+def train_together(
+    jobs: Sequence[Job], report: Report = lambda text: None, note: str = "", trained: list[TrainedJob] | None = None
+) -> list[TrainedJob]:
+    """Trains jobs to their ends. A job whose training fails gets a result with its error.
 
-    What fails is left too, for its job alone. Raises `TrainingInterrupted` on Ctrl-C, after leaving what was reached.
+    Args:
+        jobs: Jobs of one cohort or several.
+        report: Receives the progress as text.
+        note: Text for the log of every job.
+        trained: The list to which jobs are added as they end, and on Ctrl-C those that had started.
+
+    Returns:
+        `trained`: each job with its result, in the order in which they ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
-    stream = CohortScheduler(report, note)
-    for job in jobs:
-        stream.add(job)
-    while stream.running:
-        stream.advance()
+    trained = [] if trained is None else trained
+    scheduler = CohortScheduler(report, note)
+    scheduler.submit([jobs])
+    try:
+        while scheduler.running:
+            trained += scheduler.advance()
+    except KeyboardInterrupt:
+        trained += scheduler.abandon()
+        raise
+    return trained
 
 
 class CohortScheduler:
-    """Jobs that train as they come: each joins the cohort of its static fields and leaves it when it ends."""
+    """The scheduler of this process: a job joins the cohort of its static fields and leaves it when it ends."""
 
     def __init__(self, report: Report = lambda text: None, note: str = "") -> None:
+        """`report` receives the progress as text; `note` goes to the log of every job."""
         self.report, self.note = report, note
-        self.groups: dict[Hashable, _Group] = {}
-        self.wrong: list[Job] = []  # configurations that cannot be trained: their jobs say why when they are run
+        self.cohorts: dict[Hashable, _JobCohort] = {}
+        self.trained: list[TrainedJob] = []  # not returned yet
 
     @property
     def running(self) -> int:
-        """How many jobs have not been returned by `advance`."""
-        return sum(len(group.members) for group in self.groups.values()) + len(self.wrong)
+        return sum(len(cohort.members) for cohort in self.cohorts.values()) + len(self.trained)
 
     def add(self, job: Job) -> None:
-        """The job begins with the next epoch of its cohort."""
+        """The job starts with the next epoch of its cohort."""
         try:
-            if job.key not in self.groups:
-                self.groups[job.key] = _Group(job, self)
-        except RequestError:
-            self.wrong.append(job)
+            if job.cohort_key not in self.cohorts:
+                self.cohorts[job.cohort_key] = _JobCohort(job, self.report)
+        except RequestError as error:
+            self.trained.append((job, JobResult((), error=error)))
             return
-        self.groups[job.key].join(job)
+        self.cohorts[job.cohort_key].add(job)
 
     def submit(self, shards: Sequence[Sequence[Job]]) -> None:
-        """Adds the jobs of several cohorts, or parts of them."""
-        for jobs in shards:
-            for job in jobs:
-                self.add(job)
+        for job in (job for shard in shards for job in shard):
+            self.add(job)
 
-    def advance(self) -> list[Job]:
-        """Trains on until at least one job has ended; returns those that have, their results left in `app.ready`."""
-        ended, self.wrong = self.wrong, []
-        while not ended and self.groups:
-            key = next(iter(self.groups))
-            group = self.groups.pop(key)  # an epoch each in turn: the group goes to the end of the line
-            ended = group.epoch()
-            if group.members:
-                self.groups[key] = group
-        return ended
+    def advance(self) -> list[TrainedJob]:
+        while not self.trained and self.cohorts:
+            failed = self._epoch(next(iter(self.cohorts)))
+            if failed is not None:
+                self._retrain(*failed)
+        return self._take()
 
-    def abandon(self) -> list[Job]:
-        """Ends everything where it is; returns the jobs, whose interrupted results are left."""
-        groups, self.groups = list(self.groups.values()), {}
-        return [job for group in groups for job in group.abandon()]
-
-
-@dataclass(eq=False)  # compared as what they are, not by their configs
-class _Member:
-    """A job in a cohort, with a lane for each of its seeds."""
-
-    job: Job
-    pruning: Callback
-    checkpointer: RunCheckpointer
-    positions: list[int] = field(default_factory=list)
-    results: dict[int, TrialResult] = field(default_factory=dict)
-    seconds: float = 0.0
-    late: TrialTimeout | None = None
-
-    def leave_result(self, note: str, interrupt: TrainingInterrupted | None = None) -> Job:
-        if before := self.checkpointer.epochs_before:
-            note += f"; went on after epoch {before}"
-        found = tuple(self.results[position] for position in self.positions)
-        ready[self.job.folder] = JobResult(found, interrupt, self.late, note, self.job.fence)
-        return self.job
-
-    def states(self, cohort: Cohort) -> list[State]:
-        """How far each seed is, between two epochs."""
-        return [self.results.get(position) or cohort.snapshot(position) for position in self.positions]
-
-    def too_long(self, rows: Mapping[int, EpochMetrics]) -> bool:
-        """A trial's time in a cohort is its share of the cohort's."""
-        self.seconds += sum(row.seconds for row in rows.values())
-        limit = self.job.sweep.manifest.trial_timeout_s
-        if limit is None or self.seconds <= limit:
-            return False
-        epoch = max(row.epoch for row in rows.values())
-        self.late = TrialTimeout(f"longer than hydra.sweeper.trial_timeout_s={limit:g}, in epoch {epoch}")
-        return True
-
-
-class _Group(Callback):
-    """One cohort and its jobs: hands each job's rows to its own pruning, and says how far the cohort is."""
-
-    def __init__(self, job: Job, stream: CohortScheduler) -> None:
-        self.stream, self.largest, like = stream, 0, job.trial
-        self.end, self.between = EpochEnd(), True  # whether all trials are between two epochs
-        self.cohort = Cohort(like, dataset_of(like.data), self, test=job.sweep.reads_test)
-        self.members: list[_Member] = []
-        self.of: dict[int, _Member] = {}  # by position in the cohort
-
-    def join(self, job: Job) -> None:
-        watcher = pruning(job.trial, job.sweep, job.find_trial)
-        specs, checkpointer = (
-            with_seeds(job.trial, job.sweep),
-            checkpointer_of(job.asked, job.folder, job.sweep, job.fence),
-        )
-        checkpointer.begin(self.cohort.dataset.digest)
-        live = LiveMetrics(RunPaths(job.folder), job.asked.tracking.live, job.fence, watcher)
-        member = _Member(job, live, checkpointer, seconds=checkpointer.seconds_before)
-        self.members.append(member)
-        member.positions = self.cohort.join(specs, checkpointer.states)
-        live.goes_on(dict(zip(member.positions, checkpointer.states, strict=False)))
-        self.of |= dict.fromkeys(member.positions, member)
-        self.largest = max(self.largest, self.cohort.running)
-
-    def epoch(self) -> list[Job]:
-        """One epoch of all; returns the jobs that ended with it."""
+    def _epoch(self, key: Hashable) -> tuple[list[Job], Exception] | None:
+        """Trains a cohort for one epoch; returns its jobs and the error if that fails."""
+        self.cohorts[key] = cohort = self.cohorts.pop(key)  # to the end of the queue
         try:
-            with self.end.awaited(any(member.checkpointer.keeps for member in self.members)):
-                self.between = False
-                for position, result in self.cohort.epoch().items():
-                    self.of.pop(position).results[position] = result
-                self.between = True
-                for member in self.members:
-                    member.checkpointer.epoch_ended(functools.partial(member.states, self.cohort))
-        except KeyboardInterrupt:
-            self._interrupt()
+            self.trained += cohort.ended(cohort.epoch(), self.note)
         except Exception as error:
-            return self._take_apart(error)
-        ended = [member for member in self.members if len(member.results) == len(member.positions)]
-        self.members = [member for member in self.members if member not in ended]
-        note = f"trained in a cohort of {self.largest}" + (f"; {self.stream.note}" if self.stream.note else "")
-        jobs = [member.leave_result(note) for member in ended]
-        if self.end.asked:
-            self._interrupt()
-        return jobs
+            del self.cohorts[key]
+            return list(cohort.jobs.values()), error
+        if cohort.interrupted:
+            raise KeyboardInterrupt
+        if not cohort.members:
+            del self.cohorts[key]
+        return None
 
-    def _interrupt(self) -> NoReturn:
-        self.abandon()
-        self.stream.abandon()
-        raise TrainingInterrupted([]) from None
+    def abandon(self) -> list[TrainedJob]:
+        cohorts, self.cohorts = self.cohorts, {}
+        for cohort in cohorts.values():
+            self.trained += cohort.interrupt()
+        return self._take()
 
-    def abandon(self) -> list[Job]:
-        for member in self.members if self.between else ():
-            member.checkpointer.write(functools.partial(member.states, self.cohort))
-        for position, result in self.cohort.abandon().items():
-            self.of.pop(position).results[position] = result
-        members, self.members = self.members, []
-        return [member.leave_result("interrupted", TrainingInterrupted([])) for member in members]
+    def _take(self) -> list[TrainedJob]:
+        trained, self.trained = self.trained, []
+        return trained
 
-    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
-        epochs = [row.epoch for row in rows.values()]
-        self.stream.report(f"cohort of {self.cohort.running}, epoch {max(epochs)}")
-        pruned: list[int] = []
-        for member in self.members:
-            own = {position: rows[position] for position in member.positions if position in rows}
-            if own:
-                pruned.extend(own if member.too_long(own) else member.pruning.on_epoch(own))
-        return pruned
+    def _retrain(self, jobs: Sequence[Job], error: Exception) -> None:
+        """Trains the jobs of a failed cohort again: in halves if memory ran out, else one by one.
 
-    def _take_apart(self, error: Exception) -> list[Job]:
-        """A cohort that failed is trained again: in halves where memory ran out, else one by one.
-
-        So only the guilty one fails, with its own error.
+        So only the job that causes the error fails.
         """
-        jobs, self.members = [member.job for member in self.members], []
         if len(jobs) == 1:
-            ready[jobs[0].folder] = JobResult((), error=error, fence=jobs[0].fence)
-            return jobs
+            self.trained.append((jobs[0], JobResult((), error=error)))
+            return
         log.warning("a cohort of %d jobs failed (%s: %s) and is taken apart", len(jobs), type(error).__name__, error)
+        error.with_traceback(None)  # which keeps the tensors of the failed cohort in memory
         size = (len(jobs) + 1) // 2 if failure_of(error) is Failure.OUT_OF_MEMORY else 1
         for start in range(0, len(jobs), size):
-            train_together(jobs[start : start + size], self.stream.report, self.stream.note)
-        return jobs
+            train_together(jobs[start : start + size], self.report, self.note, self.trained)
+
+
+class _JobCohort(CohortLoop):
+    """A cohort whose members are jobs."""
+
+    def __init__(self, first: Job, report: Report) -> None:
+        super().__init__(first.trial, dataset_of(first.trial.data), test=first.reads_test)
+        self.report, self.largest = report, 0
+        self.jobs: dict[Member, Job] = {}  # those that have not ended
+
+    def add(self, job: Job) -> None:
+        checkpointer = job.checkpointer()
+        checkpointer.begin(self.cohort.dataset.digest)
+        self.jobs[self.join(job.specs, job.callback(checkpointer), checkpointer)] = job
+        self.largest = max(self.largest, self.cohort.running)
+
+    def ended(self, members: Sequence[Member], note: str) -> list[TrainedJob]:
+        """The jobs of these members, with their results."""
+        note = f"trained in a cohort of {self.largest}" + (f"; {note}" if note else "")
+        return [self._trained(member, note) for member in members]
+
+    def interrupt(self) -> list[TrainedJob]:
+        """Ends all jobs where they are."""
+        return [self._trained(member, "interrupted", TrainingInterrupted([])) for member in self.abandon()]
+
+    def _trained(self, member: Member, note: str, interrupt: TrainingInterrupted | None = None) -> TrainedJob:
+        job = self.jobs.pop(member)
+        if before := member.checkpointer.epochs_before:
+            note += f"; went on after epoch {before}"
+        return job, JobResult(member.results, interrupt, member.error, note)
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        self.report(f"cohort of {self.cohort.running}, epoch {max(row.epoch for row in rows.values())}")
+        return super().on_epoch(rows)

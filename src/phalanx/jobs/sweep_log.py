@@ -34,8 +34,6 @@ from phalanx.training.spec import OBJECTIVES
 
 log = logging.getLogger(__name__)
 
-current: SweepLog | None = None  # the sweep that this process leads
-
 
 class SweepLog:
     """What the launching process does around the jobs of one sweep."""
@@ -63,8 +61,6 @@ class SweepLog:
             self.progress.add(trial, quiet=True)
         self._keep(earlier)
         self.progress.start(str(self.paths.root))
-        global current
-        current = self
 
     def training(self, text: str) -> None:
         """Shows how far the cohort is that trains now."""
@@ -96,8 +92,6 @@ class SweepLog:
 
         `error` is what ended the sweep before its time, if anything did.
         """
-        global current
-        current = None
         trials = collect(self.paths, self.known)
         best = front_first(ranked(trials, self.direction))
         for trial in trials:

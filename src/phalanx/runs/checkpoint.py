@@ -55,11 +55,6 @@ class RunCheckpointer(Checkpointer):
         self.due, self.warned = time.monotonic() + self._seconds, False
 
     @property
-    def epochs_before(self) -> int:
-        """How many epochs were trained before, by the seed that had come furthest."""
-        return max((len(state.history) for state in self.states if state), default=0)
-
-    @property
     def seconds_before(self) -> float:
         """How long they took, all seeds together."""
         return sum(row.seconds for state in self.states if state for row in state.history)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
     from phalanx.training.spec import TrialSpec
 
+Config = DictConfig  # for packages that do not import OmegaConf
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -39,6 +39,14 @@ def measured_plans() -> dict[Hashable, ExecutionPlan]:
     return {}
 
 
+def group_equal(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Positions of equal keys, one group for each key, in order of first appearance."""
+    groups: dict[Hashable, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
 def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
     """Groups trials into cohorts: lists of positions in `specs`, in order of first appearance.
 
@@ -47,10 +55,7 @@ def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
         >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
         [[0, 2], [1]]
     """
-    groups: dict[object, list[int]] = {}
-    for position, spec in enumerate(specs):
-        groups.setdefault(static_key(spec), []).append(position)
-    return list(groups.values())
+    return group_equal([static_key(spec) for spec in specs])
 
 
 def check_static(specs: Sequence[TrialSpec]) -> None:
@@ -106,14 +111,10 @@ class Cohort:
         """Adds trials, which begin with the next epoch, and returns their positions.
 
         Args:
-            specs: The trials.
+            specs: Trials that equal `like` in every static field; see `check_static`.
             states: Their states of an earlier training, from which they resume. A trial that had ended does not train
                 again; the next `epoch` returns its result.
-
-        Raises:
-            RequestError: A static field differs from those of the cohort.
         """
-        check_static([self.like, *specs])
         positions = list(range(self.n_joined, self.n_joined + len(specs)))
         known = dict(zip(positions, states, strict=False))
         self.ended |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}

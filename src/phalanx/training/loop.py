@@ -1,16 +1,127 @@
-"""The training loop of one cohort. `train_trial` is a cohort of one."""
+"""The training loop: `CohortLoop` trains a cohort epoch by epoch, `train_cohort` trains one from start to end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from phalanx.core.callbacks import Callback, Checkpointer
-from phalanx.core.errors import TrainingInterrupted
-from phalanx.core.result import State, TrialResult
+from phalanx.core.errors import TrainingInterrupted, TrialTimeout
+from phalanx.core.result import EpochMetrics, State, TrialResult
 from phalanx.data import Dataset
-from phalanx.training.cohort import Cohort
+from phalanx.training.cohort import Cohort, check_static
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.spec import TrialSpec
+
+
+@dataclass(eq=False)
+class Member:
+    """Trials that joined a cohort together, for example the seeds of one job.
+
+    Attributes:
+        callback: Its `on_epoch` gets the rows of these trials alone, numbered as their specs.
+        checkpointer: Keeps the states of these trials.
+        positions: The trials' positions in the cohort, in the order of their specs.
+        ended: The results so far, by position.
+        error: Set when `callback` raised `TrialTimeout`, which prunes these trials and no others.
+    """
+
+    callback: Callback
+    checkpointer: Checkpointer
+    positions: list[int]
+    ended: dict[int, TrialResult] = field(default_factory=dict)
+    error: TrialTimeout | None = None
+
+    @property
+    def results(self) -> list[TrialResult]:
+        """The results in the order of the specs, once all trials have ended."""
+        return [self.ended[position] for position in self.positions]
+
+
+class CohortLoop(Callback):
+    """Trains a cohort. Members join between epochs and leave when all of their trials have ended."""
+
+    def __init__(
+        self, like: TrialSpec, dataset: Dataset, callback: Callback | None = None, *, test: bool = True
+    ) -> None:
+        """Starts without members.
+
+        Args:
+            like: A trial with the static fields of all trials that will join.
+            dataset: The data of all trials.
+            callback: Receives steps and epochs of the whole cohort; trials are numbered in the order they joined.
+            test: Whether results contain metrics of the test split.
+        """
+        self.callback = callback or Callback()
+        self.cohort = Cohort(like, dataset, self, test=test)
+        self.members: list[Member] = []
+        self.epoch_end, self.between_epochs = EpochEnd(), True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal asked for the end of training during the last epoch."""
+        return self.epoch_end.asked
+
+    def join(
+        self, specs: Sequence[TrialSpec], callback: Callback | None = None, checkpointer: Checkpointer | None = None
+    ) -> Member:
+        """Adds trials, which start with the next epoch, or continue from the states of `checkpointer`.
+
+        Args:
+            specs: Trials that equal `like` in every static field.
+            callback: Receives epochs of these trials alone, and may prune them.
+            checkpointer: Gives the states to continue from and keeps new ones.
+
+        Returns:
+            The member, which is also in `members` until its last trial has ended.
+        """
+        checkpointer = checkpointer or Checkpointer()
+        member = Member(callback or Callback(), checkpointer, self.cohort.join(specs, checkpointer.states))
+        self.members.append(member)
+        return member
+
+    def epoch(self) -> list[Member]:
+        """Trains every trial for one epoch; returns the members whose last trial ended with it."""
+        with self.epoch_end.awaited(any(member.checkpointer.keeps for member in self.members)):
+            self.between_epochs = False
+            self._record(self.cohort.epoch())
+            self.between_epochs = True
+            for member in self.members:
+                member.checkpointer.epoch_ended(partial(self._states, member))
+        ended = [member for member in self.members if len(member.ended) == len(member.positions)]
+        self.members = [member for member in self.members if member not in ended]
+        return ended
+
+    def abandon(self) -> list[Member]:
+        """Ends all trials where they are; between two epochs it writes checkpoints first. Returns the members left."""
+        for member in self.members if self.between_epochs else ():
+            member.checkpointer.write(partial(self._states, member))
+        self._record(self.cohort.abandon())
+        members, self.members = self.members, []
+        return members
+
+    def _record(self, results: Mapping[int, TrialResult]) -> None:
+        for member in self.members:
+            member.ended |= {position: results[position] for position in member.positions if position in results}
+
+    def _states(self, member: Member) -> list[State]:
+        return [member.ended.get(position) or self.cohort.snapshot(position) for position in member.positions]
+
+    def on_step(self, epoch: int, step: int) -> None:
+        self.callback.on_step(epoch, step)
+
+    def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
+        pruned = set(self.callback.on_epoch(rows))
+        for member in self.members:
+            own = {place: rows[position] for place, position in enumerate(member.positions) if position in rows}
+            if own:
+                try:
+                    places: Collection[int] = member.callback.on_epoch(own)
+                except TrialTimeout as error:
+                    member.error, places = error, own
+                pruned.update(member.positions[place] for place in places)
+        return pruned
 
 
 def train_trial(
@@ -51,30 +162,22 @@ def train_cohort(
 
     Raises:
         RequestError: The specs differ in a static field.
-        TrainingInterrupted: On Ctrl-C; holds all results so far.
+        TrainingInterrupted: On Ctrl-C or SIGTERM; holds all results so far.
     """
     if not specs:
         return []
-    checkpointer, end = checkpointer or Checkpointer(), EpochEnd()
-    cohort = Cohort(specs[0], dataset, callback, test=test)
-    positions = cohort.join(specs, checkpointer.states)
-    found: dict[int, TrialResult] = {}
-
-    def states() -> list[State]:
-        return [found.get(position) or cohort.snapshot(position) for position in positions]
-
-    cohort.callback.on_start(len(specs), max(s.trainer.epochs for s in specs), cohort.steps_per_epoch)
+    check_static(specs)
+    loop = CohortLoop(specs[0], dataset, callback, test=test)
+    member = loop.join(specs, checkpointer=checkpointer)
+    loop.callback.on_start(len(specs), max(spec.trainer.epochs for spec in specs), loop.cohort.steps_per_epoch)
     try:
-        while cohort.running:
-            with end.awaited(checkpointer.keeps):
-                found.update(cohort.epoch())
-                checkpointer.epoch_ended(states)
-            if end.asked:
-                checkpointer.write(states)
+        while loop.members:
+            loop.epoch()
+            if loop.interrupted:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        found.update(cohort.abandon())
-        raise TrainingInterrupted([found[position] for position in positions]) from None
-    for position in positions:
-        cohort.callback.on_end(position, found[position])
-    return [found[position] for position in positions]
+        loop.abandon()
+        raise TrainingInterrupted(member.results) from None
+    for place, result in enumerate(member.results):
+        loop.callback.on_end(place, result)
+    return member.results

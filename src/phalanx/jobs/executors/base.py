@@ -1,7 +1,7 @@
-"""Executors train shards of cohorts in other processes or on other machines; one file each.
+"""`Executor`: trains shards of cohorts in other processes or on other machines. One file for each.
 
-`dispatch` drives them all alike. An executor is opened by its options, an `ExecutorSpec` (the keys under
-`hydra.launcher.<executor>`), for the first shard. It ships a `Shard`; `worker.train_shard` runs at the other end.
+`dispatch.RemoteScheduler` opens an executor by its options, an `ExecutorSpec` (the keys under
+`hydra.launcher.<executor>`), for the first shard, and submits a `Shard`, which `worker.train_shard` trains.
 """
 
 from __future__ import annotations
@@ -18,56 +18,64 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from phalanx.core.specs import Spec
 
 if TYPE_CHECKING:
-    from phalanx.jobs.handover import JobResult
-    from phalanx.jobs.job import Job
-    from phalanx.study import ProcessIdentity
+    from phalanx.core.process_identity import ProcessIdentity
+    from phalanx.jobs.job import Job, JobResult
 
-LARGEST = 32  # jobs from which a larger part trains hardly faster a trial on a CPU
-WATCH_S = 1.0  # how often a process looks whether the one that leads the sweep is still there
+LARGEST = 32  # jobs in a shard beyond which training a trial gets hardly faster on a CPU
+POLL_S = 1.0  # how often a process checks whether the one that leads the sweep still exists
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Jobs that train as one cohort in one place. They can be pickled: a job's config is its `Settings`."""
+    """Jobs of one cohort that train in one place. Can be pickled: `Settings` take the place of a job's config."""
 
     jobs: Sequence[Job]
     note: str = ""  # for the log of every job
 
 
 class Executor(Protocol):
-    """Trains parts, each in one go. Its methods are called from one thread."""
+    """Trains shards. Its methods are called from one thread.
 
-    n_at_once: int | None  # parts that can train at the same time, for which cohorts are cut; None: who knows
-    largest: int | None  # jobs from which a larger part trains hardly faster a trial; None: it always does
+    Attributes:
+        n_at_once: Number of shards that can train at the same time; None if that is not known.
+        largest: Jobs in a shard beyond which training a trial gets hardly faster; None if there is no such number.
+    """
+
+    n_at_once: int | None
+    largest: int | None
 
     def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
-        """Begins, and returns at once, a future for each part: what became of each of its jobs, in their order.
+        """Starts training; returns at once a future for each shard: the results of its jobs, in their order.
 
-        A future raises `WorkerLost` where process or machine was lost: the part is then submitted once more, by the
-        caller and not by the engine. Anything else that it raises becomes the error of each job of the part.
+        A future raises `WorkerLost` if the process or the machine was lost; the caller then submits the shard once
+        more. Any other exception becomes the error of each job of the shard.
         """
         ...
 
     def close(self) -> None:
-        """Ends all that trains and all that was started for it; may be called twice.
+        """Ends all training and all processes started for it; may be called twice.
 
-        Every future is then done: cancelled where nothing had begun, else with what there is or `TrainingInterrupted`.
+        Every future is then done: cancelled if its shard had not started, else with its results or
+        `TrainingInterrupted`.
         """
         ...
 
 
 class ExecutorSpec(Spec):
-    """Options of one engine."""
+    """Options of an executor."""
 
-    library: ClassVar[str] = ""  # what it imports, and the extra of phalanx that installs it
+    library: ClassVar[str] = ""  # that the executor imports, and the extra of phalanx that installs it
     extra: ClassVar[str] = ""
-    relief: ClassVar[str] = "fewer hydra.launcher.workers"  # what to try where memory runs out
+    memory_advice: ClassVar[str] = "fewer hydra.launcher.workers"  # what to try if memory runs out
 
     def check(self) -> None:
-        """Raises `RequestError` where this machine cannot do what is asked; called before anything is written."""
+        """Raises `RequestError` if this machine cannot do what is asked; called before anything is written."""
 
     def open(self, n_workers: int | None, shard: Shard) -> Executor:
-        """The engine for `hydra.launcher.workers`; `shard` is the first that it will train. Raises `RequestError`."""
+        """Opens the executor. Raises `RequestError` if that is impossible.
+
+        `n_workers` is `hydra.launcher.workers`, `shard` the first shard that will train.
+        """
         raise NotImplementedError
 
 
@@ -75,10 +83,10 @@ _reading = threading.Lock()
 
 
 def read_here(shard: Shard) -> None:
-    """Reads the data in this process, which needs it too: what has to be downloaded is then there for all."""
+    """Reads the data in this process, so that downloads are there before several processes need them."""
     from phalanx.data.cache import dataset_of
 
-    with _reading, contextlib.suppress(Exception):  # whoever trains meets the same error, and says so
+    with _reading, contextlib.suppress(Exception):  # the process that trains gets the same error and reports it
         dataset_of(shard.jobs[0].trial.data)
 
 
@@ -87,7 +95,7 @@ def end_with(leader: ProcessIdentity) -> None:
 
     def watch() -> None:
         while leader.gone() is not True:
-            time.sleep(WATCH_S)
+            time.sleep(POLL_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.specs import Spec, build, static
@@ -15,30 +15,27 @@ from phalanx.jobs.executors.processes import ProcessesSpec
 from phalanx.jobs.executors.ray import RaySpec
 from phalanx.jobs.executors.slurm import SubmititSpec
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, kw_only=True)
 class LauncherSpec(Spec):
-    """Options of the cohort launcher; those of one engine alone are a mapping of its name."""
+    """Options of the cohort launcher; an executor's own options are a mapping under its name."""
 
     group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
     executor: str = static("local", choices=("local", "processes", "submitit", "ray"))
-    workers: int | None = static(None, ge=1, advice="2")  # parts that train at a time; null: what the engine says
+    workers: int | None = static(None, ge=1, advice="2")  # shards that train at a time; null: the executor's choice
     max_trials: int | None = static(None, ge=1, advice="null")  # jobs in one cohort
     submitit: SubmititSpec = field(default=SubmititSpec())
     ray: RaySpec = field(default=RaySpec())
 
     @property
     def executor_options(self) -> ExecutorSpec | None:
-        """The options of the engine; None where everything trains here."""
+        """The options of the executor; None if everything trains in this process."""
         return {"processes": ProcessesSpec(), "submitit": self.submitit, "ray": self.ray}.get(self.executor)
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = [
-            fault for name in _executors() if name != self.executor for fault in _idle(getattr(self, name))
+            fault for name in _executors() if name != self.executor for fault in _unused(getattr(self, name))
         ]
         if self.workers is not None and self.executor == "local":
             allowed = "null where hydra.launcher.executor=local"
@@ -47,12 +44,17 @@ class LauncherSpec(Spec):
 
     @classmethod
     def of(cls, keys: Mapping[str, Any]) -> LauncherSpec:
-        """From what stands under `hydra.launcher`. Raises `SpecError` with all faults, also for a key that there is
-        not, and `RequestError` where the engine's library is not installed."""
+        """Builds the options from what stands under `hydra.launcher`.
+
+        Raises `SpecError` with all faults, unknown keys among them, and `RequestError` if the library of the executor
+        is not installed or this machine cannot use it.
+        """
         faults: list[Fault | str] = []
-        engines = {name: _built(kind, keys[name], faults) for name, kind in _executors().items() if name in keys}
-        spec = build(cls, {**keys, **engines}, faults)
-        if faults:
+        executors = {
+            name: _build_executor(kind, keys[name], faults) for name, kind in _executors().items() if name in keys
+        }
+        spec: LauncherSpec | None = build(cls, {**keys, **executors}, faults)
+        if faults or spec is None:
             raise SpecError(faults)
         options = spec.executor_options
         if options is not None and options.library and importlib.util.find_spec(options.library) is None:
@@ -66,20 +68,20 @@ class LauncherSpec(Spec):
 
 
 def _executors() -> dict[str, type[ExecutorSpec]]:
-    """The engines that have options, by the name of their executor."""
+    """The options classes of executors that have options, by name."""
     fields = dataclasses.fields(LauncherSpec)
     return {f.name: type(f.default) for f in fields if isinstance(f.default, ExecutorSpec)}
 
 
-def _built(kind: type[ExecutorSpec], given: Any, faults: list[Fault | str]) -> ExecutorSpec:
+def _build_executor(kind: type[ExecutorSpec], given: Any, faults: list[Fault | str]) -> ExecutorSpec:
     if not isinstance(given, Mapping):
         faults.append(Fault(kind.group, given, "a mapping", f"{kind.group}={{}}"))
         return kind()
     return build(kind, given, faults) or kind()
 
 
-def _idle(options: ExecutorSpec) -> list[Fault | str]:
-    """A fault for each option that was given to an engine that is not used."""
+def _unused(options: ExecutorSpec) -> list[Fault | str]:
+    """A fault for each option that was given to an executor that is not used."""
     return [
         Fault(f"{options.group}.{f.name}", value, f"{f.default} where hydra.launcher.executor is another",
               f"hydra.launcher.executor={options.name}")

@@ -1,6 +1,6 @@
-"""`hydra.launcher.executor=processes`: processes of this machine that stay warm, by way of loky.
+"""`hydra.launcher.executor=processes`: processes of this machine that are kept for further shards, by loky.
 
-One loky executor each, not one for all: loky gives up everything in flight when one of its processes is killed.
+Each process has a loky executor of its own: loky gives up everything in flight when one of its processes is killed.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.core.errors import TrainingInterrupted, WorkerLost
-from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard, end_with, read_here
+from phalanx.jobs.executors.base import LARGEST, Executor, ExecutorSpec, Shard, end_with, read_here
 from phalanx.jobs.executors.worker import train_shard, unpacked
 
 if TYPE_CHECKING:
-    from phalanx.jobs.handover import JobResult
-    from phalanx.study import ProcessIdentity
+    from loky import ProcessPoolExecutor
+
+    from phalanx.core.process_identity import ProcessIdentity
+    from phalanx.jobs.job import JobResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessesSpec(ExecutorSpec):
-    """It has no options beside `hydra.launcher.workers`."""
+    """This executor has no options beside `hydra.launcher.workers`."""
 
     group: ClassVar[str] = "hydra.launcher.processes"
     name: ClassVar[str] = "processes"
 
-    def open(self, n_workers: int | None, shard: Shard) -> Processes:
+    def open(self, n_workers: int | None, shard: Shard) -> Executor:
         from phalanx.core.device import resolve
 
         return Processes(places(n_workers, resolve(shard.jobs[0].trial.device).type))
@@ -38,15 +40,15 @@ class ProcessesSpec(ExecutorSpec):
 
 @dataclass(frozen=True)
 class Place:
-    """What one process has of the machine. Where there is no affinity to set, `cores` is empty."""
+    """The resources of one process."""
 
-    cores: tuple[int, ...]
-    threads: int
+    cores: tuple[int, ...]  # empty where the affinity cannot be set
+    threads: int  # of torch
     gpu: str | None = None  # as CUDA_VISIBLE_DEVICES names it
 
 
 def places(n_workers: int | None, kind: str) -> list[Place]:
-    """The cores, and with `kind` cuda the GPUs, shared out to processes; by default one for each GPU, or each core."""
+    """Divides the cores, and with `kind` cuda the GPUs, among processes; by default one for each GPU or core."""
     import loky
 
     gpus = _gpus() if kind == "cuda" else []
@@ -57,7 +59,7 @@ def places(n_workers: int | None, kind: str) -> list[Place]:
 
 
 def _share(cores: Sequence[int], place: int, n_places: int) -> tuple[int, ...]:
-    """Neighbouring cores; one that is shared where there are fewer than places."""
+    """Neighbouring cores; a shared one if there are fewer cores than places."""
     n = len(cores)
     if n < n_places:
         return (cores[place % n],) if n else ()
@@ -72,13 +74,16 @@ def _gpus() -> list[str]:
 
 
 class Processes:
-    """The engine: a thread for each process hands it a part at a time."""
+    """The executor: a thread for each process hands it one shard at a time."""
 
-    def __init__(self, shared_out: Sequence[Place]) -> None:
-        self.workers = [Worker(place) for place in shared_out]
+    n_at_once: int | None
+    largest: int | None
+
+    def __init__(self, divided: Sequence[Place]) -> None:
+        self.workers = [Worker(place) for place in divided]
         self.n_at_once = len(self.workers)
-        self.largest = None if any(place.gpu for place in shared_out) else LARGEST
-        self.idle: queue.LifoQueue[Worker] = queue.LifoQueue()  # the one that is warm goes first
+        self.largest = None if any(place.gpu for place in divided) else LARGEST
+        self.idle: queue.LifoQueue[Worker] = queue.LifoQueue()  # a process that has started goes first
         for worker in reversed(self.workers):
             self.idle.put(worker)
         self.threads = ThreadPoolExecutor(len(self.workers), initializer=_block_interrupts)
@@ -100,13 +105,14 @@ class Processes:
 
 
 class Worker:
-    """One process, started when it is first needed and kept; after it was killed it is started anew."""
+    """One process, started when it is first needed, and again after it was killed."""
 
     def __init__(self, place: Place) -> None:
-        self.place, self.executor, self.over, self.lock = place, None, False, threading.Lock()
+        self.place, self.closed, self.lock = place, False, threading.Lock()
+        self.executor: ProcessPoolExecutor | None = None
 
     def train(self, shard: Shard) -> list[JobResult]:
-        """What became of each job. Raises `WorkerLost` when the process was killed."""
+        """The results of the jobs. Raises `WorkerLost` if the process was killed, `TrainingInterrupted` after `end`."""
         from loky import BrokenProcessPool
 
         try:
@@ -115,23 +121,23 @@ class Worker:
             return unpacked(process.submit(train_shard, shard, self.place.threads).result())
         except BrokenProcessPool:
             self._forget()
-            if self.over:
+            if self.closed:
                 raise TrainingInterrupted([]) from None
             raise WorkerLost("the process that trained it was killed or crashed") from None
         except Exception:
-            if self.over:
+            if self.closed:
                 raise TrainingInterrupted([]) from None
             raise
 
     def end(self) -> None:
-        """Kills the process and starts none again."""
+        """Kills the process and starts no other."""
         with self.lock:
-            self.over = True
+            self.closed = True
         self._forget()
 
-    def _started(self) -> Any:
+    def _started(self) -> ProcessPoolExecutor:
         with self.lock:
-            if self.over:
+            if self.closed:
                 raise TrainingInterrupted([])
             if self.executor is None:
                 self.executor = _executor(self.place)
@@ -144,11 +150,11 @@ class Worker:
             executor.shutdown(wait=True, kill_workers=True)
 
 
-def _executor(place: Place) -> Any:
-    """A process that begins to start at once."""
+def _executor(place: Place) -> ProcessPoolExecutor:
+    """Starts a process without waiting for it."""
     from loky import ProcessPoolExecutor
 
-    from phalanx.study import ProcessIdentity
+    from phalanx.core.process_identity import ProcessIdentity
 
     variables = {"OMP_NUM_THREADS": str(place.threads)} | ({"CUDA_VISIBLE_DEVICES": place.gpu} if place.gpu else {})
     executor = ProcessPoolExecutor(1, initializer=_prepare, initargs=(place, ProcessIdentity.here()), env=variables)
@@ -157,7 +163,7 @@ def _executor(place: Place) -> Any:
 
 
 def _prepare(place: Place, leader: ProcessIdentity) -> None:
-    """The beginning of a process that trains: its cores, its imports, its end with the one that started it."""
+    """Prepares a process for training: its cores, its imports, its end with the process that started it."""
     end_with(leader)
     if place.cores:
         os.sched_setaffinity(0, place.cores)
@@ -169,7 +175,7 @@ def _prepare(place: Place, leader: ProcessIdentity) -> None:
 
 
 def _block_interrupts() -> None:
-    """Ctrl-C goes to every process of a terminal. Those that this thread starts leave it to the one that leads."""
+    """Has the processes that this thread starts ignore Ctrl-C, which a terminal sends to all; the leader handles it."""
     if hasattr(signal, "pthread_sigmask"):
         from multiprocessing import resource_tracker
 

@@ -1,6 +1,6 @@
-"""`hydra.launcher.executor=ray`: parts as tasks of a Ray cluster, one started for the sweep or one that exists.
+"""`hydra.launcher.executor=ray`: shards as tasks of a Ray cluster, either started for the sweep or an existing one.
 
-The data set goes once into Ray's object store, and the tasks read it there: what the leading process has is trained.
+The data set goes once into Ray's object store, from where the tasks read it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from phalanx.core.errors import RequestError, TrainingInterrupted, WorkerLost
 from phalanx.core.network import check_listening
 from phalanx.core.specs import static
-from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard
+from phalanx.jobs.executors.base import LARGEST, Executor, ExecutorSpec, Shard
 from phalanx.jobs.executors.worker import train_shard, unpacked
 
 if TYPE_CHECKING:
     from phalanx.data import Dataset
-    from phalanx.jobs.handover import JobResult
+    from phalanx.data.base import DataSpec
+    from phalanx.jobs.job import JobResult
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-SILENT = {"log_to_driver": False, "logging_level": logging.ERROR}
+VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RaySpec(ExecutorSpec):
-    """Which cluster, and what of it a part gets."""
+    """Which cluster, and the resources of a shard."""
 
     group: ClassVar[str] = "hydra.launcher.ray"
     name: ClassVar[str] = "ray"
@@ -42,12 +42,15 @@ class RaySpec(ExecutorSpec):
     num_cpus: int = static(1, ge=1)
     num_gpus: float = static(0.0, ge=0)
 
-    def open(self, n_workers: int | None, shard: Shard) -> Ray:
+    def open(self, n_workers: int | None, shard: Shard) -> Executor:
         return Ray(self, n_workers, shard)
 
 
 class Ray:
-    """The engine: a driver of the cluster."""
+    """The executor: a driver of the cluster."""
+
+    n_at_once: int | None
+    largest: int | None
 
     def __init__(self, options: RaySpec, n_workers: int | None, shard: Shard) -> None:
         import ray
@@ -55,14 +58,16 @@ class Ray:
         _connect(options, n_workers)
         try:
             _check_storage(shard)
-            room = _room(options)
+            room = _n_shards_at_once(options)
         except BaseException:
             ray.shutdown()
             raise
         self.n_at_once = n_workers or room
         self.largest = None if options.num_gpus else LARGEST
         self.task = ray.remote(num_cpus=options.num_cpus, num_gpus=options.num_gpus, max_retries=0)(_train)
-        self.n_threads, self.data, self.futures = options.num_cpus, {}, []
+        self.n_threads = options.num_cpus
+        self.data: dict[DataSpec, Any] = {}  # references to the object store
+        self.futures: list[Future[list[JobResult]]] = []
 
     def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
         self.futures = [future for future in self.futures if not future.done()]
@@ -81,7 +86,7 @@ class Ray:
         return future
 
     def _data(self, shard: Shard) -> Any:
-        """Where in the object store the part's data set is."""
+        """The reference to the shard's data set in the object store."""
         import ray
 
         from phalanx.data.cache import dataset_of
@@ -92,19 +97,20 @@ class Ray:
         return self.data[spec]
 
     def close(self) -> None:
-        """Leaves the cluster, which ends its tasks and, if it was started here, itself."""
+        """Leaves the cluster, which ends the tasks, and the cluster itself if it was started here."""
         import ray
 
         unfinished = [future for future in self.futures if not future.done()]
         for place, future in enumerate(unfinished):
             with contextlib.suppress(InvalidStateError):
-                future.cancel() if place >= self.n_at_once else future.set_exception(TrainingInterrupted([]))
+                started = self.n_at_once is None or place < self.n_at_once
+                future.set_exception(TrainingInterrupted([])) if started else future.cancel()
         self.data, self.futures = {}, []
         ray.shutdown()
 
 
 def _pass_on(found: Future[bytes], future: Future[list[JobResult]]) -> None:
-    """What became of a task, in the words of an engine. Runs in a thread of Ray's."""
+    """Passes the outcome of a task on to an executor's future. Runs in a thread of Ray's."""
     from ray import exceptions as lost
 
     with contextlib.suppress(InvalidStateError):  # closed in the meantime
@@ -125,23 +131,23 @@ def _pass_on(found: Future[bytes], future: Future[list[JobResult]]) -> None:
 
 
 def _train(shard: Shard, arrays: Any, n_threads: int) -> bytes:
-    """The task: runs in a process that Ray keeps for the next one."""
+    """The task, in a process that Ray keeps for the next one."""
     import torch
 
-    from phalanx.data.cache import offer
+    from phalanx.data.cache import dataset_of
 
     torch.set_num_threads(n_threads)
-    offer(shard.jobs[0].trial.data, _tensors(arrays))
+    dataset_of(shard.jobs[0].trial.data, lambda: _tensors(arrays))  # for the cache, which training reads
     return train_shard(shard, n_threads)
 
 
 def _arrays(dataset: Dataset) -> Dataset:
-    """A data set whose tensors are arrays, which tasks of one node read from the same memory."""
+    """The data set with arrays for tensors, which the tasks of a node read from the same memory."""
     return _changed(dataset, lambda tensor: tensor.numpy())
 
 
 def _tensors(arrays: Dataset) -> Dataset:
-    """The data set again. Nothing writes to its tensors, whose memory is read-only."""
+    """The data set with tensors again. Their memory is read-only, and nothing writes to it."""
     import torch
 
     with warnings.catch_warnings():
@@ -157,7 +163,7 @@ def _changed(dataset: Dataset, change: Callable[[Any], Any]) -> Dataset:
 
 def _connect(options: RaySpec, n_workers: int | None) -> None:
     """Starts a cluster or joins one, without Ray's messages and handlers. Raises `RequestError`."""
-    for name, value in QUIET.items():
+    for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
     import ray
 
@@ -167,10 +173,12 @@ def _connect(options: RaySpec, n_workers: int | None) -> None:
             import loky
 
             n_cpus = (n_workers or max(loky.cpu_count() // options.num_cpus, 1)) * options.num_cpus
-            ray.init("local", num_cpus=n_cpus, include_dashboard=False, **SILENT)
+            ray.init(
+                "local", num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
         else:
             _check_address(options.address)
-            ray.init(options.address, **SILENT)
+            ray.init(options.address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise RequestError(
@@ -179,21 +187,21 @@ def _connect(options: RaySpec, n_workers: int | None) -> None:
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process without a word
+            signal.signal(signal.SIGTERM, handler)  # Ray's own ends this process without a message
 
 
 def _check_address(address: str) -> None:
-    """Raises `OSError` where nobody listens; Ray itself tries for minutes, and then ends the process."""
+    """Raises `OSError` if no server listens; Ray itself tries for minutes and then ends the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         check_listening(host, int(port), 10.0)
 
 
-def _room(options: RaySpec) -> int:
-    """For how many parts the cluster has place."""
+def _n_shards_at_once(options: RaySpec) -> int:
+    """The number of shards for which the cluster has resources. Raises `RequestError` if it is 0."""
     import ray
 
-    there = ray.cluster_resources()
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
     places = there.get("CPU", 0) // options.num_cpus
     if options.num_gpus:
         places = min(places, there.get("GPU", 0) // options.num_gpus)
@@ -206,10 +214,11 @@ def _room(options: RaySpec) -> int:
 
 
 def _check_storage(shard: Shard) -> None:
-    """Raises `RequestError` where tasks on other machines would look for a study in a file of this one."""
+    """Raises `RequestError` if tasks on other machines would need a study in a file of this one."""
     import ray
 
-    machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    machines = {node["NodeManagerAddress"] for node in nodes if node["Alive"]}
     storage = getattr(shard.jobs[0].find_trial, "storage", "")
     if len(machines) > 1 and storage.startswith("sqlite"):
         raise RequestError(

@@ -1,7 +1,7 @@
-"""`hydra.launcher.executor=submitit`: parts as jobs of Slurm, one array at a time, by way of submitit.
+"""`hydra.launcher.executor=submitit`: shards as jobs of Slurm, in job arrays, by submitit.
 
-What submitit writes stands in the sweep's folder. A job that Slurm pre-empts, or that has run its time, is queued
-again by submitit, and goes on from the checkpoints of its trials: for the driver it simply takes longer.
+The files of submitit are in the sweep's folder. A job that Slurm preempts, or that has used up its time, is queued
+again by submitit and continues from the checkpoints of its trials; for the driver it only takes longer.
 """
 
 from __future__ import annotations
@@ -20,45 +20,50 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
 from phalanx.core.errors import Fault, RequestError, TrainingInterrupted, WorkerLost
 from phalanx.core.specs import static
-from phalanx.jobs.executors.base import LARGEST, ExecutorSpec, Shard, read_here
+from phalanx.jobs.executors.base import LARGEST, Executor, ExecutorSpec, Shard, read_here
 from phalanx.jobs.executors.slurm_job import SlurmJob
 from phalanx.jobs.executors.worker import unpacked
 from phalanx.runs.layout import relative
 
 if TYPE_CHECKING:
-    from phalanx.jobs.handover import JobResult
+    from submitit import Executor as SubmititExecutor
+    from submitit import Job as SubmititJob
+
+    from phalanx.jobs.job import JobResult
+
+    Pending = Future[list[JobResult]]
 
 log = logging.getLogger(__name__)
 
 COMMANDS = ("sbatch", "srun", "scancel", "squeue", "sacct")
-GRACE_S = 15.0  # how much later than Slurm's word a result may be seen on a shared disk
-ANY_NUMBER = 1_000_000  # of time-outs: a part itself ends what does not get on
+GRACE_S = 15.0  # how much later than the end of a job its result may appear on a shared disk
+UNLIMITED = 1_000_000  # timeouts: a job without progress ends itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmititSpec(ExecutorSpec):
-    """What each job of Slurm asks for: one part."""
+    """The resources of a job of Slurm, which trains one shard."""
 
     group: ClassVar[str] = "hydra.launcher.submitit"
     name: ClassVar[str] = "submitit"
     library: ClassVar[str] = "submitit"
     extra: ClassVar[str] = "slurm"
-    relief: ClassVar[str] = "more hydra.launcher.submitit.mem_gb"
+    memory_advice: ClassVar[str] = "more hydra.launcher.submitit.mem_gb"
     cluster: str = static("slurm", choices=("slurm", "local"))
     partition: str | None = static(None)
     timeout_min: int = static(60, ge=1)
-    signal_delay_s: int = static(90, ge=1)  # how long before that a job is told
+    signal_delay_s: int = static(90, ge=1)  # how long before its end a job gets a signal
     cpus_per_task: int = static(1, ge=1)
     gpus_per_node: int | None = static(None, ge=1, advice="1")
     mem_gb: float | None = static(None, gt=0, advice="4")
     setup: tuple[str, ...] = static(())  # shell commands before Python starts
-    sbatch: tuple[str, ...] = static((), advice='["--account=NAME"]')  # more of sbatch's options, as sbatch takes them
+    sbatch: tuple[str, ...] = static((), advice='["--account=NAME"]')  # further options, as sbatch takes them
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
@@ -78,46 +83,46 @@ class SubmititSpec(ExecutorSpec):
                 f"try {self.group}.cluster=local, or hydra.launcher.executor=processes"
             )
 
-    def open(self, n_workers: int | None, shard: Shard) -> Submitted:
+    def open(self, n_workers: int | None, shard: Shard) -> Executor:
         job = shard.jobs[0]
-        sweep = job.folder.parent.parent if job.sweep.final else job.folder.parent
-        return Submitted(self, sweep / "submitit", n_workers)
+        final = job.sweep is not None and job.sweep.final
+        return Submitted(self, job.folder.parents[1 if final else 0] / "submitit", n_workers)
 
-    def executor(self, folder: Path, n_workers: int | None) -> Any:
-        """submitit's executor with these options; chosen, where submitit would take Slurm as soon as it is there."""
+    def submitit_executor(self, folder: Path, n_workers: int | None) -> SubmititExecutor:
+        """submitit's executor of the chosen cluster; left to choose, submitit takes Slurm where it is installed."""
         from submitit import LocalExecutor, SlurmExecutor
 
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # whoever could write there could run code as this user
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who can write there can run code as this user
         if self.cluster == "local":
-            executor = LocalExecutor(folder, max_num_timeout=ANY_NUMBER)
-            executor.update_parameters(
+            local = LocalExecutor(folder, max_num_timeout=UNLIMITED)
+            local.update_parameters(
                 timeout_min=self.timeout_min, signal_delay_s=self.signal_delay_s, setup=self.setup,
                 gpus_per_node=self.gpus_per_node or 0,
             )  # fmt: skip
-            return executor
-        executor = SlurmExecutor(folder, max_num_timeout=ANY_NUMBER)
-        asked = {
+            return local
+        executor = SlurmExecutor(folder, max_num_timeout=UNLIMITED)
+        given = {
             "partition": self.partition, "cpus_per_task": self.cpus_per_task, "gpus_per_node": self.gpus_per_node,
             "mem": self.mem_gb and f"{math.ceil(1024 * self.mem_gb)}M", "setup": list(self.setup),
             "array_parallelism": n_workers, "additional_parameters": dict(map(_parameter, self.sbatch)),
         }  # fmt: skip
         executor.update_parameters(
             job_name="phalanx", time=self.timeout_min, signal_delay_s=self.signal_delay_s,
-            srun_args=[f"--cpus-per-task={self.cpus_per_task}"],  # since Slurm 22.05 a job does not hand it on
-            **{name: value for name, value in asked.items() if value},
+            srun_args=[f"--cpus-per-task={self.cpus_per_task}"],  # which srun does not inherit since Slurm 22.05
+            **{name: value for name, value in given.items() if value},
         )  # fmt: skip
         return executor
 
 
 def _parameter(option: str) -> tuple[str, str | bool]:
-    """`--account=me` as submitit wants it."""
+    """An option of sbatch such as `--account=me` as submitit takes it."""
     name, equals, value = option.removeprefix("--").partition("=")
     return name, value if equals else True
 
 
 @functools.cache
 def _no_slurm() -> str:
-    """Why this process cannot work with Slurm; empty if it can."""
+    """The reason why this process cannot work with Slurm; empty if it can."""
     missing = [command for command in COMMANDS if shutil.which(command) is None]
     if missing:
         return f"{', '.join(missing)} {'are' if len(missing) > 1 else 'is'} not found"
@@ -131,24 +136,27 @@ def _no_slurm() -> str:
 
 
 class Submitted:
-    """The engine: one thread looks what has become of the jobs."""
+    """The executor: a thread checks which jobs have ended."""
+
+    n_at_once: int | None
+    largest: int | None
 
     def __init__(self, options: SubmititSpec, folder: Path, n_workers: int | None) -> None:
         self.options, self.here = options, options.cluster == "local"
-        self.executor = options.executor(folder, n_workers)
+        self.executor = options.submitit_executor(folder, n_workers)
         if self.here:
             from loky import cpu_count  # fewer than there are where a container may not use all of them
 
             n_workers = n_workers or max(cpu_count() // options.cpus_per_task, 1)
         self.n_at_once, self.largest = n_workers, None if options.gpus_per_node else LARGEST
-        self.waiting: deque[tuple[Future[list[JobResult]], Shard]] = deque()
-        self.jobs: dict[Future[list[JobResult]], Any] = {}
-        self.missed: dict[Future[list[JobResult]], float] = {}  # since when a job is over and has no result
+        self.waiting: deque[tuple[Pending, Shard]] = deque()
+        self.jobs: dict[Pending, SubmititJob[bytes]] = {}
+        self.ended_at: dict[Pending, float] = {}  # when a job was first seen to have ended without a result
         self.lock, self.over, self.since = threading.Lock(), threading.Event(), time.monotonic()
         self.thread: threading.Thread | None = None
 
     def submit(self, shards: Sequence[Shard]) -> list[Future[list[JobResult]]]:
-        futures: list[Future[list[JobResult]]] = [Future() for _ in shards]
+        futures: list[Pending] = [Future() for _ in shards]
         for shard in shards:
             read_here(shard)
         with self.lock:
@@ -160,12 +168,12 @@ class Submitted:
         return futures
 
     def _send(self) -> None:
-        """Submits what may train: to Slurm everything, as one array, and here as many as train at a time."""
-        room = self.n_at_once - len(self.jobs) if self.here else len(self.waiting)
+        """Submits waiting shards: to Slurm all of them as one array, on this machine as many as train at a time."""
+        room = self.n_at_once - len(self.jobs) if self.here and self.n_at_once else len(self.waiting)
         some = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
         if not some:
             return
-        from phalanx.study import ProcessIdentity
+        from phalanx.core.process_identity import ProcessIdentity
 
         o, leader = self.options, ProcessIdentity.here() if self.here else None
         tasks = [SlurmJob(shard, o.cpus_per_task, o.timeout_min, o.signal_delay_s, leader) for _, shard in some]
@@ -189,19 +197,19 @@ class Submitted:
                     self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        log.warning("jobs cannot be followed any more", exc_info=error)
+        log.warning("the state of the jobs cannot be read any more", exc_info=error)
         for future in [*self.jobs, *(future for future, _ in self.waiting)]:
             if not future.done():
                 future.set_exception(error)
         self.jobs, self.waiting = {}, deque()
 
-    def _ended(self, future: Future[list[JobResult]], job: Any) -> bool:
-        """Whether the job is over; then its future has what there is."""
+    def _ended(self, future: Pending, job: SubmititJob[bytes]) -> bool:
+        """Whether the job has ended; its future then has a result or an exception."""
         if not job.done():
             return False
         if job.paths.result_pickle.exists():
             self._receive(future, job)
-        elif self._runs_on(future, job):
+        elif self._may_bring_result(future, job):
             return False
         else:
             self._end(job)
@@ -209,18 +217,18 @@ class Submitted:
             future.set_exception(WorkerLost(f"{what} with the log {_log(job)} ended without a result"))
         return True
 
-    def _runs_on(self, future: Future[list[JobResult]], job: Any) -> bool:
-        """Whether a job without a result may still bring one: just now, or because Slurm has queued it again."""
+    def _may_bring_result(self, future: Pending, job: SubmititJob[bytes]) -> bool:
+        """Whether an ended job can still bring a result: it has only just ended, or Slurm has queued it again."""
         if self.here:
             return False
-        if time.monotonic() - self.missed.setdefault(future, time.monotonic()) < GRACE_S:
+        if time.monotonic() - self.ended_at.setdefault(future, time.monotonic()) < GRACE_S:
             return True
-        del self.missed[future]
+        del self.ended_at[future]
         squeue = ["squeue", "--noheader", f"--jobs={job.job_id}"]
         found = subprocess.run(squeue, capture_output=True, text=True)
         return found.returncode == 0 and bool(found.stdout.strip())
 
-    def _receive(self, future: Future[list[JobResult]], job: Any) -> None:
+    def _receive(self, future: Pending, job: SubmititJob[bytes]) -> None:
         try:
             found = unpacked(job.result())
         except Exception as error:
@@ -236,23 +244,23 @@ class Submitted:
             self.thread.join()
         with self.lock:
             for future, job in self.jobs.items():
-                begun = job.paths.stdout.exists()
+                started = job.paths.stdout.exists()
                 if not self._ended(future, job):
                     self._end(job)
-                    future.set_exception(TrainingInterrupted([])) if begun else future.cancel()
+                    future.set_exception(TrainingInterrupted([])) if started else future.cancel()
             for future, _ in self.waiting:
                 future.cancel()
             self.jobs, self.waiting = {}, deque()
 
-    def _end(self, job: Any) -> None:
-        """Sees to it that nothing of the job goes on."""
+    def _end(self, job: SubmititJob[bytes]) -> None:
+        """Ends every process of the job."""
         if not self.here:
             job.cancel(check=False)
             return
         with contextlib.suppress(psutil.NoSuchProcess):
-            controller = psutil.Process(int(job.job_id))  # which is its number here
+            controller = psutil.Process(int(job.job_id))  # the job id is a process id here
             family = [controller, *controller.children(recursive=True)]
-            for process in family:  # submitit's first, which would start another
+            for process in family:  # submitit's own first, which would start another
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(family, timeout=5)
@@ -260,8 +268,10 @@ class Submitted:
 
 @contextlib.contextmanager
 def _no_interrupts(*signals: signal.Signals) -> Iterator[None]:
-    """No job is submitted and then not known. And Ctrl-C goes to every process of a terminal: those that start in here
-    leave it to the one that leads."""
+    """Blocks signals, so that no job is submitted and then not recorded.
+
+    Processes that start meanwhile ignore Ctrl-C, which a terminal sends to all; the leader handles it.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -269,12 +279,12 @@ def _no_interrupts(*signals: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _log(job: Any) -> str:
+def _log(job: SubmititJob[bytes]) -> str:
     return relative(job.paths.stderr)
 
 
 def _last_line(error: Exception) -> str:
-    """What there is to say of an error of submitit, which wraps the whole trace of a job's own."""
+    """The last line of the original error in an error of submitit, which contains a whole traceback."""
     text = str(error).split("-" * 22)
     lines = text[1 if len(text) > 1 else 0].strip().splitlines()
     return lines[-1] if lines else type(error).__name__

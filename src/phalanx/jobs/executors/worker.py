@@ -1,4 +1,4 @@
-"""What runs at the other end of an engine: a part is trained, and its results travel back as plain data."""
+"""Trains a shard in another process; its results travel back as plain data."""
 
 from __future__ import annotations
 
@@ -10,60 +10,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phalanx.core.result import TrialResult
     from phalanx.jobs.executors.base import Shard
-    from phalanx.jobs.handover import JobResult
-    from phalanx.jobs.job import Job
+    from phalanx.jobs.job import Job, JobResult, TrainedJob
 
 
-def train_shard(shard: Shard, n_threads: int | None = None) -> bytes:
-    """Trains jobs of one cohort to their ends, with at most `n_threads`; what became of each, packed.
+def train_shard(shard: Shard, n_threads: int | None = None, trained: list[TrainedJob] | None = None) -> bytes:
+    """Trains a shard to its end, in a process that does nothing else at the same time.
 
-    For a process that does nothing else at the same time.
+    Args:
+        shard: Jobs of one cohort.
+        n_threads: Most threads of torch that a job may ask for, at least 1.
+        trained: The list to which jobs are added as they end, which remains after an interrupt.
+
+    Returns:
+        The packed results of the jobs, in their order.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM.
     """
-    from phalanx.jobs.handover import ready
     from phalanx.jobs.scheduler import train_together
 
-    train_together([_bounded(job, n_threads) for job in shard.jobs], note=shard.note)
-    return packed([ready.pop(job.folder) for job in shard.jobs])
+    jobs = [_limit_threads(job, n_threads) for job in shard.jobs]
+    found = dict(train_together(jobs, note=shard.note, trained=trained))
+    return packed([found[job] for job in jobs])
 
 
-def _bounded(job: Job, n_threads: int | None) -> Job:
-    """The job with no more threads than it may have; where it says nothing, torch's own number holds."""
+def _limit_threads(job: Job, n_threads: int | None) -> Job:
+    """The job with at most so many threads; a job without a number of its own uses torch's."""
     device = job.trial.device
     if n_threads is None or device.threads is None:
         return job
     trial = replace(job.trial, device=replace(device, threads=min(device.threads, n_threads)))
-    return replace(job, cfg=replace(job.asked, trial=trial))
+    return replace(job, config=replace(job.settings, trial=trial))
 
 
-def packed(found: Sequence[JobResult]) -> bytes:
-    """Results as bytes, weights as arrays: torch would pickle a tensor as shared memory, which a kill takes along."""
+def packed(results: Sequence[JobResult]) -> bytes:
+    """Pickles results, with weights as arrays: torch pickles a tensor as shared memory, which ends with its process."""
     return pickle.dumps(
         [
             replace(
-                trained,
-                results=[_weights(r, lambda w: w.numpy()) for r in trained.results],
-                error=_plain(trained.error),
+                job_result,
+                results=[_convert_weights(result, lambda weight: weight.numpy()) for result in job_result.results],
+                error=_picklable(job_result.error),
             )
-            for trained in found
+            for job_result in results
         ]
     )
 
 
 def unpacked(content: bytes) -> list[JobResult]:
-    """What `packed` was given."""
+    """Restores results that `packed` has pickled."""
     import torch
 
     found: list[JobResult] = pickle.loads(content)
-    return [replace(t, results=[_weights(r, lambda w: torch.from_numpy(w)) for r in t.results]) for t in found]
+    return [replace(t, results=[_convert_weights(r, torch.from_numpy) for r in t.results]) for t in found]
 
 
-def _weights(result: TrialResult, change: Callable[[Any], Any]) -> TrialResult:
-    weights = result.weights and {name: change(value) for name, value in result.weights.items()}
+def _convert_weights(result: TrialResult, convert: Callable[[Any], Any]) -> TrialResult:
+    weights = result.weights and {name: convert(value) for name, value in result.weights.items()}
     return replace(result, weights=weights)
 
 
-def _plain(error: Exception | None) -> Exception | None:
-    """An error that can be pickled, with its kind where that is possible."""
+def _picklable(error: BaseException | None) -> BaseException | None:
+    """An error of the same type if it can be pickled, else a `RuntimeError` with its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

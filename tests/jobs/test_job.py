@@ -1,0 +1,71 @@
+"""A job: validated once, keyed once, fenced when it is created."""
+
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_dir
+from support.counted import count
+from support.places import ROOT
+from support.train_command import QUICK
+
+from phalanx.core.errors import RequestError, Superseded
+from phalanx.core.files import write_json
+from phalanx.jobs.job import Job
+from phalanx.runs.config import register_resolvers
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.manifest import Manifest, Sweep
+
+VALIDATED = "phalanx.jobs.job:settings", "phalanx.runs.config:settings"
+KEYED = "phalanx.jobs.job:static_key", "phalanx.training.cohort:static_key"
+
+
+@pytest.fixture
+def config():
+    register_resolvers()
+    with initialize_config_dir(str(ROOT / "conf")):
+        yield lambda *overrides: compose("config", list(overrides))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "validated", "keyed"),
+    [
+        ([], 1, 1),
+        (["-m", "seed=0,1,2"], 3, 3),
+        (["-m", "seed=0,1,2", "trainer.batch_size=8,16"], 6, 6),
+    ],
+    ids=["run", "one cohort", "two cohorts"],
+)
+def test_a_job_is_validated_once_and_its_static_key_is_computed_once(arguments, validated, keyed, tmp_path):
+    names = [*VALIDATED, *KEYED]
+    calls = count(names, tmp_path / "calls.json", *QUICK, "tracking=none", *arguments, cwd=tmp_path)
+    assert [sum(calls[name] for name in some) for some in (VALIDATED, KEYED)] == [validated, keyed]
+
+
+def test_a_wrong_configuration_is_validated_once_and_shares_its_key_with_no_other(config, tmp_path, monkeypatch):
+    wrong = [Job(config("optimizer.lr=-1"), tmp_path / str(n), Sweep("s", n)) for n in range(2)]
+    assert "optimizer.lr must be" in str(wrong[0].error)
+    assert wrong[0].cohort_key != wrong[1].cohort_key
+    monkeypatch.setattr("phalanx.jobs.job.settings", lambda config: pytest.fail("validated again"))
+    with pytest.raises(RequestError) as raised:
+        _ = wrong[0].specs
+    assert raised.value is wrong[0].error
+
+
+def test_the_seeds_and_the_test_split_follow_from_the_sweep(config, tmp_path):
+    manifest = Manifest(search=True, repeats=2, final_seeds=3)
+    trial, final = (Job(config("seed=5"), tmp_path, Sweep("s", 0, manifest, final)) for final in (False, True))
+    assert [spec.seed for spec in Job(config("seed=5"), tmp_path).specs] == [5]
+    assert [spec.seed for spec in trial.specs] == [5, 6]
+    assert [spec.seed for spec in final.specs] == [7, 8, 9]
+    assert (trial.reads_test, final.reads_test) == (False, True)
+
+
+def test_a_job_is_fenced_when_it_is_created(config, tmp_path):
+    paths = RunPaths(tmp_path)
+    write_json(paths.attempt, {"attempt": 1})
+    job = Job(config(), tmp_path)
+    job.check_fence()
+    write_json(paths.attempt, {"attempt": 2})
+    with pytest.raises(Superseded):
+        job.check_fence()
