@@ -103,6 +103,8 @@ def _checked(spec: Spec, field: dataclasses.Field[Any], kind: Any, faults: list[
 
 def _convert(value: Any, kind: Any) -> Any:
     """`value` as `kind`, or None where that would change its meaning."""
+    if type(value) is kind:
+        return value
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return next((found for part in arguments if (found := _convert(value, part)) is not None), None)
