@@ -23,31 +23,31 @@ SEEDS = st.lists(st.integers(0, 10**6), min_size=1, max_size=4)
 
 @given(st.integers(2, 3000), st.integers(1, 3000), SEEDS, st.integers(0, 10**5))
 @settings(max_examples=100, deadline=None)
-def test_each_step_draws_one_class_of_each_run_whoever_else_draws(n_classes, n_sampled, seeds, step):
-    draws, alone = (
+def test_each_step_draws_one_class_of_each_stratum_whatever_other_trials_draw(n_classes, n_sampled, seeds, step):
+    sampler, alone = (
         SampledSoftmax(n_sampled=n_sampled).class_sampler(some, n_classes, CPU) for some in (seeds, seeds[-1:])
     )
-    for each in (draws, alone):
+    for each in (sampler, alone):
         each.step_T += step
-    classes_TS = draws()
+    classes_TS = sampler()
     assert classes_TS.shape == (len(seeds), min(n_sampled, n_classes))
-    assert (classes_TS >= draws.first_S).all()
-    assert (classes_TS < draws.first_S + draws.length_S).all()
-    assert draws.length_S.sum() == n_classes
-    assert draws.length_S.max() - draws.length_S.min() <= 1
+    assert (classes_TS >= sampler.first_S).all()
+    assert (classes_TS < sampler.first_S + sampler.length_S).all()
+    assert sampler.length_S.sum() == n_classes
+    assert sampler.length_S.max() - sampler.length_S.min() <= 1
     assert torch.equal(alone()[0], classes_TS[-1])
 
 
-def test_all_classes_of_a_run_are_drawn_as_often_and_one_step_says_nothing_of_the_next():
-    draws, counts, pairs = StratifiedSampler(draw_keys([7]), 12, 3), torch.zeros(12), torch.zeros(4, 4)
+def test_all_classes_of_a_stratum_are_drawn_as_often_and_one_step_says_nothing_of_the_next():
+    sampler, counts, pairs = StratifiedSampler(draw_keys([7]), 12, 3), torch.zeros(12), torch.zeros(4, 4)
     before = None
     for _ in range(8000):
-        classes_S = draws()[0]
+        classes_S = sampler()[0]
         counts[classes_S] += 1
         if before is not None:
             pairs[before, classes_S[0]] += 1
         before = classes_S[0]
-        draws.step_T += 1
+        sampler.step_T += 1
     assert counts.sub(2000).abs().max() < 5 * math.sqrt(2000)
     assert pairs.sub(500).abs().max() < 5 * math.sqrt(500)
 
@@ -63,11 +63,11 @@ def full(logits_BC, y_B):
     return loss_TB[0], grad_TBC[0]
 
 
-def sampled(draws, logits_BC, y_B):
+def sampled(sampler, logits_BC, y_B):
     """The same of one draw."""
-    classes_TS = draws()
+    classes_TS = sampler()
     sampled_classes = SampledClasses(y_B[None], classes_TS)
-    loss_TB, grad_TBK = draws.value_and_grad(sampled_classes.select(logits_BC[None]), y_B[None], classes_TS)
+    loss_TB, grad_TBK = sampler.value_and_grad(sampled_classes.select(logits_BC[None]), y_B[None], classes_TS)
     grad_BC = torch.zeros_like(logits_BC)
     grad_BC.scatter_add_(1, classes_TS.expand(len(y_B), -1), grad_TBK[0, :, 1:])
     return loss_TB[0], grad_BC.scatter_add_(1, y_B[:, None], grad_TBK[0, :, :1])
@@ -87,12 +87,12 @@ def test_the_estimated_sum_is_right_on_average_and_the_gradient_nears_the_full_o
     own_B = logits_BC.gather(1, y_B[:, None])[:, 0]
     errors = []
     for n_sampled in (2, 8, 32):
-        draws, total_B, error = StratifiedSampler(draw_keys([3]), 64, n_sampled), torch.zeros(16), 0.0
+        sampler, total_B, error = StratifiedSampler(draw_keys([3]), 64, n_sampled), torch.zeros(16), 0.0
         for _ in range(1500):
-            loss_B, grad_BC = sampled(draws, logits_BC, y_B)
+            loss_B, grad_BC = sampled(sampler, logits_BC, y_B)
             total_B += (loss_B + own_B).exp() / 1500
             error += (grad_BC - exact_BC).norm().item() / 1500
-            draws.step_T += 1
+            sampler.step_T += 1
         torch.testing.assert_close(total_B, (exact_loss_B + own_B).exp(), rtol=0.15, atol=0)
         errors.append(error / exact_BC.norm().item())
     assert errors[0] > 1.5 * errors[1]
@@ -115,12 +115,12 @@ def test_the_last_layer_by_hand_has_autograds_gradients(hidden):
     layout = model.layout(4, 30)
     params_TP, x_TBD = model.init(layout, [1, 2]), torch.randn(2, 8, 4, generator=stream)
     y_TB = torch.randint(3, (2, 8), generator=stream)  # the same class several times in a batch
-    draws = StratifiedSampler(draw_keys([1, 2]), 30, 7)
-    classes_TS, found = draws(), []
+    sampler = StratifiedSampler(draw_keys([1, 2]), 30, 7)
+    classes_TS, found = sampler(), []
     for family in (model, ByAutograd(model)):
         grads_TP = torch.full_like(params_TP, 9.0)  # what was there before has to go
         logits_TBK, backward = family.vjp(layout.views(params_TP), x_TBD, sampled=SampledClasses(y_TB, classes_TS))
-        backward(draws.value_and_grad(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
+        backward(sampler.value_and_grad(logits_TBK, y_TB, classes_TS)[1], layout.views(grads_TP))
         found.append((logits_TBK, grads_TP))
     for ours, exact in zip(*found, strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-7)

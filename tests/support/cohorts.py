@@ -50,10 +50,10 @@ def cohorts(draw):
     """2 to 5 trials equal in static fields and different in everything else."""
     name = draw(st.sampled_from(["sgd", "adam", "adamw"]))
     optimizer = OPTIMIZERS[name]
-    mixing = [
+    stackable = [
         LOSSES[name](output=output) for name in LOSSES if LOSSES[name].stackable for output in LOSSES[name].outputs
     ]
-    losses = st.sampled_from(draw(st.sampled_from([mixing, mixing, [LOSSES["sampled_softmax"](n_sampled=2)]])))
+    losses = st.sampled_from(draw(st.sampled_from([stackable, stackable, [LOSSES["sampled_softmax"](n_sampled=2)]])))
     schedules = st.sampled_from([SCHEDULES[name] for name in SCHEDULES])
     batch_size, zero_grad = draw(st.sampled_from([7, 25, None])), draw(st.sampled_from([True, True, True, False]))
     activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity"]))
