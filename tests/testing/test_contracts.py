@@ -271,3 +271,10 @@ def test_every_test_of_a_contract_is_broken_by_some_option():
     assert own - {(contract, name) for contract, name, _ in BROKEN} == {
         (DataContract, "another_split_seed_gives_another_split")
     }
+
+
+class TestRounded(LossContract):
+    """torch.pow rounds an element depending on the size of its tensor."""
+
+    exact = False
+    option = Focal(gamma=1.3)

@@ -15,7 +15,8 @@ To test several values, override the fixture `spec` in place of `option`:
             return Focal(gamma=request.param)
 
 Every contract checks that values out of bounds are rejected, that a training completes, that a trial gives the same
-results alone, in a cohort, beside a diverging trial and after resuming, and what its group requires beyond that.
+results alone, in a cohort, beside a diverging trial and after resuming, and what its group requires beyond that. The
+same means to the last bit; set `exact = False` for an option whose operations round differently in larger tensors.
 """
 
 import pytest

@@ -49,7 +49,8 @@ class OptionContract:
     """Base of the contracts. Set `option` in a subclass, or override the fixture `spec`."""
 
     option: ClassVar[Spec]
-    # Whether a trial gives the same bits alone and in a cohort. False allows rounding errors, e.g. of convolutions.
+    # Whether a trial gives the same bits alone and in a cohort. False allows rounding errors, which some operations of
+    # torch make depending on the size of the tensor: convolutions, powers with an exponent such as 1.5.
     exact: ClassVar[bool] = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
     @pytest.fixture
