@@ -55,12 +55,12 @@ def row(hidden: tuple[int, ...], optimizer: str, n_trials: int, folder: Path, ro
     positions = cohort.join(specs)
     cohort.epoch()
     paths = [RunPaths(folder / str(seed)) for seed in range(n_trials)]
-    keepers = [RunCheckpointer(path, often, [one]) for path, one in zip(paths, specs, strict=True)]
-    for checkpointer in keepers:
+    checkpointers = [RunCheckpointer(path, often, [one]) for path, one in zip(paths, specs, strict=True)]
+    for checkpointer in checkpointers:
         checkpointer.begin("")
 
     def write() -> None:
-        for checkpointer, position in zip(keepers, positions, strict=True):
+        for checkpointer, position in zip(checkpointers, positions, strict=True):
             checkpointer.epoch_ended(lambda position=position: [cohort.snapshot(position)])
 
     written = milliseconds(write, rounds)

@@ -60,13 +60,13 @@ class Cost:
 
 
 class Timed(Leases):
-    """Leases that know how long their driver was in the part where it has to be alone."""
+    """Leases that measure how long their driver was in the exclusive section."""
 
     inside = 0.0
 
     @contextlib.contextmanager
-    def alone(self, *args: Any, **options: Any) -> Iterator[None]:
-        with super().alone(*args, **options):
+    def exclusive(self, *args: Any, **options: Any) -> Iterator[None]:
+        with super().exclusive(*args, **options):
             began = time.perf_counter()
             yield
             self.inside += time.perf_counter() - began

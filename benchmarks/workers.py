@@ -72,7 +72,7 @@ def main() -> None:
         "32 trials of 784-50-20-10, batch 64, 2 epochs": specs(images, (50, 20), 64, 2, 32),
         "8 trials of 784-256-128-10, batch 128, 2 epochs": specs(images, (256, 128), 128, 2, 8),
     }
-    cohorts.PROBE_FROM_S = float("inf")
+    cohorts.AUTOTUNE_FROM_S = float("inf")
     print(f"{date.today()}, torch {torch.__version__}, {torch.get_num_threads()} threads; seconds\n")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for number, (name, trials) in enumerate(cases.items()):
