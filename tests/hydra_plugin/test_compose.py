@@ -1,4 +1,4 @@
-"""Composer gives what Hydra gives, config or error, and pays for Hydra's composition once a choice of groups."""
+"""Composer gives what Hydra gives, config or error, and runs Hydra's composition once per choice of groups."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ def test_resolvers_give_a_job_what_they_gave_the_sweep(loader):
     assert counting.calls == 1
 
 
-def test_the_folder_of_the_moment_is_recorded(loader, master, composer, tmp_path, monkeypatch):
+def test_the_current_folder_is_recorded(loader, master, composer, tmp_path, monkeypatch):
     assert composer.compose(["seed=1"]).hydra.runtime.cwd == os.getcwd()
     monkeypatch.chdir(tmp_path)
     assert composer.compose(["seed=1"]).hydra.runtime.cwd == str(tmp_path)
@@ -357,7 +357,7 @@ MASTERS = {
 
 
 @pytest.mark.parametrize("given", MASTERS.values(), ids=MASTERS)
-def test_masters(loader, monkeypatch, given):
+def test_overrides_of_the_whole_sweep(loader, monkeypatch, given):
     monkeypatch.setenv("PHALANX_TEST_COPIED", "before")
     master = master_of(loader, *given)
     composer = Composer(loader, master)
@@ -388,7 +388,7 @@ def test_a_searched_folder_may_bring_groups(loader, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["model.hidden", "hydra.verbose"])
-def test_what_is_drawn_anew_stays_so(loader, key):
+def test_shuffle_draws_again_for_each_job(loader, key):
     """Given for a job, or for the whole sweep, as Hydra's own values are."""
     draw = [f"{key}=shuffle([a,b,c,d,e,f])"]
     of_sweep, of_job = (draw, ["seed=1"]) if key.startswith("hydra") else ([], draw)

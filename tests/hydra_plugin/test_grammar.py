@@ -43,7 +43,7 @@ def test_fixed_values_and_deletions_join_every_trial():
     assert space.overrides({"a": 2}) == ["a=2", "b=3", "~c", "d='x y'"]
 
 
-def test_the_last_word_on_a_key_wins():
+def test_the_last_override_of_a_key_wins():
     assert parse(["a=choice(1,2)", "a=5"]).distributions == {}
     assert parse(["a=5", "a=choice(1,2)"]).fixed == {}
 

@@ -133,7 +133,7 @@ def test_sort_and_shuffle_of_choices(numbers, reverse):
 
 @FEW
 @given(several(words | integers, min_size=2), st.sampled_from(["", "+", "++"]))
-def test_a_sign_stays_with_its_key(values, sign):
+def test_a_plus_sign_stays_with_its_key(values, sign):
     space = parse([f"{sign}new.key={values}"])
     assert list(space.distributions) == [f"{sign}new.key"]
     assert space.overrides({f"{sign}new.key": 1}) == [f"{sign}new.key=1"]

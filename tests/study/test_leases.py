@@ -14,9 +14,9 @@ import psutil
 import pytest
 from sqlalchemy import Table, event
 from sqlalchemy.exc import OperationalError
+from support.processes import ended_process
 from support.waiting import PATIENCE_S, until
 
-from phalanx.core import process_identity
 from phalanx.core.process_identity import ProcessIdentity
 from phalanx.study import lease_stores, storage
 from phalanx.study.lease_stores import FileLeaseStore, Lease, MemoryLeaseStore, SqlLeaseStore
@@ -70,9 +70,7 @@ def foreign(**fields):
 
 @pytest.fixture(scope="module")
 def ended():
-    """A process that has ended, as it had written itself down."""
-    script = "import json; from dataclasses import asdict; from phalanx.core.process_identity import ProcessIdentity; print(json.dumps(asdict(ProcessIdentity.here())))"
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    return ended_process()
 
 
 def test_a_trial_has_one_owner(drivers):
@@ -355,57 +353,6 @@ def test_a_lost_answer_costs_no_lease(store, drivers, monkeypatch):
     lost.clear()
     assert a.finalize(0)
     assert drivers().claim(0) is None
-
-
-# Process identities.
-
-
-def test_this_process_is_alive():
-    assert ProcessIdentity.here().gone() is False
-    assert ProcessIdentity.here() != ProcessIdentity.here()
-
-
-def test_a_process_that_ended_is_gone(ended):
-    assert ProcessIdentity(**json.loads(ended)).gone() is True
-
-
-def test_a_zombie_is_gone():
-    with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        started = process_identity._started(psutil.Process(child.pid))
-        until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
-        assert replace(ProcessIdentity.here(), pid=child.pid, started=started).gone() is True
-
-
-def test_another_process_with_the_same_number_is_told_apart():
-    here = ProcessIdentity.here()
-    assert replace(here, started=here.started - 5).gone() is True
-
-
-@pytest.mark.parametrize("fields", [{"host": "elsewhere"}, {"boot": "earlier"}])
-def test_a_process_elsewhere_cannot_be_judged(fields):
-    assert replace(ProcessIdentity.here(), pid=2**22 + 1, **fields).gone() is None
-
-
-def test_a_process_is_recognised_after_the_clock_is_set(monkeypatch):
-    here = ProcessIdentity.here()
-    created, boot = psutil.Process.create_time, psutil.boot_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600 * psutil.LINUX)
-    monkeypatch.setattr(psutil, "boot_time", lambda: boot() + 3600)
-    assert here.gone() is False
-
-
-def test_a_hidden_process_of_another_user_cannot_be_judged(monkeypatch):
-    def hidden(pid):
-        raise psutil.NoSuchProcess(pid)
-
-    def denied(pid, number):
-        raise PermissionError
-
-    here = ProcessIdentity.here()
-    monkeypatch.setattr(psutil, "Process", hidden)
-    assert here.gone() is True
-    monkeypatch.setattr(os, "kill", denied)
-    assert here.gone() is None
 
 
 # Processes.

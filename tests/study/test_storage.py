@@ -248,7 +248,7 @@ TORN = [
 
 
 @pytest.mark.parametrize("tail", TORN)
-def test_a_torn_end_costs_nothing_but_itself(tail, tmp_path, caplog):
+def test_a_torn_end_of_a_journal_is_set_aside(tail, tmp_path, caplog):
     file = tmp_path / "study.log"
     url = f"journal://{file}"
     values = search(open_storage(url))
@@ -288,7 +288,7 @@ def test_a_torn_end_is_moved_once(tmp_path):
     assert [search(each, n_trials=0) for each in opened] == [values] * 4
 
 
-def test_a_line_that_somebody_was_just_writing_is_not_torn(tmp_path, monkeypatch, caplog):
+def test_a_line_that_is_being_written_is_not_torn(tmp_path, monkeypatch, caplog):
     file = tmp_path / "study.log"
     values = search(open_storage(f"journal://{file}"))
     whole = file.read_bytes()
@@ -338,7 +338,7 @@ def test_a_lost_connection_is_waited_out(error, monkeypatch, caplog):
     assert caplog.text.count("does not answer") == 2
 
 
-def test_patience_ends(monkeypatch):
+def test_retries_end_with_an_error(monkeypatch):
     slept = []
     monkeypatch.setattr(storage.time, "sleep", slept.append)
 

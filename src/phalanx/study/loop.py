@@ -187,7 +187,7 @@ class _Search:
             attempt = self.leases.claim(stored.number)
             if attempt is None or self._trials()[stored.number].state != TrialState.RUNNING:
                 continue  # another driver holds it, or has told it just now
-            # The number of a stored trial is public, its id is not; tests/study/test_run_study.py holds the contract.
+            # The number of a stored trial is public, its id is not; tests/study/test_loop.py holds the contract.
             trial = optuna.Trial(self.study, stored._trial_id)
             outcome = self.recorded(stored.number) if stored.user_attrs.get(DRAWN) else None
             if outcome is None:

@@ -42,7 +42,7 @@ class TrialReference:
 
     def _open(self) -> optuna.Trial:
         study = open_study(self.study, self.storage, None, None, self.pruner)
-        # The number of a stored trial is public, its id is not; tests/study/test_run_study.py holds the contract.
+        # The number of a stored trial is public, its id is not; tests/study/test_loop.py holds the contract.
         return optuna.Trial(study, study.get_trials(deepcopy=False)[self.number]._trial_id)
 
 
