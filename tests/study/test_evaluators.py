@@ -46,14 +46,14 @@ def test_a_stream_asks_for_the_next_as_soon_as_one_ends():
 def test_never_more_than_n_jobs_are_in_flight_and_all_are_told():
     class Crowd(Evaluator):
         def __init__(self):
-            self.flying, self.most = [], 0
+            self.in_flight, self.most = [], 0
 
         def submit(self, proposals):
-            self.flying.extend(proposals)
-            self.most = max(self.most, len(self.flying))
+            self.in_flight.extend(proposals)
+            self.most = max(self.most, len(self.in_flight))
 
         def results(self):
-            return [((p := self.flying.pop()), Outcome((value(p.params),)))]
+            return [((p := self.in_flight.pop()), Outcome((value(p.params),)))]
 
     crowd, found = Crowd(), study()
     run_study(found, suggest_from(SPACE), crowd, budget=Budget(17, n_jobs=4))

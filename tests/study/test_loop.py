@@ -222,8 +222,8 @@ def test_a_connection_lost_at_any_call_costs_nothing(worked, monkeypatch):
     assert 50 < lost_at < 499
 
 
-@pytest.mark.parametrize("n_flying", [0, 200])
-def test_trials_of_other_drivers_are_checked_at_intervals(n_flying):
+@pytest.mark.parametrize("n_in_flight", [0, 200])
+def test_trials_of_other_drivers_are_checked_at_intervals(n_in_flight):
     """Otherwise each point would cost as many questions as there are trials in flight on all machines."""
 
     class Counting(MemoryLeaseStore):
@@ -239,16 +239,16 @@ def test_trials_of_other_drivers_are_checked_at_intervals(n_flying):
 
     store, found = Counting(), study()
     others = Leases(store)
-    for _ in range(n_flying):
+    for _ in range(n_in_flight):
         others.claim(found.ask().number)
     store.reads = 0
     run_study(
-        found, suggest_from(SPACE), lambda proposals: [Outcome((p.number - n_flying + 0.0,)) for p in proposals],
+        found, suggest_from(SPACE), lambda proposals: [Outcome((p.number - n_in_flight + 0.0,)) for p in proposals],
         budget=Budget(1000, patience=9), leases=Leases(store),
     )  # fmt: skip
-    assert len(found.trials) == n_flying + 10
+    assert len(found.trials) == n_in_flight + 10
     assert store.reads < 60
-    assert store.looks == min(n_flying, 1)
+    assert store.looks == min(n_in_flight, 1)
 
 
 @pytest.mark.parametrize("dies_at", range(1, 9))
