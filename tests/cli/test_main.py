@@ -13,7 +13,7 @@ from support.phalanx_command import ENVIRONMENT, phalanx_command
 from support.saved_models import N_FEATURES, SHAPE, save_run
 
 import phalanx
-from phalanx.cli.main import main
+from phalanx.cli.main import COMMANDS, main
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_error_in_a_fresh_process_has_no_traceback(run: Path, tmp_path: Path) ->
 
 def test_help_is_quick_and_has_examples() -> None:
     code = (
-        "import sys; from phalanx.cli.main import main\n"
+        "import sys; from phalanx.cli.main import COMMANDS, main\n"
         "try: main(['predict', '--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "print([name for name in ('torch', 'numpy', 'pandas', 'rich', 'matplotlib') if name in sys.modules])"
@@ -90,8 +90,8 @@ def test_version(capsys: Any) -> None:
     assert capsys.readouterr().out == f"phalanx {phalanx.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["compare", "report", "inspect"])
-def test_help_has_examples(command, capsys):
+@pytest.mark.parametrize("command", [module.__name__.rsplit(".", 1)[-1] for module in COMMANDS])
+def test_help_has_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0

@@ -31,7 +31,6 @@ examples:
 For data with one feature, --figure layers.png also writes layers_hidden.png: the hidden outputs over the feature.
 Exit status: 0 done; 1 a figure cannot be written; 2 the request was wrong.
 """
-WIDE = 116  # columns of a terminal that has room for the whole table
 BLOCKS, PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"  # the second for a terminal that cannot show the first
 
 
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     found, saved, dataset = inspect_run(arguments.model)
     screen = console()
-    screen.print(_table(found, wide=screen.width >= WIDE))
+    screen.print(_table(found, wide=screen.width >= 116))
     screen.print(f"  {found.n_parameters:,} parameters", highlight=False)
     for note in found.notes:
         screen.print(f"  note: {note}", style="dim", highlight=False, markup=False, soft_wrap=True)

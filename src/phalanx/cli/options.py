@@ -11,7 +11,6 @@ from phalanx.core.errors import RequestError
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = 160  # columns of a table where there is no terminal
 FIGURES = (".png", ".svg")
 
 
@@ -23,11 +22,11 @@ class Subparsers(Protocol):
 
 
 def console() -> Console:
-    """A console for tables, as wide as the terminal."""
+    """A console for tables, as wide as the terminal; 160 columns if the output is no terminal."""
     from rich.console import Console
 
     found = Console()
-    return found if found.is_terminal else Console(width=PIPE_WIDTH)
+    return found if found.is_terminal else Console(width=160)
 
 
 def check_files(arguments: argparse.Namespace, *faults: str) -> None:

@@ -35,7 +35,6 @@ examples:
 Rows are counted from 1. The output is a table on a terminal and CSV in a pipe.
 Exit status: 0 done; 1 the output cannot be written; 2 the request was wrong.
 """
-SCREEN_ROWS = 50  # on a terminal; --format and --output give all
 
 
 def add(subparsers: Subparsers) -> None:
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     predictions, form, top = predict_file(arguments.model, arguments.source), arguments.format, arguments.top
     if arguments.output is None and sys.stdout.isatty() and form in (None, "table"):
-        _show_table(predictions, top, SCREEN_ROWS if form is None else None)
+        _show_table(predictions, top, 50 if form is None else None)
         return
     convert = {"table": predictions.to_text, "csv": predictions.to_csv, "json": predictions.to_json}[form or "csv"]
     if arguments.output is None:

@@ -20,8 +20,6 @@ from phalanx.runs.metrics_csv import read_curve
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
 
-CONFIGS = 5  # best trials whose whole configuration is shown
-
 
 def write_report(folder: Path, target: Path | None = None) -> Path:
     """Writes the report of a run or a sweep to `target`, by default `report.html` in its folder; returns the path.
@@ -78,7 +76,7 @@ def sweep_content(
         trials=trials,
         best=best,
         curves=_curves(paths, trials),
-        configs=_configs(paths, best[:CONFIGS]),
+        configs=_configs(paths, best[:5]),
         finalists=in_order(finalists, direction),
         sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
         groups=None if manifest.get("search") else _seed_groups(paths, trials),

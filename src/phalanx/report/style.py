@@ -25,10 +25,10 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, BLACK)  # for lin
 DPI, PAD = 120, 0.12  # dots per inch; inches of white around a figure
 TITLE, LABEL, TICK = 12.0, 10.5, 9.0  # font sizes in points
 
-Layout = Literal["constrained", "compressed", "none"]
 
-
-def new_figure(width: float, height: float, title: str = "", layout: Layout = "constrained") -> Figure:
+def new_figure(
+    width: float, height: float, title: str = "", layout: Literal["constrained", "compressed", "none"] = "constrained"
+) -> Figure:  # fmt: skip
     """An empty white figure.
 
     Args:

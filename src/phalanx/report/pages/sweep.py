@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_SLICES = 12
-MAX_PAIRED = 4  # so many of the most important parameters are drawn against each other
-MAX_CONTOURS = 3
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class _FigureMaker:
 
 
 def _contours(trials: Sequence[StoredRun], ranked: Sequence[Parameter]) -> list[ContourInfo]:
-    """The most important pairs of parameters that can be drawn against each other."""
-    pairs = sorted(combinations(range(min(len(ranked), MAX_PAIRED)), 2), key=lambda pair: pair[::-1])
+    """At most three pairs of the four most important parameters, the most important pairs first."""
+    pairs = sorted(combinations(range(min(len(ranked), 4)), 2), key=lambda pair: pair[::-1])
     infos = (contour_info(trials, ranked[x], ranked[y]) for x, y in pairs)
-    return list(islice(filter(None, infos), MAX_CONTOURS))
+    return list(islice(filter(None, infos), 3))

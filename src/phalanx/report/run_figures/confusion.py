@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COUNTED_CLASSES = 20  # with more, a cell is too small for its count
 _NAMED_CLASSES = 40  # with more, only some of the class names are shown
 
 
@@ -53,7 +52,7 @@ def draw_confusion(info: ConfusionInfo) -> Figure:
     # The square root keeps a few per cent of mistakes visible beside a strong diagonal.
     norm, colours = PowerNorm(0.5, vmin=0, vmax=1), colormaps["Blues"].with_extremes(bad="#DDDDDD")
     image = axes.imshow(info.share_CC, cmap=colours, norm=norm)
-    if n_classes <= _COUNTED_CLASSES:
+    if n_classes <= 20:  # of more, a cell is too small for its count
         _write_counts(axes, info)
     title = f"{info.split} split: {info.n_samples:,} samples, accuracy {info.accuracy:.4f}"
     label_axes(axes, title, "predicted class", "true class")

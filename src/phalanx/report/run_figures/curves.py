@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TITLES = {"loss": "loss", "accuracy": "accuracy", "likelihood": "likelihood: geometric mean of p(true class)"}
-_LOG_RATIO = 100.0  # a linear axis over more than two decades hides the smaller values
-_LOG_ABOVE = 1e5
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,9 @@ def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None)
 
 
 def _spans_decades(values: np.ndarray) -> bool:
+    """Whether a linear axis would hide the smaller values."""
     positive = values[values > 0]
-    if not len(positive):
-        return False
-    return bool(positive.max() > _LOG_RATIO * positive.min() or positive.max() > _LOG_ABOVE)
+    return bool(len(positive) and (positive.max() > 100 * positive.min() or positive.max() > 1e5))
 
 
 def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Figure:

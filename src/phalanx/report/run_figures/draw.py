@@ -20,8 +20,6 @@ from phalanx.training.spec import TrialSpec
 
 log = logging.getLogger(__name__)
 
-MAX_CLASSES = 500  # in a confusion matrix: of more, a class is smaller than a pixel, and the counts fill the memory
-
 
 def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> list[Path]:
     """Writes the figures of one run as PNG files.
@@ -51,7 +49,7 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         return paths
     predicted = predict_split(spec, dataset, result)
     figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
-    if dataset.n_classes <= MAX_CLASSES:
+    if dataset.n_classes <= 500:  # of more, a class is smaller than a pixel, and the counts fill the memory
         figures["confusion"] = draw_confusion(confusion_info(predicted))
     first_layer = first_layer_info(result.weights, dataset)
     if first_layer is not None:

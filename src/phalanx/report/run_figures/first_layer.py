@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 MAX_UNITS = 64
-_MAX_NAMES = 60  # with more features their numbers are shown instead
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLa
         n_units=len(weight_HD),
         # The maximum would let one extreme weight make all others pale.
         limit=float(np.quantile(sizes, 0.995)) or 1.0 if len(sizes) else 1.0,
-        feature_names=tuple(names) if names and len(names) <= _MAX_NAMES else None,
+        feature_names=tuple(names) if names and len(names) <= 60 else None,
         image_shape=dataset.image_shape,
     )
 

@@ -17,8 +17,6 @@ from phalanx.runs.model_file import saved_hidden
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_POINTS = 501
-
 
 @dataclass(frozen=True)
 class HiddenInfo:
@@ -40,7 +38,7 @@ def hidden_info(model: ModelSpec, dataset: Dataset, weights: Mapping[str, torch.
         None if the model does not give its hidden outputs.
     """
     x_N = dataset.train.x_ND.to("cpu")
-    x_X1 = torch.linspace(float(x_N.min()), float(x_N.max()), _POINTS)[:, None]
+    x_X1 = torch.linspace(float(x_N.min()), float(x_N.max()), 501)[:, None]
     layers = saved_hidden(model, weights, x_X1, dataset.n_classes)
     return HiddenInfo(x_X1[:, 0].numpy(), tuple(layer.numpy() for layer in layers)) if layers else None
 

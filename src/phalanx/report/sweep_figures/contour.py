@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MIN_TRIALS = 8
 MAX_VALUES = 6  # of each parameter in a table of means
-LEVELS = 9  # of the surface
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _draw_surface(axes: Axes, info: ContourInfo, colours: str) -> None:
     triangles = _triangles(x, y)
     if high > low and triangles is not None:
         surface = Triangulation(info.points[:, 0], info.points[:, 1], triangles)
-        filled = axes.tricontourf(surface, heights, levels=np.linspace(low, high, LEVELS), cmap=colours)
+        filled = axes.tricontourf(surface, heights, levels=np.linspace(low, high, 9), cmap=colours)
         bar, ticks = axes.figure.colorbar(filled, ax=axes, pad=0.02, aspect=25), np.linspace(low, high, 5)
         bar.set_ticks(ticks.tolist(), labels=[f"{value:.3g}" for value in info.scale.inverse(ticks)])
         bar.set_label(info.objective, fontsize=LABEL, parse_math=False)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BEST_SHARE = 0.1  # of the completed trials, drawn in colour
-MAX_TICKS = 12  # of categories
-FEW_VALUES = 5  # up to so many numbers are all named
 ABSENT = -0.12  # the height at which a trial without the parameter crosses its axis
 
 
@@ -53,7 +50,7 @@ def parallel_info(trials: Sequence[StoredRun], parameters: Sequence[Parameter]) 
     reached = list(values.values())
     axes.append(_axis(objective_names(trials)[0], reached, scale_of(reached, maximize)))
     ranked = sorted(values, key=lambda number: values[number], reverse=maximize)
-    best = frozenset(ranked[: max(1, round(BEST_SHARE * len(values)))])
+    best = frozenset(ranked[: max(1, round(0.1 * len(values)))])
     return ParallelInfo(tuple(values), tuple(axes), best)
 
 
@@ -66,9 +63,9 @@ def _axis(name: str, places: Sequence[float | None], scale: Scale, categories: S
         return 0.5 if top == bottom else (float(scale.forward(value)) - bottom) / (top - bottom)
 
     if categories:
-        step = -(-len(categories) // MAX_TICKS)
+        step = -(-len(categories) // 12)
         ticks = [(height(i), name) for i, name in list(enumerate(categories))[::step]]
-    elif len(set(there)) <= FEW_VALUES:
+    elif len(set(there)) <= 5:
         ticks = [(height(value), f"{value:.4g}") for value in sorted(set(there))]
     else:
         ticks = [(height(value), f"{value:.3g}") for value in (low, float(scale.inverse((bottom + top) / 2)), high)]

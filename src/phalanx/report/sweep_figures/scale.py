@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-CROWDED = 10.0  # times as wide as the best quarter of the values all values may be on a linear axis
 ERROR_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 
 
@@ -86,9 +85,9 @@ def scale_of(values: Sequence[float], maximize: bool) -> Scale:
 
 
 def _crowded(values: Sequence[float]) -> bool:
-    """Whether the best quarter of the values takes only a small part of a linear axis."""
+    """Whether the best quarter of the values takes less than a tenth of a linear axis."""
     ordered = sorted(values, reverse=True)
-    return ordered[0] - ordered[-1] > CROWDED * (ordered[0] - ordered[len(ordered) // 4])
+    return ordered[0] - ordered[-1] > 10 * (ordered[0] - ordered[len(ordered) // 4])
 
 
 def scale_parameter(axes: Axes, which: Literal["x", "y"], categories: Sequence[str], log: bool) -> None:

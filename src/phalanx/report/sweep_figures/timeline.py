@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNITS = ((7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))  # used from, length in seconds
-GAP = 0.03  # the width of a cut pause, as a share of the time in which trials trained
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def timeline_info(trials: Sequence[StoredRun]) -> TimelineInfo | None:
     pauses = _pauses([(start, end) for start, end, _, _ in timed])
     busy = max(end for _, end, _, _ in timed) - timed[0][0] - sum(end - start for start, end in pauses)
     long = [(start, end) for start, end in pauses if end - start > max(busy, 1.0)]
-    space = GAP * max(busy, 1e-9)
+    space = 0.03 * max(busy, 1e-9)  # the width of a cut pause
 
     def place(moment: float) -> float:
         return moment - timed[0][0] - sum(end - start - space for start, end in long if end <= moment)

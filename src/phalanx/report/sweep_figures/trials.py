@@ -11,8 +11,6 @@ from phalanx.core.result import Status
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import direction_of
 
-LOG_RATIO = 20.0  # of the largest to the smallest value, from which on an axis may be logarithmic
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -74,8 +72,8 @@ def _number(text: str | None) -> float | None:
 
 
 def log_suits(values: Sequence[float]) -> bool:
-    """Whether a logarithmic axis spreads the values more evenly than a linear one."""
-    if not values or min(values) <= 0 or max(values) < LOG_RATIO * min(values):
+    """Whether the values span a factor of 20 or more, and a logarithmic axis spreads them more evenly."""
+    if not values or min(values) <= 0 or max(values) < 20 * min(values):
         return False
     low, high, middle = min(values), max(values), statistics.median(values)
     linear, log = (middle - low) / (high - low), math.log(middle / low) / math.log(high / low)
