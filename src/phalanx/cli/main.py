@@ -17,7 +17,7 @@ from phalanx import __version__
 from phalanx.cli import compare, inspect, predict, report, sync
 from phalanx.core.errors import PhalanxError, RequestError
 
-COMMANDS = (report.add, compare.add, inspect.add, predict.add, sync.add)
+COMMANDS = (report, compare, inspect, predict, sync)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,6 +79,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     parser.set_defaults(run=None)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Subparser)
-    for add in COMMANDS:
-        add(subparsers)
+    for command in COMMANDS:
+        command.add(subparsers)
     return parser
