@@ -58,11 +58,11 @@ def write_sweep_report(
         The file that was written.
     """
     target = target or paths.report
-    write_text(target, sweep_html(sweep_content(paths, trials, finalists)))
+    write_text(target, sweep_html(_sweep_content(paths, trials, finalists)))
     return target
 
 
-def sweep_content(
+def _sweep_content(
     paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None = None
 ) -> SweepContent:
     """Reads what the report of a sweep shows."""
