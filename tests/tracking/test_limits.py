@@ -80,7 +80,7 @@ def test_batches_hold_everything_within_the_limits(n_metrics, n_params, n_tags, 
         return [SimpleNamespace(key=f"k{i}", value="ü" * length) for i in range(count)]
 
     given_entries = {"metrics": entries(n_metrics), "params": entries(n_params), "tags": entries(n_tags)}
-    found = list(limits.batches(**given_entries))
+    found = list(limits.batches(given_entries))
     for kind, limit in (("metrics", 1000), ("params", 100), ("tags", 100)):
         assert [e for batch in found for e in batch[kind]] == given_entries[kind]
         assert all(len(batch[kind]) <= limit for batch in found)

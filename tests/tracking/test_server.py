@@ -68,8 +68,8 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
     assert "MLflow is not reached" in said[0]
     assert "phalanx sync s" in said[1]
     server.start()
-    replay = [sys.executable, "-m", "phalanx", "sync", "s", "--uri", server.url]
-    first, again = (subprocess.run(replay, env=environment() | PATIENT, capture_output=True, text=True) for _ in "12")
+    command = [sys.executable, "-m", "phalanx", "sync", "s", "--uri", server.url]
+    first, again = (subprocess.run(command, env=environment() | PATIENT, capture_output=True, text=True) for _ in "12")
     assert (first.returncode, again.returncode) == (0, 0), first.stdout + first.stderr + again.stderr
     assert first.stdout == "s: 1 run delivered, 2 already there\n"
     assert again.stdout == "s: 0 runs delivered, 3 already there\n"
@@ -96,12 +96,12 @@ def test_a_sweep_is_not_slowed_by_a_server_that_hangs(server, folder):
     (sweep,) = (folder / "outputs" / "sweeps").iterdir()
     assert all((sweep / str(n) / "result.json").is_file() for n in range(4))
     server.signal(signal.SIGCONT)
-    replay = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "phalanx", "sync", "outputs"], cwd=folder, env=environment() | PATIENT,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert (replay.returncode, replay.stderr) == (0, "")
-    assert "4 runs delivered" in replay.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 runs delivered" in done.stdout
 
 
 @pytest.mark.slow

@@ -99,18 +99,18 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class TrackedPaths:
-    """What the delivery to a tracking store leaves in the folder of a run or a sweep."""
+    """The files of tracking in the folder of a run or a sweep."""
 
     root: Path
 
     @property
     def identity(self) -> Path:
-        """By which name the store knows this folder, wherever it is moved."""
+        """The id by which the store knows this folder, wherever it is moved."""
         return self.root / ".mlflow.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that delivers."""
+        """Held by the process that logs the folder."""
         return self.root / ".mlflow.lock"
 
     @property

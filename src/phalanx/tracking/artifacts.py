@@ -5,17 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths, TrackedPaths
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 File = tuple[Path, str]  # a file, and the artifact folder that it goes to: "" the topmost
 TEXT = (".json", ".yaml", ".csv", ".log", ".html", ".md", ".diff")
@@ -29,20 +24,16 @@ def run_files(paths: RunPaths, *, with_log: bool) -> list[File]:
 
 
 def late_files(paths: RunPaths) -> list[File]:
-    """Returns the log, and what only a kept run has, weights and plots; those that exist."""
-    return _present([paths.log, paths.model]) + [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
+    """Returns the log, the uncommitted changes, and what only a kept run has, weights and plots; those that exist."""
+    own = _present([paths.log, paths.model, TrackedPaths(paths.root).diff])
+    return own + [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
 
 
 def sweep_files(root: Path) -> list[File]:
     """Returns the files of a sweep that exist, without those of its trials, which are runs of their own."""
-    kinds, aside = (".csv", ".yaml", ".html", ".json", ".md", ".png"), ("sweep.json", "multirun.yaml")
+    kinds, aside = (".csv", ".yaml", ".html", ".json", ".md", ".png", ".diff"), ("sweep.json", "multirun.yaml")
     names = sorted(path for path in root.iterdir() if path.suffix in kinds and path.name not in aside)
     return _present(path for path in names if not path.name.startswith("."))
-
-
-def uncommitted(root: Path) -> list[File]:
-    """Returns the file with the changes that were not committed, if there is one."""
-    return _present([TrackedPaths(root).diff])
 
 
 def local_folder(artifact_uri: str) -> Path | None:
@@ -51,25 +42,8 @@ def local_folder(artifact_uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def upload(client: MlflowClient, run_id: str, artifact_uri: str, files: Iterable[File]) -> None:
-    """Uploads files, texts without the passwords in their URLs.
-
-    Args:
-        client: Of the store.
-        run_id: The run that the files belong to.
-        artifact_uri: Where the run's artifacts are.
-        files: Each with the artifact folder that it goes to.
-    """
-    folder = local_folder(artifact_uri)
-    if folder is not None:
-        _place(files, folder)
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        _place(files, Path(scratch))
-        client.log_artifacts(run_id, scratch)
-
-
-def _place(files: Iterable[File], root: Path) -> None:
+def place(files: Iterable[File], root: Path) -> None:
+    """Writes the files into the artifact folders below `root`, texts without the passwords in their URLs."""
     for path, folder in files:
         target = root / folder / path.name
         target.parent.mkdir(parents=True, exist_ok=True)

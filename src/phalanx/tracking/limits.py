@@ -80,17 +80,14 @@ def curves(history: Sequence[EpochMetrics], start_ms: int) -> list[Point]:
     return points
 
 
-def batches(metrics: Iterable[Any], params: Iterable[Any], tags: Iterable[Any]) -> Iterator[dict[str, list[Any]]]:
+def batches(given: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, list[Any]]]:
     """Yields keyword arguments for `log_batch`, each inside MLflow's limits of entries and bytes.
 
-    Args:
-        metrics: Entities of MLflow with a `key`, as the other two.
-        params: Logged first, with a `value`.
-        tags: Logged next, with a `value`.
+    `given` has MLflow's entities by kind: `params`, `tags`, `metrics`.
     """
     batch: dict[str, list[Any]] = {kind: [] for kind in PER_BATCH}
     size = count = 0
-    for kind, entries in (("params", params), ("tags", tags), ("metrics", metrics)):
+    for kind, entries in given.items():
         for entry in entries:
             more = 150 + len(entry.key) if kind == "metrics" else len(json.dumps([entry.key, entry.value]))
             if count == BATCH_ENTRIES or len(batch[kind]) == PER_BATCH[kind] or size + more > BATCH_BYTES:

@@ -37,17 +37,16 @@ def run_note(record: RunRecord, run_id: str | None = None) -> str:
     return redact("\n".join(lines))
 
 
-def sweep_note(status: str, metrics: Mapping[str, Any], params: Mapping[str, Any], folder: Path) -> str:
-    """Returns the note of a sweep.
+def sweep_note(root: Path, summary: Mapping[str, Any], status: str) -> str:
+    """Returns how a sweep ended, and its best trial.
 
     Args:
+        root: The sweep's folder.
+        summary: What its manifest says, with `metrics` and `params` of the best trial.
         status: How it ended.
-        metrics: Those of its best trial.
-        params: What the best trial set.
-        folder: The sweep's folder.
     """
-    path = relative(folder)
-    lines = [f"**{status}**", "", *_table("best trial", finite(metrics)), *_table("with", params)]
+    path, metrics, params = relative(root), finite(summary.get("metrics") or {}), summary.get("params") or {}
+    lines = [f"**{status}**", "", *_table("best trial", metrics), *_table("with", params)]
     return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `{path}/report.html`"]))
 
 

@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import phalanx.tracking.connection as connection
 from phalanx.core.errors import RequestError
 from phalanx.tracking.artifacts import local_folder
-from phalanx.tracking.connection import (
-    Unusable,
-    cause,
-    check_active,
-    check_reachable,
-    import_mlflow,
-    sqlite_file,
-    within,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,8 +55,10 @@ def read_experiment(name: str, uri: str | None = None) -> list[TrackedRun]:
         found = client.get_experiment_by_name(name)
         if found is None:
             names = [experiment.name for experiment in client.search_experiments(max_results=20)]
-            raise Unusable(f"there is no experiment {name!r}; there are: {', '.join(map(repr, names)) or 'none'}")
-        check_active(found)
+            raise connection.Unusable(
+                f"there is no experiment {name!r}; there are: {', '.join(map(repr, names)) or 'none'}"
+            )
+        connection.check_active(found)
         return _tracked(list(all_runs(client, found.experiment_id)))
 
     return _ask(uri, call)
@@ -101,22 +95,24 @@ def all_runs(client: MlflowClient, experiment_id: str, query: str = "") -> Itera
 
 def _ask(uri: str | None, call: Callable[[MlflowClient], T]) -> T:
     """What `call(client)` returns for the store at `uri`. Raises `RequestError` if the store cannot be used."""
-    import_mlflow()
+    connection.import_mlflow()
     from mlflow import MlflowClient, get_tracking_uri
 
     store = uri or get_tracking_uri()
 
     def connected() -> T:
-        file = sqlite_file(store)
+        file = connection.sqlite_file(store)
         if file is not None and not file.is_file():  # which MLflow would create
-            raise Unusable(f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>")
-        check_reachable(store)
+            raise connection.Unusable(
+                f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>"
+            )
+        connection.check_reachable(store)
         return call(MlflowClient(store))
 
     try:
-        return within(READ_S, connected)
+        return connection.within(READ_S, connected)
     except Exception as error:
-        raise RequestError(f"the tracking store cannot be read: {cause(error, store)}") from None
+        raise RequestError(f"the tracking store cannot be read: {connection.cause(error, store)}") from None
 
 
 def _run(client: MlflowClient, run_id: str) -> Run:
@@ -126,7 +122,9 @@ def _run(client: MlflowClient, run_id: str) -> Run:
         return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise Unusable(f"it has no run {run_id!r}; the id of a run is in its folder and in `mlflow ui`") from error
+            raise connection.Unusable(
+                f"it has no run {run_id!r}; the id of a run is in its folder and in `mlflow ui`"
+            ) from error
         raise
 
 
@@ -140,19 +138,17 @@ def _text(client: MlflowClient, run: Run, name: str) -> str:
         if own.is_file():
             return own.read_text(encoding="utf-8")
         why = "its artifacts are gone, or Phalanx did not log it"
-        raise Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
+        raise connection.Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
 
 
 def _tracked(runs: list[Run]) -> list[TrackedRun]:
     known = {run.info.run_id for run in runs}
-    found = []
-    for run in runs:
-        info, tags = run.info, dict(run.data.tags)
-        parent = tags.get("mlflow.parentRunId")
-        record = TrackedRun(
-            run_id=info.run_id, name=info.run_name or "", status=info.status, params=dict(run.data.params),
-            metrics=dict(run.data.metrics), tags=tags, artifact_uri=info.artifact_uri, start_ms=info.start_time,
-            end_ms=info.end_time, parent=parent if parent in known else None,
-        )  # fmt: skip
-        found.append(record)
-    return found
+    return [
+        TrackedRun(
+            run_id=run.info.run_id, name=run.info.run_name or "", status=run.info.status, params=dict(run.data.params),
+            metrics=dict(run.data.metrics), tags=dict(run.data.tags), artifact_uri=run.info.artifact_uri,
+            start_ms=run.info.start_time, end_ms=run.info.end_time,
+            parent=parent if (parent := run.data.tags.get("mlflow.parentRunId")) in known else None,
+        )
+        for run in runs
+    ]  # fmt: skip

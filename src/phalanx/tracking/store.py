@@ -8,26 +8,22 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import phalanx.tracking.connection as connection
 import phalanx.tracking.limits as limits
 from phalanx.core.errors import RunFolderError
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths, relative
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import DataSummary
-from phalanx.tracking.artifacts import File, late_files, run_files, sweep_files, upload
-from phalanx.tracking.connection import (
-    check_reachable,
-    experiment_id,
-    import_mlflow,
-    one_at_a_time,
-    write_sqlite_ahead,
-)  # fmt: skip
+from phalanx.runs.sweep_folder import sweep_summary
+from phalanx.tracking.artifacts import File, late_files, local_folder, place, run_files, sweep_files
 from phalanx.tracking.notes import run_note, sweep_note
 from phalanx.tracking.reading import all_runs
 from phalanx.tracking.records import STATES, TRAINING, RunRecord
@@ -67,17 +63,17 @@ class MlflowStore:
     """
 
     def __init__(self, spec: TrackingSpec, identity: str, source: str, *, known: bool = False) -> None:
-        import_mlflow()
+        connection.import_mlflow()
         from mlflow import MlflowClient, get_tracking_uri
 
-        write_sqlite_ahead()
+        connection.write_sqlite_ahead()
         self.spec, self.identity, self.source, self.uri = spec, identity, source, spec.uri or get_tracking_uri()
         self.monitor: Any = None  # MLflow's, which has no types
         self.logged: dict[str, LoggedRun] = {}  # by the records' keys
-        check_reachable(self.uri)
-        with one_at_a_time(self.uri, OPEN_S):
+        connection.check_reachable(self.uri)
+        with connection.one_at_a_time(self.uri, OPEN_S):
             self.client = MlflowClient(self.uri)
-            self.experiment = experiment_id(self.client, spec.experiment)
+            self.experiment = connection.experiment_id(self.client, spec.experiment)
         if known:
             self.find()
 
@@ -88,7 +84,7 @@ class MlflowStore:
         if not isinstance(error, MlflowException):
             return isinstance(error, (ValueError, TypeError, KeyError, RunFolderError))
         try:
-            check_reachable(self.uri)
+            connection.check_reachable(self.uri)
             self.client.get_experiment(self.experiment)
         except Exception:
             return False
@@ -153,7 +149,7 @@ class MlflowStore:
             tags = {}
         else:
             self._adopt(record)
-            if known.ended:  # it goes on, or was trained again
+            if known.ended:  # it is continued, or was trained again
                 known.points = self._points(self.client.get_run(known.run_id))
                 self.client.update_run(known.run_id, status="RUNNING")
                 known.result, known.ended = None, False
@@ -167,40 +163,33 @@ class MlflowStore:
             self.client.set_terminated(known.run_id, record.state, record.end_ms)
             known.result, known.points, known.ended = record.tags.get(RESULT), set(), True
 
-    def add_late_files(self, record: RunRecord, more: Sequence[File] = ()) -> None:
-        """Uploads the log, weights and plots of a run that is logged, and `more`."""
-        known, files = self.logged[record.key], [*late_files(RunPaths(record.folder)), *more]
-        if known.has_weights or not files:
+    def add_late_files(self, record: RunRecord) -> None:
+        """Uploads the log, weights and plots of a run that is logged."""
+        known, paths = self.logged[record.key], RunPaths(record.folder)
+        if known.has_weights:
             return
-        kept = RunPaths(record.folder).model.is_file()
-        if kept and any(file.path == "model.safetensors" for file in self.client.list_artifacts(known.run_id)):
+        is_kept = paths.model.is_file()
+        if is_kept and any(file.path == paths.model.name for file in self.client.list_artifacts(known.run_id)):
             known.has_weights = True
             return
-        self._upload(known, files)
-        if kept:
+        self._upload(known, late_files(paths))
+        if is_kept:
             note = limits.cut(run_note(record, known.run_id), limits.TAG)
             self.client.set_tag(known.run_id, "mlflow.note.content", note)
-        known.has_weights = kept
+        known.has_weights = is_kept
 
-    def end_sweep(self, status: str, summary: Mapping[str, Any], root: Path, more: Sequence[File] = ()) -> None:
-        """Ends the run of a sweep.
-
-        Args:
-            status: How the sweep ended.
-            summary: `metrics` and `params` of its best trial.
-            root: The sweep's folder.
-            more: Files to upload beside the sweep's own.
-        """
+    def end_sweep(self, root: Path, status: str | None) -> None:
+        """Ends the run of a sweep with the numbers of its best trial; `status` is None if its process was killed."""
+        summary, known, now = sweep_summary(root), self.logged[""], int(time.time() * 1000)
+        status = status or summary.get("status") or "interrupted"
         metrics, params = summary.get("metrics") or {}, summary.get("params") or {}
-        now, known = int(time.time() * 1000), self.logged[""]
         digest = hashlib.sha256(json.dumps([status, metrics, params], sort_keys=True).encode()).hexdigest()[:16]
         if known.result != digest:
-            # Tags, because MLflow's params are written once, and a sweep that goes on may find a better trial.
+            # Tags, because MLflow's params are written once, and a sweep that is continued may find a better trial.
             tags = {f"best.{key}": value for key, value in params.items()}
-            note = sweep_note(status, metrics, params, root)
-            tags |= {"phalanx.status": status, "mlflow.note.content": note, RESULT: digest}
+            tags |= {"phalanx.status": status, "mlflow.note.content": sweep_note(root, summary, status), RESULT: digest}
             self._batch(known, [(key, value, now, 0) for key, value in limits.finite(metrics).items()], {}, tags)
-            self._upload(known, [*sweep_files(root), *more])
+            self._upload(known, sweep_files(root))
         if known.result != digest or self.client.get_run(known.run_id).info.status == "RUNNING":
             self.client.set_terminated(known.run_id, STATES.get(status, "FAILED"), now)
         known.result = digest
@@ -281,14 +270,22 @@ class MlflowStore:
     ) -> None:  # fmt: skip
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(*point) for point in points]
-        plain = [Param(*entry) for entry in params.items()]
-        marks = [RunTag(*entry) for entry in limits.legal(tags, limits.TAG).items()]
-        for batch in limits.batches(metrics, plain, marks):
+        entities: dict[str, list[Any]] = {
+            "params": [Param(*entry) for entry in params.items()],
+            "tags": [RunTag(*entry) for entry in limits.legal(tags, limits.TAG).items()],
+            "metrics": [Metric(*point) for point in points],
+        }
+        for batch in limits.batches(entities):
             self.client.log_batch(known.run_id, **batch, synchronous=True)
 
     def _upload(self, known: LoggedRun, files: Iterable[File]) -> None:
-        upload(self.client, known.run_id, known.artifact_uri, files)
+        folder = local_folder(known.artifact_uri)
+        if folder is not None:
+            place(files, folder)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            place(files, Path(scratch))
+            self.client.log_artifacts(known.run_id, scratch)
 
     def _log_inputs(self, known: LoggedRun, data: DataSummary, digest: str) -> None:
         """Lists the splits of the data as the run's inputs."""

@@ -18,7 +18,6 @@ from phalanx.runs.layout import TrackedPaths
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import write_mlflow_run_id
 from phalanx.runs.sweep_folder import RunLocation, is_sweep, run_locations, sweep_summary
-from phalanx.tracking.artifacts import uncommitted
 from phalanx.tracking.connection import cause
 from phalanx.tracking.model_registry import register
 from phalanx.tracking.records import RunRecord, read_records
@@ -103,9 +102,7 @@ class FolderSync:
             if status != "completed":
                 self.store.kill(self._training)
             if is_sweep(self.root):
-                summary = sweep_summary(self.root)
-                ending = status or summary.get("status") or "interrupted"
-                self.store.end_sweep(ending, summary, self.root, uncommitted(self.root))
+                self.store.end_sweep(self.root, status)
         except Exception as error:
             self._postpone(error)
             return max(n_left, 1)
@@ -177,7 +174,7 @@ class FolderSync:
             if location.key not in self._logged or (location.key and not location.paths.model.is_file()):
                 continue
             record = read_records(location)[0]
-            store.add_late_files(record, [] if location.key else uncommitted(self.root))
+            store.add_late_files(record)
             self.report("alive", "")
             if location.key == best:
                 self._register(store, record)

@@ -7,23 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import phalanx.runs.sweep_folder as sweep_folder
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
-from phalanx.runs.sweep_folder import (
-    collect,
-    direction_of,
-    front_first,
-    is_sweep,
-    ranked,
-    run_locations,
-    summarise_sweep,
-    sweep_summary,
-    trials_csv,
-)  # fmt: skip
 from phalanx.tracking.connection import silence
 from phalanx.tracking.sync import FolderSync
 
@@ -61,7 +51,7 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
 
 def configured_tracking(root: Path) -> TrackingSpec:
     """Returns the tracking options that the runs in a folder were started with; the defaults if that was `none`."""
-    files = (location.paths.config_resolved for location in run_locations(root))
+    files = (location.paths.config_resolved for location in sweep_folder.run_locations(root))
     file = next((file for file in files if file.is_file()), None)
     spec = TrackingSpec() if file is None else tracking_of(file)
     return spec if spec.kind == "mlflow" else TrackingSpec(register="none")
@@ -73,10 +63,10 @@ def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> Sy
     `keep_ids` keeps the ids that are there, because they are of the store that the configuration names.
     """
     paths = SweepPaths(root)
-    if is_sweep(root) and not sweep_summary(root):  # its process was killed
-        trials = collect(paths)
-        best = front_first(ranked(trials, direction_of(trials)))
-        update_manifest(paths, summary=summarise_sweep(trials, best, "interrupted"))
+    if sweep_folder.is_sweep(root) and not sweep_folder.sweep_summary(root):  # its process was killed
+        trials = sweep_folder.collect(paths)
+        best = sweep_folder.front_first(sweep_folder.ranked(trials, sweep_folder.direction_of(trials)))
+        update_manifest(paths, summary=sweep_folder.summarise_sweep(trials, best, "interrupted"))
     with silence(), closing(FolderSync(root, spec, keep_ids=keep_ids)) as sync:
         n_left, reason = sync.finish() + len(sync.refused), sync.problem
     if sync.locked_out:
@@ -85,13 +75,13 @@ def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> Sy
         if not keep_ids:
             update_manifest(paths, mlflow_run_id=sync.sweep_run_id)
         if sync.has_new_ids:
-            write_text(paths.trials, trials_csv(collect(paths)))
+            write_text(paths.trials, sweep_folder.trials_csv(sweep_folder.collect(paths)))
     return SyncCount(sync.n_logged, sync.n_there, n_left, reason)
 
 
 def _is_run_or_sweep(path: Path) -> bool:
     return path.is_dir() and (
-        is_sweep(path) or RunPaths(path).result.is_file() or TrackedPaths(path).identity.is_file()
+        sweep_folder.is_sweep(path) or RunPaths(path).result.is_file() or TrackedPaths(path).identity.is_file()
     )
 
 
