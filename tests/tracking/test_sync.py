@@ -441,7 +441,7 @@ assert synced(run_folder(Path(sys.argv[1])))[1] == 0
         subprocess.Popen([sys.executable, "-c", script, str(i), tests], env=environment(), stderr=subprocess.PIPE)
         for i in range(4)
     ]
-    said = [worker.communicate(timeout=180)[1] for worker in workers]
+    said = [worker.communicate(timeout=600)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 4, said
     assert count_runs("mlflow.db") == 4
     with sqlite3.connect("mlflow.db") as database:

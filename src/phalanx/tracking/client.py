@@ -113,8 +113,7 @@ class ProcessTracker(Tracker):
         except queue.Empty:
             self._give_up(f"no answer within {PATIENCE_S:g} seconds")
         except KeyboardInterrupt:
-            self._stop(0.0)
-            self.n_left = max(self.n_left, 1)
+            self._give_up("")
             raise
 
     def _give_up(self, reason: str) -> None:
@@ -123,7 +122,7 @@ class ProcessTracker(Tracker):
         self._warn(reason)
 
     def _warn(self, reason: str) -> None:
-        if not self.warned:
+        if reason and not self.warned:
             self.warned = True
             log.warning("MLflow is not reached: %s", reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def _ended(
         "phalanx.git_dirty": git.dirty,
         "mlflow.source.git.commit": git.commit,
         "phalanx.status": stored.ending,
-        "phalanx.result": hashlib.sha256(location.paths.result.read_bytes()).hexdigest()[:16],
+        "phalanx.result": hashlib.sha256(json.dumps(stored.to_json(), sort_keys=True).encode()).hexdigest()[:16],
     }
     objective = stored.objective.name  # first, because MLflow's comparison page draws the first metric by itself
     first = {objective: stored.metrics[objective]} if objective in stored.metrics else {}

@@ -6,6 +6,7 @@ and what could not be logged can be logged at any later time.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -28,10 +29,6 @@ LOCK_S = 5.0  # how long the end waits for another process to release the folder
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # before a store that failed is asked again
 
 
-def _ignore(kind: str, value: str | int) -> None:
-    """Reports to nobody."""
-
-
 class FolderSync:
     """Logs the folder of a run or a sweep to MLflow. The first update locks the folder, `close` releases it.
 
@@ -45,7 +42,7 @@ class FolderSync:
     """
 
     def __init__(
-        self, root: Path, spec: TrackingSpec, report: Callable[[str, str | int], None] = _ignore, *,
+        self, root: Path, spec: TrackingSpec, report: Callable[[str, str | int], None] = lambda *_: None, *,
         source: str = "train.py", running: bool = False, keep_ids: bool = False,
     ) -> None:  # fmt: skip
         self.root, self.spec, self.report, self.source = root, spec, report, source
@@ -110,12 +107,10 @@ class FolderSync:
 
     def _lock(self, seconds: float) -> bool:
         """Whether this process holds the folder, or gets it within so many seconds."""
-        try:
+        with contextlib.suppress(Timeout):
             if not self.lock.is_locked:
                 self.lock.acquire(timeout=seconds)
-        except Timeout:
-            return False
-        return True
+        return self.lock.is_locked
 
     def _open(self) -> MlflowStore:
         """The store, connected."""
