@@ -24,7 +24,7 @@ from phalanx.runs.checkpoint import RunCheckpointer, read_checkpoint, write_chec
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
-from phalanx.runs.metrics_csv import read_curves
+from phalanx.runs.metrics_csv import read_metrics
 from phalanx.runs.model_file import read_tensors, write_tensors
 from phalanx.runs.options import CheckpointSpec
 from phalanx.training.cohort import Cohort
@@ -151,7 +151,7 @@ def test_seeds_of_which_one_has_ended_go_on_and_curves_have_what_was_before(tmp_
     live.goes_on(dict(enumerate(found.states)))
     again = train_cohort(specs, DATA, live, checkpointer=found)
     assert list(map(exactly, again)) == list(map(exactly, whole))
-    rows = read_curves(tmp_path / "metrics.csv")
+    rows = read_metrics(tmp_path / "metrics.csv")
     assert [row.epoch for row in rows] == list(range(1, max(result.epochs for result in whole) + 1))
 
 

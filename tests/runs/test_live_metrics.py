@@ -11,7 +11,7 @@ from phalanx.core.callbacks import Callback
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
-from phalanx.runs.metrics_csv import metrics_csv, read_curves
+from phalanx.runs.metrics_csv import metrics_csv, read_metrics
 
 
 class Prunes(Callback):
@@ -35,10 +35,10 @@ def test_nothing_is_written_before_the_time_and_everything_passes_on(tmp_path, c
     live.on_epoch({0: rows[1]})
     assert paths.metrics.read_text() == metrics_csv(rows[:2])
     live.on_epoch({0: rows[2]})  # the next only after as many seconds again
-    assert len(read_curves(paths.metrics)) == 2
+    assert len(read_metrics(paths.metrics)) == 2
     clock[0] += 5
     live.on_epoch({0: rows[2]})
-    assert len(read_curves(paths.metrics)) == 4
+    assert len(read_metrics(paths.metrics)) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
@@ -49,7 +49,7 @@ def test_seeds_are_written_as_their_mean_and_null_writes_nothing(tmp_path, clock
     none.on_epoch({0: history(1)[0]})
     assert not paths.metrics.exists()
     live.on_epoch({0: history(1, val_loss=1.0)[0], 1: history(1, val_loss=3.0)[0]})
-    assert [row.val_loss for row in read_curves(paths.metrics)] == [2.0]
+    assert [row.val_loss for row in read_metrics(paths.metrics)] == [2.0]
 
 
 def test_an_attempt_that_was_replaced_writes_nothing_more(tmp_path, clock):

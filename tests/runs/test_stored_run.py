@@ -17,14 +17,13 @@ from phalanx.runs.run_folder import write_failure
 from phalanx.runs.stored_run import (
     DataSummary,
     SeedResult,
-    copy_result,
     find_stored_run,
     read_mlflow_run_id,
     read_stored_run,
     write_mlflow_run_id,
     write_stored_run,
 )  # fmt: skip
-from phalanx.runs.sweep_folder import collect, trials_csv
+from phalanx.runs.sweep_folder import collect, reuse, trials_csv
 
 SOURCE = ROOT / "src"
 ONLY = "phalanx/runs/stored_run.py"
@@ -189,8 +188,7 @@ def test_a_folder_that_was_written_before_has_its_id_in_the_result(tmp_path):
 def test_a_new_result_and_a_copy_have_no_id_yet(tmp_path):
     first = write_run(tmp_path / "0", full())
     write_mlflow_run_id(RunPaths(first), "c0ffee")
-    (tmp_path / "1").mkdir()
-    copy_result(RunPaths(first), RunPaths(tmp_path / "1"))
+    reuse(SweepPaths(tmp_path), 1, 0)
     copy = read_stored_run(tmp_path / "1")
     assert (copy.mlflow_run_id, copy.same_as, copy.value) == (None, 0, 0.9)
     write_stored_run(RunPaths(first), copy)

@@ -17,7 +17,7 @@ from support.forked import start, train, until
 from support.places import ROOT
 from support.train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 
-from phalanx.runs.config_file import read_yaml
+from phalanx.runs.config_file import read_values
 from phalanx.study import n_finished
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_start_points_and_a_warm_start(tmp_path):
     sweep = sweep_of(tmp_path, "t")
     assert [row["number"] for row in table(sweep)] == ["3", "4"]
     assert table(sweep)[0]["optimizer.lr"] == "0.0123"
-    assert read_yaml(sweep / "optimization_results.yaml")["best_trial"] in (3, 4)
+    assert read_values(sweep / "optimization_results.yaml")["best_trial"] in (3, 4)
 
 
 def test_an_equal_point_is_taken_over_and_says_so(tmp_path):
@@ -264,7 +264,7 @@ def test_several_objectives_give_a_front(tmp_path):
         cwd=tmp_path,
     )
     sweep = sweep_of(tmp_path)
-    solutions = read_yaml(sweep / "optimization_results.yaml")["solutions"]
+    solutions = read_values(sweep / "optimization_results.yaml")["solutions"]
     assert all(len(s["values"]) == 2 for s in solutions)
     for s in solutions:
         names = {o["name"]: o["value"] for o in result_of(sweep / str(s["number"]))["objectives"]}
@@ -340,7 +340,7 @@ def test_a_configuration_written_for_the_stock_plugin_runs_unchanged(tmp_path):
         [sys.executable, "sphere.py", "-m"], cwd=tmp_path, capture_output=True, text=True, env=environment()
     )
     assert done.returncode == 0, done.stderr
-    found = read_yaml(tmp_path / "out" / "optimization_results.yaml")
+    found = read_values(tmp_path / "out" / "optimization_results.yaml")
     assert (found["name"], set(found["best_params"])) == ("optuna", {"x", "y"})
     assert found["best_value"] == float(found["best_params"]["x"]) ** 2 + float(found["best_params"]["y"]) ** 2
 

@@ -222,9 +222,9 @@ def test_a_search_is_persisted_and_goes_on_to_its_total(tmp_path):
     ended = train(*SEARCH, "hydra.sweeper.n_trials=5", cwd=tmp_path, check=0)
     assert "(n_trials=5 reached)" in ended.stdout
     assert len(list(csv.DictReader(open(sweep / "trials.csv")))) == 5
-    from phalanx.runs.config_file import read_yaml
+    from phalanx.runs.config_file import read_values
 
-    found = read_yaml(sweep / "optimization_results.yaml")
+    found = read_values(sweep / "optimization_results.yaml")
     rows = {row["number"]: row for row in csv.DictReader(open(sweep / "trials.csv"))}
     best = rows[str(found["best_trial"])]
     assert found["name"] == "optuna"

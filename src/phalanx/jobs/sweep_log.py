@@ -140,11 +140,11 @@ class SweepLog:
     def _draw(self, best: Sequence[StoredRun]) -> None:
         """Plots of the best trials, and for the best of all what its registered model shows as input."""
         from phalanx.report.run_figures.draw import draw_plots
-        from phalanx.runs.run_folder import read_specs_and_result, write_example
+        from phalanx.runs.run_folder import read_run, write_example
 
         for rank, trial in enumerate(best):
             paths = self.paths.trial(trial.number)
             if paths.model.is_file() and not paths.plots.is_dir():
-                draw_plots(paths, *read_specs_and_result(paths))
+                draw_plots(paths, *read_run(paths))
             if rank == 0 and paths.model.is_file() and self.tracking.register != "none":
-                write_example(paths, read_specs_and_result(paths)[0].data)
+                write_example(paths, read_run(paths)[0].data)

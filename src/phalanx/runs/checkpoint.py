@@ -1,6 +1,6 @@
-"""`checkpoint.safetensors`: how far a training is, written now and then, for a later process to go on from.
+"""`checkpoint.safetensors`: the state of a training, written from time to time, from which another process resumes.
 
-Tensors and JSON in one file, nothing that runs. Axes: P parameters of one trial, E epochs, M columns of `metrics.csv`.
+The file holds tensors and JSON and no code. Axes: E epochs, M columns of `metrics.csv`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -34,11 +34,25 @@ FORMAT = 1
 CURVES = "history_EM"
 
 
-class RunCheckpointer(Checkpointer):
-    """The checkpoint of one job: of each of its seeds, in the job's folder.
+class About(TypedDict, total=False):
+    """What a checkpoint says of its training."""
 
-    One that is there is taken up. If this job cannot go on from it, `strict` refuses it by `CheckpointError`; else it
-    is set aside, with a warning, and the job begins anew.
+    format: int
+    trial: dict[str, Any]  # the fields that determine the numbers, by dotted key; `seed` is a list
+    data_digest: str
+    versions: Mapping[str, str | None]
+
+
+class RunCheckpointer(Checkpointer):
+    """Writes the checkpoint of one job, with the states of all its seeds, and resumes from one that is there.
+
+    Args:
+        paths: The job's folder.
+        spec: How often to write.
+        trials: The job's trial, once for each seed.
+        fence: The token of this attempt at the trial.
+        strict: Whether a checkpoint of another training is refused by `CheckpointError`; else it is renamed, with a
+            warning, and the job starts from its beginning.
     """
 
     def __init__(
@@ -47,16 +61,16 @@ class RunCheckpointer(Checkpointer):
     ) -> None:  # fmt: skip
         self.paths, self.spec, self.trials, self.fence, self.strict = paths, spec, trials, fence, strict
         self.keeps = not (spec.every_epochs is None and spec.every_minutes is None)
-        self.about: dict[str, Any] = {}
+        self.about: About = {}
         self.states: list[State] = []
         if paths.checkpoint.is_file():
-            self._take_up()
+            self._resume()
         self.n_epochs = self.written = 0
         self.due, self.warned = time.monotonic() + self._seconds, False
 
     @property
     def seconds_before(self) -> float:
-        """How long they took, all seeds together."""
+        """The training time in the checkpoint, in seconds, of all seeds together."""
         return sum(row.seconds for state in self.states if state for row in state.history)
 
     @property
@@ -64,30 +78,30 @@ class RunCheckpointer(Checkpointer):
         return 60 * (self.spec.every_minutes or 0.0)
 
     def begin(self, data_digest: str) -> None:
-        """Before the training, when its data is known."""
+        """Compares the data with those of the checkpoint. Called once before the training."""
         if self.states and self.about["data_digest"] != data_digest:
             self._refuse(CheckpointError(_message(self.paths.checkpoint, "is of a training on other data")))
         self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": data_digest, "versions": versions()}
         for torn in self.paths.root.glob(f".{self.paths.checkpoint.name}.*"):
-            torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            torn.unlink(missing_ok=True)  # left by a process that was killed while it wrote
         self.n_epochs = self.written = self.epochs_before
         if self.states:
             log.info("goes on after epoch %d, from %s", self.epochs_before, self.paths.checkpoint.name)
 
     def epoch_ended(self, states: Callable[[], Sequence[State]]) -> None:
-        """Writes if it is time."""
+        """Writes a checkpoint if one is due."""
         self.n_epochs += 1
         by_epochs = self.spec.every_epochs is not None and self.n_epochs % self.spec.every_epochs == 0
         if by_epochs or (self.spec.every_minutes is not None and time.monotonic() >= self.due):
             self.write(states)
 
     def write(self, states: Callable[[], Sequence[State]]) -> None:
-        """A file that cannot be written costs a warning, not the training; the one before it stays."""
+        """Writes a checkpoint now. If that fails, the training continues with a warning, and the old file stays."""
         if not self.keeps or self.n_epochs == self.written:
             return
         found = states()
         if not any(isinstance(state, Snapshot) for state in found):
-            return  # all have ended, and their results are about to be written
+            return  # all have ended, and their results are written next
         try:
             if self.fence is not None:
                 self.fence.check()
@@ -100,7 +114,7 @@ class RunCheckpointer(Checkpointer):
             self.warned = True
         self.due = time.monotonic() + self._seconds
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         try:
             self.about, self.states = read_checkpoint(self.paths.checkpoint)
             if why := self._other_trial():
@@ -121,11 +135,11 @@ class RunCheckpointer(Checkpointer):
         self.states = []
 
     def _trial(self) -> dict[str, Any]:
-        """What the trials are, all seeds."""
+        """The fields that determine the numbers, with all seeds."""
         return {**determining(self.trials[0]), "seed": [trial.seed for trial in self.trials]}
 
     def _other_trial(self) -> str:
-        """In what the checkpoint is another one's. More epochs are no difference where the first ones stay the same."""
+        """How the checkpoint's trial differs. More epochs are allowed if they leave the first ones as they are."""
         then, now = self.about["trial"], json.loads(json.dumps(self._trial()))
         differing = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
         first, done = self.trials[0], self.epochs_before
@@ -138,8 +152,14 @@ class RunCheckpointer(Checkpointer):
         return "; ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in differing)
 
 
-def write_checkpoint(file: Path, about: Mapping[str, Any], states: Sequence[State]) -> None:
-    """Writes the states with what `about` says of them, whole or not at all."""
+def write_checkpoint(file: Path, about: About, states: Sequence[State]) -> None:
+    """Writes the states of all seeds atomically.
+
+    Args:
+        file: The file.
+        about: What describes the training.
+        states: The state of each seed.
+    """
     tensors: dict[str, Tensor] = {}
     lanes: list[dict[str, Any] | None] = []
     for place, state in enumerate(states):
@@ -157,20 +177,18 @@ def write_checkpoint(file: Path, about: Mapping[str, Any], states: Sequence[Stat
     write_tensors(file, tensors, {**about, "lanes": lanes, "sum": _sum(tensors)})
 
 
-def read_checkpoint(file: Path) -> tuple[dict[str, Any], list[State]]:
-    """What `write_checkpoint` wrote. Raises `CheckpointError` if it is damaged or of another version."""
+def read_checkpoint(file: Path) -> tuple[About, list[State]]:
+    """Reads what `write_checkpoint` wrote. Raises `CheckpointError` if it is damaged or of another version."""
     try:
         about, tensors = read_tensors(file, "a checkpoint")
     except RunFolderError as error:
         raise CheckpointError(f"{error}; delete it to begin anew") from error
-    if about.get("format") != FORMAT:
-        raise CheckpointError(
-            _message(file, f"has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
-        )
+    if (found := about.get("format")) != FORMAT:
+        raise CheckpointError(_message(file, f"has format {found!r}, this version of Phalanx reads {FORMAT}"))
     try:
         if about["sum"] != _sum(tensors):
             raise ValueError("its numbers are not those that were written")
-        known = {key: about[key] for key in ("trial", "data_digest", "versions")}
+        known: About = {"trial": about["trial"], "data_digest": about["data_digest"], "versions": about["versions"]}
         states = [_state(place, lane, tensors) for place, lane in enumerate(about["lanes"])]
         if not any(isinstance(state, Snapshot) for state in states):
             raise ValueError("nothing in it goes on")
@@ -192,7 +210,7 @@ def _state(place: int, lane: dict[str, Any] | None, tensors: Mapping[str, Tensor
 
 
 def _sum(tensors: Mapping[str, Tensor]) -> int:
-    """A check sum of all numbers, with their names."""
+    """A checksum of all tensors and their names."""
     total = 0
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].contiguous().numpy().data, zlib.crc32(name.encode(), total))

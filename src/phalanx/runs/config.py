@@ -1,7 +1,6 @@
-"""From Hydra's composed config to specs: the only module that knows OmegaConf.
+"""From Hydra's composed config to specs. All faults of a config are found in one pass and raised together.
 
-All faults of a config are found in one pass and raised together. Specs are imported when first needed: they bring
-torch, which `--help` can do without.
+Specs are imported when first needed: they import torch, which `--help` can do without.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.specs import Spec, build
-from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, _Dumper, _text, to_yaml
+from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, to_yaml
 
 if TYPE_CHECKING:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
     from phalanx.training.spec import TrialSpec
 
 Config = DictConfig  # for packages that do not import OmegaConf
+Faults = list[Fault | str]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What one run of `train.py` was asked to do."""
+    """The specs of one run of `train.py`."""
 
     trial: TrialSpec
     tracking: TrackingSpec
@@ -38,13 +38,13 @@ class Settings:
 
 
 def register_resolvers() -> None:
-    """Makes `${phalanx.short_id:}` and `${phalanx.sweep_name:}` known; both stay the same inside one invocation."""
+    """Registers `${phalanx.short_id:}` and `${phalanx.sweep_name:}`; both stay the same within one invocation."""
     OmegaConf.register_resolver("phalanx.short_id", lambda: secrets.token_hex(3), use_cache=True, replace=True)
     OmegaConf.register_resolver("phalanx.sweep_name", _sweep_name, use_cache=True, replace=True)
 
 
 def _sweep_name(study_name: Any) -> str:
-    """The study's name, which makes its folder one and the same at every start, else the time and an id."""
+    """The study's name, so that its folder is the same at every start; without a study, the time and an id."""
     if study_name is None:
         return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(3)}"
     name = str(study_name)
@@ -61,62 +61,59 @@ def settings(cfg: DictConfig) -> Settings:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
 
     values = plain(cfg)
-    faults: list[Fault | str] = []
-    tracking, checkpoint = (
-        build(cls, _group(cls.group, values.pop(cls.group, {}), faults), faults)
-        for cls in (TrackingSpec, CheckpointSpec)
-    )
-    asked = objectives_of(values)
-    trial = _trial(values, faults)
-    if faults or trial is None:
+    faults: Faults = []
+    tracking = build(TrackingSpec, _group("tracking", values.pop("tracking", {}), faults), faults)
+    checkpoint = build(CheckpointSpec, _group("checkpoint", values.pop("checkpoint", {}), faults), faults)
+    objectives, trial = objectives_of(values), _trial(values, faults)
+    if faults or trial is None or tracking is None or checkpoint is None:
         raise SpecError(faults)
-    return Settings(trial, tracking, checkpoint, asked)
+    return Settings(trial, tracking, checkpoint, objectives)
 
 
 def tracking_spec(cfg: DictConfig) -> TrackingSpec:
     """The tracking options of a composed config alone. Raises `SpecError`."""
     from phalanx.runs.options import TrackingSpec
 
-    faults: list[Fault | str] = []
+    faults: Faults = []
     spec = build(TrackingSpec, plain(cfg.tracking), faults)
-    if faults:
+    if faults or spec is None:
         raise SpecError(faults)
     return spec
 
 
 def tracking_of(file: Path) -> TrackingSpec:
     """The tracking options in a run's `config.yaml`. Raises `RequestError` if a variable in them is not set."""
-    return tracking_spec(OmegaConf.merge({"tracking": {}}, OmegaConf.load(file)))
+    cfg = OmegaConf.create({"tracking": {}})
+    cfg.merge_with(OmegaConf.load(file))
+    return tracking_spec(cfg)
 
 
 def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
-    """The trial described by a composed config or plain nested values; how it is watched is left aside."""
-    values = plain(cfg) if isinstance(cfg, DictConfig) else dict(cfg)
-    for group in ASIDE:
-        values.pop(group, None)
-    faults: list[Fault | str] = []
-    trial = _trial(values, faults)
+    """The trial described by a composed config or by plain nested values. Raises `SpecError`."""
+    values: Mapping[str, Any] = plain(cfg) if isinstance(cfg, DictConfig) else cfg
+    faults: Faults = []
+    trial = _trial({group: value for group, value in values.items() if group not in ASIDE}, faults)
     if faults or trial is None:
         raise SpecError(faults)
     return trial
 
 
-def objectives_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The objectives' names: one, or a list of which the first chooses the epoch whose weights are saved."""
+def objectives_of(values: Mapping[str, Any] | DictConfig) -> tuple[str, ...]:
+    """The names of the objectives: one, or a list whose first one chooses the epoch whose weights are saved."""
     given = values.get("objective")
     return tuple(map(str, given)) if isinstance(given, (list, tuple, ListConfig)) else (str(given),)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """All values with their interpolations resolved; what has to be given stays `???`."""
+    """All values with their interpolations resolved; values that the user has to give stay `???`."""
     try:
-        values: Any = OmegaConf.to_container(cfg, resolve=True)
+        values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise RequestError(f"the configuration cannot be resolved: {error}") from error
     return values
 
 
-def _trial(values: dict[str, Any], faults: list[Fault | str]) -> TrialSpec | None:
+def _trial(values: Mapping[str, Any], faults: Faults) -> TrialSpec | None:
     from phalanx.core.device import DeviceSpec
     from phalanx.data import DATASETS
     from phalanx.nn.losses import LOSSES
@@ -125,26 +122,28 @@ def _trial(values: dict[str, Any], faults: list[Fault | str]) -> TrialSpec | Non
     from phalanx.nn.schedules import SCHEDULES
     from phalanx.training.spec import TrainerSpec, TrialSpec
 
-    named: dict[str, Mapping[str, type[Spec]]] = {
+    options: dict[str, Mapping[str, type[Spec]]] = {
         "data": DATASETS, "model": MODELS, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES,
     }  # fmt: skip
-    parts = {group: _option(group, options, values.pop(group, {}), faults) for group, options in named.items()}
-    for group, cls in {"trainer": TrainerSpec, "device": DeviceSpec}.items():
-        parts[group] = build(cls, _group(group, values.pop(group, {}), faults), faults)
-    top = {key: values.pop(key) for key in TOP_LEVEL if key in values}
+    parts: dict[str, Any] = {group: _option(group, known, values.get(group, {}), faults)
+                             for group, known in options.items()}  # fmt: skip
+    for cls in (TrainerSpec, DeviceSpec):
+        parts[cls.group] = build(cls, _group(cls.group, values.get(cls.group, {}), faults), faults)
+    top = {key: values[key] for key in TOP_LEVEL if key in values}
     if "objective" in top:
         top["objective"] = _first_objective(objectives_of(top), faults)
+    known = (*parts, *TOP_LEVEL)
     faults.extend(
-        f"{key} is not a key of the configuration; known: {', '.join([*parts, *TOP_LEVEL])}" for key in values
+        f"{key} is not a key of the configuration; known: {', '.join(known)}" for key in values if key not in known
     )
     try:
-        trial = TrialSpec(**top)
+        TrialSpec(**top)
     except SpecError as error:
         faults.extend(error.faults)
-    return None if faults or None in parts.values() else TrialSpec(**parts, **top) if trial else None
+    return None if faults or None in parts.values() else TrialSpec(**parts, **top)
 
 
-def _first_objective(names: tuple[str, ...], faults: list[Fault | str]) -> str:
+def _first_objective(names: tuple[str, ...], faults: Faults) -> str:
     from phalanx.training.spec import COSTS, OBJECTIVES
 
     known = (*OBJECTIVES, *COSTS)
@@ -154,7 +153,7 @@ def _first_objective(names: tuple[str, ...], faults: list[Fault | str]) -> str:
     return names[0] if names else ""
 
 
-def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: list[Fault | str]) -> Spec | None:
+def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: Faults) -> Spec | None:
     values = _group(group, given, faults)
     name = values.pop("name", None)
     if name not in options:
@@ -163,7 +162,7 @@ def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: l
     return build(options[name], values, faults)
 
 
-def _group(group: str, given: Any, faults: list[Fault | str]) -> dict[str, Any]:
+def _group(group: str, given: Any, faults: Faults) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         faults.append(Fault(group, given, "a config group", f"{group}=<option>, see python train.py --help"))
         return {}
@@ -171,13 +170,8 @@ def _group(group: str, given: Any, faults: list[Fault | str]) -> dict[str, Any]:
 
 
 def resolved_yaml(cfg: DictConfig, **values: Any) -> str:
-    """The config with every interpolation resolved, but for `tracking`, where environment variables hold secrets.
-
-    `values` replace those at the top level.
-    """
+    """The config with `values` at the top level and every interpolation resolved, except in `tracking`, where
+    environment variables hold secrets."""
     tracking = cfg.get("tracking")
     unresolved = OmegaConf.to_container(tracking, resolve=False) if OmegaConf.is_config(tracking) else tracking
     return to_yaml({**plain(cfg), **values, "tracking": unresolved})
-
-
-_Dumper.add_representer(str, _text)

@@ -1,4 +1,4 @@
-"""A fencing token: keeps a replaced job from overwriting its successor's files."""
+"""A fencing token: keeps a job that was replaced from overwriting the files of its successor."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from phalanx.runs.layout import RunPaths
 
 
 class FencingToken:
-    """Keeps a job that was thought dead, and has been replaced, from writing over what its successor found."""
+    """The number of the attempt at a trial that was the newest when the token was made."""
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
-        self.seen = self._attempt()
+        self.seen = self._newest()
 
     def check(self) -> None:
-        """Raises `Superseded` if another attempt has begun in this folder since."""
-        now = self._attempt()
-        if now != self.seen:
+        """Raises `Superseded` if a newer attempt has begun in this folder."""
+        if (now := self._newest()) != self.seen:
             raise Superseded(f"attempt {self.seen} at this trial was replaced by attempt {now}; it writes nothing")
 
-    def _attempt(self) -> int | None:
-        return read_json(self.paths.attempt)["attempt"] if self.paths.attempt.is_file() else None
+    def _newest(self) -> int | None:
+        return int(read_json(self.paths.attempt)["attempt"]) if self.paths.attempt.is_file() else None

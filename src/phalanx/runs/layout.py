@@ -1,4 +1,4 @@
-"""Every file that a run or a sweep leaves, named once, and written whole or not at all."""
+"""The files that a run or a sweep leaves in its folder, each named once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import errno
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from phalanx.core.errors import RequestError, RunFolderError
 
-FINAL = "final"
+FINAL = "final"  # the folder of a sweep's final
+
+
+class _Folder(Protocol):
+    @property
+    def root(self) -> Path: ...
+
+
+class _File:
+    """A class attribute that is a path below `root` of the instance."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __get__(self, folder: _Folder, owner: type) -> Path:
+        return folder.root / self.path
 
 
 @dataclass(frozen=True)
@@ -18,75 +34,24 @@ class RunPaths:
 
     root: Path
 
-    @property
-    def result(self) -> Path:
-        return self.root / "result.json"
-
-    @property
-    def mlflow_run(self) -> Path:
-        """The id of the run in MLflow, written once the run has been logged there."""
-        return self.root / "mlflow_run.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.csv"
-
-    @property
-    def model(self) -> Path:
-        return self.root / "model.safetensors"
-
-    @property
-    def seeds(self) -> Path:
-        """The curves of every seed, where a trial was trained with several."""
-        return self.root / "seeds.csv"
-
-    @property
-    def example(self) -> Path:
-        """A few rows as the data source has them, for the registered model."""
-        return self.root / "input_example.json"
-
-    @property
-    def attempt(self) -> Path:
-        """Which attempt at a trial may write here."""
-        return self.root / ".attempt.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that trains a single run."""
-        return self.root / ".train.lock"
-
-    @property
-    def checkpoint(self) -> Path:
-        """How far the training is, for a later process to go on from; gone when it has ended."""
-        return self.root / "checkpoint.safetensors"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
-
-    @property
-    def config(self) -> Path:
-        return self.root / ".hydra" / "config.yaml"
-
-    @property
-    def config_resolved(self) -> Path:
-        """The whole configuration with no interpolation left: what a stranger needs to repeat the run."""
-        return self.root / "config.yaml"
-
-    @property
-    def overrides(self) -> Path:
-        return self.root / ".hydra" / "overrides.yaml"
-
-    @property
-    def hydra(self) -> Path:
-        return self.root / ".hydra" / "hydra.yaml"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "train.log"
+    result = _File("result.json")
+    mlflow_run = _File("mlflow_run.json")  # the id of the run in MLflow, once it has been logged there
+    metrics = _File("metrics.csv")
+    model = _File("model.safetensors")
+    seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
+    example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
+    attempt = _File(".attempt.json")  # which attempt at a trial may write here
+    lock = _File(".train.lock")  # held by the process that trains a single run
+    checkpoint = _File("checkpoint.safetensors")  # the state of an unfinished training
+    plots = _File("plots")
+    config = _File(".hydra/config.yaml")
+    config_resolved = _File("config.yaml")  # the whole configuration without interpolations
+    overrides = _File(".hydra/overrides.yaml")
+    hydra = _File(".hydra/hydra.yaml")
+    log = _File("train.log")
 
     def check(self) -> RunPaths:
-        """Itself, if this is the folder of a run that ended; else `RunFolderError` saying what is missing."""
+        """Returns itself. Raises `RunFolderError` if this is not the folder of a finished run."""
         if not self.root.is_dir():
             raise RunFolderError(f"{self.root} is not a folder; give a run's folder such as outputs/runs/<time>-<id>")
         if not self.result.is_file():
@@ -103,20 +68,9 @@ class TrackedPaths:
 
     root: Path
 
-    @property
-    def identity(self) -> Path:
-        """The id by which the store knows this folder, wherever it is moved."""
-        return self.root / ".mlflow.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that logs the folder."""
-        return self.root / ".mlflow.lock"
-
-    @property
-    def diff(self) -> Path:
-        """The changes that were not committed when the run or sweep began."""
-        return self.root / "uncommitted.diff"
+    identity = _File(".mlflow.json")  # the name by which the store knows this folder, wherever it is moved
+    lock = _File(".mlflow.lock")  # held by the process that logs the folder
+    diff = _File("uncommitted.diff")  # the uncommitted changes when the run or sweep began
 
 
 @dataclass(frozen=True)
@@ -125,49 +79,34 @@ class SweepPaths:
 
     root: Path
 
-    @property
-    def manifest(self) -> Path:
-        """What the jobs of a sweep have to know about it: its kind; and how it ended."""
-        return self.root / "sweep.json"
-
-    @property
-    def trials(self) -> Path:
-        return self.root / "trials.csv"
-
-    @property
-    def best_config(self) -> Path:
-        return self.root / "best_config.yaml"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "report.html"
-
-    @property
-    def optimization_results(self) -> Path:
-        return self.root / "optimization_results.yaml"
-
-    @property
-    def storage(self) -> Path:
-        return self.root / "study.db"
-
-    @property
-    def final_table(self) -> Path:
-        return self.root / "final.csv"
-
-    @property
-    def final_tests(self) -> Path:
-        return self.root / "final.json"
+    manifest = _File("sweep.json")  # what the jobs of a sweep need to know of it, and how it ended
+    trials = _File("trials.csv")
+    best_config = _File("best_config.yaml")
+    report = _File("report.html")
+    optimization_results = _File("optimization_results.yaml")
+    storage = _File("study.db")
+    final_table = _File("final.csv")
+    final_tests = _File("final.json")
 
     def trial(self, number: int) -> RunPaths:
         return RunPaths(self.root / str(number))
 
     def final(self, number: int) -> RunPaths:
-        """Where the trial's point is trained once more, on fresh seeds."""
+        """The folder in which the trial's point is trained again on fresh seeds."""
         return RunPaths(self.root / FINAL / str(number))
 
 
 def make_folder(path: Path, key: str, name: str) -> None:
-    """Makes the folder that `key` names. Raises `RequestError` if that, or writing into it, is impossible."""
+    """Makes a folder.
+
+    Args:
+        path: The folder.
+        key: The config key that gave it.
+        name: A folder below `outputs`, for the advice in the message.
+
+    Raises:
+        RequestError: The folder cannot be made or written to.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -182,11 +121,11 @@ def make_folder(path: Path, key: str, name: str) -> None:
 
 
 def sibling(path: Path, name: str) -> Path:
-    """The folder of that name beside `path`; `name` itself where it is a path."""
+    """The folder of that name beside `path`; `name` itself if it is a path."""
     return path.with_name(name) if Path(name).name == name else Path(name)
 
 
 def relative(path: Path) -> str:
-    """The path as seen from the working folder, where it lies inside; with forward slashes."""
+    """The path relative to the working folder if it lies inside, with forward slashes."""
     path = path.absolute()
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()

@@ -1,4 +1,4 @@
-"""Curves of a trial that trains for long, written while it trains."""
+"""Writes `metrics.csv` while a trial trains."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ SHARE = 50  # writing takes at most this fraction of the time
 
 
 class LiveMetrics(Callback):
-    """Writes `metrics.csv` every `seconds` of training, so not at all for a trial that is done before; passes
-    everything on to `inner`. With several seeds it holds their means. `seconds=None` writes nothing.
+    """Writes `metrics.csv` every `seconds` of training, and passes all calls on to `inner`.
 
-    A file that cannot be written, or a trial that another process has taken over, costs the curves, not the trial.
+    With several seeds the file holds their means. A file that cannot be written, or a trial that another process has
+    taken over, ends the writing, not the training.
+
+    Args:
+        paths: The run's folder.
+        seconds: Seconds before the first write and between two; None writes nothing.
+        fence: The token of this attempt at the trial.
+        inner: The callback to pass calls on to.
     """
 
     def __init__(self, paths: RunPaths, seconds: float | None, fence: FencingToken | None, inner: Callback) -> None:
@@ -32,7 +38,7 @@ class LiveMetrics(Callback):
         self.due = time.monotonic() + (seconds or 0.0)
 
     def goes_on(self, states: Mapping[int, State]) -> None:
-        """What trials had reached before, by position, comes first."""
+        """Puts the history of resumed trials, by position, before what they train now."""
         self.rows |= {position: list(state.history) for position, state in states.items() if state}
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
@@ -46,13 +52,14 @@ class LiveMetrics(Callback):
             for position, row in rows.items():
                 self.rows.setdefault(position, []).append(row)
             if time.monotonic() >= self.due:
-                self._write()
+                self.seconds = self._write(self.seconds)
         return self.inner.on_epoch(rows)
 
     def on_end(self, trial: int, result: TrialResult) -> None:
         self.inner.on_end(trial, result)
 
-    def _write(self) -> None:
+    def _write(self, seconds: float) -> float | None:
+        """Returns the pause from now on."""
         started = time.monotonic()
         try:
             if self.fence is not None:
@@ -60,7 +67,7 @@ class LiveMetrics(Callback):
             write_text(self.paths.metrics, metrics_csv(mean_history(list(self.rows.values()))), durable=False)
         except (OSError, Superseded) as error:
             log.debug("no curves while %s trains: %s", self.paths.root, error)
-            self.seconds = None
-            return
+            return None
         now = time.monotonic()
-        self.due = now + max(self.seconds, SHARE * (now - started))
+        self.due = now + max(seconds, SHARE * (now - started))
+        return seconds

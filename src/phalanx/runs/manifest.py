@@ -1,4 +1,4 @@
-"""What a job has to know about the sweep it belongs to: `sweep.json`, written by the launching process."""
+"""`sweep.json`: what the jobs of a sweep need to know of it, written by the launching process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phalanx.runs.layout import FINAL, SweepPaths
 
 @dataclass(frozen=True)
 class Manifest:
-    """The part of `sweep.json` that jobs read."""
+    """The part of `sweep.json` that is read again."""
 
     study: str = ""
     search: bool = False  # a search chooses by validation, so its trials never read the test split
@@ -20,17 +20,21 @@ class Manifest:
     aggregate: str = "mean"  # how the seeds' objectives become one value: mean, lower_bound
     final_seeds: int = 0  # fresh seeds for each point of the final
     trial_timeout_s: float | None = None  # training time of one trial
+    ending: str | None = None  # why a search ended
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Manifest:
-        known = read_json(paths.manifest) if paths.manifest.is_file() else {}
+        known = _entries(paths)
         return cls(**{f.name: known[f.name] for f in fields(cls) if f.name in known})
+
+
+def _entries(paths: SweepPaths) -> dict[str, Any]:
+    return dict(read_json(paths.manifest)) if paths.manifest.is_file() else {}
 
 
 def update_manifest(paths: SweepPaths, **entries: Any) -> dict[str, Any]:
     """Sets entries of `sweep.json`, keeps the others, and returns them all."""
-    known = read_json(paths.manifest) if paths.manifest.is_file() else {}
-    content = {**known, **entries}
+    content = {**_entries(paths), **entries}
     write_json(paths.manifest, content)
     return content
 
@@ -42,7 +46,7 @@ class Sweep:
     name: str
     number: int
     manifest: Manifest = Manifest()
-    final: bool = False  # one of the best points, trained once more on fresh seeds
+    final: bool = False  # one of the best points, trained again on fresh seeds
 
     @classmethod
     def of(cls, folder: Path, number: int) -> Sweep:
@@ -53,11 +57,12 @@ class Sweep:
 
     @property
     def reads_test(self) -> bool:
-        """Whether this job may look at the test split."""
+        """Whether this job may read the test split."""
         return self.final or not self.manifest.search
 
     def seeds(self, first: int) -> list[int]:
-        """The seeds to train with, where the configuration says `first`; the final's follow those of the search."""
+        """The seeds to train with, if the configuration has seed `first`; those of the final follow the search's."""
+        start, count = first, self.manifest.repeats
         if self.final:
-            return list(range(first + self.manifest.repeats, first + self.manifest.repeats + self.manifest.final_seeds))
-        return list(range(first, first + self.manifest.repeats))
+            start, count = first + self.manifest.repeats, self.manifest.final_seeds
+        return list(range(start, start + count))

@@ -1,4 +1,4 @@
-"""`metrics.csv` and `seeds.csv`: curves as text, written and read. Plain functions, without torch."""
+"""`metrics.csv` and `seeds.csv`: metrics by epoch as text. Plain functions, without torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from phalanx.core.result import EpochMetrics, TrialResult
 from phalanx.runs.layout import RunPaths
@@ -19,60 +20,45 @@ COLUMNS = [f.name for f in fields(EpochMetrics)]
 
 def metrics_csv(history: Iterable[EpochMetrics]) -> str:
     """One row an epoch, with a header."""
+    return _csv(COLUMNS, map(asdict, history))
+
+
+def curves_csv(results: Sequence[TrialResult]) -> str:
+    """One row for each seed and epoch, with a header."""
+    return _csv(["seed", *COLUMNS], ({"seed": r.seed, **asdict(row)} for r in results for row in r.history))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
+    writer.writerows(rows)
     return text.getvalue()
 
 
-def read_curves(file: Path) -> tuple[EpochMetrics, ...]:
+def read_metrics(file: Path) -> tuple[EpochMetrics, ...]:
     """The rows of a `metrics.csv`; none if there is no such file."""
     return read_seeds(file).get(None, ())
 
 
 def read_seeds(file: Path) -> dict[int | None, tuple[EpochMetrics, ...]]:
-    """The rows of each seed of a `seeds.csv`; a file without that column has them under None."""
+    """The rows of each seed of a `seeds.csv`; rows without a seed are under None.
+
+    Raises `KeyError`, `TypeError` or `ValueError` for a file of another form.
+    """
     if not file.is_file():
         return {}
     found: dict[int | None, list[EpochMetrics]] = {}
     with open(file, newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             seed = row.pop("seed", None)
-            values = {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
-            found.setdefault(None if seed is None else int(seed), []).append(EpochMetrics(**values))
+            values = {key: float(value) for key, value in row.items() if key != "epoch"}
+            found.setdefault(None if seed is None else int(seed), []).append(EpochMetrics(int(row["epoch"]), **values))
     return {seed: tuple(rows) for seed, rows in found.items()}
 
 
-def curves_csv(results: Sequence[TrialResult]) -> str:
-    """One row for each seed and epoch, with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["seed", *(f.name for f in fields(EpochMetrics))], lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        writer.writerows({"seed": result.seed, **asdict(row)} for row in result.history)
-    return text.getvalue()
-
-
-def mean_history(curves: Sequence[Sequence[EpochMetrics]]) -> tuple[EpochMetrics, ...]:
-    """Means over the seeds that were still training in each epoch."""
-    longest = max(map(len, curves))
-    names = [f.name for f in fields(EpochMetrics) if f.name != "epoch"]
-    history = []
-    for place in range(longest):
-        there = [rows[place] for rows in curves if len(rows) > place]
-        means = {name: statistics.fmean(getattr(row, name) for row in there) for name in names}
-        history.append(EpochMetrics(epoch=place + 1, **means))
-    return tuple(history)
-
-
-def read_metrics(paths: RunPaths) -> tuple[EpochMetrics, ...]:
-    """The rows of `metrics.csv`; none if the run has no such file."""
-    return read_curves(paths.metrics)
-
-
 def read_curve(paths: RunPaths, name: str) -> tuple[list[int], list[float]]:
-    """Epochs and the values of one column of `metrics.csv`; finite ones only, none where the file lacks it."""
+    """The epochs and the finite values of one column of `metrics.csv`; empty if the file lacks it."""
     epochs: list[int] = []
     values: list[float] = []
     if paths.metrics.is_file():
@@ -84,3 +70,13 @@ def read_curve(paths: RunPaths, name: str) -> tuple[list[int], list[float]]:
                         epochs.append(epoch)
                         values.append(value)
     return epochs, values
+
+
+def mean_history(curves: Sequence[Sequence[EpochMetrics]]) -> tuple[EpochMetrics, ...]:
+    """The means over the seeds that were still training in each epoch."""
+    history = []
+    for place in range(max(map(len, curves))):
+        rows = [curve[place] for curve in curves if len(curve) > place]
+        means = {name: statistics.fmean(getattr(row, name) for row in rows) for name in COLUMNS if name != "epoch"}
+        history.append(EpochMetrics(place + 1, **means))
+    return tuple(history)

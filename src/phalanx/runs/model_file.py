@@ -1,7 +1,7 @@
 """`model.safetensors`: the weights, and all that is needed to rebuild the network and to predict.
 
-Safetensors holds tensors and text and nothing that runs, so a model from a stranger is safe to load.
-Axes: N rows, D features, C classes, P parameters.
+A safetensors file holds tensors and text and no code, so a model from an unknown source is safe to load.
+Axes: N rows, D features, H hidden units, C classes, P parameters.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from phalanx.training.evaluation import logits
 from phalanx.training.spec import TrialSpec
 
 FORMAT = 1
-_CHUNK_ROWS = 4096  # rows whose activations are held at once
-KEY = "phalanx"  # the metadata entry that holds everything but the tensors
+_CHUNK_ROWS = 4096  # rows whose activations are in memory at once
+KEY = "phalanx"  # the metadata entry with everything but the tensors
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A trained network with its encoder. `predict` takes rows as the data source has them."""
+    """A trained network with its encoder."""
 
     model: ModelSpec
     features: Features
@@ -42,29 +42,39 @@ class SavedModel:
     n_features: int
     data: str
     image_shape: tuple[int, int] | None
-    max_pixel: float = 255.0  # the grey level of white in rows of images
-    probabilities: str = "softmax"  # what is made of the logits, a key of `SCORES`
+    max_pixel: float = 255.0  # the grey level of white, in rows of images
+    probabilities: str = "softmax"  # how logits become scores before the softmax: a key of `SCORES`
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Class probabilities, float32 (N, C), for an array (N, D) or a table with the training columns."""
+        """Class probabilities, float32 (N, C), for rows as the data source has them: an array (N, D) or a table."""
         x_ND = torch.from_numpy(self.features.transform(rows))
         logits_NC = saved_logits(self.model, self.weights, x_ND, len(self.classes))
-        return torch.softmax(SCORES[self.probabilities](logits_NC), -1).numpy()
+        probabilities_NC: np.ndarray = torch.softmax(SCORES[self.probabilities](logits_NC), -1).numpy()
+        return probabilities_NC
 
 
 def saved_logits(
     model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
 ) -> torch.Tensor:
-    """Logits (N, C) of one network from its saved tensors, on the CPU, for features that are already encoded."""
+    """Computes the logits of one network on the CPU.
+
+    Args:
+        model: The network's spec.
+        weights: Its saved tensors by name.
+        x_ND: Encoded features (N, D).
+        n_classes: The number of classes.
+
+    Returns:
+        Logits (N, C).
+    """
     layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
-    chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in x_ND.split(_CHUNK_ROWS)]
-    return torch.cat(chunks)
+    return torch.cat([logits(model, layout, params_1P, x_BD)[0] for x_BD in torch.split(x_ND, _CHUNK_ROWS)])
 
 
 def saved_hidden(
     model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
 ) -> list[torch.Tensor]:
-    """The outputs (N, H) of each hidden layer of one network, as `saved_logits`."""
+    """Computes the outputs (N, H) of each hidden layer of one network; the arguments are those of `saved_logits`."""
     layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
     return [outputs_1NH[0] for outputs_1NH in model.hidden_outputs(layout.views(params_1P), x_ND[None])]
 
@@ -72,13 +82,20 @@ def saved_hidden(
 def _stacked(
     model: ModelSpec, weights: Mapping[str, torch.Tensor], n_features: int, n_classes: int
 ) -> tuple[Layout, torch.Tensor]:
-    """Saved tensors as the one row of a stack, (1, P)."""
+    """The saved tensors as a stack (1, P) of one trial."""
     layout = model.layout(n_features, n_classes)
     return layout, torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
 
 
 def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
-    """Writes the kept weights of `result` to `path`, whole or not at all. Without weights nothing is written."""
+    """Writes the weights of a result atomically; without weights nothing is written.
+
+    Args:
+        path: The file.
+        spec: The trial that was trained.
+        dataset: The data that it was trained on.
+        result: What the training returned.
+    """
     if result.weights is None:
         return
     about = {
@@ -99,7 +116,13 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors, and JSON that describes them, to `path`, whole or not at all."""
+    """Writes a safetensors file atomically.
+
+    Args:
+        path: The file.
+        tensors: Tensors on the CPU by name.
+        about: What describes them, as JSON's types.
+    """
     from safetensors.torch import save
 
     with replacing(path) as temporary:
@@ -125,7 +148,7 @@ def load_model(path: Path | str) -> SavedModel:
 
 
 def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedModel:
-    """Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` where the parts are not there or do not fit."""
+    """Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` if parts are missing or do not fit."""
     options = dict(about["model"])
     saved = SavedModel(
         model=MODELS[options.pop("name")](**options),
@@ -138,7 +161,7 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
         max_pixel=about["white"],
         probabilities=about.get("probabilities", "softmax"),
     )
-    SCORES[saved.probabilities]  # one of a later version is not known here
+    SCORES[saved.probabilities]  # raises for one of a later version
     layout = saved.model.layout(saved.n_features, len(saved.classes))
     expected = dict(zip(layout.names, layout.shapes, strict=True))
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -146,19 +169,13 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     if odd:
         raise ValueError("; ".join(f"{n} must have the shape {expected.get(n)}, got {found.get(n)}" for n in odd))
     if saved.features.n_features != saved.n_features:
-        raise ValueError(
-            f"its encoder gives {saved.features.n_features} features, the network takes {saved.n_features}"
-        )
+        given = saved.features.n_features
+        raise ValueError(f"its encoder gives {given} features, the network takes {saved.n_features}")
     return saved
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a model file alone. Raises `RunFolderError` if it is damaged."""
-    return read_tensors(file)[1]
-
-
 def read_tensors(file: Path, what: str = "a model") -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """What `write_tensors` wrote. Raises `RunFolderError` if it is damaged, calling it `what`."""
+    """Reads what `write_tensors` wrote. Raises `RunFolderError` that calls the file `what` if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,4 +1,4 @@
-"""Options of checkpoints and of tracking: the config groups `checkpoint` and `tracking`."""
+"""The options of the config groups `checkpoint` and `tracking`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phalanx.core.specs import Spec, static
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSpec(Spec):
-    """How often. No part of a trial: it changes no number, and trials that differ in it share a cohort."""
+    """How often checkpoints are written. No part of a trial: trials that differ in it share a cohort."""
 
     group: ClassVar[str] = "checkpoint"
     every_epochs: int | None = static(None, ge=1, advice="10")
@@ -27,10 +27,10 @@ class TrackingSpec(Spec):
     # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
     uri: str | None = field(default=None, repr=False)
     experiment: str = static("phalanx")
-    keep: int = static(3, ge=0)  # in a sweep, so many of the best trials get plots and keep their weights
-    # seconds of training after which a trial's curves are logged while it trains, and how often; null: at its end
+    keep: int = static(3, ge=0)  # how many of the best trials of a sweep keep their weights and get plots
+    # Seconds of training before the first log of a trial's curves and between two; null: only at the trial's end
     live: float | None = static(5.0, gt=0)
-    register: str = static("sweep", choices=("none", "sweep", "all"))  # whose model joins MLflow's registry
+    register: str = static("sweep", choices=("none", "sweep", "all"))  # whose models join MLflow's registry
     system_metrics: bool = static(False)  # CPU, memory, disk, network and GPU of the host
 
     def conflicts(self) -> list[Fault | str]:

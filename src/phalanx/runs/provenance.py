@@ -15,6 +15,7 @@ from phalanx.core.redaction import redact_source
 from phalanx.runs.layout import TrackedPaths
 
 PACKAGES = ("phalanx", "torch", "numpy", "hydra-core", "omegaconf", "optuna", "mlflow")
+DIFF_BYTES = 1_000_000  # more of the uncommitted changes is left out
 
 
 @cache
@@ -53,17 +54,14 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-DIFF_BYTES = 1_000_000
-
-
 def write_diff(root: Path) -> None:
-    """Writes the changes of the working folder that are not committed, once a folder, without secrets."""
-    file = TrackedPaths(root).diff
-    if file.exists() or TrackedPaths(root).identity.is_file():
+    """Writes the uncommitted changes of the working folder, once a folder, without secrets."""
+    paths = TrackedPaths(root)
+    if paths.diff.exists() or paths.identity.is_file():
         return
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(["git", "diff", "HEAD", "--no-color", "--no-ext-diff"], capture_output=True, timeout=10)
         text = redact_source(done.stdout[:DIFF_BYTES].decode("utf-8", "replace"))
         if done.returncode == 0 and text:
             more = len(done.stdout) - DIFF_BYTES
-            write_text(file, text + (f"\n# {more} more bytes were left out\n" if more > 0 else ""))
+            write_text(paths.diff, text + (f"\n# {more} more bytes were left out\n" if more > 0 else ""))

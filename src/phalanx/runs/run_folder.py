@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from phalanx.core.errors import Failure, RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
 from phalanx.core.result import Metrics, Objective, Status, TrialResult
@@ -14,16 +16,18 @@ from phalanx.data import Dataset
 from phalanx.data.base import DataSpec
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
-from phalanx.runs.config_file import read_yaml
+from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths, relative
 from phalanx.runs.metrics_csv import metrics_csv, read_metrics
-from phalanx.runs.model_file import read_weights, save_model
+from phalanx.runs.model_file import read_tensors, save_model
 from phalanx.runs.provenance import git_state, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.training.spec import TrialSpec
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+EXAMPLE_ROWS = 3
 
 
 def lock_run(paths: RunPaths) -> FileLock:
@@ -66,14 +70,17 @@ def write_run(
     """
     write_text(paths.metrics, metrics_csv(result.history))
     save_model(paths.model, spec, dataset, result)
-    own = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in ("history", "weights", "metrics")}
-    about = {"data": described(spec.data, dataset), "versions": versions(), "git": git_state()}
-    objectives, repeats = tuple(objectives) or (result.objective,), tuple(repeats)
-    stored = StoredRun(
-        **own, metrics=asdict(result.metrics), failure=failure, objectives=objectives, aggregate=aggregate,
-        repeats=repeats, **about,
-    )  # fmt: skip
-    return write_stored_run(paths, stored)
+    own: dict[str, Any] = {f.name: getattr(result, f.name) for f in fields(result)}
+    del own["history"], own["weights"]
+    own |= {"metrics": asdict(result.metrics), "data": described(spec.data, dataset), **_versions()}
+    several = tuple(objectives) or (result.objective,)
+    stored = StoredRun(**own, failure=failure, objectives=several, aggregate=aggregate, repeats=tuple(repeats))
+    write_stored_run(paths, stored)
+    return stored
+
+
+def _versions() -> dict[str, Any]:
+    return {"versions": versions(), "git": git_state()}
 
 
 def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
@@ -84,36 +91,36 @@ def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
 
 
 def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, **known: Any) -> None:
-    """Writes `result.json` of a run without a result: status `failed`, null for all that is not `known`."""
-    known |= {"versions": versions(), "git": git_state(), "error": error, "failure": failure}
+    """Writes `result.json` of a run without a result: status `failed`, null for all that is not known.
+
+    Args:
+        paths: The run's folder.
+        error: What happened, for the user.
+        failure: The kind of failure.
+        **known: Fields of `StoredRun`.
+    """
+    known |= {"error": error, "failure": failure, **_versions()}
     nothing = Objective("", None, "")
     write_stored_run(paths, StoredRun(status=Status.FAILED, objective=nothing, metrics=asdict(Metrics()), **known))
 
 
-def read_run(paths: RunPaths) -> TrialResult:
-    """The result in a run folder, with history, and with weights where they were kept."""
+def read_run(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
+    """The spec, data and result of a finished run. Raises `RunFolderError` if it is damaged."""
+    spec = trial_spec(read_values(paths.config_resolved))
     stored = read_stored_run(paths.check().root)
     try:
-        weights = read_weights(paths.model) if paths.model.is_file() else None
-        return TrialResult.from_json(stored.to_json(), read_metrics(paths), weights)
+        weights = read_tensors(paths.model)[1] if paths.model.is_file() else None
+        result = TrialResult.from_json(stored.to_json(), read_metrics(paths.metrics), weights)
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
-
-
-EXAMPLE_ROWS = 3
-
-
-def read_specs_and_result(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
-    """Everything about a finished run, from its folder."""
-    spec = trial_spec(read_yaml(paths.config_resolved))
-    return spec, dataset_of(spec.data), read_run(paths)
+    return spec, dataset_of(spec.data), result
 
 
 def write_example(paths: RunPaths, spec: DataSpec) -> None:
-    """The first rows of the data as they come from its source: what the registered model shows as its input."""
+    """Writes the first rows of the data source: the input example of the registered model."""
     rows = spec.read().x[:EXAMPLE_ROWS]
-    if hasattr(rows, "to_json"):  # a pandas table
-        content = json.loads(rows.to_json(orient="split", index=False))
-    else:
-        content = {"data": rows.reshape(len(rows), -1).tolist()}
-    write_json(paths.example, content)
+    if isinstance(rows, np.ndarray):
+        content = rows.reshape(len(rows), -1).tolist()
+        write_json(paths.example, {"data": content})
+    else:  # a pandas table
+        write_json(paths.example, json.loads(rows.to_json(orient="split", index=False)))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from phalanx.core.errors import Failure, RunFolderError
 from phalanx.core.files import read_json, write_json, write_text
@@ -21,8 +19,10 @@ from phalanx.runs.provenance import GitState
 REQUIRED = (
     "status", "objective", "metrics", "best_epoch", "epochs", "train_seconds", "seed", "config_digest", "data_digest",
 )  # fmt: skip
+PLAIN = ("samples_per_second", "device", "n_parameters", "error", "aggregate", "versions", "same_as", "mlflow_run_id",
+         *REQUIRED[3:])  # fmt: skip
 BESIDE = ("folder", "number", "overrides", "mlflow_run_id", "written_ns", "front")  # fields that are not in the file
-OPTIONAL = ("aggregate", "repeats", "same_as")  # keys that the file has only where they say something
+OPTIONAL = ("aggregate", "repeats", "same_as")  # keys that are in the file only if they have a value
 
 
 @dataclass(frozen=True)
@@ -109,32 +109,24 @@ class StoredRun:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], **beside: Any) -> StoredRun:
-        """Builds the record from the content of `result.json`.
+        """Builds the record from the content of `result.json` and the fields that are not in the file.
 
         Raises `KeyError`, `TypeError`, `AttributeError` or `ValueError` for content of another form.
         """
-        objective, known = _objective(content["objective"]), {name: content.get(name) for name in _PLAIN}
-        return cls(
-            status=Status(content["status"]),
-            objective=objective,
-            objectives=tuple(map(_objective, content.get("objectives") or ())) or (objective,),
-            metrics=dict(content["metrics"]),
-            epochs=content["epochs"],
-            train_seconds=content["train_seconds"],
-            samples_per_second=content.get("samples_per_second", 0.0),
-            failure=None if content.get("failure") is None else Failure(content["failure"]),
-            timing=_timing(content.get("timing")),
-            repeats=tuple(_seed(row) for row in content.get("repeats") or ()),
-            data=DataSummary(**data) if (data := content.get("data")) else None,
-            git=GitState(**git) if (git := content.get("git")) else None,
-            **{**known, **beside},
-        )
-
-
-_PLAIN = (
-    "best_epoch", "device", "seed", "config_digest", "data_digest", "n_parameters", "error", "aggregate", "versions",
-    "same_as", "mlflow_run_id",
-)  # fmt: skip
+        objective = _objective(content["objective"])
+        given: dict[str, Any] = {key: content[key] for key in PLAIN if key in content}
+        given |= {
+            "status": Status(content["status"]),
+            "objective": objective,
+            "objectives": tuple(map(_objective, content.get("objectives") or ())) or (objective,),
+            "metrics": dict(content["metrics"]),
+            "failure": Failure(failure) if (failure := content.get("failure")) else None,
+            "timing": _timing(content.get("timing") or {}),
+            "repeats": tuple(map(_seed, content.get("repeats") or ())),
+            "data": DataSummary(**data) if (data := content.get("data")) else None,
+            "git": GitState(**git) if (git := content.get("git")) else None,
+        }
+        return cls(**given | beside)
 
 
 def read_stored_run(folder: Path) -> StoredRun:
@@ -179,12 +171,6 @@ def write_stored_run(paths: RunPaths, stored: StoredRun) -> StoredRun:
     return stored
 
 
-def copy_result(source: RunPaths, target: RunPaths) -> None:
-    """Writes the result of the equal trial in `source` to `target`, with that trial's number as `same_as`."""
-    stored = read_stored_run(source.root)
-    write_stored_run(target, replace(stored, same_as=stored.number))
-
-
 def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
     """Writes the id of the run in MLflow beside its result, which stays as it is."""
     write_text(paths.mlflow_run, json.dumps({"run_id": run_id}) + "\n", durable=False)
@@ -192,28 +178,19 @@ def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
 
 def _overrides(paths: RunPaths) -> dict[str, str]:
     """The overrides by key, as they were typed."""
-    if not paths.overrides.is_file():
-        return {}
-    try:
-        texts = read_overrides(paths.overrides)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{paths.overrides} is damaged: {' '.join(str(error).split())}") from error
-    pairs = (text.lstrip("+").split("=", 1) for text in texts if "=" in text)
-    return dict(pairs)
+    texts = read_overrides(paths.overrides) if paths.overrides.is_file() else []
+    return dict(text.lstrip("+").split("=", 1) for text in texts if "=" in text)
 
 
 def _objective(stored: Mapping[str, Any]) -> Objective:
     return Objective(stored["name"] or "", stored["value"], stored["direction"] or "")
 
 
-def _timing(stored: Mapping[str, Any] | None) -> Timing | None:
-    if not stored or not all(isinstance(stored.get(key), (int, float)) for key in ("started", "ended")):
+def _timing(stored: Mapping[str, Any]) -> Timing | None:
+    if not all(isinstance(stored.get(key), (int, float)) for key in ("started", "ended")):
         return None
     return Timing(stored["started"], stored["ended"], stored.get("cohort") or "")
 
 
 def _seed(row: Mapping[str, Any]) -> SeedResult:
-    return SeedResult(
-        row["seed"], Status(row["status"]), row["value"], dict(row["metrics"]), row["best_epoch"], row["epochs"],
-        row.get("error"),
-    )  # fmt: skip
+    return SeedResult(**{**row, "status": Status(row["status"]), "metrics": dict(row["metrics"])})

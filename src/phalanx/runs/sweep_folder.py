@@ -10,14 +10,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from phalanx.core.errors import RunFolderError
 from phalanx.core.files import read_json
 from phalanx.core.result import Status
-from phalanx.runs.config_file import read_yaml, to_yaml
+from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
-from phalanx.runs.stored_run import StoredRun, copy_result, read_stored_run
+from phalanx.runs.stored_run import StoredRun, find_stored_run, read_stored_run, write_stored_run
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def summarise_sweep(trials: Sequence[StoredRun], best: Sequence[StoredRun], status: str) -> dict[str, Any]:
-    """The summary of a sweep for its manifest and for a tracking store: its best trial, and counts of trials.
+class SweepSummary(TypedDict, total=False):
+    """The summary of a sweep in its manifest: how it ended, its best trial, and counts of trials."""
+
+    status: str  # completed, failed or interrupted
+    best: int | None  # the number of the best trial
+    metrics: dict[str, float | None]  # of the best trial, and n_trials, n_failed, n_interrupted
+    params: dict[str, str]  # overrides of the best trial
+
+
+def summarise_sweep(trials: Sequence[StoredRun], best: Sequence[StoredRun], status: str) -> SweepSummary:
+    """Summarises a sweep for its manifest and for a tracking store.
 
     Args:
         trials: All trials of the sweep.
@@ -39,8 +48,10 @@ def summarise_sweep(trials: Sequence[StoredRun], best: Sequence[StoredRun], stat
     n_interrupted = sum(trial.ending == "interrupted" for trial in trials)
     n_failed = sum(trial.value is None for trial in trials) - n_interrupted
     counts = {"n_trials": len(trials), "n_failed": n_failed, "n_interrupted": n_interrupted}
-    metrics, params, number = ({}, {}, None) if not best else (best[0].metrics, best[0].overrides, best[0].number)
-    return {"status": status, "best": number, "metrics": {**metrics, **counts}, "params": params}
+    if not best:
+        return {"status": status, "best": None, "metrics": {**counts}, "params": {}}
+    metrics, params = {**best[0].metrics, **counts}, dict(best[0].overrides)
+    return {"status": status, "best": best[0].number, "metrics": metrics, "params": params}
 
 
 def collect(paths: SweepPaths, known: dict[int, StoredRun] | None = None) -> list[StoredRun]:
@@ -52,8 +63,7 @@ def collect(paths: SweepPaths, known: dict[int, StoredRun] | None = None) -> lis
             read, and are then in it.
     """
     known = {} if known is None else known
-    numbers = sorted(int(f.name) for f in paths.root.iterdir() if f.name.isdecimal()) if paths.root.is_dir() else []
-    found = (read_trial(paths.trial(number), known) for number in numbers)
+    found = (read_trial(paths.trial(number), known) for number in _numbers(paths.root))
     return [trial for trial in found if trial is not None]
 
 
@@ -127,27 +137,28 @@ def trials_csv(trials: Sequence[StoredRun]) -> str:
 
 def best_config(paths: RunPaths) -> str:
     """A complete config that repeats a trial, with what Hydra needs to put it where runs belong."""
-    values = read_yaml(paths.config_resolved)
-    hydra = read_yaml(paths.hydra)["hydra"] if paths.hydra.is_file() else {}
+    values = read_values(paths.config_resolved)
+    hydra = read_values(paths.hydra)["hydra"] if paths.hydra.is_file() else {}
     kept = {key: hydra[key] for key in ("run", "job_logging", "hydra_logging") if key in hydra}
     head = "# python train.py --config-path <this folder, absolute> --config-name best_config\n"
     return head + to_yaml({**values, "hydra": kept})
 
 
 def reuse(paths: SweepPaths, number: int, source: int) -> None:
-    """Gives trial `number` what the equal trial `source` left, but for weights and plots, and says so in it.
+    """Writes the files of the equal trial `source`, except weights and plots, for trial `number`.
 
-    A trial that another driver evaluated in a folder of its own left nothing here, so neither does its equal.
+    Without effect if another driver evaluated `source` in a folder of its own.
     """
     target, found = paths.trial(number), paths.trial(source)
-    if not found.result.is_file():
+    stored = find_stored_run(found.root)
+    if stored is None:
         return
     target.root.mkdir(parents=True, exist_ok=True)
     target.overrides.parent.mkdir(exist_ok=True)
     for name in ("config_resolved", "metrics", "seeds", "overrides"):
         if getattr(found, name).is_file():
             shutil.copyfile(getattr(found, name), getattr(target, name))
-    copy_result(found, target)
+    write_stored_run(target, replace(stored, same_as=source))
 
 
 @dataclass(frozen=True)
@@ -178,11 +189,16 @@ def run_locations(root: Path) -> Iterator[RunLocation]:
         return
     name = root.absolute().name
     for prefix, folder in (("", root), (f"{FINAL}/", root / FINAL)):
-        names = [entry.name for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
-        for number in sorted(map(int, names)):
+        for number in _numbers(folder):
             yield RunLocation(RunPaths(folder / str(number)), f"{prefix}{number}", name, number)
 
 
-def sweep_summary(root: Path) -> dict[str, Any]:
-    """What the leading process wrote down at the sweep's end; empty while it runs, or if it was killed."""
-    return read_json(SweepPaths(root).manifest).get("summary") or {}
+def _numbers(folder: Path) -> list[int]:
+    """The trial numbers that name a folder's entries."""
+    return sorted(int(f.name) for f in folder.iterdir() if f.name.isdecimal()) if folder.is_dir() else []
+
+
+def sweep_summary(root: Path) -> SweepSummary:
+    """The summary in a sweep's manifest; empty while the sweep runs, or if its process was killed."""
+    summary: SweepSummary | None = read_json(SweepPaths(root).manifest).get("summary")
+    return summary or {}

@@ -14,7 +14,7 @@ from phalanx.core.errors import RunFolderError
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.config_file import flat_values, read_values
 from phalanx.runs.layout import FINAL, RunPaths, relative
-from phalanx.runs.metrics_csv import read_curves, read_seeds
+from phalanx.runs.metrics_csv import read_metrics, read_seeds
 from phalanx.runs.provenance import GitState
 from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import RunLocation
@@ -62,7 +62,7 @@ def read_records(location: RunLocation) -> list[RunRecord]:
     stored = find_stored_run(paths.root)
     params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else {}
     try:
-        history = read_curves(paths.metrics)
+        history = read_metrics(paths.metrics)
         if stored is None:
             return [_training(location, params, history)]
         run = _ended(location, params, history, stored)

@@ -18,7 +18,7 @@ def run_html(paths: RunPaths) -> str:
     """The page about the run in a folder. Raises `RunFolderError` if a file of the run is damaged."""
     result, name = read_stored_run(paths.root), paths.root.absolute()
     try:
-        history = read_metrics(paths)
+        history = read_metrics(paths.metrics)
     except (TypeError, ValueError, KeyError) as error:
         raise RunFolderError(f"{paths.metrics} is damaged: {error}") from error
     files = sorted(paths.plots.glob("*.png"), key=lambda file: (file.stem != "curves", file.stem))
