@@ -44,9 +44,7 @@ def readers(text: str) -> list[int]:
             given = "".join(ast.unparse(argument) for argument in node.args)
             if ".result" in given or "result.json" in given:
                 found.append(node.lineno)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node).endswith(
-            (".result.read_text", ".result.read_bytes")
-        ):
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).endswith(".result.read_text"):
             found.append(node.lineno)
     return found
 
