@@ -1,4 +1,4 @@
-"""What a trained network looks like inside: shapes, counts, spread of weights and biases, units that never speak.
+"""What a trained network looks like inside: shapes, counts, spread of weights and biases, dead ReLU units.
 
 Axes: N samples, H units of a hidden layer.
 """
@@ -107,7 +107,7 @@ def tensor_info(name: str, tensor: torch.Tensor) -> TensorInfo:
 def hidden_layers(saved: SavedModel, x_ND: torch.Tensor) -> tuple[HiddenLayer, ...]:
     """Each hidden layer on these samples, which are encoded already; none for a family that does not show them."""
     silent: list[torch.Tensor] = []
-    for x_BD in x_ND.to("cpu").split(CHUNK_ROWS):
+    for x_BD in torch.split(x_ND.to("cpu"), CHUNK_ROWS):
         layers = saved_hidden(saved.model, saved.weights, x_BD, len(saved.classes))
         here = [(outputs_NH == 0).all(0) for outputs_NH in layers]
         silent = [a & b for a, b in zip(silent, here, strict=True)] if silent else here

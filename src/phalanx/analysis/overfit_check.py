@@ -1,4 +1,4 @@
-"""Whether a run has learnt its training samples, and what to try where it has not: the answer of `debug=overfit`."""
+"""Checks whether a run has learnt its training samples, and advises what to change: the result of `debug=overfit`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LEARNT = 0.9  # of the first epoch's loss: one that ends above it has hardly mov
 
 
 def passed(spec: TrialSpec, result: TrialResult) -> bool:
-    """Whether the kept weights reach `trainer.expect_accuracy` in training; true where nothing is asked."""
+    """Whether the saved weights reach `trainer.expect_accuracy` on the training split; true without that option."""
     expected, reached = spec.trainer.expect_accuracy, result.metrics.train_accuracy
     return expected is None or (reached is not None and reached >= expected)
 
 
 def sentence(spec: TrialSpec, result: TrialResult) -> str:
-    """The verdict for people, with what to try where training accuracy falls short of what was expected."""
+    """The result of the check, with advice if it did not pass."""
     reached, n_steps = result.metrics.train_accuracy or 0.0, f"{result.epochs:,} epochs"
     if passed(spec, result):
         return (
@@ -35,7 +35,7 @@ def sentence(spec: TrialSpec, result: TrialResult) -> str:
 
 
 def advice(spec: TrialSpec, history: Sequence[EpochMetrics]) -> list[str]:
-    """What may keep these options from learning their samples, each with what to type, the likeliest first."""
+    """Possible causes of a failed check, each with the option to change, the most likely first."""
     losses, lr = [row.train_loss for row in history], spec.optimizer.lr
     tenth = max(1, len(losses) // 10)
     last, before = statistics.fmean(losses[-tenth:]), statistics.fmean(losses[-2 * tenth : -tenth] or losses)

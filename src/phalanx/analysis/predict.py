@@ -1,6 +1,6 @@
-"""Predictions of a saved run for rows in a file: reading them, asking the model, and writing what it says.
+"""Predictions of a saved run for the rows of a file.
 
-Nothing here runs code from a file: numpy's pickles are refused and the model is safetensors.
+No code from a file is run: numpy's pickles are refused and the model is safetensors.
 Axes: N rows, D features, C classes, h × w pixels.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from phalanx.core.errors import DataError
 from phalanx.data import table_encoder
 from phalanx.data.read_table import read_table
+from phalanx.data.table_encoder import TableFeatures
 from phalanx.runs.model_file import SavedModel, load_model
 
 TABLES, ARRAYS, IMAGES = (".csv", ".tsv"), (".npy", ".npz"), (".png", ".jpg", ".jpeg")
@@ -31,7 +32,7 @@ _MAX_FAULTS = 5  # faults listed in one message
 
 @dataclass(frozen=True)
 class Rows:
-    """What was read. `values` is an array (N, D) or a table; `names` holds a name a row."""
+    """Rows of a file: `values` is an array (N, D) or a table, `names` has a name for each row."""
 
     values: Any
     names: tuple[str, ...]
@@ -97,7 +98,7 @@ def printable(text: str) -> str:
 
 
 def predict_file(run: Path | str, source: Path | str) -> Predictions:
-    """What the run in a folder or `.safetensors` file predicts for the rows in `source`.
+    """Predicts the rows in `source` with the run in a folder or `.safetensors` file.
 
     Raises `RunFolderError` where there is no sound model, `DataError` where the rows do not fit it.
     """
@@ -135,7 +136,7 @@ def _numbered(values: Any) -> Rows:
 def _read_table(path: Path, model: SavedModel) -> Rows:
     """For table data the frame itself, since the encoder finds its columns; else its numeric columns in order."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else None
-    if model.features.kind == "table":
+    if isinstance(model.features, TableFeatures):
         return _numbered(read_table(str(path), "INPUT", delimiter, model.features.text_columns).frame)
     _check_header(path)
     file = read_table(str(path), "INPUT", delimiter)
@@ -172,7 +173,7 @@ def _needs(model: SavedModel) -> str:
 
 
 def _read_array(path: Path, model: SavedModel) -> Rows:
-    if model.features.kind == "table":
+    if isinstance(model.features, TableFeatures):
         columns = ", ".join(column.name for column in model.features.columns)
         raise DataError(f"{path}: the model was trained on a table; give a .csv or .tsv with the columns {columns}")
     values = _load_numpy(path)
@@ -205,7 +206,8 @@ def _load_numpy(path: Path) -> np.ndarray:
                 return loaded
             name = "x" if "x" in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
             if name is not None:
-                return loaded[name]
+                array: np.ndarray = loaded[name]
+                return array
             found = ", ".join(loaded.files) or "none"
     except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         if "pickle" in str(error):  # numpy's own words advise to load it all the same

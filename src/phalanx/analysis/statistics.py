@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from numbers import Real
-from typing import Literal
 
-Direction = Literal["maximize", "minimize"]
-Values = Mapping[Hashable, float] | Iterable[float]
-Limits = tuple[float, float]  # what a metric cannot leave
+Values = Mapping[int, float] | Iterable[float]
+Limits = tuple[float, float]  # the range of a metric
 
 FEWEST = 3  # shared seeds below which no verdict is given: two leave an interval of 9 standard deviations to each side
 LARGEST = 1e300  # values above it would overflow in a sum
@@ -37,10 +35,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """What the seeds that `a` and `b` share say about a - b.
+    """The paired difference a - b over the seeds that both groups have.
 
     `mean`, `std` and the interval `low` to `high` are in the unit of the values. `p` and the interval are for this
-    pair alone; `p_holm` counts all pairs that were compared with it. `effect` has no unit.
+    pair alone; `p_holm` is adjusted for all pairs of the comparison. `effect` has no unit.
     """
 
     a: str
@@ -53,21 +51,21 @@ class Difference:
     p_holm: float | None
     effect: float | None
     std: float | None = None
-    direction: Direction = "maximize"
+    direction: str = "maximize"
     level: float = 0.95
     step: float = 0.0  # the metric's resolution, see `paired`
     largest: float = math.inf  # the size that no difference can exceed
 
     @property
     def better(self) -> str | None:
-        """The group with the better mean, shown or not; None where the means are equal or no seed is shared."""
+        """The group with the better mean, significant or not; None if the means are equal or no seed is shared."""
         if not self.mean:
             return None
         return self.a if self.mean * _sign(self.direction) > 0 else self.b
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is shown at `level`, all comparisons counted."""
+        """Whether the difference is significant at `level`, adjusted for all comparisons."""
         return self.n >= FEWEST and self.p_holm is not None and self.p_holm < 1 - self.level
 
     def at(self, level: float) -> Difference:
@@ -78,12 +76,19 @@ class Difference:
 
 
 def summarise(values: Values, level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED) -> Summary:
-    """Mean of `values` (by seed, or a plain list) with Student's t interval at `level`, cut at `limits`.
+    """Computes mean, standard deviation and Student's t interval.
 
-    No true mean lies outside `limits`, so what is cut off could not have held it: the interval holds it exactly as
-    often as the whole one, and no less often than intervals that stay inside by themselves, such as the logit's or the
-    bootstrap's (benchmarks/README.md, "Error rates"). Values that are all equal give an interval of no width.
-    ValueError where there is no value, or one is not finite.
+    The true mean lies within `limits`, so cutting the interval there does not change how often it covers the mean
+    (benchmarks/README.md, "Error rates"). Values that are all equal give an interval of no width.
+
+    Args:
+        values: By seed, or a plain list.
+        level: The level of the interval.
+        name: What the values are, for messages.
+        limits: The range of the metric.
+
+    Raises:
+        ValueError: There is no value, or one is not finite.
     """
     numbers = list(_checked(values, name).values())
     if not numbers:
@@ -92,10 +97,17 @@ def summarise(values: Values, level: float = 0.95, name: str = "values", limits:
     return Summary(len(numbers), mean, std, *_interval(mean, std, len(numbers), _checked_level(level), limits))
 
 
-def lower_bound(values: Values, direction: Direction, level: float = 0.95, name: str = "values") -> float:
-    """The one-sided t bound of the mean on its bad side: below the mean to maximize, above it to minimize.
+def lower_bound(values: Values, direction: str, level: float = 0.95, name: str = "values") -> float:
+    """The one-sided t bound of the mean: below the mean to maximize, above it to minimize.
 
-    In a share `level` of experiments the true mean is at least this good. ValueError with fewer than two values.
+    Args:
+        values: By seed, or a plain list; two or more.
+        direction: `maximize` or `minimize`.
+        level: The share of experiments in which the true mean is at least this good.
+        name: What the values are, for messages.
+
+    Raises:
+        ValueError: There are fewer than two values, or one is not finite.
     """
     found = summarise(values, name=name)
     if found.std is None:
@@ -105,36 +117,45 @@ def lower_bound(values: Values, direction: Direction, level: float = 0.95, name:
 
 
 def paired(
-    a: Mapping[Hashable, float],
-    b: Mapping[Hashable, float],
+    a: Mapping[int, float],
+    b: Mapping[int, float],
     names: tuple[str, str] = ("a", "b"),
-    direction: Direction = "maximize",
+    direction: str = "maximize",
     level: float = 0.95,
     step: float = 0.0,
     limits: Limits = UNLIMITED,
 ) -> Difference:
     """Student's paired t-test of `a` - `b` over the seeds that both have, as the only comparison (`p_holm` is `p`).
 
-    The test speaks for other seeds on the same data and split, not for other data. With fewer than two shared seeds
+    The test holds for other seeds on the same data and split, not for other data. With fewer than two shared seeds
     there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not zero, p = 0,
     the limit of the t statistic.
 
-    `step` is the smallest difference that the metric can show, such as 1 / samples for an accuracy: its variance when
-    rounded, step² / 12 (Sheppard 1898), is added to that of the differences. Without it a coarse metric raises false
-    alarms: equal differences of three seeds are then chance (benchmarks/README.md, "Error rates"). `limits` are the
-    metric's: no difference is larger than they are apart, so the interval is cut there; the test is as without them.
+    Args:
+        a: Values by seed.
+        b: Values by seed.
+        names: The names of the two groups.
+        direction: `maximize` or `minimize`.
+        level: The level of the interval.
+        step: The smallest difference that the metric can have, such as 1 / samples for an accuracy. The variance of
+            rounding, step² / 12 (Sheppard 1898), is added to that of the differences; without it a coarse metric
+            gives false alarms (benchmarks/README.md, "Error rates").
+        limits: The range of the metric: no difference exceeds its width, so the interval is cut there.
+
+    Raises:
+        ValueError: A value is not finite, shared or not; the message names its group and seed.
 
     `effect` is Cohen's d_z, the mean difference over its standard deviation, times Hedges' exact correction
     c(n - 1) (Hedges 1981, Journal of Educational Statistics 6): uncorrected, d_z is too large by 77 % on average
     with three seeds and by 25 % with five. None with fewer than three shared seeds, or where it is infinite.
-
-    ValueError names the group and the seed of a value that is not finite, shared or not.
     """
     _sign(direction)
     x, y = _checked(a, names[0]), _checked(b, names[1])
     shared = [seed for seed in x if seed in y]
     if not shared:
-        return Difference(*names, 0, *[None] * 6, direction=direction, level=_checked_level(level))
+        return Difference(
+            *names, 0, None, None, None, None, None, None, direction=direction, level=_checked_level(level)
+        )
     mean, std = _moments(
         [_minus(x[seed], y[seed]) for seed in shared],
         max(max(abs(x[seed]), abs(y[seed])) for seed in shared),
@@ -151,31 +172,37 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     Calling significant what lies below 0.05 keeps the chance of even one false alarm at 5 % or less, however the
     tests depend on each other. None stays None and is not counted. ValueError outside 0 to 1.
     """
-    for p in p_values:
-        if p is not None and not 0 <= p <= 1:
-            raise ValueError(f"a p-value lies between 0 and 1, got {p!r}")
-    order = sorted((i for i, p in enumerate(p_values) if p is not None), key=lambda i: p_values[i])
+    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for place, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - place) * p_values[i]))
-        adjusted[i] = largest
+    for place, (p, i) in enumerate(known):
+        if not 0 <= p <= 1:
+            raise ValueError(f"a p-value lies between 0 and 1, got {p!r}")
+        adjusted[i] = largest = max(largest, min(1.0, (len(known) - place) * p))
     return adjusted
 
 
 def compare(
-    groups: Mapping[str, Mapping[Hashable, float]],
-    direction: Direction,
+    groups: Mapping[str, Mapping[int, float]],
+    direction: str,
     baseline: str | None = None,
     level: float = 0.95,
     step: float = 0.0,
     limits: Limits = UNLIMITED,
 ) -> list[Difference]:
-    """All pairs of `groups` in their order, or each other group against `baseline`, with Holm over all of them.
+    """Compares all pairs of groups, or all groups with a baseline, with Holm's adjustment over all of them.
 
-    A baseline has to be chosen before the values are seen: against the best of them, false alarms are up to twice as
-    frequent as they should be. Each pair uses the seeds that it shares. ValueError for a baseline that is no group,
-    and as in `paired`.
+    Args:
+        groups: Values by seed, by the group's name.
+        direction: `maximize` or `minimize`.
+        baseline: A group that was chosen before its values were seen: compared with the best one, false alarms are
+            up to twice as frequent.
+        level: The level of the intervals.
+        step: As in `paired`.
+        limits: As in `paired`.
+
+    Raises:
+        ValueError: The baseline is not a group, or as in `paired`.
     """
     if baseline is not None and baseline not in groups:
         raise ValueError(f"the baseline {baseline!r} is not one of {', '.join(map(str, groups))}")
@@ -185,16 +212,22 @@ def compare(
     return [replace(difference, p_holm=p) for difference, p in zip(found, adjusted, strict=True)]
 
 
-def resolution(groups: Iterable[Mapping[Hashable, float]]) -> float:
+def resolution(groups: Iterable[Mapping[int, float]]) -> float:
     """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
     values = sorted({float(value) for group in groups for value in group.values()})
     return min((gap for x, y in pairwise(values) if (gap := _minus(y, x)) > 0), default=0.0)
 
 
 def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
-    """The fewest seeds whose interval is no wider than `relevant`, for paired differences that spread by `std`.
+    """The fewest seeds whose interval cannot hold both zero and a relevant difference.
 
-    So wide, it cannot hold both no difference and a relevant one. ValueError unless `relevant` is above zero.
+    Args:
+        std: The standard deviation of the paired differences.
+        relevant: The size of a relevant difference, above 0, which the interval's width must not exceed.
+        level: The level of the interval.
+
+    Raises:
+        ValueError: `relevant` is not above 0.
     """
     if not 0 < relevant < math.inf:
         raise ValueError(f"a relevant difference is a number above zero, got {relevant!r}")
@@ -205,10 +238,10 @@ def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
     return n
 
 
-def _checked(values: Values, name: str) -> dict[Hashable, float]:
+def _checked(values: Values, name: str) -> dict[int, float]:
     by_seed = values if isinstance(values, Mapping) else dict(enumerate(values))
     for seed, value in by_seed.items():
-        if not isinstance(value, Real) or not abs(value) <= LARGEST:
+        if not isinstance(value, Real) or not abs(float(value)) <= LARGEST:
             what = "seed" if by_seed is values else "value"
             raise ValueError(f"{name}, {what} {seed}: a finite number is needed, got {value!r}")
     return {seed: float(value) for seed, value in by_seed.items()}
@@ -220,7 +253,7 @@ def _checked_level(level: float) -> float:
     return level
 
 
-def _sign(direction: Direction) -> int:
+def _sign(direction: str) -> int:
     if direction not in ("maximize", "minimize"):
         raise ValueError(f"a direction is maximize or minimize, got {direction!r}")
     return 1 if direction == "maximize" else -1
@@ -231,7 +264,7 @@ def _minus(x: float, y: float) -> float:
 
 
 def _moments(numbers: list[float], size: float) -> tuple[float, float | None]:
-    """Mean and standard deviation of `numbers` that were computed from others as large as `size`."""
+    """Mean and standard deviation; spreads that rounding of numbers as large as `size` leaves are 0."""
     mean = min(max(math.fsum(numbers) / len(numbers), min(numbers)), max(numbers))
     if len(numbers) == 1:
         return mean, None
@@ -242,12 +275,12 @@ def _moments(numbers: list[float], size: float) -> tuple[float, float | None]:
 
 
 def _floored(std: float | None, step: float) -> float | None:
-    """The spread of differences that are seen in steps: never less than what rounding makes of it."""
+    """The standard deviation with that of rounding to `step` added."""
     return None if std is None else math.hypot(std, step / math.sqrt(12))
 
 
 def _t_quantile(df: float, tail: float) -> float:
-    """The t with a share `tail` of Student's distribution above it."""
+    """The value that Student's t exceeds with probability `tail`."""
     from scipy.special import stdtrit
 
     return -float(stdtrit(df, tail))

@@ -1,4 +1,4 @@
-"""Differences in plain words: one sentence each, with as many digits as they deserve."""
+"""Differences as sentences, with as many digits as their intervals justify."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from phalanx.analysis.statistics import FEWEST, Difference, seeds_needed
 
 
 def sentence(difference: Difference, unit: str = "", level: float | None = None, relevant: float | None = None) -> str:
-    """One plain sentence on `difference`; `level` is the difference's own unless given.
+    """Describes a difference in one sentence.
 
-    "beats" needs the adjusted p-value below 1 - `level`. `relevant` is the size of difference that matters to the
-    reader, in the unit of the values: where nothing is shown, the sentence says whether that size is excluded, or
-    about how many seeds could tell. ValueError unless it is above zero.
+    Args:
+        difference: The difference of two groups.
+        unit: The unit of the values, e.g. `points`.
+        level: One group "beats" the other if the adjusted p-value is below 1 - `level`; None for the difference's own.
+        relevant: A size of difference that matters, above 0. Without a significant difference the sentence then says
+            whether that size is excluded, or about how many seeds could decide it.
+
+    Raises:
+        ValueError: `relevant` is not above 0.
     """
     d = difference if level is None else difference.at(level)
     lacking = f"not enough seeds to tell {d.a} from {d.b}: {d.n} shared, "
-    if d.n < FEWEST:
+    if d.n < FEWEST or d.mean is None or d.low is None or d.high is None or d.p_holm is None:
         return f"{lacking}at least {FEWEST} are needed"
     needed = None if relevant is None else seeds_needed(d.std or 0.0, relevant, d.level)
     adjusted = "adjusted " if d.p_holm != d.p else ""
@@ -35,13 +41,13 @@ def sentence(difference: Difference, unit: str = "", level: float | None = None,
 
 
 def format_p(p: float) -> str:
-    """A p-value as people write it: `p < 0.001`, or two significant digits."""
+    """A p-value as text: `p < 0.001`, or two significant digits."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def _written(mean: float, low: float, high: float, unit: str) -> str:
-    """`mean unit [low, high]`, as many decimals as the interval deserves: two digits of its half-width from 1 or 2,
-    else one, and enough that a bound which excludes zero is not written as zero."""
+    """`mean unit [low, high]`: the half-width has two digits if it begins with 1 or 2, else one; a bound that excludes
+    zero is never rounded to zero."""
     half = (high - low) / 2
     places = _places(half, 3) if half else _places(abs(mean), 100)
     if low > 0 or high < 0:

@@ -1,6 +1,5 @@
-"""What was trained, compared: runs are read (`sources`, `tracked`), grouped (`groups`), tested (`comparison`), written
-(`tables`). The figure is in `phalanx.report.run_figures.comparison`.
-"""
+"""Comparison of runs: they are read (`sources`, `mlflow_runs`), grouped (`groups`), tested (`comparison`) and written
+as tables (`tables`). The figure is in `phalanx.report.run_figures.comparison`."""
 
 from phalanx.analysis.compare.comparison import Comparison, Part, compare_runs
 from phalanx.analysis.compare.run import Run

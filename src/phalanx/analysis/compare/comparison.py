@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from phalanx.analysis.compare.groups import Group, grouped, usable, without_followers
 from phalanx.analysis.compare.keys import parse_filters, resolve, value_of, varying
 from phalanx.analysis.compare.run import MEASURED, Run
-from phalanx.analysis.statistics import FEWEST, Difference, Direction, Limits, Summary, compare, resolution, summarise
+from phalanx.analysis.statistics import FEWEST, Difference, Limits, Summary, compare, resolution, summarise
 from phalanx.analysis.wording import sentence
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.result import limits_of
@@ -21,10 +21,10 @@ POINTS = "points"
 
 @dataclass(frozen=True)
 class Measure:
-    """What is compared. Accuracies are shown in percent, and their differences in points."""
+    """The metric that is compared. Accuracies are shown in percent, their differences in points."""
 
     metric: str
-    direction: Direction
+    direction: str
 
     @property
     def scale(self) -> float:
@@ -40,7 +40,7 @@ class Measure:
 
     @property
     def limits(self) -> Limits:
-        """What the metric cannot leave, in the unit that is shown."""
+        """The range of the metric, in the unit that is shown."""
         low, high = limits_of(self.metric)
         return self.scale * low, self.scale * high
 
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that `phalanx compare` says."""
+    """The result of `phalanx compare`."""
 
     measure: Measure
     by: tuple[str, ...]
@@ -75,11 +75,19 @@ def compare_runs(
     runs: Sequence[Run], by: Sequence[str] = (), metric: str | None = None, baseline: str | None = None,
     relevant: float | None = None, where: Sequence[str] = (), notes: Sequence[str] = (),
 ) -> Comparison:  # fmt: skip
-    """Compares groups of `runs` by the keys `by`; none: by all that vary.
+    """Compares groups of runs. Runs on different data are compared separately.
 
-    `metric` is test_accuracy where all have it, else the objective, unless it is given. `baseline` names the group
-    that the others are tested against. `relevant` is a difference that matters, in the unit shown. Runs on different
-    data are compared apart. Raises `RequestError` for keys, metrics and groups that are not there.
+    Args:
+        runs: The runs.
+        by: The keys that make the groups; none for all that vary.
+        metric: The metric; None for test_accuracy if all runs have it, else the objective.
+        baseline: The label of the group that the others are tested against; None for all pairs.
+        relevant: A difference that matters, in the unit shown.
+        where: Conditions `key=value` that runs have to meet.
+        notes: Notes to add to the comparison's own.
+
+    Raises:
+        RequestError: A key, metric or group does not exist.
     """
     runs = _matching(runs, where)
     keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs),
@@ -102,7 +110,7 @@ def compare_runs(
 
 
 def _what_varies(runs: Sequence[Run]) -> list[str]:
-    """The keys that tell the runs apart, but for their data. Raises `RequestError` where that would be too many."""
+    """The keys that vary, except those of the data. Raises `RequestError` if they make too many groups."""
     keys = {key: values for key, values in varying(runs).items() if not key.startswith("data.")}
     chosen = list(without_followers([runs], list(keys)))
     if len({tuple(value_of(run, key) for key in chosen) for run in runs}) > LARGEST:
@@ -124,7 +132,7 @@ def _matching(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
 
 
 def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str]]:
-    """What is compared, and what to say about the choice. Raises `RequestError` if no run has it."""
+    """The metric to compare, and notes on the choice. Raises `RequestError` if no run has one."""
     completed = [run for run in runs if run.status == "completed"]
     if not completed:
         ends = ", ".join(sorted({run.status for run in runs}))
@@ -152,8 +160,8 @@ def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str
                                                f"{len(completed)} runs ({why})"]  # fmt: skip
 
 
-def direction_of(metric: str) -> Direction:
-    """Which way a metric gets better."""
+def direction_of(metric: str) -> str:
+    """`maximize` or `minimize`, by the metric's name."""
     lower = metric.endswith("loss") or (metric in MEASURED and metric != "samples_per_second")
     return "minimize" if lower else "maximize"
 
@@ -161,16 +169,16 @@ def direction_of(metric: str) -> Direction:
 def _part(
     data: str, runs: Sequence[Run], by: Sequence[str], measure: Measure, baseline: str | None, relevant: float | None
 ) -> Part:  # fmt: skip
-    found = grouped(runs, by, measure.metric)
+    made = grouped(runs, by, measure.metric)
     sign = -1 if measure.direction == "maximize" else 1
-    scaled = [replace(g, seeds={seed: measure.scale * v for seed, v in g.seeds.items()}) for g in found.groups]
+    scaled = [replace(g, seeds={seed: measure.scale * v for seed, v in g.seeds.items()}) for g in made.groups]
     summaries = {g.label: summarise(g.seeds, limits=measure.limits) if g.seeds else None for g in scaled}
-    scaled.sort(key=lambda g: (not g.seeds, sign * summaries[g.label].mean if g.seeds else 0))
+    scaled.sort(key=lambda g: (False, sign * found.mean) if (found := summaries[g.label]) else (True, 0.0))
     tested = {g.label: g.seeds for g in scaled if g.seeds}
     step = resolution(tested.values()) if measure.counts_samples else 0.0
     fixed = baseline if baseline in tested else None
-    notes = [*found.notes, *_other_losses(runs, measure)]
-    fair = found.fair and notes == [*found.notes]
+    notes = [*made.notes, *_other_losses(runs, measure)]
+    fair = made.fair and notes == [*made.notes]
     pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if fair else []
     return Part(
         data, tuple(scaled), tuple(summaries[g.label] for g in scaled), tuple(pairs),

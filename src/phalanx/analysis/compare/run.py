@@ -1,4 +1,4 @@
-"""One trained run, as the comparison sees it, and what was read from a source."""
+"""The runs of a comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Read:
-    """The runs of all sources, and what was noticed on the way."""
+    """The runs of all sources, and notes on runs that were left out."""
 
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
