@@ -12,8 +12,8 @@ test: ## the whole suite, as CI runs it
 quick: ## the tests without the slow and the browser tests
 	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
 
-lint: ## style and formatting
-	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+lint: ## style, formatting and types
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
 
 docs: ## the documentation, in site/ (without network)
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

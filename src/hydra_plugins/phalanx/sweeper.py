@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +28,9 @@ WEEK_S = 7 * 86400.0  # how long a driver waits for the final that another one p
 
 class StudySweeper(Sweeper):
     """Hydra's side of a study. Options: conf/hydra/sweeper/optuna.yaml."""
+
+    config: DictConfig
+    launcher: Launcher
 
     def __init__(self, **keys: Any) -> None:
         self.keys = keys

@@ -254,7 +254,8 @@ def headline(result: TrialResult) -> str:
 
 
 def _metric(result: TrialResult, split: str, name: str) -> float | None:
-    return getattr(result.metrics, f"{split}_{name}")
+    value: float | None = getattr(result.metrics, f"{split}_{name}")
+    return value
 
 
 def _number(value: float | None) -> str:

@@ -26,7 +26,7 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
     status = _status(results)
     value = None
     if status in (Status.COMPLETED, Status.PRUNED):
-        values = [result.objective.value for result in results]
+        values = [value for result in results if (value := result.objective.value) is not None]
         value = statistics.fmean(values) if aggregate == "mean" else lower_bound(values, first.objective.direction)
     return replace(
         first,
@@ -38,7 +38,7 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
         train_seconds=sum(result.train_seconds for result in results),
         samples_per_second=statistics.fmean(result.samples_per_second for result in results),
         error=_error(results),
-        timing=first.timing and replace(first.timing, ended=max(result.timing.ended for result in results)),
+        timing=first.timing and replace(first.timing, ended=max(r.timing.ended for r in results if r.timing)),
     )
 
 
