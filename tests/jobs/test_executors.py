@@ -30,6 +30,7 @@ from hydra_plugins.phalanx.launcher import CohortLauncher, _job, trains_together
 from phalanx import OPTIMIZERS, DeviceSpec
 from phalanx.core.errors import Failure, RequestError, Superseded, TrainingInterrupted, WorkerLost, failure_of
 from phalanx.core.files import write_json
+from phalanx.core.process_identity import ProcessIdentity
 from phalanx.core.result import Status
 from phalanx.jobs.executors.base import LARGEST, Shard, end_with, read_here
 from phalanx.jobs.executors.dispatch import RemoteScheduler, cut
@@ -40,7 +41,6 @@ from phalanx.jobs.job import JobResult
 from phalanx.jobs.scheduler import train_together
 from phalanx.runs.config import Settings, register_resolvers
 from phalanx.runs.layout import RunPaths
-from phalanx.study import ProcessIdentity
 
 APART = "hydra.launcher.executor=processes"
 

@@ -1,10 +1,10 @@
-"""Jobs of a study through one of Hydra's launchers: launched, and read back from what they wrote."""
+"""Runs the trials of a study as jobs of one of Hydra's launchers, and reads their outcomes from their folders."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -19,16 +19,31 @@ from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.runs.stored_run import find_stored_run
 from phalanx.study import Evaluator, Outcome, Proposal
 
+if TYPE_CHECKING:
+    from hydra_plugins.phalanx.launcher import CohortLauncher
+    from phalanx.analysis.final import FinalSpec
+
 log = logging.getLogger(__name__)
 
 
 def launch(
     launcher: Launcher, paths: SweepPaths, proposals: Sequence[Proposal], overrides: Sequence[Sequence[str]]
 ) -> list[Outcome]:
-    """The outcomes of consecutive trials, which run in one launch.
+    """Runs consecutive trials in one launch.
 
-    What a job has written counts; what it returned does not say whether it was pruned. A launcher that fails, say
-    because one of its processes was killed, costs the jobs that wrote nothing, not the sweep.
+    If the launcher fails, say because one of its processes was killed, only the jobs that wrote nothing have failed.
+
+    Args:
+        launcher: Any launcher of Hydra.
+        paths: The sweep's folder.
+        proposals: Trials with consecutive numbers.
+        overrides: Those of each trial's job.
+
+    Returns:
+        The outcome of each trial as its job wrote it; what a job returns does not say whether it was pruned.
+
+    Raises:
+        OSError: For a full disk or a folder that cannot be written.
     """
     for proposal in proposals:
         _begin(paths, proposal)
@@ -53,22 +68,24 @@ def launch(
 
 
 class LauncherStream(Evaluator):
-    """Proposals through a launcher that can stream: the next is asked for as soon as one ends."""
+    """Runs trials by the cohort launcher's `start` and `wait`, as a stream."""
 
-    def __init__(self, launcher: Any, paths: SweepPaths, space: Space, show: Callable[[Proposal], None]) -> None:
+    def __init__(
+        self, launcher: CohortLauncher, paths: SweepPaths, space: Space, show: Callable[[Proposal], None]
+    ) -> None:
         self.launcher, self.paths, self.space, self.show = launcher, paths, space, show
-        self.flying: dict[int, Proposal] = {}
+        self.in_flight: dict[int, Proposal] = {}
 
     def submit(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:
             _begin(self.paths, proposal)
-            self.flying[proposal.number] = proposal
+            self.in_flight[proposal.number] = proposal
             self.launcher.start(self.space.overrides(proposal.params), proposal.number, proposal.trial)
 
     def results(self) -> list[tuple[Proposal, Outcome]]:
         found = []
         for number, returned in self.launcher.wait():
-            paths, proposal = self.paths.trial(number), self.flying.pop(number)
+            paths, proposal = self.paths.trial(number), self.in_flight.pop(number)
             found.append((proposal, recorded(paths) or _failed(paths, returned, None)))
             self.show(proposal)
         return found
@@ -80,7 +97,7 @@ def _begin(paths: SweepPaths, proposal: Proposal) -> None:
 
 
 def recorded(paths: RunPaths) -> Outcome | None:
-    """What a trial has written; None if it failed or wrote nothing."""
+    """Returns the outcome that a trial has written; None if it failed or wrote nothing."""
     stored = find_stored_run(paths.root)
     if stored is None or stored.status is Status.FAILED:
         return None
@@ -90,7 +107,7 @@ def recorded(paths: RunPaths) -> Outcome | None:
 
 
 def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None) -> Outcome:
-    """The outcome of a job that wrote no value; one that wrote nothing at all gets a `result.json` that says so."""
+    """Returns the outcome of a job that wrote no value; writes a `result.json` for one that wrote nothing."""
     from phalanx.runs.run_folder import write_failure
 
     if returned is not None and returned.status is JobStatus.COMPLETED:
@@ -105,7 +122,7 @@ def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None
 
 
 def _returned(value: Any) -> Outcome:
-    """The outcome of a job of somebody else's application, which says what it found by returning it."""
+    """Returns the outcome of a job of another application, which returns its objectives."""
     try:
         values = value if isinstance(value, (tuple, list)) else (value,)
         return Outcome(tuple(float(v) for v in values))
@@ -114,15 +131,23 @@ def _returned(value: Any) -> Outcome:
         return Outcome(None, error, failure=Failure.CONFIG)
 
 
-def play_final(launcher: Launcher, paths: SweepPaths, space: Space, final: Any, sweep: Any) -> None:
-    """Trains the best points on fresh seeds; what an earlier start has finished of it is kept."""
+def train_final(launcher: Launcher, paths: SweepPaths, space: Space, final: FinalSpec, direction: str) -> None:
+    """Trains the best points of a search on fresh seeds, but for those that an earlier start has completed.
+
+    Args:
+        launcher: Any launcher of Hydra.
+        paths: The sweep's folder.
+        space: What was searched.
+        final: The number of points and seeds.
+        direction: `minimize` or `maximize`, of the first objective.
+    """
     from phalanx.analysis.final import chosen
     from phalanx.runs.sweep_folder import collect, front_first, ranked
 
-    best = chosen(front_first(ranked(collect(paths), sweep.direction)), final.top)
+    best = chosen(front_first(ranked(collect(paths), direction)), final.top)
     for trial in best:
-        number, played = trial.number, find_stored_run(paths.final(trial.number).root)
-        if played is not None and played.status is not Status.FAILED and len(played.repeats) == final.seeds:
+        number, trained = trial.number, find_stored_run(paths.final(trial.number).root)
+        if trained is not None and trained.status is not Status.FAILED and len(trained.repeats) == final.seeds:
             continue
         log.info("final: trial %d on %d fresh seeds", number, final.seeds)
         point = [f"{key}={value}" for key, value in trial.overrides.items()]

@@ -16,18 +16,24 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._state import STATE
+from hydra_plugins.phalanx.launcher import CohortLauncher
 
 if TYPE_CHECKING:
+    from optuna import Study
+
     from hydra_plugins.phalanx._opening import Opened
-    from phalanx.study import Outcome, Proposal
+    from phalanx.study import Evaluate, Evaluator, Outcome, Proposal, Suggest, Trial
 
 log = logging.getLogger(__name__)
 
-WEEK_S = 7 * 86400.0  # how long a driver waits for the final that another one plays
+WEEK_S = 7 * 86400.0  # how long a driver waits for another one that trains the final
 
 
 class StudySweeper(Sweeper):
-    """Hydra's side of a study. Options: conf/hydra/sweeper/optuna.yaml."""
+    """Runs a search as a study of `phalanx.study`. Options: conf/hydra/sweeper/optuna.yaml."""
+
+    config: DictConfig
+    launcher: Launcher
 
     config: DictConfig
     launcher: Launcher
@@ -39,7 +45,7 @@ class StudySweeper(Sweeper):
         self.config, self.context, self.task_function = config, hydra_context, task_function
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs the study to its total, then the final, and sums up, also when it is stopped early."""
+        """Runs the study to its total, then the final; writes the summary also if it is stopped early."""
         from hydra_plugins.phalanx._opening import open_matching, sources
         from hydra_plugins.phalanx._request import read
         from phalanx.runs.layout import SweepPaths
@@ -49,7 +55,7 @@ class StudySweeper(Sweeper):
         self.space = self.request.search.space
         warm = sources(self.request, self.config)
         if not SweepPaths(Path(self.config.hydra.sweep.dir)).storage.is_file():
-            self.request.check()  # a search that goes on was checked when it began
+            self.request.check()  # a search that is continued was checked when it began
         opened = open_matching(self.request, self.config)
         self.paths, study = opened.paths, opened.study
         for source in warm:
@@ -61,7 +67,7 @@ class StudySweeper(Sweeper):
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.config
         )
-        if hasattr(self.launcher, "composer"):
+        if isinstance(self.launcher, CohortLauncher):
             self.launcher.composer = self.request.composer
         self._begin(study.study_name, opened.n_trials)
         limits = replace(self.request.budget, n_trials=opened.n_trials)
@@ -73,11 +79,11 @@ class StudySweeper(Sweeper):
             )  # fmt: skip
             self._ended(opened, ending)
         finally:
-            if (close := getattr(self.launcher, "close", None)) is not None:
-                close()  # processes of trials that are still in flight
+            if isinstance(self.launcher, CohortLauncher):
+                self.launcher.close()  # processes of trials that are still in flight
             self._sum_up(study, sys.exc_info()[1])
 
-    def _suggest(self) -> Any:
+    def _suggest(self) -> Suggest:
         from hydra.utils import get_method
 
         from phalanx.study import suggest_from
@@ -88,7 +94,7 @@ class StudySweeper(Sweeper):
             return draw
         extend = get_method(path)
 
-        def suggest(trial: Any) -> None:
+        def suggest(trial: Trial) -> None:
             draw(trial)
             extend(self.config, trial)
 
@@ -111,16 +117,16 @@ class StudySweeper(Sweeper):
             self.log.start()
             STATE.sweep_log = self.log
 
-    def _evaluator(self) -> Any:
+    def _evaluator(self) -> Evaluator | Evaluate:
         """A stream where the launcher can stream and trains jobs of ours, else batches."""
         from hydra_plugins.phalanx._jobs import LauncherStream
 
-        if getattr(self.launcher, "together", False):
+        if isinstance(self.launcher, CohortLauncher) and self.launcher.together:
             return LauncherStream(self.launcher, self.paths, self.space, lambda proposal: self._show([proposal]))
         return self._evaluate
 
     def _evaluate(self, proposals: Sequence[Proposal]) -> list[Outcome]:
-        """Launches runs of consecutive numbers together, since Hydra numbers jobs from one start on."""
+        """Launches trials with consecutive numbers together, since Hydra numbers the jobs of a launch so."""
         from hydra_plugins.phalanx._jobs import launch
 
         outcomes: list[Outcome] = []
@@ -152,8 +158,8 @@ class StudySweeper(Sweeper):
                 self.log.trial_ended(proposal.number, self.space.overrides(proposal.params))
 
     def _ended(self, opened: Opened, ending: str) -> None:
-        """Notes the ending and plays the final. Raises `StudyFailed` where no trial came to a value."""
-        from hydra_plugins.phalanx._jobs import play_final
+        """Records why the study ended and trains the final. Raises `StudyFailed` if no trial has a value."""
+        from hydra_plugins.phalanx._jobs import train_final
         from phalanx.core.errors import StudyFailed
         from phalanx.runs.manifest import update_manifest
         from phalanx.study import Leases, n_finished, n_valued
@@ -170,11 +176,11 @@ class StudySweeper(Sweeper):
                 elsewhere, n_trials,
             )  # fmt: skip
         if final is not None and self.log is not None:
-            # One driver plays it; the others then find it played.
+            # One driver trains it; the others then find its results.
             with Leases.of(opened.url, name, self.request.options.lease_s) as leases, leases.exclusive("final", WEEK_S):
-                play_final(self.launcher, self.paths, self.space, final, self.log)
+                train_final(self.launcher, self.paths, self.space, final, self.log.direction)
 
-    def _sum_up(self, study: Any, error: BaseException | None) -> None:
+    def _sum_up(self, study: Study, error: BaseException | None) -> None:
         from phalanx.core.files import write_text
         from phalanx.runs.config_file import to_yaml
         from phalanx.study import summary

@@ -3,7 +3,6 @@
 No other package imports Optuna. Start with `run_study`; docs/search.md shows it from a notebook.
 """
 
-from phalanx.core.process_identity import ProcessIdentity
 from phalanx.study.budget import Budget, TooManyFailures
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator, Streaming
 from phalanx.study.importance import importances
@@ -18,7 +17,7 @@ from phalanx.study.start_points import enqueue, start_points, warm_start
 from phalanx.study.storage import in_memory, missing_file
 
 __all__ = [
-    "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome", "ProcessIdentity",
+    "Batches", "Budget", "Evaluate", "Evaluator", "Leases", "Outcome",
     "Proposal", "Pruning", "Streaming", "Suggest", "TooManyFailures", "Trial", "TrialReference", "Value",
     "automatic", "check_fingerprint", "choices_of", "differences", "enqueue", "importances", "in_memory",
     "missing_file", "n_finished", "n_valued", "open_study", "reseeded", "run_study", "seed_of_start", "start_points",
