@@ -35,9 +35,6 @@ class StudySweeper(Sweeper):
     config: DictConfig
     launcher: Launcher
 
-    config: DictConfig
-    launcher: Launcher
-
     def __init__(self, **keys: Any) -> None:
         self.keys = keys
 
