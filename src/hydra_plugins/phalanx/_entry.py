@@ -1,6 +1,6 @@
-"""The way into and out of Hydra: exit statuses, signals and messages without tracebacks.
+"""The entry point of `train.py`: its job function, signals, messages without tracebacks and exit statuses.
 
-0 done; 1 the run or the sweep failed; 2 the request was wrong.
+0: done; 1: the run or the sweep failed; 2: the request was wrong.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
-# torch and its like leave a million objects that live for ever, and Hydra's copies much garbage: with Python's own
-# numbers (700, 10, 10) looking through them all takes a sixth of a sweep of tiny networks.
-SELDOM = (5_000, 50, 100)
+# Imports leave a million permanent objects, and Hydra's copies much garbage: with Python's default thresholds
+# (700, 10, 10) garbage collection takes a sixth of a sweep of tiny networks.
+GC_THRESHOLDS = (5_000, 50, 100)
 
 
 def run_job(cfg: DictConfig) -> float | tuple[float, ...]:
@@ -57,7 +57,7 @@ def run_job(cfg: DictConfig) -> float | tuple[float, ...]:
     try:
         return run(job or Job(cfg, folder))
     except (PhalanxError, OSError) as error:
-        # Left by SystemExit, which Hydra lets pass; an Exception it would report once more in its own words.
+        # By SystemExit, which Hydra passes on; it would report an Exception once more.
         leave(error)
 
 
@@ -92,7 +92,7 @@ def main(app: Callable[[], Any]) -> NoReturn:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    gc.set_threshold(*SELDOM)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         refuse_in_arguments(sys.argv[1:])
         if any(argument.startswith("resume=") for argument in sys.argv[1:]):
@@ -115,14 +115,14 @@ def main(app: Callable[[], Any]) -> NoReturn:
 
 
 def leave(error: Exception) -> NoReturn:
-    """Prints `error` for people and exits with its status."""
-    status, text = verdict(error)
+    """Prints the message of an error and exits with its status."""
+    status, text = status_and_message(error)
     print(text, file=sys.stderr)
     sys.exit(status)
 
 
-def verdict(error: Exception) -> tuple[int, str]:
-    """Exit status and message of an error; only one that nobody foresaw shows its traceback."""
+def status_and_message(error: Exception) -> tuple[int, str]:
+    """The exit status and the message of an error; only an unexpected error shows its traceback."""
     if isinstance(error, OSError) and not isinstance(error, (RequestError, HydraException)):
         return _of_system(error)
     if isinstance(error, (RequestError, HydraException, OmegaConfBaseException)):
@@ -130,7 +130,7 @@ def verdict(error: Exception) -> tuple[int, str]:
         return 2, f"{error}{cause}"
     if isinstance(error, PhalanxError):
         return 1, str(error)
-    if isinstance(error, ValueError) and not STATE.job_started:  # Hydra's word for an override that it cannot read
+    if isinstance(error, ValueError) and not STATE.job_started:  # Hydra cannot parse an override
         return 2, str(error)
     return 1, "".join(traceback.format_exception(error))
 

@@ -134,7 +134,7 @@ class CohortLauncher(Launcher):
         from phalanx.jobs.executors.dispatch import RemoteScheduler
         from phalanx.jobs.scheduler import CohortScheduler
 
-        report = STATE.sweep_log.training if STATE.sweep_log is not None else lambda text: None
+        report = STATE.sweep_log.progress.training if STATE.sweep_log is not None else lambda text: None
         if self.options.executor == "local":
             return CohortScheduler(report)
         self.remote = self.remote or RemoteScheduler(self.options, report)

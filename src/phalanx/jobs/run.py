@@ -28,7 +28,7 @@ from phalanx.core.files import write_text
 from phalanx.core.result import Objective, Status, TrialResult
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult
-from phalanx.jobs.progress import RunProgress, headline, opening, summary
+from phalanx.jobs.progress import RunProgress, headline, opening, print_line, summary
 from phalanx.jobs.seeds import combined, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer
@@ -124,14 +124,14 @@ class _Attempt:
                 )
         except TrainingInterrupted as interrupt:
             if job.sweep is None and job.paths.checkpoint.is_file():
-                self._print(f"go on: python train.py resume={relative(job.folder)}")
+                print_line(self.console, f"go on: python train.py resume={relative(job.folder)}")
             return JobResult(interrupt.results, interrupt)
 
     def _progress(self, checkpointer: RunCheckpointer) -> AbstractContextManager[RunProgress | None]:
         """The progress of a single run; in a sweep it is shown for all jobs together."""
         if self.job.sweep is not None:
             return nullcontext()
-        self._print(opening(self.job.trial, self.dataset, checkpointer.epochs_before))
+        print_line(self.console, opening(self.job.trial, self.dataset, checkpointer.epochs_before))
         return RunProgress(self.console)
 
     def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, StoredRun]:
@@ -172,10 +172,7 @@ class _Attempt:
         if job.sweep is None:
             summary(self.console, self.result, relative(job.folder))
             if text := _check_outcome(job.trial, self.result):
-                self._print(text)
-
-    def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+                print_line(self.console, text)
 
 
 def objectives(names: Sequence[str], result: TrialResult) -> list[Objective]:

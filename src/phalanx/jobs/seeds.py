@@ -1,10 +1,10 @@
-"""One trial trained with several seeds: their results as one."""
+"""Several seeds of one trial: their results as one."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 
 from phalanx.analysis.statistics import lower_bound
 from phalanx.core.result import Metrics, Status, TrialResult
@@ -15,59 +15,50 @@ AGGREGATES = ("mean", "lower_bound")
 
 
 def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialResult:
-    """The seeds' results as one: means of the metrics and curves, and the objective by `aggregate`.
+    """Combines the results of several seeds: means of metrics and curves, and the objective by `aggregate`.
 
-    Seed, best epoch and weights are those of the first seed. A trial of which one seed diverged has diverged, since
-    a mean over the others would praise it.
+    Seed, best epoch and weights are those of the first seed. If one seed diverged, so has the trial, since a mean over
+    the others would be too good.
+
+    Args:
+        results: One or more; a single result is returned as it is.
+        aggregate: One of `AGGREGATES`.
     """
-    first = results[0]
+    first, objective = results[0], results[0].objective
     if len(results) == 1:
         return first
-    status = _status(results)
+    statuses = {result.status for result in results}
+    status = next((s for s in (Status.FAILED, Status.DIVERGED, Status.PRUNED) if s in statuses), Status.COMPLETED)
     value = None
     if status in (Status.COMPLETED, Status.PRUNED):
-        values = [value for result in results if (value := result.objective.value) is not None]
-        value = statistics.fmean(values) if aggregate == "mean" else lower_bound(values, first.objective.direction)
+        values = [result.objective.value for result in results if result.objective.value is not None]
+        direction = "maximize" if objective.direction == "maximize" else "minimize"
+        value = statistics.fmean(values) if aggregate == "mean" else lower_bound(values, direction)
+    errors = [f"seed {result.seed}: {result.error}" for result in results if result.error is not None]
+    timings = [result.timing for result in results if result.timing is not None]
+    metrics = [asdict(result.metrics) for result in results]
     return replace(
         first,
         status=status,
-        objective=replace(first.objective, value=value),
-        metrics=_mean_metrics(results),
+        objective=replace(objective, value=value),
+        metrics=Metrics(**{name: _mean([row[name] for row in metrics]) for name in metrics[0]}),
         history=mean_history([result.history for result in results]),
         epochs=max(result.epochs for result in results),
         train_seconds=sum(result.train_seconds for result in results),
         samples_per_second=statistics.fmean(result.samples_per_second for result in results),
-        error=_error(results),
-        timing=first.timing and replace(first.timing, ended=max(r.timing.ended for r in results if r.timing)),
+        error=f"{errors[0]} ({len(errors)} of {len(results)} seeds)" if errors else None,
+        timing=replace(timings[0], ended=max(timing.ended for timing in timings)) if timings else None,
     )
 
 
 def seed_results(results: Sequence[TrialResult]) -> list[SeedResult]:
-    """What each seed reached, for `result.json`."""
+    """The result of each seed as `result.json` has it."""
     return [
         SeedResult(r.seed, r.status, r.objective.value, asdict(r.metrics), r.best_epoch, r.epochs, r.error)
         for r in results
     ]
 
 
-def _status(results: Sequence[TrialResult]) -> Status:
-    found = {result.status for result in results}
-    for status in (Status.FAILED, Status.DIVERGED, Status.PRUNED):
-        if status in found:
-            return status
-    return Status.COMPLETED
-
-
-def _error(results: Sequence[TrialResult]) -> str | None:
-    bad = [result for result in results if result.error is not None]
-    if not bad:
-        return None
-    return f"seed {bad[0].seed}: {bad[0].error} ({len(bad)} of {len(results)} seeds)"
-
-
-def _mean_metrics(results: Sequence[TrialResult]) -> Metrics:
-    means = {}
-    for f in fields(Metrics):
-        values = [getattr(result.metrics, f.name) for result in results]
-        means[f.name] = None if None in values else statistics.fmean(values)
-    return Metrics(**means)
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None

@@ -1,6 +1,6 @@
-"""A sweep's folder and its progress: manifest, live line, `trials.csv`, `best_config.yaml`, what is kept.
+"""`SweepLog`: progress, files and tracking of a sweep, in the process that leads it.
 
-Everything is read back from the trials' own folders, so it is right after a resume and with any launcher.
+Everything is read from the folders of the trials, so it is right after a resume and with any launcher.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rich.console import Console
 
 from phalanx.analysis.final import Finalist, in_order, read_finalists, write_final
 from phalanx.core.files import write_text
-from phalanx.jobs.progress import SweepProgress, final_summary
-from phalanx.runs.config import objectives_of, tracking_spec
+from phalanx.jobs.progress import SweepProgress, final_summary, print_line
+from phalanx.runs.config import Config, objectives_of, tracking_spec
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.stored_run import StoredRun, read_mlflow_run_id
@@ -29,75 +29,82 @@ from phalanx.runs.sweep_folder import (
     summarise_sweep,
     trials_csv,
 )  # fmt: skip
-from phalanx.tracking import tracker
+from phalanx.tracking.client import tracker
 from phalanx.training.spec import OBJECTIVES
 
 log = logging.getLogger(__name__)
 
 
 class SweepLog:
-    """What the launching process does around the jobs of one sweep."""
+    """What the leading process does around the jobs of one sweep."""
 
     def __init__(
-        self, root: Path, config: Any, *, n_trials: int | None, manifest: Mapping[str, Any] | None = None,
+        self, root: Path, config: Config, *, n_trials: int | None, manifest: Mapping[str, Any] | None = None,
         console: Console | None = None,
     ) -> None:  # fmt: skip
-        self.paths, self.n_trials, self.manifest = SweepPaths(root), n_trials, dict(manifest or {})
+        """Writes nothing yet.
+
+        Args:
+            root: The folder of the sweep.
+            config: The configuration without the overrides of single jobs.
+            n_trials: The total number of trials; None if it is not known.
+            manifest: Entries of the manifest.
+            console: By default standard output.
+        """
+        self.paths, self.manifest = SweepPaths(root), dict(manifest or {})
         self.tracking = tracking_spec(config)
         self.tracker = tracker(self.tracking, root)
         self.direction = OBJECTIVES.get(objectives_of(config)[0], "maximize")
         self.console = console or Console()
+        self.progress = SweepProgress(self.console, n_trials, self.direction)
+        self.known: dict[int, StoredRun] = {}
+        self.best: list[StoredRun] = []  # trials that keep their weights
 
     def start(self) -> None:
-        """Creates the folder and the manifest, or goes on with those of an earlier start; begins to track."""
+        """Writes the manifest, or continues that of an earlier start; starts tracking and opens the display."""
         self.paths.root.mkdir(parents=True, exist_ok=True)
         update_manifest(self.paths, summary=None, **self.manifest)
         self.tracker.start()
-        self.progress = SweepProgress(self.console, self.n_trials, self.direction)
-        self.known: dict[int, StoredRun] = {}
-        self.best: list[StoredRun] = []  # those that keep their weights
-        earlier = collect(self.paths, self.known)
-        for trial in earlier:
-            self.progress.add(trial, quiet=True)
-        self._keep(earlier)
+        self._add_missing(earlier := collect(self.paths, self.known))
+        self._keep_best(earlier)
         self.progress.start(str(self.paths.root))
 
-    def training(self, text: str) -> None:
-        """Shows how far the cohort is that trains now."""
-        self.progress.training(text)
-
     def kept(self, n_trials: int) -> None:
-        """Says that so many trials stay as an earlier start has left them."""
+        """Prints how many trials an earlier start has completed."""
         trials = "1 trial was" if n_trials == 1 else f"{n_trials} trials were"
-        self.console.print(f"{trials} finished before and stay as they are", highlight=False, soft_wrap=True)
+        print_line(self.console, f"{trials} finished before and stay as they are")
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
-        """Shows one more trial and thins out what is kept; a second call for the same result does nothing."""
+        """Shows a finished trial; a second call for the same result does nothing."""
         before = self.known.get(number)
         trial = read_trial(self.paths.trial(number), self.known)
         if trial is not None and trial is not before:
             self.progress.add(trial, overrides)
-            self._keep([trial])
+            self._keep_best([trial])
 
-    def _keep(self, trials: Sequence[StoredRun]) -> None:
-        """Takes the weights from those that drop out of the best, or never were among them."""
+    def _add_missing(self, trials: Sequence[StoredRun]) -> None:
+        """Counts trials that this process has not seen ending: of an earlier start, or of another driver."""
+        for trial in trials:
+            if trial.number not in self.progress.trials:
+                self.progress.add(trial, quiet=True)
+
+    def _keep_best(self, trials: Sequence[StoredRun]) -> None:
+        """Removes the weights of trials that are not, or no longer, among the best."""
         numbers = {trial.number for trial in trials}
-        held = [trial for trial in self.best if trial.number not in numbers] + list(trials)
-        self.best = ranked(held, self.direction)[: self.tracking.keep]
-        for number in {trial.number for trial in held} - {trial.number for trial in self.best}:
+        candidates = [trial for trial in self.best if trial.number not in numbers] + list(trials)
+        self.best = ranked(candidates, self.direction)[: self.tracking.keep]
+        for number in {trial.number for trial in candidates} - {trial.number for trial in self.best}:
             self.paths.trial(number).model.unlink(missing_ok=True)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Writes the summary files, draws the plots of the best, and ends the tracking.
+        """Writes the summary files, draws plots of the best trials, ends tracking and prints the summary.
 
-        `error` is what ended the sweep before its time, if anything did.
+        `error` is the exception that ended the sweep early, if any.
         """
         trials = collect(self.paths, self.known)
         best = front_first(ranked(trials, self.direction))
-        for trial in trials:
-            if trial.number not in self.progress.trials:  # another driver's of the same study
-                self.progress.add(trial, quiet=True)
-        self._keep(trials)
+        self._add_missing(trials)
+        self._keep_best(trials)
         write_text(self.paths.trials, trials_csv(trials))
         self.progress.stop()
         if best:
@@ -114,7 +121,7 @@ class SweepLog:
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
         if self.tracker.model is not None:
             serve = f"mlflow models serve -m {self.tracker.model} --env-manager local"
-            self.console.print(f"model: {self.tracker.model}  ({serve})", highlight=False, soft_wrap=True)
+            print_line(self.console, f"model: {self.tracker.model}  ({serve})")
         if finalists:
             final_summary(self.console, in_order(finalists, self.direction), sentences)
 
@@ -129,7 +136,7 @@ class SweepLog:
         self.tracker.end(status)
 
     def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist]) -> None:
-        """`report.html`; a report that fails is logged and costs nothing else."""
+        """Writes `report.html`; if that fails, only a warning is logged."""
         from phalanx.report.build import write_sweep_report
 
         try:
@@ -138,7 +145,7 @@ class SweepLog:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 
     def _draw(self, best: Sequence[StoredRun]) -> None:
-        """Plots of the best trials, and for the best of all what its registered model shows as input."""
+        """Draws plots of the best trials; writes example rows for the registered model of the best one."""
         from phalanx.report.run_figures.draw import draw_plots
         from phalanx.runs.run_folder import read_run, write_example
 
