@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 
 @dataclass
@@ -14,6 +15,11 @@ class Told:
 
     diary: Path
     at: int | None = None
+
+    @property
+    def study(self) -> SimpleNamespace:
+        """Its pruner is asked for first: a trial that nothing prunes reports nothing."""
+        return SimpleNamespace(pruner=self)
 
     def __call__(self) -> Told:
         return self
