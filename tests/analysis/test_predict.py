@@ -25,16 +25,7 @@ from phalanx.runs.model_file import save_model
 from phalanx.training.loop import train_trial
 from phalanx.training.spec import TrialSpec
 
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    """Eleven images (N, 4, 5), uint8."""
-    return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("runs") / "run")
+pytest_plugins = ("support.saved_models",)
 
 
 def oracle(run: Path, x_ND: np.ndarray) -> np.ndarray:

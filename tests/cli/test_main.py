@@ -10,21 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support.phalanx_command import ENVIRONMENT, phalanx_command
-from support.saved_models import N_FEATURES, SHAPE, save_run
+from support.saved_models import N_FEATURES
 
 import phalanx
 from phalanx.cli.main import COMMANDS, main
 
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    """Eleven images (N, 4, 5), uint8."""
-    return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("runs") / "run")
+pytest_plugins = ("support.saved_models",)
 
 
 def test_failure_to_write_is_status_1(run: Path, images: np.ndarray, tmp_path: Path, capsys: Any) -> None:

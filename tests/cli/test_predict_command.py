@@ -11,21 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support.phalanx_command import assert_refused
-from support.saved_models import SHAPE, save_run
+from support.saved_models import SHAPE
 
 from phalanx.analysis.predict import predict_file
 from phalanx.cli.main import main
 
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    """Eleven images (N, 4, 5), uint8."""
-    return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_run(tmp_path_factory.mktemp("runs") / "run")
+pytest_plugins = ("support.saved_models",)
 
 
 def test_output_file_is_written_whole(run: Path, images: np.ndarray, tmp_path: Path, capsys: Any) -> None:

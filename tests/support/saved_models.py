@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -55,3 +56,14 @@ def write_png(path: Path, image: np.ndarray, mode: str = "L") -> Path:
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(image).convert(mode).save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """Eleven images (N, 4, 5), uint8."""
+    return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("runs") / "run")
