@@ -64,7 +64,7 @@ class Trial:
     @property
     def curves(self) -> tuple[EpochMetrics, ...]:
         """A row an epoch."""
-        return read_metrics(RunPaths(self.folder))
+        return read_metrics(RunPaths(self.folder).metrics)
 
 
 @dataclass(frozen=True)
