@@ -1,7 +1,5 @@
 """`python -m phalanx` is the command `phalanx`."""
 
-from __future__ import annotations
-
 import sys
 
 from phalanx.cli.main import main

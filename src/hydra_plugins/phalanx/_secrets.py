@@ -1,7 +1,5 @@
 """Refuses literal passwords in URLs anywhere in a configuration: Hydra would write them into the files of every run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

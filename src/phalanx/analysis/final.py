@@ -1,7 +1,5 @@
 """The final of a search: its best points trained once more on fresh seeds, with intervals, tests and the test split."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

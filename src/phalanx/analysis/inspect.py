@@ -3,8 +3,6 @@
 Axes: N samples, H units of a hidden layer.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checks whether a run has learnt its training samples, and advises what to change: the result of `debug=overfit`."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ No code from a file is run: numpy's pickles are refused and the model is safeten
 Axes: N rows, D features, C classes, h × w pixels.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

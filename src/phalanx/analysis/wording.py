@@ -1,7 +1,5 @@
 """Differences as sentences, with as many digits as their intervals justify."""
 
-from __future__ import annotations
-
 import math
 
 from phalanx.analysis.statistics import FEWEST, Difference, seeds_needed

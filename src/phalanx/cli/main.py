@@ -4,8 +4,6 @@ Exit status: 0 done, 1 it failed (a full disk) or was interrupted, 2 the request
 with `add(subparsers)` and `run(arguments)`; slow imports stand inside `run`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

@@ -1,7 +1,5 @@
 """`phalanx report`: one HTML file about a run or a sweep."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

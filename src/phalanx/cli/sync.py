@@ -1,7 +1,5 @@
 """`phalanx sync`: logs to MLflow what it lacks of finished runs and sweeps."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Callbacks and checkpointers of a training. The base classes do nothing."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 

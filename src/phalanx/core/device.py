@@ -1,7 +1,5 @@
 """The option `device`, and the torch device, threads and precision that follow from it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

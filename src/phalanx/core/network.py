@@ -1,7 +1,5 @@
 """Whether a server is there at all, before a library spends minutes on finding out."""
 
-from __future__ import annotations
-
 import socket
 
 

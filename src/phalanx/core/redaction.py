@@ -1,7 +1,5 @@
 """Finds and masks secrets in URLs and texts, so that none is shown or stored."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import unquote
 

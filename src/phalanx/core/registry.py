@@ -1,7 +1,5 @@
 """Finds the options of a group: every module in its package that defines a named spec class adds one."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Iterable

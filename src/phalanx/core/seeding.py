@@ -6,8 +6,6 @@ resuming at any epoch, because no random stream is shared between trials or purp
 Axes: T trials, N samples, B batch, H units.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

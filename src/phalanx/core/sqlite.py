@@ -1,7 +1,5 @@
 """How the SQLite files of studies and of MLflow are written: ahead (WAL), so that readers and a writer do not wait."""
 
-from __future__ import annotations
-
 import random
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """The data sets that this process has loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache

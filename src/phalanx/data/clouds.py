@@ -1,7 +1,5 @@
 """Synthetic Gaussian clouds, one per class, with any number of classes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """scikit-learn's embedded digits: 1,797 images of 8 × 8 pixels with 17 grey levels, 10 classes. No download."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -6,8 +6,6 @@ An IDX file has two zero bytes, the type (8: unsigned bytes), the number of axes
 big-endian 32-bit number, then the values. Axes: N images, D = 784 pixels.
 """
 
-from __future__ import annotations
-
 import gzip
 import logging
 import math

@@ -1,7 +1,5 @@
 """Makes a `Dataset` from a data spec: read, split, fit the encoder on the training rows, digest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

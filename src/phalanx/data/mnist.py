@@ -1,7 +1,5 @@
 """MNIST, Fashion-MNIST and Kuzushiji-MNIST: 60,000 training and 10,000 test images, 28 × 28 grey pixels, 10 classes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

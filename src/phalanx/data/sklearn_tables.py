@@ -1,7 +1,5 @@
 """scikit-learn's embedded tables, read from its folder, since importing scikit-learn takes seconds."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

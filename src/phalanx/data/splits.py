@@ -1,7 +1,5 @@
 """Seeded, stratified splits. scikit-learn's take seconds to import and reject a class with a single member."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Three integers: does one of the first two exceed the sum of the others?"""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

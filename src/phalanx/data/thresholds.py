@@ -1,7 +1,5 @@
 """One input and two thresholds: a task whose solution can be plotted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

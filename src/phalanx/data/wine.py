@@ -1,7 +1,5 @@
 """scikit-learn's embedded wine data: 178 wines, 13 chemical measurements, 3 cultivars. No download."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

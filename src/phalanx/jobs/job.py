@@ -1,7 +1,5 @@
 """`Job`: one configuration to train, the folder of its files, and its place in a sweep."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

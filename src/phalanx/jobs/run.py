@@ -3,8 +3,6 @@
 Configuration → specs → data → training → files → plots → tracking → a number for the sweeper.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -3,8 +3,6 @@
 A trial's numbers do not depend on the others, so a job writes the same files whether it trained alone or here.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Protocol

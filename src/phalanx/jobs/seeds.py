@@ -1,7 +1,5 @@
 """Several seeds of one trial: their results as one."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, replace

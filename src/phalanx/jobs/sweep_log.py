@@ -3,8 +3,6 @@
 Everything is read from the folders of the trials, so it is right after a resume and with any launcher.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

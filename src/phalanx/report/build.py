@@ -1,7 +1,5 @@
 """Writes `report.html` from the folder of a run or a sweep."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 The file holds tensors and JSON and no code. Axes: E epochs, M columns of `metrics.csv`.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import time

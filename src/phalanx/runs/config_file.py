@@ -1,7 +1,5 @@
 """Config files of runs: read, written, flattened to dotted keys."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

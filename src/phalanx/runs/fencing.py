@@ -1,7 +1,5 @@
 """A fencing token: keeps a job that was replaced from overwriting the files of its successor."""
 
-from __future__ import annotations
-
 from phalanx.core.errors import Superseded
 from phalanx.core.files import read_json
 from phalanx.runs.layout import RunPaths

@@ -1,7 +1,5 @@
 """Writes `metrics.csv` while a trial trains."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Collection, Mapping

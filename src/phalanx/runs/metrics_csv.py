@@ -1,7 +1,5 @@
 """`metrics.csv` and `seeds.csv`: metrics by epoch as text. Plain functions, without torch."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

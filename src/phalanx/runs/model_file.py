@@ -4,8 +4,6 @@ A safetensors file holds tensors and text and no code, so a model from an unknow
 Axes: N rows, D features, H hidden units, C classes, P parameters.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

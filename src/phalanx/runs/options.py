@@ -1,7 +1,5 @@
 """The options of the config groups `checkpoint` and `tracking`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

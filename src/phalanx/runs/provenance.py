@@ -1,7 +1,5 @@
 """Where a run comes from: versions, git commit, uncommitted changes."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 import subprocess

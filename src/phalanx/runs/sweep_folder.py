@@ -1,7 +1,5 @@
 """A sweep's folder: its trials, read, ranked and summed up."""
 
-from __future__ import annotations
-
 import csv
 import io
 import logging

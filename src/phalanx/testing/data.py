@@ -1,7 +1,5 @@
 """The contract of a data source. Axes: N samples, D features."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

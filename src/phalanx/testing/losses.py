@@ -1,7 +1,5 @@
 """The contract of a loss. Axes: T trials, B batch, C classes, S sampled classes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The contract of a model family. Axes: T trials, B batch, D inputs, C classes, P parameters of one trial."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The contract of an optimizer. Axes: T trials, P parameters of one trial, S steps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """What holds for the options of every group."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The contract of a learning-rate schedule. Axes: T trials, S steps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """Files of runs and sweeps as MLflow artifacts; in a local artifact folder, weights and plots are links, not copies."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

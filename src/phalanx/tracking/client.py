@@ -6,8 +6,6 @@ be told when all results are logged, or a status to end. The process sends pairs
 number of results that are not logged.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

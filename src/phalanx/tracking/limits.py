@@ -1,7 +1,5 @@
 """Puts names, values, curves and batches into the form and the limits that MLflow accepts. Does not import MLflow."""
 
-from __future__ import annotations
-
 import json
 import math
 import posixpath

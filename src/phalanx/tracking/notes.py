@@ -1,7 +1,5 @@
 """The notes, in Markdown, that MLflow shows at the top of a run's page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

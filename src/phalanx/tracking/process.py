@@ -3,8 +3,6 @@
 Its stdin is the pipe to its parent; `phalanx.tracking.client` describes the messages.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

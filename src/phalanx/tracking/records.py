@@ -1,7 +1,5 @@
 """Reads the folder of a run into the records that are logged of it. Knows neither MLflow nor torch."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -1,7 +1,5 @@
 """The code that a registered model carries with it: MLflow runs this file where the model is loaded."""
 
-from __future__ import annotations
-
 
 def publish() -> None:
     """Passes the object that predicts to MLflow."""

@@ -4,8 +4,6 @@ It compares the folder with what it has logged, again and again, and logs the di
 and what could not be logged can be logged at any later time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 import uuid

@@ -1,7 +1,5 @@
 """`phalanx sync`: brings finished folders up to date in MLflow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass

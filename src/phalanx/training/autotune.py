@@ -1,7 +1,5 @@
 """Measures which execution plan is the fastest for a cohort that trains for long, on this machine, now."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Sequence

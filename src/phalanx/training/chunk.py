@@ -3,8 +3,6 @@
 Axes: T trials in the stack, N samples, B batch, D features, C classes, P parameters of one trial.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence

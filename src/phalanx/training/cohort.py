@@ -3,8 +3,6 @@
 A cohort is held as one chunk or several (`chunk.py`), as `planning.py` decides; no trial's results depend on it.
 """
 
-from __future__ import annotations
-
 import functools
 import threading
 import uuid

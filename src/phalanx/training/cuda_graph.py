@@ -5,8 +5,6 @@ them all at once. A captured step may depend only on the content of tensors that
 Axes: T trials, N samples, B batch, S steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

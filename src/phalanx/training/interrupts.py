@@ -1,7 +1,5 @@
 """Defers Ctrl-C and SIGTERM to the end of an epoch where that is near, since half an epoch cannot be saved."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import signal

@@ -1,7 +1,5 @@
 """The training loop: `CohortLoop` trains a cohort epoch by epoch, `train_cohort` trains one from start to end."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -3,8 +3,6 @@
 The constants were measured (benchmarks/README.md). None of this changes a trial's results.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The full description of a trial, the key by which trials share a cohort, and the config digest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, field, fields

@@ -3,8 +3,6 @@
 Axes: T trials in the stack now, P parameters of one trial, S steps of one epoch, B batch, D features, C classes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from types import EllipsisType

@@ -1,7 +1,5 @@
 """Groups of runs compared on one metric: means with intervals, paired differences by seed, sentences and notes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

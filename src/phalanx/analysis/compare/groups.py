@@ -4,8 +4,6 @@ A group may hold runs that differ in more than the keys it is made by. Where eve
 *settings* of these other keys, a seed's value is the mean over them, so groups are compared at equal settings.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which config keys a comparison groups by: short names where they are unique, and what a key's values look like."""
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Runs for a comparison, from an MLflow experiment; MLflow itself stays in `phalanx.tracking`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from phalanx.analysis.compare.run import Run

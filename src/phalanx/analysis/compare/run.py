@@ -1,7 +1,5 @@
 """The runs of a comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Runs for a comparison, read from run folders, sweep folders and MLflow: one `Run` for each seed that was trained."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path

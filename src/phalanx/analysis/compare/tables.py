@@ -1,7 +1,5 @@
 """A comparison as text: tables for the terminal, CSV and Markdown."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Sequence

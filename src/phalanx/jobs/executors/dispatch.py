@@ -3,8 +3,6 @@
 A trial's numbers depend on no other trial, so they do not depend on where it trained either.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait

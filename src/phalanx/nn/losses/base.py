@@ -1,7 +1,5 @@
 """The interface of a loss: one number per sample from an output of the network. Axes: T trials, B batch, C classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol

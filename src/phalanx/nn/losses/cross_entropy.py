@@ -1,7 +1,5 @@
 """Cross-entropy, which applies a log-softmax to its input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

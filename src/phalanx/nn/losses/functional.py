@@ -1,7 +1,5 @@
 """Formulas that several losses share. Axes: T trials, B batch, C classes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Mean squared error against the one-hot target."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Negative log-likelihood of the true class."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """One-vs-all: one binary classification per class."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -3,8 +3,6 @@
 Axes: T trials, B batch, D inputs of the layer, C classes, S shared classes, K = 1 + S logits, the own class first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Kingma and Ba, "Adam: a method for stochastic optimization", 2015; Loshchilov an
 regularization", 2019.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -4,8 +4,6 @@
 of `torch.optim`. Axes: T trials, P parameters of one trial, S steps of one epoch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

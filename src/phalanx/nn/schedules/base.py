@@ -3,8 +3,6 @@
 Steps count minibatches from 0. Axes: T trials, S steps.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Cosine decay to a minimum, as `torch.optim.lr_scheduler.CosineAnnealingLR`, stepped every minibatch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

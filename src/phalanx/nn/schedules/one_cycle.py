@@ -1,7 +1,5 @@
 """A rise to the full rate and a decay to nearly zero, as `torch.optim.lr_scheduler.OneCycleLR` (cosine, two phases)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """The schedules of T trials in one cohort, which may be of several kinds. Axes: T trials, S steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

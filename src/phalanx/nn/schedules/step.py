@@ -1,7 +1,5 @@
 """A decay by a constant factor every few epochs, as `torch.optim.lr_scheduler.StepLR`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

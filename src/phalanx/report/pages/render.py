@@ -1,7 +1,5 @@
 """HTML pages from the templates in `templates/`: one file that opens offline, without scripts, every value escaped."""
 
-from __future__ import annotations
-
 import functools
 
 from jinja2 import Environment, PackageLoader, StrictUndefined

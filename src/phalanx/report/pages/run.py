@@ -1,7 +1,5 @@
 """The report of one run: its metrics, figures and configuration, and where it comes from."""
 
-from __future__ import annotations
-
 import base64
 
 from phalanx.core.errors import RunFolderError

@@ -1,7 +1,5 @@
 """All figures of one run."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The predictions of a trained network on one split. Axes: N samples, D features, C classes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The trials of a sweep, and the parameters that vary among them."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence
