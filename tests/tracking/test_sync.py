@@ -57,11 +57,12 @@ def test_tracking_none_starts_no_process_and_needs_no_mlflow(folder):
     script = """
 import sys
 from pathlib import Path
-import subprocess
-subprocess.Popen = None
+started = []
+sys.addaudithook(lambda event, args: started.append(args) if event == "subprocess.Popen" else None)
 from phalanx.tracking import TrackingSpec, tracker
 t = tracker(TrackingSpec(kind="none"), Path("x"))
 t.start(); t.wait_until_delivered(); t.end("completed"); t.cancel()
+assert not started, started
 assert t.run_id is None and t.model is None
 heavy = {"mlflow", "torch", "sqlalchemy"} & set(sys.modules)
 assert not heavy, heavy
