@@ -17,7 +17,7 @@ MAY_CALL = ("hydra_plugins.*", "hydra._internal.core_plugins.*", "optuna.sampler
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=MAY_CALL)
 @trains_together
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | tuple[float, ...]:
     return run_job(cfg)
 
 

@@ -24,6 +24,8 @@ from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
 from phalanx.nn.optimizers.sgd import SGD
 
+MOMENTUM = 0.9
+
 
 @dataclass(frozen=True)
 class Case:
@@ -42,7 +44,7 @@ def specs(data, hidden: tuple[int, ...], batch_size: int, epochs: int, n: int) -
     """Trials that differ in seed and learning rate."""
     return tuple(
         TrialSpec(
-            data=data, model=MLP(hidden=hidden), optimizer=SGD(lr=0.01 * 1.05**seed, momentum=0.9), seed=seed,
+            data=data, model=MLP(hidden=hidden), optimizer=SGD(lr=0.01 * 1.05**seed, momentum=MOMENTUM), seed=seed,
             trainer=TrainerSpec(epochs=epochs, batch_size=batch_size),
         )
         for seed in range(n)
@@ -63,14 +65,19 @@ def cases(root: str) -> dict[str, Case]:
     }  # fmt: skip
 
 
+def hidden_of(spec: TrialSpec) -> tuple[int, ...]:
+    assert isinstance(spec.model, MLP)
+    return spec.model.hidden
+
+
 def plain(spec: TrialSpec, dataset: Dataset) -> None:
     """The loop that anybody would write."""
     torch.manual_seed(spec.seed)
-    widths, layers = (dataset.n_features, *spec.model.hidden, dataset.n_classes), []
+    widths, layers = (dataset.n_features, *hidden_of(spec), dataset.n_classes), []
     for a, b in pairwise(widths):
         layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
     network = torch.nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(network.parameters(), lr=spec.optimizer.lr, momentum=spec.optimizer.momentum)
+    optimizer = torch.optim.SGD(network.parameters(), lr=spec.optimizer.lr, momentum=MOMENTUM)
     loss_of, x, y, size = torch.nn.CrossEntropyLoss(), dataset.train.x_ND, dataset.train.y_N, spec.trainer.batch_size
     for _ in range(spec.trainer.epochs):
         order = torch.randperm(len(x))
@@ -107,8 +114,8 @@ def row(case: Case, rounds: int) -> str:
         times["plain"].append(seconds(lambda: [plain(s, dataset) for s in part]) * n / len(part))
     ratios = {k: [a / b for a, b in zip(times[k], times["together"], strict=True)] for k in ("serial", "plain")}
     middle = {k: statistics.median(v) for k, v in times.items()}
-    size = sum(a * b for a, b in zip((dataset.n_features, *case.specs[0].model.hidden),
-                                     (*case.specs[0].model.hidden, dataset.n_classes), strict=True))  # fmt: skip
+    size = sum(a * b for a, b in zip((dataset.n_features, *hidden_of(case.specs[0])),
+                                     (*hidden_of(case.specs[0]), dataset.n_classes), strict=True))  # fmt: skip
     flops = 6 * size * len(dataset.train) * case.specs[0].trainer.epochs * n
     cells = [f"{middle[k]:.2f}" for k in ("together", "serial", "plain")]
     cells += [f"{statistics.median(v):.1f} ({min(v):.1f}-{max(v):.1f})" for v in ratios.values()]

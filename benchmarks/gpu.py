@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from unittest.mock import patch
 
 import torch
 
@@ -23,6 +24,7 @@ from phalanx.data.digits import Digits
 from phalanx.data.mnist import Mnist
 from phalanx.nn.optimizers.sgd import SGD
 from phalanx.training import chunk as chunks
+from phalanx.training.cuda_graph import cuda_graph
 
 N_SERIAL = 8
 
@@ -71,21 +73,16 @@ def together_and_alone(cases, rounds) -> None:
 def graph_and_precision(trials, dataset, rounds) -> None:
     print("\n| 256 trials of 784-256-128-10 | s | test accuracy, mean of the trials |")
     print("| --- | --- | --- |")
-    ways = {"float32": (trials, chunks.cuda_graph), "float32, without a CUDA graph": (trials, None)}
+    ways = {"float32": (trials, cuda_graph), "float32, without a CUDA graph": (trials, None)}
     for precision in ("tf32", "bfloat16"):
-        ways[precision] = (
-            [replace(s, trainer=replace(s.trainer, precision=precision)) for s in trials],
-            chunks.cuda_graph,
-        )
-    graph = chunks.cuda_graph
+        ways[precision] = ([replace(s, trainer=replace(s.trainer, precision=precision)) for s in trials], cuda_graph)
     for name, (own, capture) in ways.items():
-        chunks.cuda_graph = capture
         found, times = [], []
         for _ in range(rounds):
-            times.append(seconds(lambda own=own, found=found: found.append(train_cohort(own, dataset))))
+            with patch.object(chunks, "cuda_graph", capture):
+                times.append(seconds(lambda own=own, found=found: found.append(train_cohort(own, dataset))))
         accuracy = statistics.fmean(r.metrics.test_accuracy for r in found[-1])
         print(f"| {name} | {spread(times)} | {accuracy:.4f} |", flush=True)
-    chunks.cuda_graph = graph
 
 
 def main() -> None:

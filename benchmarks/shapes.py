@@ -19,7 +19,7 @@ from phalanx import MLP, DeviceSpec, TrainerSpec, TrialSpec, load_dataset, train
 from phalanx.nn.optimizers.sgd import SGD
 from phalanx.training import planning
 
-SETS = {
+SETS: dict[str, tuple[list[tuple[int, ...]], int]] = {
     "64 widths from 8 to 71, one hidden layer, 1 seed": ([(width,) for width in range(8, 72)], 1),
     "the same, 5 seeds": ([(width,) for width in range(8, 72)], 5),
     "1 to 3 hidden layers of 32, 64, 128 or 256, 1 seed": (

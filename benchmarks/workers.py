@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from unittest.mock import patch
 
 import torch
 from cohorts import specs
@@ -45,12 +46,11 @@ def ways(trials: list[TrialSpec], pool) -> dict[str, Callable[[], object]]:
     half = -(-len(trials) // 2)
 
     def planned(count: int, threads: int) -> object:
-        cohorts.workers = lambda *_: Workers(count, threads)
-        size, cohorts.chunk_size = cohorts.chunk_size, lambda *_: -(-len(trials) // count)
-        try:
+        with (
+            patch.object(cohorts, "workers", lambda *_: Workers(count, threads)),
+            patch.object(cohorts, "chunk_size", lambda *_: -(-len(trials) // count)),
+        ):
             return train_cohort(trials, load(trials[0].data))
-        finally:
-            cohorts.chunk_size = size
 
     return {
         "one thread": lambda: planned(1, 1),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -170,7 +171,7 @@ def _value(node: ast.expr, constants: dict[str, ast.expr]) -> object:
         return None
 
 
-def _allowed(annotation: ast.expr, limits: dict[str, object]) -> str:
+def _allowed(annotation: ast.expr, limits: dict[str, Any]) -> str:
     """What a field allows, in words: `number in (0, 1]`."""
     text = ast.unparse(annotation)
     optional, kind = "None" in text, text.replace(" | None", "")
@@ -181,7 +182,7 @@ def _allowed(annotation: ast.expr, limits: dict[str, object]) -> str:
     return words.replace("texts", "text") + _interval(limits) + (" or `null`" if optional else "")
 
 
-def _interval(limits: dict[str, object]) -> str:
+def _interval(limits: dict[str, Any]) -> str:
     low, high = (limits.get(strict, limits.get(loose)) for strict, loose in (("gt", "ge"), ("lt", "le")))
     if low is None and high is None:
         return ""

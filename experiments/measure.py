@@ -18,6 +18,7 @@ import platform
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -35,12 +36,12 @@ def studies() -> list[str]:
     return sorted(path.parent.name for path in HERE.glob("*/measure.py"))
 
 
-def load(name: str) -> Measure:
-    """The `measure` of one study."""
+def load(name: str) -> tuple[Measure, Sequence[str]]:
+    """The `measure` of one study and the overrides that make it small: its own `SMALLER`, or `debug=limit`."""
     spec = importlib.util.spec_from_file_location(f"measure_{name}", HERE / name / "measure.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.measure
+    return module.measure, getattr(module, "SMALLER", ("debug=limit",))
 
 
 def between_marks(page: Path, text: str) -> None:
@@ -124,12 +125,13 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=HERE.parent.parent / "shared" / "data")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        pages, smaller = (Path(scratch, "pages"), ["debug=limit"]) if args.quick else (HERE, [])
+        pages = Path(scratch, "pages") if args.quick else HERE
         for name in args.names or studies():
             if args.quick:
                 shutil.copytree(HERE / name, pages / name)
             start = time.perf_counter()
-            found = load(name)(Lab(name, args.data_root, Path(scratch), pages, smaller))
+            measure, smaller = load(name)
+            found = measure(Lab(name, args.data_root, Path(scratch), pages, smaller if args.quick else ()))
             seconds = time.perf_counter() - start
             write(pages / name, found, seconds)
             print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)

@@ -8,9 +8,11 @@ import time
 import torch
 from lab import Finding, Lab, by, interval, spread, table, values
 
-from phalanx import LOSSES, MLP, OPTIMIZERS, TrialSpec, load_dataset
+from phalanx import MLP, OPTIMIZERS, TrialSpec, load_dataset
 from phalanx.data import Dataset
 from phalanx.data.clouds import Clouds
+from phalanx.nn.losses.cross_entropy import CrossEntropy
+from phalanx.nn.losses.sampled_softmax import SampledSoftmax
 from phalanx.nn.optimizers.base import to_rows
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 from phalanx.training.spec import TrainerSpec
@@ -19,6 +21,7 @@ from phalanx.training.stack import Stack
 DATA = Clouds(n_classes=10_000, n_inputs=32, noise=0.3, n_train=50_000, n_val=2_000, n_test=10_000)
 SAMPLES = (1, 10, 100, 1000, 10_000)
 ROUNDS = 5
+SMALLER = ("trainer.epochs=1", "data.n_train=10000", "data.n_val=200", "data.n_test=200")  # a point of each class
 
 
 def measure(lab: Lab) -> Finding:
@@ -53,7 +56,7 @@ def cost(seconds: dict[int | None, float], n: int | None) -> list[str]:
 
 def stack(dataset: Dataset, n_sampled: int | None) -> Stack:
     """A stack of one trial; None takes cross-entropy."""
-    loss = LOSSES["cross_entropy"]() if n_sampled is None else LOSSES["sampled_softmax"](n_sampled=n_sampled)
+    loss = CrossEntropy() if n_sampled is None else SampledSoftmax(n_sampled=n_sampled)
     spec = TrialSpec(data=DATA, model=MLP(hidden=(64,)), loss=loss, optimizer=OPTIMIZERS["sgd"](lr=0.5),
                      trainer=TrainerSpec(batch_size=128))  # fmt: skip
     found = Stack(spec, dataset.n_features, dataset.n_classes, len(dataset.train), torch.device("cpu"))
@@ -80,14 +83,14 @@ def gradient_errors(dataset: Dataset) -> dict[int, float]:
     """How far the gradient of one batch before training is from the full softmax's, relative, by classes drawn."""
     x_TBD, y_TB = dataset.train.x_ND[None, :128], dataset.train.y_N[None, :128]
     exact = stack(dataset, None)
-    exact._gradients(x_TBD, y_TB)
+    exact._compute_gradients(x_TBD, y_TB)
     errors = {}
     for n in SAMPLES:
         one, found = stack(dataset, n), []
         for _ in range(20):
-            one._gradients(x_TBD, y_TB)
+            one._compute_gradients(x_TBD, y_TB)
             found.append(((one.grads_TP - exact.grads_TP).norm() / exact.grads_TP.norm()).item())
-            one.draws.step_T += 1
+            one.class_sampler.step_T += 1
         errors[n] = statistics.fmean(found)
     return errors
 

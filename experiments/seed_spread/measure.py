@@ -7,6 +7,7 @@ import math
 import statistics
 
 from lab import Finding, Lab, interval, table, values
+from matplotlib.ticker import MaxNLocator
 
 from phalanx.analysis.statistics import seeds_needed
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
@@ -45,7 +46,7 @@ def measure(lab: Lab) -> Finding:
     for numbers, colour, label in ((seeds, BLUE, "five epochs"), (longer, VERMILLION, "ten epochs")):
         axes.hist(numbers, bins=bins, color=colour, alpha=0.6, label=label)
     axes.legend(frameon=False)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     label_axes(axes, "one configuration, 100 seeds", "test accuracy", "seeds")
     shown = lab.figure(figure, "histogram", "test accuracy of 100 seeds")
     answer = (

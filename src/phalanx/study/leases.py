@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from typing import Self
 
 from phalanx.core.errors import PhalanxError
 from phalanx.core.process_identity import ProcessIdentity
@@ -60,7 +61,7 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     @classmethod
-    def of(cls, url: str | None, study_name: str, lease_s: float = LEASE_S) -> Leases:
+    def of(cls, url: str | None, study_name: str, lease_s: float = LEASE_S) -> Self:
         """Opens the leases of a stored study.
 
         Args:
