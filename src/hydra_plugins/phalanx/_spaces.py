@@ -99,8 +99,15 @@ class Checker:
 def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Search:
     """Adds to a search what its config options declare under `search` in `conf/<group>/<option>.yaml`.
 
-    A key that the command line or the sweeper's `params` set is left as it is. Raises one `SpecError` with every
-    combination of groups that cannot be composed.
+    A key that the command line or the sweeper's `params` set is left as it is.
+
+    Args:
+        search: What was typed.
+        composer: Composes the configuration of a point.
+        loader: Hydra's, to list the options of a group.
+
+    Raises:
+        SpecError: With every combination of groups that cannot be composed.
     """
     checker = Checker(composer, loader, search, ours=False)
     declared: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -134,8 +141,14 @@ def _joined(search: Search, group: str, option: str, texts: Mapping[str, Any], *
 def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: bool) -> None:
     """Composes every combination of groups, with every value of each choice and both ends of each range.
 
-    Where the application is `ours`, train.py, the specs are built and the data are read too. Raises one `SpecError`
-    with all faults.
+    Args:
+        search: The search to check.
+        composer: Composes the configuration of a point.
+        loader: Hydra's, to list the options of a group.
+        ours: The application is train.py, so that specs are built and data are read too.
+
+    Raises:
+        SpecError: With all faults.
     """
     checker = Checker(composer, loader, search, ours)
     combinations = checker.combinations()

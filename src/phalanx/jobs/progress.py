@@ -111,7 +111,13 @@ class SweepProgress:
         self.bar.stop()
 
     def add(self, trial: StoredRun, overrides: Sequence[str] = (), *, quiet: bool = False) -> None:
-        """Counts a finished trial, and prints it unless it is `quiet`; on a terminal only failures are printed."""
+        """Counts a finished trial and prints it; on a terminal only failures are printed.
+
+        Args:
+            trial: The trial as it was stored.
+            overrides: What it was started with, for its line.
+            quiet: Print nothing, e.g. for a trial of an earlier start.
+        """
         earlier = self.trials.get(trial.number)
         if earlier is not None:
             self.counts[_ending(earlier)] -= 1
@@ -231,7 +237,13 @@ def summary(console: Console, result: TrialResult, folder: str) -> None:
 
 
 def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
-    """Describes a run before its first epoch; `epochs_before` were trained before it was interrupted."""
+    """Describes a run before its first epoch, in one line.
+
+    Args:
+        spec: The trial.
+        dataset: Its data.
+        epochs_before: Epochs that were trained before the run was interrupted.
+    """
     widths = "-".join(map(str, (dataset.n_features, *getattr(spec.model, "hidden", ()), dataset.n_classes)))
     return (
         f"{dataset.name} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "

@@ -45,7 +45,13 @@ def open_study(
 def check_fingerprint(study: optuna.Study, fingerprint: Mapping[str, object], directions: Sequence[str]) -> None:
     """Refuses to go on with a study that was started otherwise, where Optuna says nothing.
 
-    Raises `RequestError` with every difference. Arguments: see `differences`.
+    Args:
+        study: The stored study.
+        fingerprint: What identifies the search, by name.
+        directions: `minimize` or `maximize` for each objective.
+
+    Raises:
+        RequestError: With every difference.
     """
     lines = differences(study, fingerprint, directions)
     if lines:

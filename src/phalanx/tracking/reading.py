@@ -83,7 +83,13 @@ def run_config(run_id: str, uri: str | None = None) -> tuple[str, dict[str, int]
 
 
 def all_runs(client: MlflowClient, experiment_id: str, query: str = "") -> Iterator[Run]:
-    """Yields every run of an experiment that was not deleted and matches `query`, a filter of `search_runs`."""
+    """Yields every run of an experiment that was not deleted, page by page.
+
+    Args:
+        client: Of the store.
+        experiment_id: The experiment's id.
+        query: A filter of `MlflowClient.search_runs`; all runs if empty.
+    """
     token = None
     while True:
         page = client.search_runs([experiment_id], query, max_results=PAGE, page_token=token)

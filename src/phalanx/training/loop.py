@@ -125,7 +125,16 @@ class CohortLoop(Callback):
 def train_trial(
     spec: TrialSpec, dataset: Dataset, callback: Callback | None = None, *, test: bool = True
 ) -> TrialResult:
-    """Trains one trial; arguments as in `train_cohort`.
+    """Trains one trial.
+
+    Args:
+        spec: The trial.
+        dataset: Its data, of `load_dataset(spec.data)`.
+        callback: Is told of the start, each epoch and the end.
+        test: Also evaluate the test split.
+
+    Returns:
+        Metrics, history and weights.
 
     Examples:
         >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
