@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick lint docs docs-serve slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -11,6 +11,9 @@ test: ## the whole suite, as CI runs it
 
 quick: ## the tests without the slow and the browser tests
 	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
+
+slow-tests: ## measures which tests the quick tier leaves out (needs a quiet machine)
+	PYTHONPATH=tests $(PYTHON) -m pytest -q -n auto --dist worksteal -m "not browser" -p support.slow_tests
 
 lint: ## style, formatting and types
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy

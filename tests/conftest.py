@@ -15,12 +15,20 @@ pytest.register_assert_rewrite("support")  # its assertions then show what diffe
 
 from support.datasets import blobs
 from support.places import MNIST_ROOT
+from support.slow_tests import function_of, listed
 
 from phalanx.data import Dataset
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = listed()
+    for item in items:
+        if function_of(item.nodeid) in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
