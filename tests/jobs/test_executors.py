@@ -46,7 +46,7 @@ APART = "hydra.launcher.executor=processes"
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_costs_its_part_one_more_try_and_a_second_kill_its_jobs(tmp_path):
+def test_a_worker_that_is_killed_costs_its_shard_one_more_try_and_a_second_kill_its_jobs(tmp_path):
     once, always = tmp_path / "once", tmp_path / "always"
     found = trained(
         [
@@ -98,7 +98,7 @@ def test_parts_keep_all_workers_busy():
 
 
 class Recorder:
-    """An engine of two places that says how many jobs each of its parts has, and trains none."""
+    """An executor of two places that says how many jobs each of its shards has, and trains none."""
 
     n_at_once, largest, first = 2, 32, None
 
@@ -122,7 +122,7 @@ class Recorder:
         self.closed += 1
 
 
-def test_points_of_a_search_are_gathered_into_parts_for_the_places_that_are_free(tmp_path):
+def test_points_of_a_search_are_gathered_into_shards_for_the_places_that_are_free(tmp_path):
     shards, executor, _ = on_recorder()
     for number in range(8):
         shards.add(job(tmp_path, number))
@@ -180,7 +180,7 @@ def test_a_wrong_configuration_is_returned_at_once_and_the_others_are_shared_out
     assert failure_of(found[2].error) is Failure.OUT_OF_MEMORY
 
 
-def test_only_a_lost_part_is_trained_again_and_none_after_an_interrupt(tmp_path):
+def test_only_a_lost_shard_is_trained_again_and_none_after_an_interrupt(tmp_path):
     shards, executor, said = on_recorder()
     executor.n_at_once, executor.first = None, WorkerLost("it was lost")
     shards.submit([[job(tmp_path, 0)], [job(tmp_path, 1)], [job(tmp_path, 2)]])
@@ -265,7 +265,7 @@ def test_a_worker_has_the_cores_threads_and_gpu_of_its_place_and_leaves_ctrl_c_t
         executor.close()
 
 
-def test_a_part_that_never_began_is_cancelled_when_all_ends(monkeypatch):
+def test_a_shard_that_never_began_is_cancelled_when_all_ends(monkeypatch):
     executor, began, over = Processes([Place((), 1)]), threading.Event(), threading.Event()
     shutdown = executor.threads.shutdown
 
@@ -351,7 +351,7 @@ def test_a_search_prunes_from_other_processes(tmp_path):
 
 
 def started(cwd, *options):
-    """A sweep in whose processes a first part has ended and a long one trains; and these."""
+    """A sweep in whose processes a first shard has ended and a long one trains; and these."""
     driver = subprocess.Popen(
         [sys.executable, TRAIN, "-m", *QUICK, *options, APART, "hydra.launcher.max_trials=1", "tracking=none"],
         cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(PYTHONUNBUFFERED="1"),

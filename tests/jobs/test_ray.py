@@ -176,7 +176,7 @@ def test_a_search_on_a_cluster_of_its_own_prunes_from_its_tasks(tmp_path):
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, Exception) else "",
 )
-def test_what_ray_says_of_a_task_in_the_words_of_an_engine(error, kind, said):
+def test_what_ray_says_of_a_task_in_the_words_of_an_executor(error, kind, said):
     found, future = Future(), Future()
     found.set_exception(error)
     _pass_on(found, future)
@@ -199,7 +199,7 @@ def test_a_cluster_of_its_own_has_the_cpus_of_all_workers_and_sends_no_statistic
     assert variables["RAY_USAGE_STATS_ENABLED"] == "1"
 
 
-def test_data_are_stored_once_and_where_they_cannot_be_read_the_part_says_so(tmp_path, monkeypatch):
+def test_data_are_stored_once_and_where_they_cannot_be_read_the_shard_says_so(tmp_path, monkeypatch):
     stored, begun = [], []
     monkeypatch.setattr("phalanx.jobs.executors.ray._connect", lambda *_: None)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
@@ -242,7 +242,7 @@ def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_how_many_parts_have_n_shards_at_once(monkeypatch):
+def test_how_many_shards_run_at_once(monkeypatch):
     there = {"CPU": 8.0, "GPU": 2.0}
     monkeypatch.setattr(ray, "cluster_resources", lambda: there)
     assert _n_shards_at_once(RaySpec(num_cpus=3)) == 2

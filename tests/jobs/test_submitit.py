@@ -112,7 +112,7 @@ class Queued(BaseException):
 
 @pytest.fixture
 def told_by(monkeypatch):
-    """Sets by which signal the training of a part is interrupted, in this process."""
+    """Sets by which signal the training of a shard is interrupted, in this process."""
 
     def queue(number, frame):
         raise Queued
