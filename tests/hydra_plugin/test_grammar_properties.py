@@ -133,10 +133,19 @@ def test_sort_and_shuffle_of_choices(numbers, reverse):
 
 @FEW
 @given(several(words | integers, min_size=2), st.sampled_from(["", "+", "++"]))
-def test_a_plus_sign_stays_with_its_key(values, sign):
-    space = parse([f"{sign}new.key={values}"])
-    assert list(space.distributions) == [f"{sign}new.key"]
-    assert space.overrides({f"{sign}new.key": 1}) == [f"{sign}new.key=1"]
+def test_a_plus_sign_is_passed_on_and_no_part_of_the_name(values, sign):
+    space = parse([f"{sign}new.key={values}", f"{sign}other=1"])
+    assert list(space.distributions) == ["new.key"]
+    assert space.overrides({"new.key": 1}) == [f"{sign}new.key=1", f"{sign}other=1"]
+
+
+@pytest.mark.parametrize("first", ["", "+", "++"])
+@pytest.mark.parametrize("second", ["", "+", "++"])
+def test_a_key_is_the_same_with_and_without_plus_signs(first, second):
+    assert parse([f"{first}x=choice(1,2)", f"{second}x=3"]).overrides({}) == [f"{second}x=3"]
+    space = parse([f"{first}x=3", f"{second}x=choice(1,2)"])
+    assert space.fixed == {}
+    assert space.overrides({"x": 2}) == [f"{second}x=2"]
 
 
 # --- ranges

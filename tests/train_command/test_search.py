@@ -33,6 +33,18 @@ def test_the_default_space_is_searched_where_nothing_else_is_named(tmp_path):
     assert {"model", "model.width", "loss", "optimizer", "optimizer.lr"} <= {key for key, value in row.items() if value}
 
 
+def test_what_is_fixed_stays_fixed_and_the_rest_of_the_default_space_is_searched(tmp_path):
+    search(
+        "hydra.sweeper.params={loss: mse, model.dropout: null}",
+        "~model.dropout",
+        "hydra.sweeper.n_trials=3",
+        cwd=tmp_path,
+    )
+    rows = table(sweep_of(tmp_path))
+    assert {row["loss"] for row in rows} == {"mse"}
+    assert len({row["optimizer.lr"] for row in rows}) == 3
+
+
 def search(*overrides, cwd, check=0, **env):
     return train(*PLAIN, *overrides, cwd=cwd, check=check, **env)
 
@@ -143,6 +155,20 @@ def test_spaces_beside_their_options(tmp_path):
 
 WRONG = {
     "a seed in the space": (["seed=range(5)"], ["seed is searched", "hydra.sweeper.repeats=5"]),
+    "a seed with plus signs": (["++seed=1,2"], ["seed is searched", "hydra.sweeper.repeats=5"]),
+    "an objective in the space": (
+        [LR, "objective=val_accuracy,val_loss"], ["objective differs between trials", "try objective=val_accuracy"],
+    ),
+    "nothing left of what params search": (
+        ["hydra.sweeper.params={optimizer.lr: 'interval(0.1,0.2)'}", "optimizer.lr=0.1"],
+        ["nothing is left to search: optimizer.lr=0.1 is fixed"],
+    ),
+    "an interval for a whole number": (["trainer.epochs=interval(1,2)"], ["trainer.epochs must be a whole number"]),
+    "a pruner that fails when it is asked": (
+        [LR, "hydra/sweeper/pruner=hyperband", "hydra.sweeper.pruner.min_resource=0"],
+        ["hydra.sweeper.pruner cannot be made of these options"],
+    ),
+    "the study itself as its start": ([LR, "hydra.sweeper.warm_start=s"], ["warm_start=s is this study itself"]),
     "a test metric": ([LR, "objective=test_accuracy"], ["objective must be", "test split is for the final report"]),
     "an unknown key": (["optimizer.speed=interval(0,1)"], ["optimizer.speed"]),
     "a key of another option": (

@@ -28,14 +28,14 @@ class Space:
     distributions: dict[str, BaseDistribution]
     fixed: dict[str, str]  # by key: the value as it stands on the command line
     deletions: tuple[str, ...]  # overrides such as `~key`
-    aliases: Mapping[str, str] = field(default_factory=dict)  # by parameter: its key, where the names differ
+    aliases: Mapping[str, str] = field(default_factory=dict)  # by name: what the override sets, such as `++key`
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by parameter and repr of a choice: the text
     order: tuple[str, ...] = ()  # keys and deletions as they stand on the command line
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """Returns a trial's overrides in the order of the command line; what does not stand there comes first."""
         lines = {name: f"{self.aliases.get(name, name)}={self._text(name, value)}" for name, value in params.items()}
-        lines |= {key: f"{key}={value}" for key, value in self.fixed.items()}
+        lines |= {key: f"{self.aliases.get(key, key)}={value}" for key, value in self.fixed.items()}
         lines |= {text: text for text in self.deletions}
         first = [line for key, line in lines.items() if key not in self.order]
         return first + [lines[key] for key in self.order if key in lines]
@@ -48,16 +48,22 @@ class Space:
 def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space:
     """Parses overrides; later ones win over earlier ones with the same key, so a command line overrides a config.
 
-    `loader` is what `glob()` looks through. Raises one `SpecError` with every value that is no distribution.
+    `key`, `+key` and `++key` are the same key; the last of them says how it is passed on. `loader` is what `glob()`
+    looks through. Raises one `SpecError` with every value that is no distribution.
     """
     distributions: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     texts: dict[str, Mapping[str, str]] = {}
     order: dict[str, None] = {}
     deletions: list[str] = []
     faults: list[str] = []
     for override in OverridesParser.create(config_loader=loader).parse_overrides(list(arguments)):
-        key = override.get_key_element()
+        passed_on = override.get_key_element()
+        key = passed_on.lstrip("+")
+        aliases.pop(key, None)
+        if key != passed_on:
+            aliases[key] = passed_on
         if override.is_delete():
             key = override.input_line or ""
             deletions.append(key)
@@ -74,7 +80,7 @@ def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space
         order[key] = None
     if faults:
         raise SpecError(faults)
-    return Space(distributions, fixed, tuple(deletions), texts=texts, order=tuple(order))
+    return Space(distributions, fixed, tuple(deletions), aliases, texts, tuple(order))
 
 
 def grid(space: Space) -> dict[str, list[Value]]:

@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,7 +23,7 @@ from hydra_plugins.phalanx._spaces import without_hydra
 from phalanx.core.errors import RequestError
 from phalanx.runs.config import objectives_of, trial_spec
 from phalanx.runs.layout import SweepPaths, make_folder, sibling
-from phalanx.study import check_fingerprint, differences, missing_file, open_study, reseeded
+from phalanx.study import check_fingerprint, differences, missing_file, open_study, reseeded, try_pruner
 from phalanx.training.spec import determining
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,12 @@ def _source(request: Request, config: DictConfig, source: Any) -> optuna.Study:
         name, url = source.get("study_name"), source.get("storage")
     else:
         name, url = str(source), request.options.storage
+    own = SweepPaths(Path(config.hydra.sweep.dir))
+    own_url = _url(request, own)
+    if str(name) == str(config.hydra.sweeper.study_name or own.root.name) and (url or own_url) == own_url:
+        raise RequestError(
+            f"{KEY}.warm_start={name} is this study itself, which goes on anyway; try {KEY}.warm_start=null"
+        )
     if url is None:
         file = SweepPaths(sibling(Path(config.hydra.sweep.dir), str(name))).storage
         if not file.is_file():
@@ -113,7 +119,7 @@ def _rename(config: DictConfig, name: str) -> None:
 def _open(request: Request, config: DictConfig, pruner: optuna.pruners.BasePruner | None) -> Opened:
     paths = SweepPaths(Path(config.hydra.sweep.dir))
     make_folder(paths.root, "hydra.sweep.dir", "sweeps/mine")
-    url = request.options.storage or f"sqlite:///{paths.storage.resolve()}"
+    url = _url(request, paths)
     try:
         study = open_study(config.hydra.sweeper.study_name or paths.root.name, url, request.directions, None, pruner)
     except RequestError:
@@ -124,9 +130,19 @@ def _open(request: Request, config: DictConfig, pruner: optuna.pruners.BasePrune
     return Opened(study, url, paths, n_trials)
 
 
+def _url(request: Request, paths: SweepPaths) -> str:
+    return request.options.storage or f"sqlite:///{paths.storage.resolve()}"
+
+
 def _pruner(request: Request) -> optuna.pruners.BasePruner | None:
     options = request.options.pruner
-    return None if options is None else _made("pruner", lambda: instantiate(options, _execution_whitelist_=PRUNERS))
+    return None if options is None else _made("pruner", lambda: _tried(options))
+
+
+def _tried(options: Mapping[str, Any]) -> optuna.pruners.BasePruner:
+    pruner: optuna.pruners.BasePruner = instantiate(options, _execution_whitelist_=PRUNERS)
+    try_pruner(pruner)
+    return pruner
 
 
 def _made(group: str, make: Callable[[], T]) -> T:
@@ -135,7 +151,7 @@ def _made(group: str, make: Callable[[], T]) -> T:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return make()
-    except (KeyError, TypeError, ValueError, HydraException) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError, HydraException) as error:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"{KEY}.{group} cannot be made of these options: {error.__cause__ or error}") from error

@@ -2,7 +2,7 @@
 
 import logging
 import pydoc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._overrides import typed
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from hydra_plugins.phalanx.launcher import options_of
@@ -28,6 +29,7 @@ Faults = list[Fault | str]
 
 KEY = "hydra.sweeper"
 SEEDS = ("seed", "data.split_seed")  # never searched: the best of them would be luck
+OBJECTIVE = "objective"
 PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
 
 
@@ -85,7 +87,9 @@ class Request:
         check(self.search, self.composer, self.loader, ours=self.ours)
 
 
-def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> Request:
+def read(
+    keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, arguments: Sequence[str], *, ours: bool
+) -> Request:
     """Reads the request for a search.
 
     Args:
@@ -93,6 +97,7 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
         config: The composed config of the sweep.
         loader: Knows which keys are config groups.
         arguments: The overrides on the command line.
+        ours: The application is train.py, not somebody else's, which has a config of its own.
 
     Raises:
         SpecError: With every fault that can be seen from the keys alone.
@@ -104,7 +109,6 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
     if unknown:
         raise SpecError(unknown)
     keys = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in keys.items()}
-    ours = "optimizer" in config  # somebody else's application has a config of its own
     passwords = secrets(config)
     faults: Faults = [*passwords]
     options = _gathered(faults, lambda: Options(**{key: keys[key] for key in keys if key not in budget_keys}))
@@ -114,7 +118,9 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
     space = None
     if not passwords and all(isinstance(keys.get(name) or {}, dict) for name in ("params", "default_params")):
         space = _gathered(faults, lambda: _searched(keys, arguments, loader))
-        faults += _searched_seeds(space) if space and ours else []
+        faults += refused_in_space(space.distributions) if space and ours else []
+    if options is not None and not ours:
+        faults += _needs_ours(options, final)
     if faults or options is None or budget is None or directions is None or space is None:
         raise SpecError(faults)
     budget.check(len(directions))
@@ -130,21 +136,58 @@ def read(keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, argu
 
 
 def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader) -> grammar.Space:
-    """Returns the space of the command line and `params`, else that of `default_params`."""
-    for name in ("params", "default_params"):
-        lines = [f"{key}={value}" for key, value in (keys.get(name) or {}).items()]
-        space = grammar.parse([*lines, *arguments], loader)
-        if space.distributions or keys.get("custom_search_space"):
-            break
+    """Returns the space of the command line and `params`; where these search nothing, also that of `default_params`.
+
+    Raises `SpecError` where everything that would be searched is fixed.
+    """
+    params, default = (
+        [f"{key}={value if isinstance(value, str) else typed(value)}" for key, value in (keys.get(name) or {}).items()]
+        for name in ("params", "default_params")
+    )
+    space = grammar.parse([*params, *arguments], loader)
+    if space.distributions or keys.get("custom_search_space"):
+        return space
+    wanted = grammar.parse(params, loader).distributions
+    if not wanted:
+        space = grammar.parse([*default, *params, *arguments], loader)
+        wanted = grammar.parse(default, loader).distributions
+    if wanted and not space.distributions:
+        fixed = ", ".join(f"{key}={space.fixed[key]}" for key in wanted if key in space.fixed)
+        raise SpecError(
+            [f"nothing is left to search: {fixed} is fixed; try optimizer.lr='tag(log,interval(0.001,0.1))'"]
+        )
     return space
 
 
-def _searched_seeds(space: grammar.Space) -> list[str]:
-    return [
+def refused_in_space(keys: Collection[str]) -> list[str]:
+    """Returns a fault for each swept key by which trials cannot be compared."""
+    seeds = [
         f"{key} is searched, and the best seed would be nothing but luck; to train each point with several seeds, "
         f"try {KEY}.repeats=5"
         for key in SEEDS
-        if key in space.distributions
+        if key in keys
+    ]
+    return seeds + swept_objective(keys)
+
+
+def swept_objective(keys: Collection[str]) -> list[str]:
+    """Returns a fault where trials would have different objectives, of which none is the best."""
+    if OBJECTIVE not in keys:
+        return []
+    return [
+        "objective differs between trials, so that none of them is the best; fix one, try objective=val_accuracy, or "
+        "search for several at once, try objective=[val_accuracy,n_parameters]"
+    ]
+
+
+def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
+    """Returns a fault for each key that only the jobs of train.py can follow."""
+    wanted = {"repeats": (options.repeats, options.repeats > 1, 1), "final": ("{…}", final is not None, "null")}
+    return [
+        f"{KEY}.{key}={value} asks for jobs of Phalanx's own train.py, and this is another application; "
+        f"try {KEY}.{key}={default}"
+        for key, (value, is_set, default) in wanted.items()
+        if is_set
     ]
 
 

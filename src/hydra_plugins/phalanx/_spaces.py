@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -119,22 +120,23 @@ def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Se
                     option = str(cfg.hydra.runtime.choices.get(group))
                     declared[str(group), option] = cast(dict[str, Any], OmegaConf.to_container(node[SEARCH]))
     checker.raise_faults()
+    asked = {*search.space.fixed, *search.space.distributions}
     for (group, option), texts in declared.items():
-        search = _joined(search, group, option, texts, searched=group in checker.groups)
+        own = {f"{group}.{key}": text for key, text in texts.items() if f"{group}.{key}" not in asked}
+        search = _joined(search, own, f"{group}={option}" if group in checker.groups else None)
     return search
 
 
-def _joined(search: Search, group: str, option: str, texts: Mapping[str, Any], *, searched: bool) -> Search:
+def _joined(search: Search, texts: Mapping[str, Any], condition: str | None) -> Search:
+    """Adds parameters, as text by key; where they have a condition, `group=option`, they are named `key@option`."""
     space, conditions = search.space, dict(search.conditions)
-    parsed = grammar.parse([f"{group}.{key}={text}" for key, text in texts.items()])
+    parsed = grammar.parse([f"{key}={text}" for key, text in texts.items()])
     distributions, aliases, written = dict(space.distributions), dict(space.aliases), dict(space.texts)
     for key, distribution in parsed.distributions.items():
-        if key in space.fixed or (key in space.distributions and key not in space.aliases.values()):
-            continue
-        name = f"{key}@{option}" if searched else key
+        name = f"{key}@{condition.partition('=')[2]}" if condition else key
         distributions[name], aliases[name], written[name] = distribution, key, parsed.texts[key]
-        if searched:
-            conditions[name] = f"{group}={option}"
+        if condition:
+            conditions[name] = condition
     return Search(replace(space, distributions=distributions, aliases=aliases, texts=written), conditions)
 
 
@@ -184,11 +186,15 @@ def _points(checker: Checker, combination: Point) -> Iterator[Point]:
 
 
 def _extremes(distribution: BaseDistribution) -> Sequence[Value]:
-    """Returns every value of a choice, or both ends of a range."""
+    """Returns every value of a choice, or both ends of a range, and of an interval also a value between them."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return distribution.low, distribution.high
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, FloatDistribution):
+        # Where whole numbers are wanted both ends may be whole, and this is not.
+        return low, high, low + (distribution.step or (high - low) / math.e)
+    return low, high
 
 
 def _each_once(combinations: Sequence[Point]) -> list[Point]:

@@ -15,4 +15,4 @@ class ExperimentsSearchPath(SearchPathPlugin):
             if entry.provider == "main" and conf.is_dir():
                 experiments = conf.resolve().parent / "experiments"
                 for folder in sorted(experiments.glob("*/experiment")):
-                    search_path.append("phalanx-experiments", folder.parent.as_uri())
+                    search_path.append("phalanx-experiments", f"file://{folder.parent}")  # Hydra does not decode a URI

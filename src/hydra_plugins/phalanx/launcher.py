@@ -46,6 +46,11 @@ def trains_together(function: F) -> F:
     return function
 
 
+def is_marked(function: Callable[..., Any]) -> bool:
+    """Whether a task function is marked by `trains_together`."""
+    return bool(getattr(function, MARK, False))
+
+
 @dataclass
 class CohortConf:
     """The launcher's options in an application that has no conf/hydra/launcher/cohort.yaml of its own."""
@@ -83,7 +88,7 @@ class CohortLauncher(Launcher):
         self.context, self.task_function, self.config = hydra_context, task_function, config
         self.composer = Composer(hydra_context.config_loader, config)  # a sweeper of ours shares its own
         self.options = LauncherSpec.of(_plain(self.keys))
-        self.together = getattr(task_function, MARK, False)
+        self.together = is_marked(task_function)
         if self.options.executor != "local" and not self.together:
             raise RequestError(
                 f"hydra.launcher.executor={self.options.executor} trains the jobs of Phalanx's own train.py; "

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._state import STATE
-from hydra_plugins.phalanx.launcher import CohortLauncher
+from hydra_plugins.phalanx.launcher import CohortLauncher, is_marked
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -48,7 +48,8 @@ class StudySweeper(Sweeper):
         from phalanx.runs.layout import SweepPaths
         from phalanx.study import Leases, enqueue, run_study, warm_start
 
-        self.request = read(self.keys, self.config, self.context.config_loader, arguments)
+        ours = is_marked(self.task_function)
+        self.request = read(self.keys, self.config, self.context.config_loader, arguments, ours=ours)
         self.space = self.request.search.space
         warm = sources(self.request, self.config)
         if not SweepPaths(Path(self.config.hydra.sweep.dir)).storage.is_file():

@@ -50,6 +50,22 @@ def _never_prunes(pruner: optuna.pruners.BasePruner | None) -> bool:
     return pruner is None or isinstance(pruner, optuna.pruners.NopPruner)
 
 
+def try_pruner(pruner: optuna.pruners.BasePruner) -> None:
+    """Asks a pruner about a trial of a study in memory; raises what it raises, since some options fail no earlier."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(pruner=pruner)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    for _ in range(2):  # a first trial is compared with nothing
+        trial = study.ask()
+        for epoch in (1, 2):
+            trial.report(0.0, epoch)
+            trial.should_prune()
+        study.tell(trial, 0.0)
+
+
 class Pruning(Callback):
     """Reports the mean objective of a trial's seeds each epoch, and prunes them together."""
 
