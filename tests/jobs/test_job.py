@@ -31,8 +31,8 @@ def config():
     ("arguments", "validated", "keyed"),
     [
         ([], 1, 1),
-        (["-m", "seed=0,1,2"], 3, 3),
-        (["-m", "seed=0,1,2", "trainer.batch_size=8,16"], 6, 6),
+        (["-m", "seed=0,1,2"], 1 + 3, 3),  # one of them also before the sweep's folder is made
+        (["-m", "seed=0,1,2", "trainer.batch_size=8,16"], 1 + 6, 6),
     ],
     ids=["run", "one cohort", "two cohorts"],
 )

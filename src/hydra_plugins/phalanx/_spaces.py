@@ -69,14 +69,14 @@ class Checker:
 
     def check(self, point: Point) -> None:
         """Composes one point and, where the application is ours, builds its spec and reads its data."""
-        from phalanx.data.cache import dataset_of
+        from phalanx.jobs.job import check_trial
         from phalanx.runs.config import settings
 
         cfg = self.compose(point)
         if cfg is None or not self.ours:
             return
         try:
-            dataset_of(settings(without_hydra(cfg)).trial.data)
+            check_trial(settings(without_hydra(cfg)).trial, here=trains_here(cfg.hydra.launcher))
         except SpecError as error:
             for fault in error.faults:
                 self._add(fault, point)
@@ -164,6 +164,11 @@ def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: boo
     for point in itertools.islice(points, MOST_POINTS):
         checker.check(point)
     checker.raise_faults()
+
+
+def trains_here(launcher: Mapping[str, Any]) -> bool:
+    """Whether a launcher trains the jobs in processes of this machine, with its devices."""
+    return launcher.get("executor", "local") in ("local", "processes")
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:

@@ -1,15 +1,14 @@
-"""Hydra's callback: checks a request before a folder is made for it, and keeps the log of a grid."""
+"""Hydra's callback: checks a single run before a folder is made for it, and keeps the log of a sweep."""
 
 from __future__ import annotations
 
-import math
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -19,15 +18,27 @@ from hydra_plugins.phalanx._entry import leave
 from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._secrets import refuse_in_config
 from hydra_plugins.phalanx._state import STATE, hydra_config
-from phalanx.core.errors import RequestError
 from phalanx.runs.layout import FINAL, RunPaths, make_folder
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-T = TypeVar("T")
-GRIDS = ("BasicSweeper", "GridSweeper")
-OURS = "StudySweeper"  # which sums up itself
+M = TypeVar("M", bound=Callable[..., Any])
+OURS = ("StudySweeper", "GridSweeper")  # which begin a log themselves, when everything is checked
+HYDRAS = "BasicSweeper"
+
+
+def ends_the_process(method: M) -> M:
+    """Ends the process with a message and an exit status where a callback raises; to Hydra that is a mere warning."""
+
+    @functools.wraps(method)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            leave(error)
+
+    return cast(M, guarded)
 
 
 class SweepCallback(Callback):
@@ -36,45 +47,41 @@ class SweepCallback(Callback):
     def __init__(self) -> None:
         self.lock: FileLock | None = None  # on a single run's folder, until the process ends
 
+    @ends_the_process
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _or_leave(refuse_in_config, config)
-        self.lock = _or_leave(_check, config)
+        refuse_in_config(config)
+        self.lock = _check(config)
 
+    @ends_the_process
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from hydra_plugins.phalanx.launcher import options_of
         from phalanx.jobs.sweep_log import SweepLog
 
         sweeper = config.hydra.sweeper
-        _or_leave(options_of, config.hydra.launcher)
+        options_of(config.hydra.launcher)
         target = str(sweeper.get("_target_", ""))
         if target.endswith(OURS):
             return
-        _or_leave(refuse_in_config, config)
-        _or_leave(_make_folder, config)
-        search = not target.endswith(GRIDS)  # what is no plain grid may choose by results
-        n_trials = sweeper.get("n_trials") if search else _n_trials(config)
-        sweep_log = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest={"search": search})
+        refuse_in_config(config)
+        make_folder(Path(config.hydra.sweep.dir), "hydra.sweep.dir", "sweeps/mine")
+        search = not target.endswith(HYDRAS)  # what is no plain grid may choose by results
+        n_trials, manifest = sweeper.get("n_trials"), {"search": search}
+        sweep_log = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest=manifest)
         sweep_log.start()
         STATE.sweep_log = sweep_log
 
+    @ends_the_process
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         sweep_log = STATE.sweep_log if config.hydra.mode == RunMode.MULTIRUN else None
         if sweep_log is not None and not str(config.hydra.sweep.subdir).startswith(FINAL):
             sweep_log.trial_ended(int(config.hydra.job.num), raw_list(config.hydra.overrides.task))
 
+    @ends_the_process
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         sweep_log, STATE.sweep_log = STATE.sweep_log, None
         if sweep_log is not None:  # a search of ours has finished its own
             # Hydra calls this while an exception passes, and says nothing of it.
             sweep_log.finish(sys.exc_info()[1])
-
-
-def _or_leave(check: Callable[[DictConfig], T], config: DictConfig) -> T:
-    """Returns the result of a check; ends the process if the request is wrong, before Hydra makes a folder for it."""
-    try:
-        return check(config)
-    except RequestError as error:
-        leave(error)  # an Exception of a callback is no more than a warning to Hydra
 
 
 def _check(config: DictConfig) -> FileLock:
@@ -83,26 +90,14 @@ def _check(config: DictConfig) -> FileLock:
     Raises `SpecError` with every fault of the configuration, and `RequestError` for a folder that cannot be used.
     """
     from hydra_plugins.phalanx._spaces import without_hydra
-    from phalanx.jobs.job import Job
+    from phalanx.jobs.job import Job, check_trial
     from phalanx.runs.run_folder import lock_run
 
     with hydra_config(config):
         folder = Path(config.hydra.run.dir)
         job = Job(without_hydra(config), Path(os.path.abspath(folder)))
-        _ = job.settings  # validated before there is a folder
+        check_trial(job.trial, here=True)
         make_folder(folder, "hydra.run.dir", "runs/mine")
         lock = lock_run(RunPaths(folder))
         STATE.jobs.put(folder, (job, None))
         return lock
-
-
-def _make_folder(config: DictConfig) -> None:
-    make_folder(Path(config.hydra.sweep.dir), "hydra.sweep.dir", "sweeps/mine")
-
-
-def _n_trials(config: DictConfig) -> int:
-    """The number of jobs of a plain grid."""
-    fixed = config.hydra.sweeper.get("params") or {}
-    arguments = [*(f"{key}={value}" for key, value in fixed.items()), *raw_list(config.hydra.overrides.task)]
-    last = {o.get_key_element(): o for o in OverridesParser.create().parse_overrides(arguments)}
-    return math.prod(len(list(o.sweep_string_iterator())) for o in last.values() if o.is_discrete_sweep())

@@ -197,11 +197,7 @@ class CohortLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
 
     def _config(self, overrides: Sequence[str], number: int) -> DictConfig:
-        config = self.composer.compose(list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = str(number)
-            config.hydra.job.num = number
-        return config
+        return job_config(self.composer, overrides, number)
 
     def _run(self, config: DictConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
         if job is not None:
@@ -219,6 +215,21 @@ class CohortLauncher(Launcher):
             self.config.hydra.hydra_logging, self.config.hydra.verbose,
             execution_whitelist=self.context.execution_whitelist,
         )  # fmt: skip
+
+
+def job_config(composer: Composer, overrides: Sequence[str], number: int) -> DictConfig:
+    """Composes the configuration of one job of a sweep.
+
+    Args:
+        composer: Of the sweep.
+        overrides: What the job sets.
+        number: Its number in the sweep.
+    """
+    config = composer.compose(list(overrides))
+    with open_dict(config):
+        config.hydra.job.id = str(number)
+        config.hydra.job.num = number
+    return config
 
 
 def _finished(jobs: Sequence[Job], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.core.callbacks import Callback, Deadline
+from phalanx.core.device import precision, resolve
 from phalanx.core.errors import RequestError, TrainingInterrupted
 from phalanx.core.result import TrialResult
+from phalanx.data.cache import dataset_of
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Config, Settings, settings
 from phalanx.runs.fencing import FencingToken
@@ -123,6 +125,17 @@ class Job:
         if self.reads_test or self.find_trial is None:
             return Callback()
         return Pruning(self.find_trial(), self.trial.objective)
+
+
+def check_trial(spec: TrialSpec, *, here: bool) -> None:
+    """Finds faults that building a spec does not: reads the data, and looks for the device where the trial trains here.
+
+    Raises `RequestError`.
+    """
+    dataset_of(spec.data)
+    if here:
+        with precision(spec.trainer.precision, resolve(spec.device)):
+            pass
 
 
 @dataclass(frozen=True)
