@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.analysis.statistics import Limits, summarise
+from phalanx.analysis.statistics import summarise
+from phalanx.analysis.student import Limits
 from phalanx.core.files import read_json
 from phalanx.core.result import EpochMetrics
 from phalanx.report.style import save_figure

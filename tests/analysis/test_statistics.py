@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from phalanx.analysis.equivalence import equivalence
 from phalanx.analysis.statistics import (
     Difference,
     Summary,
@@ -299,7 +300,8 @@ def test_compare_adjusts_over_all_pairs_or_all_against_the_baseline():
         assert [d.a + d.b for d in found] == names
         assert [d.p_holm for d in found] == holm([d.p for d in found])
         alone = [paired(groups[a], groups[b], (a, b), "minimize", 0.9) for a, b in names]
-        assert [replace(d, p_holm=d.p) for d in found] == alone
+        assert [replace(d, p_holm=d.p, pairs=1) for d in found] == alone
+        assert {d.pairs for d in found} == {len(names)}
 
 
 def test_a_pair_without_shared_seeds_is_not_counted():
@@ -424,47 +426,47 @@ def difference(mean, low, high, p, p_holm=None, *, n=10, names=LOSSES, direction
         (
             difference(0.012, 0.008, 0.016, 0.002),
             {},
-            "cross_entropy beats mse by 0.012 [0.008, 0.016] (10 seeds, p = 0.002)",
+            "cross_entropy beats mse by 0.012 [0.008, 0.016] on this split (10 seeds, p = 0.002)",
         ),
         (
             difference(-0.012, -0.016, -0.008, 0.002),
             {},
-            "mse beats cross_entropy by 0.012 [0.008, 0.016] (10 seeds, p = 0.002)",
+            "mse beats cross_entropy by 0.012 [0.008, 0.016] on this split (10 seeds, p = 0.002)",
         ),
         (
             difference(-0.012, -0.016, -0.008, 0.0002, 0.0021, direction="minimize"),
             {},
-            "cross_entropy beats mse by 0.012 [0.008, 0.016] (10 seeds, adjusted p = 0.0021)",
+            "cross_entropy beats mse by 0.012 [0.008, 0.016] on this split (10 seeds, adjusted p = 0.0021)",
         ),
         (
             difference(1.25, 0.9, 1.6, 1e-7, direction="minimize"),
             {"unit": "points"},
-            "mse beats cross_entropy by 1.2 points [0.9, 1.6] (10 seeds, p < 0.001)",
+            "mse beats cross_entropy by 1.2 points [0.9, 1.6] on this split (10 seeds, p < 0.001)",
         ),
         (
             difference(0.0052, 0.0004, 0.01, 0.03),
             {},
-            "cross_entropy beats mse by 0.0052 [0.0004, 0.0100] (10 seeds, p = 0.03)",
+            "cross_entropy beats mse by 0.0052 [0.0004, 0.0100] on this split (10 seeds, p = 0.03)",
         ),
         (
             difference(0.001, -0.004, 0.006, 0.6),
             {},
-            "no difference shown between cross_entropy and mse: 0.001 [-0.004, 0.006] (10 seeds, p = 0.6)",
+            "no difference shown between cross_entropy and mse: 0.001 [-0.004, 0.006] on this split (10 seeds, p = 0.6)",
         ),
         (
             difference(-0.0001, -0.004, 0.0038, 0.612),
             {"unit": "%"},
-            "no difference shown between cross_entropy and mse: 0.000 % [-0.004, 0.004] (10 seeds, p = 0.61)",
+            "no difference shown between cross_entropy and mse: 0.000 % [-0.004, 0.004] on this split (10 seeds, p = 0.61)",
         ),
         (
             difference(0.012, 0.002, 0.022, 0.02, 0.08),
             {},
-            "no difference shown between cross_entropy and mse: 0.012 [0.002, 0.022] (10 seeds, adjusted p = 0.08)",
+            "no difference shown between cross_entropy and mse: 0.012 [0.002, 0.022] on this split (10 seeds, adjusted p = 0.08)",
         ),
         (
             difference(0.001, -0.004, 0.006, 0.6),
             {"relevant": 0.01, "unit": "nats"},
-            "no difference shown between cross_entropy and mse: 0.001 nats [-0.004, 0.006] (10 seeds, p = 0.6); any is smaller than 0.01 nats",
+            "no difference shown between cross_entropy and mse: 0.001 nats [-0.004, 0.006] on this split (10 seeds, p = 0.6); any is smaller than 0.01 nats",
         ),
         (
             difference(0.001, -0.004, 0.006, 0.6),
@@ -479,17 +481,17 @@ def difference(mean, low, high, p, p_holm=None, *, n=10, names=LOSSES, direction
         (
             difference(0.012, 0.002, 0.022, 0.02, 0.08),
             {"relevant": 0.01},
-            "no difference shown between cross_entropy and mse: 0.012 [0.002, 0.022] (10 seeds, adjusted p = 0.08)",
+            "no difference shown between cross_entropy and mse: 0.012 [0.002, 0.022] on this split (10 seeds, adjusted p = 0.08)",
         ),
         (
             difference(0.012, 0.008, 0.016, 0.002),
             {"relevant": 0.001},
-            "cross_entropy beats mse by 0.012 [0.008, 0.016] (10 seeds, p = 0.002)",
+            "cross_entropy beats mse by 0.012 [0.008, 0.016] on this split (10 seeds, p = 0.002)",
         ),
         (
             difference(0.012, 0.008, 0.016, 0.002),
             {"level": 0.999},
-            "no difference shown between cross_entropy and mse: 0.012 [0.004, 0.020] (10 seeds, p = 0.002)",
+            "no difference shown between cross_entropy and mse: 0.012 [0.004, 0.020] on this split (10 seeds, p = 0.002)",
         ),
         (
             difference(0.001, -0.004, 0.006, 0.6),
@@ -499,16 +501,18 @@ def difference(mean, low, high, p, p_holm=None, *, n=10, names=LOSSES, direction
         (
             difference(0.0051, 0.0039, 0.0063, 0.004),
             {},
-            "cross_entropy beats mse by 0.0051 [0.0039, 0.0063] (10 seeds, p = 0.004)",
+            "cross_entropy beats mse by 0.0051 [0.0039, 0.0063] on this split (10 seeds, p = 0.004)",
         ),
         (
             difference(5e-11, -1e-11, 11e-11, 0.2),
             {},
-            "no difference shown between cross_entropy and mse: 5e-11 [-1e-11, 1.1e-10] (10 seeds, p = 0.2)",
+            "no difference shown between cross_entropy and mse: 5e-11 [-1e-11, 1.1e-10] on this split (10 seeds, p = 0.2)",
         ),
     ],
 )
 def test_sentences(found, options, text):
+    relevant, options = options.get("relevant"), {k: v for k, v in options.items() if k != "relevant"}
+    found = found if relevant is None else equivalence([found], relevant)[0]
     assert sentence(found, **options) == text
 
 
@@ -522,9 +526,12 @@ def test_fewer_than_three_shared_seeds_give_no_verdict():
 
 def test_sentences_for_differences_without_spread():
     equal = {seed: value + 0.1 for seed, value in DRUG_1.items()}
-    assert sentence(paired(equal, DRUG_1)) == "a beats b by 0.100 [0.100, 0.100] (10 seeds, p < 0.001)"
-    assert sentence(paired(DRUG_1, DRUG_1)) == "no difference shown between a and b: 0 [0, 0] (10 seeds, p = 1)"
-    assert sentence(paired(DRUG_1, DRUG_1), relevant=0.1).endswith("; any is smaller than 0.1")
+    assert sentence(paired(equal, DRUG_1)) == "a beats b by 0.100 [0.100, 0.100] on this split (10 seeds, p < 0.001)"
+    assert (
+        sentence(paired(DRUG_1, DRUG_1))
+        == "no difference shown between a and b: 0 [0, 0] on this split (10 seeds, p = 1)"
+    )
+    assert sentence(*equivalence([paired(DRUG_1, DRUG_1)], 0.1)).endswith("; any is smaller than 0.1")
 
 
 @given(pairs_of_runs, st.sampled_from(["maximize", "minimize"]), st.floats(0.1, 500))
@@ -532,7 +539,7 @@ def test_sentences_for_differences_without_spread():
 def test_a_sentence_says_only_what_the_interval_bears_out(groups, direction, relevant):
     found = paired(*groups, direction=direction)
     assume(found.n >= 3)
-    text = sentence(found, relevant=relevant)
+    text = sentence(*equivalence([found], relevant))
     better_by = found.mean if direction == "maximize" else -found.mean
     if "beats" in text:
         assert found.low * found.high > 0
@@ -560,7 +567,7 @@ def test_seeds_needed_ends_for_absurd_numbers_and_refuses_impossible_ones():
     assert seeds_needed(1e30, 1.0) == pytest.approx(1.537e61, rel=1e-3)
     for relevant in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="a number above zero"):
-            sentence(paired(DRUG_1, DRUG_2), relevant=relevant)
+            equivalence([paired(DRUG_1, DRUG_2)], relevant)
 
 
 def test_another_level_is_as_if_asked_for_at_first():

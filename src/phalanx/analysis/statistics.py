@@ -1,25 +1,41 @@
 """Numbers for comparing configurations that were trained with the same seeds: intervals, paired t-tests, Holm.
 
-Values are plain numbers by seed, in any unit; means, spreads and bounds come back in that unit. Nothing is ever NaN:
-what cannot be computed is None.
+Values are plain numbers in any unit, by seed; means, spreads and bounds come back in that unit. Values of runs on
+several splits are given by (split seed, seed): each split is then one repeat, and its value the mean over its seeds,
+because seeds on one split share what that split does to a configuration. Nothing is ever NaN: what cannot be computed
+is None.
 """
 
 from __future__ import annotations
 
 import math
-import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from numbers import Real
+from typing import TypeAlias
 
-Values = Mapping[int, float] | Iterable[float]
-Limits = tuple[float, float]  # the range of a metric
+from phalanx.analysis.student import (
+    Limits,
+    checked,
+    checked_level,
+    effect_size,
+    interval,
+    minus,
+    moments,
+    p_value,
+    t_quantile,
+    with_step,
+)
 
-FEWEST = 3  # shared seeds below which no verdict is given: two leave an interval of 9 standard deviations to each side
-LARGEST = 1e300  # values above it would overflow in a sum
+Repeat: TypeAlias = int | tuple[int, int]  # a seed, or (split seed, seed)
+Values: TypeAlias = Mapping[Repeat, float] | Mapping[int, float] | Mapping[tuple[int, int], float]
+
+FEWEST = (
+    3  # shared repeats below which no verdict is given: two leave an interval of 9 standard deviations to each side
+)
 UNLIMITED: Limits = (-math.inf, math.inf)
-ROUNDING = 32 * sys.float_info.epsilon  # relative; a spread or a difference this small is left over from rounding
+SEEDS, SPLITS = "seeds", "splits"  # what the repeats are
 
 
 @dataclass(frozen=True)
@@ -35,10 +51,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """The paired difference a - b over the seeds that both groups have.
+    """The paired difference a - b over the repeats that both groups have.
 
     `mean`, `std` and the interval `low` to `high` are in the unit of the values. `p` and the interval are for this
-    pair alone; `p_holm` is adjusted for all pairs of the comparison. `effect` has no unit.
+    pair alone; `p_holm` and `p_equivalent` are adjusted for all `pairs` of the comparison. `effect` has no unit.
     """
 
     a: str
@@ -55,10 +71,19 @@ class Difference:
     level: float = 0.95
     step: float = 0.0  # the metric's resolution, see `paired`
     largest: float = math.inf  # the size that no difference can exceed
+    repeats: str = SEEDS  # what `n` counts
+    pairs: int = 1  # pairs with a p-value in the comparison
+    relevant: float | None = None  # the size that matters, see `phalanx.analysis.equivalence`
+    p_equivalent: float | None = None  # of the tests that the difference is smaller than `relevant`
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation that intervals and tests use: that of rounding to `step` is added."""
+        return with_step(self.std, self.step)
 
     @property
     def better(self) -> str | None:
-        """The group with the better mean, significant or not; None if the means are equal or no seed is shared."""
+        """The group with the better mean, significant or not; None if the means are equal or no repeat is shared."""
         if not self.mean:
             return None
         return self.a if self.mean * _sign(self.direction) > 0 else self.b
@@ -68,21 +93,36 @@ class Difference:
         """Whether the difference is significant at `level`, adjusted for all comparisons."""
         return self.n >= FEWEST and self.p_holm is not None and self.p_holm < 1 - self.level
 
+    @property
+    def equivalent(self) -> bool:
+        """Whether the difference is shown to be smaller than `relevant`, adjusted for all comparisons. For a single
+        pair: whether its interval lies within ± `relevant`."""
+        return self.n >= FEWEST and self.p_equivalent is not None and self.p_equivalent < (1 - self.level) / 2
+
     def at(self, level: float) -> Difference:
-        """The same difference, with the interval and the verdict at another level."""
-        spread = _floored(self.std, self.step)
-        low, high = _interval(self.mean, spread, self.n, _checked_level(level), (-self.largest, self.largest))
+        """The same difference, with the interval and the verdicts at another level."""
+        low, high = interval(self.mean, self.spread, self.n, checked_level(level), (-self.largest, self.largest))
         return replace(self, low=low, high=high, level=level)
 
 
-def summarise(values: Values, level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED) -> Summary:
+def repeat_means(values: Values) -> dict[int, float]:
+    """The values of the repeats: those of the seeds, or of each split the mean over its seeds."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for repeat, value in values.items():
+        found[repeat[0] if isinstance(repeat, tuple) else repeat].append(value)
+    return {repeat: v[0] if len(v) == 1 else math.fsum(v) / len(v) for repeat, v in found.items()}
+
+
+def summarise(
+    values: Values | Iterable[float], level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED
+) -> Summary:
     """Computes mean, standard deviation and Student's t interval.
 
     The true mean lies within `limits`, so cutting the interval there does not change how often it covers the mean
     (benchmarks/README.md, "Error rates"). Values that are all equal give an interval of no width.
 
     Args:
-        values: By seed, or a plain list.
+        values: By seed, by (split seed, seed), or a plain list.
         level: The level of the interval.
         name: What the values are, for messages.
         limits: The range of the metric.
@@ -90,14 +130,14 @@ def summarise(values: Values, level: float = 0.95, name: str = "values", limits:
     Raises:
         ValueError: There is no value, or one is not finite.
     """
-    numbers = list(_checked(values, name).values())
+    numbers = list(repeat_means(_checked(values, name)).values())
     if not numbers:
         raise ValueError(f"{name} has no value")
-    mean, std = _moments(numbers, max(map(abs, numbers)))
-    return Summary(len(numbers), mean, std, *_interval(mean, std, len(numbers), _checked_level(level), limits))
+    mean, std = moments(numbers, max(map(abs, numbers)))
+    return Summary(len(numbers), mean, std, *interval(mean, std, len(numbers), checked_level(level), limits))
 
 
-def lower_bound(values: Values, direction: str, level: float = 0.95, name: str = "values") -> float:
+def lower_bound(values: Values | Iterable[float], direction: str, level: float = 0.95, name: str = "values") -> float:
     """The one-sided t bound of the mean: below the mean to maximize, above it to minimize.
 
     Args:
@@ -112,28 +152,24 @@ def lower_bound(values: Values, direction: str, level: float = 0.95, name: str =
     found = summarise(values, name=name)
     if found.std is None:
         raise ValueError(f"{name} needs two values or more for a bound, got {found.n}")
-    margin = _t_quantile(found.n - 1, 1 - _checked_level(level)) * found.std / math.sqrt(found.n)
+    margin = t_quantile(found.n - 1, 1 - checked_level(level)) * found.std / math.sqrt(found.n)
     return found.mean - _sign(direction) * margin
 
 
 def paired(
-    a: Mapping[int, float],
-    b: Mapping[int, float],
-    names: tuple[str, str] = ("a", "b"),
-    direction: str = "maximize",
-    level: float = 0.95,
-    step: float = 0.0,
-    limits: Limits = UNLIMITED,
-) -> Difference:
-    """Student's paired t-test of `a` - `b` over the seeds that both have, as the only comparison (`p_holm` is `p`).
+    a: Values, b: Values, names: tuple[str, str] = ("a", "b"), direction: str = "maximize", level: float = 0.95,
+    step: float = 0.0, limits: Limits = UNLIMITED,
+) -> Difference:  # fmt: skip
+    """Student's paired t-test of `a` - `b` over the repeats that both have, as the only comparison (`p_holm` is `p`).
 
-    The test holds for other seeds on the same data and split, not for other data. With fewer than two shared seeds
-    there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not zero, p = 0,
-    the limit of the t statistic.
+    Over seeds it holds on the same data and split, over splits for other splits of the same rows. With fewer than two
+    shared repeats there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not
+    zero, p = 0, the limit of the t statistic. `effect` is Cohen's d_z times Hedges' exact correction (Hedges 1981,
+    Journal of Educational Statistics 6), without which it is too large by 77 % with three seeds and 25 % with five.
 
     Args:
-        a: Values by seed.
-        b: Values by seed.
+        a: Values by seed, or by (split seed, seed).
+        b: As `a`.
         names: The names of the two groups.
         direction: `maximize` or `minimize`.
         level: The level of the interval.
@@ -144,26 +180,21 @@ def paired(
 
     Raises:
         ValueError: A value is not finite, shared or not; the message names its group and seed.
-
-    `effect` is Cohen's d_z, the mean difference over its standard deviation, times Hedges' exact correction
-    c(n - 1) (Hedges 1981, Journal of Educational Statistics 6): uncorrected, d_z is too large by 77 % on average
-    with three seeds and by 25 % with five. None with fewer than three shared seeds, or where it is infinite.
     """
     _sign(direction)
     x, y = _checked(a, names[0]), _checked(b, names[1])
-    shared = [seed for seed in x if seed in y]
-    if not shared:
-        return Difference(
-            *names, 0, None, None, None, None, None, None, direction=direction, level=_checked_level(level)
-        )
-    mean, std = _moments(
-        [_minus(x[seed], y[seed]) for seed in shared],
-        max(max(abs(x[seed]), abs(y[seed])) for seed in shared),
-    )
-    n, spread, largest = len(shared), _floored(std, step), limits[1] - limits[0]
-    p, effect = _p_value(mean, spread, n), _effect(mean, spread, n)
-    low, high = _interval(mean, spread, n, _checked_level(level), (-largest, largest))
-    return Difference(*names, n, mean, low, high, p, p, effect, std, direction, level, step, largest)
+    shared = [repeat for repeat in x if repeat in y]
+    away = list(repeat_means({repeat: minus(x[repeat], y[repeat]) for repeat in shared}).values())
+    size = max((max(abs(x[repeat]), abs(y[repeat])) for repeat in shared), default=0.0)
+    mean, std = moments(away, size) if away else (None, None)
+    found = Difference(
+        *names, len(away), mean, None, None, None, None, None, std, direction, checked_level(level), step,
+        limits[1] - limits[0], SPLITS if any(isinstance(repeat, tuple) for repeat in x) else SEEDS,
+    )  # fmt: skip
+    if mean is None:
+        return found
+    p = p_value(mean, found.spread, found.n)
+    return replace(found, p=p, p_holm=p, effect=effect_size(mean, found.spread, found.n)).at(level)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -183,17 +214,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def compare(
-    groups: Mapping[str, Mapping[int, float]],
-    direction: str,
-    baseline: str | None = None,
-    level: float = 0.95,
-    step: float = 0.0,
-    limits: Limits = UNLIMITED,
-) -> list[Difference]:
+    groups: Mapping[str, Values], direction: str, baseline: str | None = None, level: float = 0.95,
+    step: float = 0.0, limits: Limits = UNLIMITED,
+) -> list[Difference]:  # fmt: skip
     """Compares all pairs of groups, or all groups with a baseline, with Holm's adjustment over all of them.
 
     Args:
-        groups: Values by seed, by the group's name.
+        groups: Values by seed, or by (split seed, seed), by the group's name.
         direction: `maximize` or `minimize`.
         baseline: A group that was chosen before its values were seen: compared with the best one, false alarms are
             up to twice as frequent.
@@ -209,13 +236,14 @@ def compare(
     pairs = combinations(groups, 2) if baseline is None else ((name, baseline) for name in groups if name != baseline)
     found = [paired(groups[a], groups[b], (a, b), direction, level, step, limits) for a, b in pairs]
     adjusted = holm([difference.p for difference in found])
-    return [replace(difference, p_holm=p) for difference, p in zip(found, adjusted, strict=True)]
+    n_pairs = max(1, sum(p is not None for p in adjusted))
+    return [replace(difference, p_holm=p, pairs=n_pairs) for difference, p in zip(found, adjusted, strict=True)]
 
 
-def resolution(groups: Iterable[Mapping[int, float]]) -> float:
+def resolution(groups: Iterable[Values]) -> float:
     """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
     values = sorted({float(value) for group in groups for value in group.values()})
-    return min((gap for x, y in pairwise(values) if (gap := _minus(y, x)) > 0), default=0.0)
+    return min((gap for x, y in pairwise(values) if (gap := minus(y, x)) > 0), default=0.0)
 
 
 def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
@@ -229,85 +257,31 @@ def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
     Raises:
         ValueError: `relevant` is not above 0.
     """
-    if not 0 < relevant < math.inf:
-        raise ValueError(f"a relevant difference is a number above zero, got {relevant!r}")
-    tail = (1 - _checked_level(level)) / 2
-    n = max(FEWEST, math.ceil((2 * _t_quantile(math.inf, tail) * std / relevant) ** 2))
-    while n < 10**6 and 2 * _t_quantile(n - 1, tail) * std > relevant * math.sqrt(n):
+    tail = (1 - checked_level(level)) / 2
+    n = max(FEWEST, math.ceil((2 * t_quantile(math.inf, tail) * std / checked_size(relevant)) ** 2))
+    while n < 10**6 and 2 * t_quantile(n - 1, tail) * std > relevant * math.sqrt(n):
         n += 1  # from a million on, t is normal
     return n
 
 
-def _checked(values: Values, name: str) -> dict[int, float]:
-    by_seed = values if isinstance(values, Mapping) else dict(enumerate(values))
-    for seed, value in by_seed.items():
-        if not isinstance(value, Real) or not abs(float(value)) <= LARGEST:
-            what = "seed" if by_seed is values else "value"
-            raise ValueError(f"{name}, {what} {seed}: a finite number is needed, got {value!r}")
-    return {seed: float(value) for seed, value in by_seed.items()}
+def checked_size(relevant: float) -> float:
+    """The size itself. Raises `ValueError` for one that is not a number above zero."""
+    if not 0 < relevant < math.inf:
+        raise ValueError(f"a relevant difference is a number above zero, got {relevant!r}")
+    return relevant
 
 
-def _checked_level(level: float) -> float:
-    if not 0 < level < 1:
-        raise ValueError(f"a level lies between 0 and 1, got {level!r}")
-    return level
+def _checked(values: Values | Iterable[float], name: str) -> dict[Repeat, float]:
+    """The values as floats. Raises `ValueError` for one that is not a finite number."""
+    if not isinstance(values, Mapping):
+        listed = dict(enumerate(values))
+        checked(listed, name, "value")
+        return {place: float(value) for place, value in listed.items()}
+    checked(values, name, "(split, seed)" if any(isinstance(repeat, tuple) for repeat in values) else "seed")
+    return {repeat: float(value) for repeat, value in values.items()}
 
 
 def _sign(direction: str) -> int:
     if direction not in ("maximize", "minimize"):
         raise ValueError(f"a direction is maximize or minimize, got {direction!r}")
     return 1 if direction == "maximize" else -1
-
-
-def _minus(x: float, y: float) -> float:
-    return 0.0 if abs(x - y) <= ROUNDING * max(abs(x), abs(y)) else x - y
-
-
-def _moments(numbers: list[float], size: float) -> tuple[float, float | None]:
-    """Mean and standard deviation; spreads that rounding of numbers as large as `size` leaves are 0."""
-    mean = min(max(math.fsum(numbers) / len(numbers), min(numbers)), max(numbers))
-    if len(numbers) == 1:
-        return mean, None
-    away = [number - mean for number in numbers]
-    if max(map(abs, away)) <= ROUNDING * size:
-        return mean, 0.0
-    return mean, math.hypot(*away) / math.sqrt(len(numbers) - 1)
-
-
-def _floored(std: float | None, step: float) -> float | None:
-    """The standard deviation with that of rounding to `step` added."""
-    return None if std is None else math.hypot(std, step / math.sqrt(12))
-
-
-def _t_quantile(df: float, tail: float) -> float:
-    """The value that Student's t exceeds with probability `tail`."""
-    from scipy.special import stdtrit
-
-    return -float(stdtrit(df, tail))
-
-
-def _interval(
-    mean: float | None, std: float | None, n: int, level: float, limits: Limits
-) -> tuple[float | None, float | None]:
-    if mean is None or std is None:
-        return None, None
-    half = _t_quantile(n - 1, (1 - level) / 2) * std / math.sqrt(n)
-    return min(mean, max(mean - half, limits[0])), max(mean, min(mean + half, limits[1]))
-
-
-def _p_value(mean: float, std: float | None, n: int) -> float | None:
-    from scipy.special import stdtr  # not scipy.stats.ttest_rel, which takes 40 times as long and warns where s is 0
-
-    if std is None:
-        return None
-    if std == 0:
-        return 1.0 if mean == 0 else 0.0
-    return 2 * float(stdtr(n - 1, -abs(mean) / std * math.sqrt(n)))
-
-
-def _effect(mean: float, std: float | None, n: int) -> float | None:
-    if n < FEWEST or (std == 0 and mean != 0):
-        return None
-    df = n - 1
-    correction = math.sqrt(2 / df) * math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2))
-    return correction * mean / std if std else 0.0

@@ -1,41 +1,84 @@
 """Differences as sentences, with as many digits as their intervals justify."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from phalanx.analysis.statistics import FEWEST, Difference, seeds_needed
+from phalanx.analysis.statistics import FEWEST, SEEDS, Difference, seeds_needed
+
+NONE: Mapping[str, "Lost"] = {}
 
 
-def sentence(difference: Difference, unit: str = "", level: float | None = None, relevant: float | None = None) -> str:
+@dataclass(frozen=True)
+class Lost:
+    """How many runs of a group were not completed."""
+
+    by_status: Mapping[str, int]  # diverged: 7
+    n: int  # runs in all
+    word: str = "runs"
+
+    @property
+    def counts(self) -> str:
+        """`7 diverged, 1 failed`."""
+        return ", ".join(f"{count} {status}" for status, count in sorted(self.by_status.items()))
+
+    def of(self, whose: str = "") -> str:
+        """`of its 10 runs 7 diverged, 1 failed`, where `whose` is `its`."""
+        word = self.word if self.n != 1 else self.word.removesuffix("s")
+        return f"of {whose and whose + ' '}{self.n} {word} {self.counts}"
+
+
+def sentence(
+    difference: Difference, unit: str = "", level: float | None = None, lost: Mapping[str, Lost] = NONE,
+    split: str = "this split",
+) -> str:  # fmt: skip
     """Describes a difference in one sentence.
 
+    A group of which a run was not completed never wins: the runs that are left are the ones that went well.
+
     Args:
-        difference: The difference of two groups.
+        difference: The difference of two groups. If it was tested for equivalence, a sentence without a winner says
+            whether the relevant size is excluded, or about how many seeds could decide it.
         unit: The unit of the values, e.g. `points`.
         level: One group "beats" the other if the adjusted p-value is below 1 - `level`; None for the difference's own.
-        relevant: A size of difference that matters, above 0. Without a significant difference the sentence then says
-            whether that size is excluded, or about how many seeds could decide it.
-
-    Raises:
-        ValueError: `relevant` is not above 0.
+        lost: The runs that were not completed, by the name of a group that has such runs.
+        split: What was evaluated, where the repeats are seeds.
     """
     d = difference if level is None else difference.at(level)
-    lacking = f"not enough seeds to tell {d.a} from {d.b}: {d.n} shared, "
+    lacking = f"not enough {d.repeats} to tell {d.a} from {d.b}: {d.n} shared, "
     if d.n < FEWEST or d.mean is None or d.low is None or d.high is None or d.p_holm is None:
-        return f"{lacking}at least {FEWEST} are needed"
-    needed = None if relevant is None else seeds_needed(d.std or 0.0, relevant, d.level)
-    adjusted = "adjusted " if d.p_holm != d.p else ""
-    evidence = f"({d.n} seeds, {adjusted}{format_p(d.p_holm)})"
-    if d.shown:
+        return f"{lacking}at least {FEWEST} are needed{_lost(d, lost)}"
+    where = f" on {split}" if d.repeats == SEEDS else ""
+    evidence = f"({d.n} {d.repeats}, {'adjusted ' if d.p_holm != d.p else ''}{format_p(d.p_holm)})"
+    if d.shown and d.better is not None:
         loser = d.b if d.better == d.a else d.a
         sizes = (d.mean, d.low, d.high) if d.mean > 0 else (-d.mean, -d.high, -d.low)
-        return f"{d.better} beats {loser} by {_written(*sizes, unit)} {evidence}"
-    nothing = f"no difference shown between {d.a} and {d.b}: {_written(d.mean, d.low, d.high, unit)} {evidence}"
-    if relevant is None:
+        by = f"by {_written(*sizes, unit)}{where} {evidence}"
+        if d.better in lost:
+            its = lost[d.better].of("its")
+            return f"{d.better} is no winner over {loser}: better {by}, but {its}{_lost(d, lost, besides=d.better)}"
+        return f"{d.better} beats {loser} {by}{_lost(d, lost)}"
+    nothing = f"no difference shown between {d.a} and {d.b}: {_written(d.mean, d.low, d.high, unit)}{where} {evidence}"
+    if lost_runs := _lost(d, lost):
+        return f"{nothing}{lost_runs}"
+    return _with_relevant(d, unit, nothing, lacking)
+
+
+def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str) -> str:
+    """The sentence of a difference that is not shown, with what can be said of its relevant size."""
+    if d.relevant is None or d.low is None or d.high is None:
         return nothing
-    size = f"{relevant:g} {unit}".strip()
-    if -relevant < d.low and d.high < relevant:
+    size = f"{d.relevant:g} {unit}".strip()
+    if d.equivalent:
         return f"{nothing}; any is smaller than {size}"
-    return f"{lacking}a difference of {size} would need about {needed}" if d.low <= 0 <= d.high else nothing
+    if not d.low <= 0 <= d.high:
+        return nothing
+    needed = seeds_needed(d.spread or 0.0, d.relevant, 1 - (1 - d.level) / d.pairs)
+    return f"{lacking}a difference of {size} would need about {needed}"
+
+
+def _lost(d: Difference, lost: Mapping[str, Lost], besides: str | None = None) -> str:
+    return "".join(f"; {name}: {lost[name].of()}" for name in (d.a, d.b) if name in lost and name != besides)
 
 
 def format_p(p: float) -> str:

@@ -1,12 +1,25 @@
 """Groups of runs compared on one metric: means with intervals, paired differences by seed, sentences and notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from phalanx.analysis.compare.groups import Group, grouped, usable, without_followers
-from phalanx.analysis.compare.keys import parse_filters, resolve, value_of, varying
-from phalanx.analysis.compare.run import MEASURED, Run
-from phalanx.analysis.statistics import FEWEST, Difference, Limits, Summary, compare, resolution, summarise
+from phalanx.analysis.compare.groups import Group, grouped, independent, usable
+from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying
+from phalanx.analysis.compare.run import MEASURED, SPLIT, Run
+from phalanx.analysis.compare.splits import SameData, by_data
+from phalanx.analysis.equivalence import equivalence
+from phalanx.analysis.statistics import (
+    FEWEST,
+    SEEDS,
+    SPLITS,
+    Difference,
+    Summary,
+    compare,
+    repeat_means,
+    resolution,
+    summarise,
+)
+from phalanx.analysis.student import Limits
 from phalanx.analysis.wording import sentence
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.result import limits_of
@@ -49,9 +62,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class Part:
-    """The comparison on one data set. Groups come best first, their values in the unit that is shown."""
+    """The comparison on one data set. Groups come best first, their values in the unit that is shown; those of which a
+    run was not completed come after the others."""
 
     data: str
+    repeats: str  # seeds or splits
     groups: tuple[Group, ...]
     summaries: tuple[Summary | None, ...]  # None for a group without a single value
     differences: tuple[Difference, ...]
@@ -87,19 +102,20 @@ def compare_runs(
     Raises:
         RequestError: A key, metric or group does not exist.
     """
-    runs = _matching(runs, where)
+    shown = Texts(runs)
+    runs = _matching(runs, where, shown)
     keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs),
                                    lambda: _measure(runs, metric))  # fmt: skip
-    by_data: dict[str | None, list[Run]] = {}
-    for run in runs:
-        by_data.setdefault(run.data, []).append(run)
-    kept = {data: found for data, found in by_data.items() if any(usable(run, measure.metric) for run in found)}
-    names = _data_names(kept)
-    parts = tuple(_part(names[data], found, keys, measure, baseline, relevant) for data, found in kept.items())
+    good = [run for run in runs if usable(run, measure.metric)]
+    data = [same for same in by_data(runs, good, keys) if any(usable(run, measure.metric) for run in same.runs)]
+    parts = tuple(
+        _part(name, same, keys, measure, baseline, relevant, shown)
+        for name, same in zip(_data_names(data, shown), data, strict=True)
+    )
     if baseline is not None and not any(baseline == g.label for part in parts for g in part.groups):
         known = ", ".join(dict.fromkeys(repr(g.label) for part in parts for g in part.groups))
         raise RequestError(f"--baseline {baseline!r} is not one of the groups: {known}")
-    lost = len(runs) - sum(map(len, kept.values()))
+    lost = len(runs) - sum(len(same.runs) for same in data)
     if lost:
         said.append(f"{lost} run{'s' if lost > 1 else ''} left out, on data for which there is no value")
     if len(parts) > 1:
@@ -110,8 +126,8 @@ def compare_runs(
 def _what_varies(runs: Sequence[Run]) -> list[str]:
     """The keys that vary, except those of the data. Raises `RequestError` if they make too many groups."""
     keys = {key: values for key, values in varying(runs).items() if not key.startswith("data.")}
-    chosen = list(without_followers([runs], list(keys)))
-    if len({tuple(value_of(run, key) for key in chosen) for run in runs}) > LARGEST:
+    chosen = list(independent([runs], list(keys)))
+    if len({tuple(map(run.same, chosen)) for run in runs}) > LARGEST:
         options = [key.removesuffix(".name") for key in sorted(keys, key=lambda key: len(keys[key]))]
         raise RequestError(
             f"these {len(runs)} runs are nearly all different; say what to group them by: --by {options[0]}"
@@ -120,11 +136,12 @@ def _what_varies(runs: Sequence[Run]) -> list[str]:
     return chosen
 
 
-def _matching(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
-    conditions = parse_filters(where, runs)
-    found = [run for run in runs if all(value_of(run, key) == value for key, value in conditions.items())]
+def _matching(runs: Sequence[Run], where: Sequence[str], shown: Texts) -> list[Run]:
+    conditions = parse_filters(where, runs, shown)
+    found = [run for run in runs if all(run.same(key) == same for key, same in conditions.items())]
     if not found:
-        values = {key: ", ".join(dict.fromkeys(value_of(run, key) for run in runs)) for key in conditions}
+        values = {key: ", ".join(shown.of(key, same) for same in dict.fromkeys(run.same(key) for run in runs))
+                  for key in conditions}  # fmt: skip
         raise RequestError(f"no run is left by --where {' '.join(where)}; there are {values}")
     return found
 
@@ -165,23 +182,40 @@ def direction_of(metric: str) -> str:
 
 
 def _part(
-    data: str, runs: Sequence[Run], by: Sequence[str], measure: Measure, baseline: str | None, relevant: float | None
+    name: str, data: SameData, by: Sequence[str], measure: Measure, baseline: str | None, relevant: float | None,
+    shown: Texts,
 ) -> Part:  # fmt: skip
-    made = grouped(runs, by, measure.metric)
-    sign = -1 if measure.direction == "maximize" else 1
-    scaled = [replace(g, seeds={seed: measure.scale * v for seed, v in g.seeds.items()}) for g in made.groups]
-    summaries = {g.label: summarise(g.seeds, limits=measure.limits) if g.seeds else None for g in scaled}
-    scaled.sort(key=lambda g: (False, sign * found.mean) if (found := summaries[g.label]) else (True, 0.0))
-    tested = {g.label: g.seeds for g in scaled if g.seeds}
-    step = resolution(tested.values()) if measure.counts_samples else 0.0
+    made = grouped(data, by, measure.metric, shown)
+    scaled = [replace(g, values={at: measure.scale * v for at, v in g.values.items()}) for g in made.groups]
+    summaries = {g.label: summarise(g.values, limits=measure.limits) if g.values else None for g in scaled}
+    scaled.sort(key=lambda group: _place(group, summaries[group.label], measure))
+    tested = {g.label: g.values for g in scaled if g.values}
+    step = resolution(repeat_means(values) for values in tested.values()) if measure.counts_samples else 0.0
     fixed = baseline if baseline in tested else None
-    notes = [*made.notes, *_other_losses(runs, measure)]
-    fair = made.fair and notes == [*made.notes]
-    pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if fair else []
-    return Part(
-        data, tuple(scaled), tuple(summaries[g.label] for g in scaled), tuple(pairs),
-        tuple(_sentences(pairs, measure, relevant)), (*notes, *_too_few(scaled, by, runs, pairs)),
-    )  # fmt: skip
+    other_losses = _other_losses(data.runs, measure)
+    comparable = made.comparable and not other_losses
+    pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if comparable else []
+    if relevant is not None:
+        pairs = equivalence(pairs, relevant)
+    notes = (*_pooled(data), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
+    ordered = tuple(summaries[g.label] for g in scaled)
+    sentences = tuple(_sentences(pairs, measure, scaled))
+    return Part(name, SPLITS if data.pooled else SEEDS, tuple(scaled), ordered, tuple(pairs), sentences, notes)
+
+
+def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool, bool, float]:
+    """Where a group stands: the best mean first. A mean over the runs that went well is no place among the others."""
+    sign = -1 if measure.direction == "maximize" else 1
+    return found is None, group.lost is not None, 0.0 if found is None else sign * found.mean
+
+
+def _pooled(data: SameData) -> list[str]:
+    if not data.pooled:
+        return []
+    splits = sorted({run.split for run in data.runs if run.split is not None})
+    several = len({run.seed for run in data.runs}) > 1
+    return [f"each split ({SPLIT}) is one repeat, {len(splits)} in all"
+            + ("; its value is the mean over its seeds" if several else "")]  # fmt: skip
 
 
 def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
@@ -194,43 +228,51 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
             f"--metric {split}likelihood and {split}accuracy mean the same for all"]  # fmt: skip
 
 
-def _sentences(found: Sequence[Difference], measure: Measure, relevant: float | None) -> list[str]:
+def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[Group]) -> list[str]:
     """A sentence for each pair, or where they are many, for those with the best group, which stands first."""
     best = found[0].a if found else None
+    lost = {group.label: group.lost for group in groups if group.lost}
     chosen = [d for d in found if len(found) <= ALL_PAIRS or best in (d.a, d.b)]
-    texts = [sentence(d, measure.unit, relevant=relevant) for d in chosen]
+    texts = [sentence(d, measure.unit, lost=lost) for d in chosen]
     if len(chosen) < len(found):
         texts.append(f"({len(found)} pairs were compared, all counted in p; phalanx compare --csv FILE has them all)")
     return texts
 
 
-def _too_few(groups: Sequence[Group], by: Sequence[str], runs: Sequence[Run], found: Sequence[Difference]) -> list[str]:
+def _too_few(groups: Sequence[Group], by: Sequence[str], data: SameData, found: Sequence[Difference]) -> list[str]:
     notes = []
-    seeds = sorted({seed for group in groups for seed in group.seeds})
-    if len(seeds) == 1:
+    repeats, more = (SPLITS, "'data.split_seed=range(10)'") if data.pooled else (SEEDS, "'seed=range(10)'")
+    known = sorted({repeat for group in groups for repeat in group.seeds})
+    if len(known) == 1:
         notes.append(
-            f"one seed only ({seeds[0]}): single runs differ by chance alone, train the groups with 'seed=range(10)'"
+            f"one seed only ({known[0]}): single runs differ by chance alone, train the groups with 'seed=range(10)'"
         )
     elif any(0 < len(group.seeds) < FEWEST for group in groups):
-        notes.append(f"fewer than {FEWEST} seeds tell nothing; train again with 'seed=range(10)'")
+        notes.append(f"fewer than {FEWEST} {repeats} tell nothing; train again with {more}")
     if any(d.n == 0 for d in found):
-        notes.append("groups that share no seed are not paired: train them with the same seeds")
+        one = repeats.removesuffix("s")
+        notes.append(f"groups that share no {one} are not paired: train them with the same {repeats}")
     if len(groups) == 1:
-        keys = list(varying(runs, by))[:5]
+        keys = list(varying(data.runs, [*by, SPLIT]))[:5]
         other = f"; what varies: {', '.join(keys)}" if keys else ""
         notes.append(f"one group only, so nothing is compared{other}")
     return notes
 
 
-def _data_names(by_data: dict[str | None, list[Run]]) -> dict[str | None, str]:
+def _data_names(data: Sequence[SameData], shown: Texts) -> list[str]:
     """A name for each data set: its own, where that is not enough with its other keys, else with its digest."""
-    names = {data: value_of(runs[0], "data.name") for data, runs in by_data.items()}
-    keys = [key for key in varying([runs[0] for runs in by_data.values()]) if key.startswith("data.")]
-    for data in _alike(names):
-        others = [f"{key}={value_of(by_data[data][0], key)}" for key in keys if key in by_data[data][0].config]
-        names[data] = " ".join([names[data], *others])
-    return names | {data: f"{names[data]} ({data})" for data in _alike(names)}
+    firsts = [same.runs[0] for same in data]
+    names = [shown.of("data.name", run.same("data.name")) for run in firsts]
+    keys = [key for key in varying(firsts) if key.startswith("data.")]
+    for place in _alike(names):
+        others = [f"{key}={shown.of(key, firsts[place].same(key))}" for key in keys if key in firsts[place].config
+                  and not (key == SPLIT and data[place].pooled)]  # fmt: skip
+        names[place] = " ".join([names[place], *others])
+    for place in _alike(names):
+        names[place] = f"{names[place]} ({firsts[place].data})"
+    return names
 
 
-def _alike(names: Mapping[str | None, str]) -> list[str | None]:
-    return [data for data, name in names.items() if list(names.values()).count(name) > 1]
+def _alike(names: Sequence[str]) -> Collection[int]:
+    """The places of names that occur more than once."""
+    return [place for place, name in enumerate(names) if names.count(name) > 1]

@@ -1,100 +1,110 @@
-"""Runs put into groups, with one value for each group and seed, and plain notes on what that hides.
+"""Runs put into groups, with one value for each group and repeat, and plain notes on what that hides.
 
 A group may hold runs that differ in more than the keys it is made by. Where every group was trained at the same
-*settings* of these other keys, a seed's value is the mean over them, so groups are compared at equal settings.
+*settings* of these other keys, a repeat's value is the mean over them, so groups are compared at equal settings.
 """
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from phalanx.analysis.compare.keys import ABSENT, label_of, value_of, varying
-from phalanx.analysis.compare.run import Run
+from phalanx.analysis.compare.keys import Texts, labels_of, varying
+from phalanx.analysis.compare.run import SPLIT, Run
+from phalanx.analysis.compare.splits import SameData
+from phalanx.analysis.compare.values import ABSENT
+from phalanx.analysis.statistics import Repeat, repeat_means
+from phalanx.analysis.wording import Lost
 
 LISTED = 6  # values named in a note
-Setting = tuple[str, ...]
+Setting = tuple[str, ...]  # the identities of the values of some keys
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs that share the values of the grouping keys. `seeds` has the metric by seed, in its own unit."""
+    """The runs that share the values of the grouping keys."""
 
     label: str
-    keys: Mapping[str, str]
-    seeds: Mapping[int, float]
+    keys: Mapping[str, str]  # the whole text of each grouping key's value
+    values: Mapping[Repeat, float]  # the metric by seed, or by (split seed, seed)
     n_runs: int  # that were trained, good or not
-    lost: Mapping[str, int] = field(default_factory=dict)  # how many ended otherwise than completed, by status
+    lost: Lost | None = None  # runs that were not completed, at settings that count
+
+    @property
+    def seeds(self) -> Mapping[int, float]:
+        """The metric by repeat: by seed, or by split as the mean over its seeds."""
+        return repeat_means(self.values)
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """Groups in order of appearance, and what has to be known about them. They are `fair` to compare where they were
+    """Groups in order of appearance, and what has to be known about them. They are `comparable` where they were
     trained at the same settings of all keys that vary inside them."""
 
     groups: tuple[Group, ...]
     notes: tuple[str, ...]
-    fair: bool
+    comparable: bool
 
 
-def grouped(runs: Sequence[Run], by: Sequence[str], metric: str) -> Grouped:
-    """The groups of runs on one data set."""
+def grouped(data: SameData, by: Sequence[str], metric: str, shown: Texts) -> Grouped:
+    """The groups of runs on the same data.
+
+    Args:
+        data: The runs.
+        by: The keys that make the groups.
+        metric: The metric of their values.
+        shown: The texts of the values of keys.
+    """
     members: dict[Setting, list[Run]] = defaultdict(list)
-    for run in runs:
-        members[tuple(value_of(run, key) for key in by)].append(run)
-    labels = {values: label_of(by, values) for values in members}
-    good = {values: [r for r in found if usable(r, metric)] for values, found in members.items()}
-    notes = [*_lost(members, labels), *_missing(members, labels, metric)]
-    good, repeated = _distinct(good)
+    for run in data.runs:
+        members[tuple(map(run.same, by))].append(run)
+    labels = labels_of(by, members, shown)
+    good, repeated = _distinct({at: [run for run in runs if usable(run, metric)] for at, runs in members.items()})
+    notes = list(_missing(members, labels, metric))
     if repeated:
         notes.append(f"{_counted(repeated, 'run')} with the configuration and seed of another one: counted once")
-    settings = _settings(good, by, notes)
+    settings = _settings(good, by, notes, shown)
     groups = []
-    for values, found in good.items():
-        seeds, partial = _by_seed(found, metric, settings)
+    for at, runs in good.items():
+        values, partial = _by_repeat(runs, metric, settings, data.pooled)
         if partial:
-            notes.append(f"{labels[values]}: {_named_seeds(partial)} left out, where not every setting has a value")
-        lost = Counter(run.status for run in members[values] if run.status != "completed")
-        groups.append(
-            Group(labels[values], dict(zip(by, values, strict=True)), seeds, len(members[values]), dict(lost))
-        )
-    fair = settings.shared is not None or len(groups) < 2
-    if not fair:
+            notes.append(f"{labels[at]}: {_named(partial)} left out, where not every setting has a value")
+        keys = {key: shown.of(key, same, short=False) for key, same in zip(by, at, strict=True)}
+        lost = _lost(members[at], runs, settings)
+        groups.append(Group(labels[at], keys, values, len(members[at]), lost))
+    lost_runs = [f"{group.label}: {group.lost.of()}, left out of its mean" for group in groups if group.lost]
+    comparable = settings.shared is not None or len(groups) < 2
+    if not comparable:
         notes.append(
             f"the groups share no setting of {_listed(settings.keys)}, so they are not tested against each other; "
             "train them at the same one"
         )
-    return Grouped(tuple(groups), tuple(notes), fair)
+    return Grouped(tuple(groups), (*lost_runs, *notes), comparable)
 
 
 def usable(run: Run, metric: str) -> bool:
     """Whether the run trained to its end and has the metric."""
-    return run.status == "completed" and run.values.get(metric) is not None
-
-
-def _lost(members: Mapping[Setting, Sequence[Run]], labels: Mapping[Setting, str]) -> Iterator[str]:
-    for values, found in members.items():
-        lost = sorted(Counter(run.status for run in found if run.status != "completed").items())
-        if lost:
-            ends = ", ".join(f"{count} {status}" for status, count in lost)
-            yield f"{labels[values]}: of {_counted(len(found), 'run')} {ends}, left out of its mean"
+    return run.completed and run.values.get(metric) is not None
 
 
 def _missing(members: Mapping[Setting, Sequence[Run]], labels: Mapping[Setting, str], metric: str) -> Iterator[str]:
-    for values, found in members.items():
-        lacking = sum(run.status == "completed" and not usable(run, metric) for run in found)
+    for at, runs in members.items():
+        lacking = sum(run.completed and not usable(run, metric) for run in runs)
         if lacking:
-            yield f"{labels[values]}: {metric} is missing in {lacking} of {len(found)} runs"
+            yield f"{labels[at]}: {metric} is missing in {lacking} of {len(runs)} runs"
+
+
+def _same_training(run: Run) -> tuple[object, ...]:
+    """What two runs of the same configuration and seed have in common, wherever they stand."""
+    return run.seed, tuple(sorted((k, same) for k, same in run.identities.items() if k not in ("trial", "sweep")))
 
 
 def _distinct(groups: Mapping[Setting, Sequence[Run]]) -> tuple[dict[Setting, list[Run]], int]:
     """Each group without runs that repeat another one of it; the last one stands. And how many there were."""
     found, repeated = {}, 0
-    for values, runs in groups.items():
-        kept = {(run.seed, tuple((k, value_of(run, k)) for k in run.config if k not in ("trial", "sweep"))): run
-                for run in runs}  # fmt: skip
-        found[values] = list(kept.values())
-        repeated += len(runs) - len(kept)
+    for at, runs in groups.items():
+        found[at] = list({_same_training(run): run for run in runs}.values())
+        repeated += len(runs) - len(found[at])
     return found, repeated
 
 
@@ -108,18 +118,31 @@ class _Settings:
     def of(self, run: Run) -> Setting:
         return _setting(run, self.keys)
 
+    def count(self, run: Run) -> bool:
+        """Whether the run's setting is one that is compared."""
+        return self.shared is None or self.of(run) in self.shared
+
 
 def _setting(run: Run, keys: Sequence[str]) -> Setting:
-    return tuple(value_of(run, key) for key in keys)
+    return tuple(map(run.same, keys))
 
 
-def _settings(groups: Mapping[Setting, Sequence[Run]], by: Sequence[str], notes: list[str]) -> _Settings:
+def _lost(members: Sequence[Run], good: Sequence[Run], settings: _Settings) -> Lost | None:
+    """The runs of a group that were not completed, neither then nor when they were trained again."""
+    known = {_same_training(run) for run in good}
+    lost = {_same_training(run): run.status for run in members if not run.completed and settings.count(run)}
+    by_status = Counter(status for training, status in lost.items() if training not in known)
+    n = sum(settings.count(run) for run in good) + by_status.total()
+    return Lost(dict(by_status), n) if by_status else None
+
+
+def _settings(groups: Mapping[Setting, Sequence[Run]], by: Sequence[str], notes: list[str], shown: Texts) -> _Settings:
     """The settings of the other keys that all groups have in common; says in `notes` what else differs."""
     filled = [runs for runs in groups.values() if runs]
-    inner = tuple(dict.fromkeys(key for runs in filled for key in varying(runs, by)))
-    keys = without_followers(filled, inner)
-    notes.extend(_also_differs(filled, [*by, *inner]))
-    notes.extend(_followers_differ(filled, [key for key in inner if key not in keys], keys))
+    inner = tuple(dict.fromkeys(key for runs in filled for key in varying(runs, [*by, SPLIT])))
+    keys = independent(filled, inner)
+    notes.extend(_also_differs(filled, [*by, SPLIT, *inner], shown))
+    notes.extend(_dependent_differ(filled, [key for key in inner if key not in keys], keys, shown))
     sets = [{_setting(run, keys) for run in runs} for runs in filled]
     shared = frozenset.intersection(*map(frozenset, sets)) if sets else frozenset()
     if not shared:
@@ -133,7 +156,7 @@ def _settings(groups: Mapping[Setting, Sequence[Run]], by: Sequence[str], notes:
     return _Settings(keys, shared)
 
 
-def without_followers(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> tuple[str, ...]:
+def independent(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> tuple[str, ...]:
     """`keys` without those that follow from the others in each group, such as a learning rate that is the default of
     its optimizer: groups trained at such different rates may still share their settings."""
 
@@ -150,48 +173,54 @@ def without_followers(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> t
 
 def _follows(runs: Sequence[Run], key: str, others: Sequence[str]) -> bool:
     seen: dict[Setting, str] = {}
-    return all(seen.setdefault(_setting(run, others), value_of(run, key)) == value_of(run, key) for run in runs)
+    return all(seen.setdefault(_setting(run, others), run.same(key)) == run.same(key) for run in runs)
 
 
-def _followers_differ(groups: Sequence[Sequence[Run]], followers: Sequence[str], keys: Sequence[str]) -> Iterator[str]:
+def _dependent_differ(
+    groups: Sequence[Sequence[Run]], dependent: Sequence[str], keys: Sequence[str], shown: Texts
+) -> Iterator[str]:
     """Keys that follow from the settings, but not in the same way in all groups."""
     runs = [run for found in groups for run in found]
-    for key in followers:
+    for key in dependent:
         if not _follows(runs, key, keys):
-            yield _difference(key, [value_of(run, key) for run in runs])
+            yield _difference(key, [run.same(key) for run in runs], shown)
 
 
-def _difference(key: str, values: Sequence[str]) -> str:
-    return f"the groups also differ in {key}: {_listed([v for v in dict.fromkeys(values) if v != ABSENT])}"
+def _difference(key: str, values: Sequence[str], shown: Texts) -> str:
+    texts = [shown.of(key, same) for same in dict.fromkeys(values) if same != ABSENT]
+    return f"the groups also differ in {key}: {_listed(texts)}"
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (" …" if len(names) > LISTED else "")
 
 
-def _also_differs(groups: Sequence[Sequence[Run]], besides: Sequence[str]) -> Iterator[str]:
+def _also_differs(groups: Sequence[Sequence[Run]], besides: Sequence[str], shown: Texts) -> Iterator[str]:
     """Keys that go with the groups: one value inside each, not the same in all that have the key."""
     for key, values in varying([run for found in groups for run in found], besides).items():
-        if len([value for value in values if value != ABSENT]) > 1:
-            yield _difference(key, values)
+        if len([same for same in values if same != ABSENT]) > 1:
+            yield _difference(key, values, shown)
 
 
-def _by_seed(runs: Sequence[Run], metric: str, settings: _Settings) -> tuple[dict[int, float], list[int]]:
-    """The mean over the settings for each seed that has them all, and the seeds that do not."""
-    found: dict[int, dict[Setting, float]] = defaultdict(dict)
+def _by_repeat(
+    runs: Sequence[Run], metric: str, settings: _Settings, pooled: bool
+) -> tuple[dict[Repeat, float], list[Repeat]]:
+    """The mean over the settings for each repeat that has them all, and the repeats that do not."""
+    found: dict[Repeat, dict[Setting, float]] = defaultdict(dict)
     for run in runs:
-        setting = settings.of(run)
-        if settings.shared is None or setting in settings.shared:
-            found[run.seed][setting] = float(run.values[metric])  # type: ignore[arg-type]
-    if settings.shared is None:
-        return {seed: statistics.fmean(values.values()) for seed, values in sorted(found.items())}, []
-    whole = {seed: statistics.fmean(v.values()) for seed, v in sorted(found.items()) if len(v) == len(settings.shared)}
-    return whole, [seed for seed in sorted(found) if seed not in whole]
+        if settings.count(run):
+            repeat = (run.split, run.seed) if pooled and run.split is not None else run.seed
+            found[repeat][settings.of(run)] = float(run.values[metric])  # type: ignore[arg-type]
+    n_needed = 0 if settings.shared is None else len(settings.shared)
+    ordered = sorted(found, key=lambda repeat: repeat if isinstance(repeat, tuple) else (0, repeat))
+    whole = {repeat: statistics.fmean(found[repeat].values()) for repeat in ordered if len(found[repeat]) >= n_needed}
+    return whole, [repeat for repeat in ordered if repeat not in whole]
 
 
 def _counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _named_seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {_listed([str(seed) for seed in seeds])}"
+def _named(repeats: Sequence[Repeat]) -> str:
+    texts = [f"{repeat[1]} on split {repeat[0]}" if isinstance(repeat, tuple) else str(repeat) for repeat in repeats]
+    return f"seed{'s' if len(repeats) > 1 else ''} {_listed(texts)}"

@@ -1,15 +1,13 @@
-"""Which config keys a comparison groups by: short names where they are unique, and what a key's values look like."""
+"""The config keys of runs: short names where they are unique, which keys vary, and the texts shown for their values."""
 
 import difflib
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from phalanx.analysis.compare.run import Run
+from phalanx.analysis.compare.values import ABSENT, ABSENT_TEXT, identity, texts_of, typed
 from phalanx.core.errors import RequestError
 
-ABSENT = "–"  # shown where a run has no such key
-NAME_LENGTH = 60  # longest value that is shown whole
 PLACES = ("trial", "sweep")  # say where a run stands, not how it was trained
 
 
@@ -44,55 +42,89 @@ def _resolved(name: str, known: Collection[str], faults: list[str]) -> str | Non
     return None
 
 
-def parse_filters(texts: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
-    """The conditions `KEY=VALUE` by full key. Raises `RequestError`."""
+class Texts:
+    """The texts that are shown for the values of runs; different values of a key have different texts."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._values: dict[str, dict[str, Any]] = {}
+        for run in runs:
+            for key, same in run.identities.items():
+                self._values.setdefault(key, {}).setdefault(same, run.config[key])
+        self._texts: dict[tuple[str, bool], dict[str, str]] = {}
+
+    def of(self, key: str, same: str, short: bool = True) -> str:
+        """The text for a value.
+
+        Args:
+            key: The config key.
+            same: The identity of the value.
+            short: Whether long texts are cut.
+        """
+        if same == ABSENT:
+            return ABSENT_TEXT
+        if (key, short) not in self._texts:
+            self._texts[key, short] = texts_of(self._values[key], short)
+        return self._texts[key, short][same]
+
+    def identity_of(self, key: str, text: str) -> str:
+        """The identity of the value that `text` stands for, whether a run has it or not."""
+        asked, known = identity(typed(text)), self._values.get(key, {})
+        if asked in known:
+            return asked
+        named = [same for same in known for short in (True, False) if self.of(key, same, short) == text]
+        return ABSENT if text == ABSENT_TEXT else next(iter(named), asked)
+
+
+def parse_filters(texts: Sequence[str], runs: Sequence[Run], shown: Texts) -> dict[str, str]:
+    """The identities that the conditions `KEY=VALUE` ask for, by full key. Raises `RequestError`.
+
+    Args:
+        texts: The conditions. A value is what was typed for the runs, or the text that is shown for it.
+        runs: All runs.
+        shown: The texts that are shown for their values.
+    """
     pairs = [text.partition("=") for text in texts]
     faults = [f"--where {text} has no =; try --where loss=mse" for text, (_, mark, _) in zip(texts, pairs, strict=True)
               if not mark]  # fmt: skip
     if faults:
         raise RequestError("\n".join(faults))
-    return {resolve([name], runs)[0]: value for name, _, value in pairs}
-
-
-def shown(value: Any) -> str:
-    """A value as a person types it, on one line."""
-    if isinstance(value, (list, tuple)):
-        text = "[" + ",".join(map(shown, value)) + "]"
-    elif value is None or isinstance(value, bool):
-        text = json.dumps(value)
-    else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
-
-
-def value_of(run: Run, key: str) -> str:
-    """The run's value of `key` as text."""
-    return shown(run.config[key]) if key in run.config else ABSENT
+    return {(key := resolve([name], runs)[0]): shown.identity_of(key, value) for name, _, value in pairs}
 
 
 def varying(runs: Sequence[Run], besides: Collection[str] = ()) -> dict[str, list[str]]:
-    """Every key with more than one value among the runs, with its values; where a run stands is not among them."""
+    """Every key with more than one value among the runs, with the identities of its values; where a run stands is not
+    among them."""
     keys = dict.fromkeys(key for run in runs for key in run.config)
     found = {}
     for key in keys:
         if key not in besides and key not in PLACES:
-            values = list(dict.fromkeys(value_of(run, key) for run in runs))
+            values = list(dict.fromkeys(run.same(key) for run in runs))
             if len(values) > 1:
                 found[key] = values
     return found
 
 
-def label_of(keys: Sequence[str], values: Sequence[str]) -> str:
-    """A group's name: `cross_entropy/lr=0.1`. Names of options speak for themselves."""
+def labels_of(keys: Sequence[str], groups: Iterable[tuple[str, ...]], shown: Texts) -> dict[tuple[str, ...], str]:
+    """A name for each group, such as `cross_entropy/lr=0.1`; names of options speak for themselves.
+
+    Args:
+        keys: The keys that make the groups.
+        groups: For each group the identities of its values, in the order of `keys`.
+        shown: The texts of the values.
+    """
     short = short_names(keys)
-    return "/".join(_part(key, short[key], value) for key, value in zip(keys, values, strict=True)) or "all runs"
 
+    def part(key: str, same: str) -> str:
+        text = shown.of(key, same)
+        if key in PLACES:
+            return f"{key} {text}"
+        return text if key.endswith(".name") and same != ABSENT else f"{short[key]}={text}"
 
-def _part(key: str, short: str, value: str) -> str:
-    if key in PLACES:
-        return f"{key} {value}"
-    return value if key.endswith(".name") and value != ABSENT else f"{short}={value}"
+    labels = {group: "/".join(map(part, keys, group)) or "all runs" for group in groups}
+    if len(set(labels.values())) < len(labels):  # values with a slash can make two alike
+        labels = {group: ", ".join(f"{key}={same or ABSENT_TEXT}" for key, same in zip(keys, group, strict=True))
+                  for group in labels}  # fmt: skip
+    return labels
 
 
 def short_names(keys: Sequence[str]) -> Mapping[str, str]:

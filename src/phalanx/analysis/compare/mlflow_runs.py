@@ -3,8 +3,8 @@
 from typing import Any
 
 from phalanx.analysis.compare.run import Run
+from phalanx.analysis.compare.values import typed
 from phalanx.core.errors import RequestError
-from phalanx.runs.config_file import parse_value
 
 TOP_LEVEL = ("seed", "objective")
 
@@ -26,7 +26,7 @@ def read_tracked(experiment: str, uri: str | None) -> tuple[list[Run], list[str]
 
 
 def _run(tracked: Any, names: dict[str, str]) -> Run:
-    params = {key: parse_value(text) for key, text in tracked.params.items()}
+    params = {key: typed(text) for key, text in tracked.params.items()}
     config = {key: value for key, value in params.items() if key not in TOP_LEVEL and not key.startswith("device.")}
     if "phalanx.study" in tracked.tags:
         config |= {"sweep": tracked.tags["phalanx.study"], "trial": tracked.tags.get("phalanx.trial")}

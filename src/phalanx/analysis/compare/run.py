@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from phalanx.analysis.compare.values import ABSENT, identity
+
+SPLIT = "data.split_seed"
 MEASURED = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
 
 
@@ -18,6 +22,26 @@ class Run:
     values: Mapping[str, float | None]  # by metric
     objective: str
     data: str | None  # the data's digest
+
+    @cached_property
+    def identities(self) -> Mapping[str, str]:
+        """The identity of each value of the config, by key."""
+        return {key: identity(value) for key, value in self.config.items()}
+
+    def same(self, key: str) -> str:
+        """The identity of the value of `key`, by which values are compared; `ABSENT` where the run has no such key."""
+        return self.identities.get(key, ABSENT)
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run trained to its end."""
+        return self.status == "completed"
+
+    @property
+    def split(self) -> int | None:
+        """The seed of the split; None where it is not known."""
+        value = self.config.get(SPLIT)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from phalanx.analysis.compare.comparison import Comparison, Measure, Part
 from phalanx.analysis.compare.groups import Group
 from phalanx.analysis.compare.keys import short_names
-from phalanx.analysis.statistics import Difference, Summary
+from phalanx.analysis.statistics import SEEDS, Difference, Summary
 from phalanx.analysis.wording import format_p
 
 NOTHING = "–"
@@ -34,7 +34,8 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def _titled(comparison: Comparison, part: Part) -> str:
     by = ", ".join(short_names(comparison.by).values()) or "nothing that varies"
-    return f"{part.data}: {comparison.measure.title} by {by}"
+    where = "on this split" if part.repeats == SEEDS else "over splits"
+    return f"{part.data}: {comparison.measure.title} by {by}, {where}"
 
 
 def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -50,7 +51,7 @@ def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]]]:
     """Header and rows: every group with its seeds, mean, standard deviation and interval."""
-    header = ["group", "seeds", "mean", "std", "95 % interval"]
+    header = ["group", part.repeats, "mean", "std", "95 % interval"]
     lost = any(group.lost for group in part.groups)
     places = decimals(part.summaries, 2 if measure.counts_samples else 4)
     rows = []
@@ -73,7 +74,7 @@ def decimals(summaries: Sequence[Summary | None], usual: int) -> int:
 
 
 def _lost(group: Group) -> str:
-    return ", ".join(f"{count} {status}" for status, count in group.lost.items()) or "0"
+    return group.lost.counts if group.lost else "0"
 
 
 def groups_csv(comparison: Comparison) -> str:
@@ -81,18 +82,19 @@ def groups_csv(comparison: Comparison) -> str:
     statistics = ("n", "mean", "std", "low", "high")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data", *comparison.by, "metric", *statistics, "n_runs", "not_completed", "seeds"])
+    writer.writerow(["data", *comparison.by, "metric", *statistics, "n_runs", "not_completed", "seeds", "repeats"])
     for part in comparison.parts:
         for group, summary in zip(part.groups, part.summaries, strict=True):
             numbers = [0, *[None] * 4] if summary is None else [getattr(summary, name) for name in statistics]
             row = [part.data, *group.keys.values(), comparison.measure.title, *numbers]
-            writer.writerow([*row, group.n_runs, sum(group.lost.values()), " ".join(map(str, group.seeds))])
+            lost = sum(group.lost.by_status.values()) if group.lost else 0
+            writer.writerow([*row, group.n_runs, lost, " ".join(map(str, group.seeds)), part.repeats])
     return text.getvalue()
 
 
 def differences_csv(comparison: Comparison) -> str:
-    """One row a pair: a, b, n, mean of a - b, interval, p, Holm's p, effect size."""
-    names = ("a", "b", "n", "mean", "low", "high", "p", "p_holm", "effect")
+    """One row a pair: a, b, n, mean of a - b, interval, p, Holm's p, effect size, and what `--relevant` adds."""
+    names = ("a", "b", "n", "mean", "low", "high", "p", "p_holm", "effect", "repeats", "relevant", "p_equivalent")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["data", "metric", *names])
@@ -119,7 +121,8 @@ def markdown(comparison: Comparison) -> str:
 
 def difference_table(differences: Sequence[Difference], measure: Measure) -> tuple[list[str], list[list[str]]]:
     """Header and rows for all pairs."""
-    header = ["difference", "seeds", f"mean{', ' + measure.unit if measure.unit else ''}", "95 % interval", "p",
+    repeats = differences[0].repeats if differences else SEEDS
+    header = ["difference", repeats, f"mean{', ' + measure.unit if measure.unit else ''}", "95 % interval", "p",
               "p, Holm", "effect size"]  # fmt: skip
     places = 2 if measure.counts_samples else 4
     rows = []
