@@ -51,7 +51,7 @@ def test_a_single_pair_is_equivalent_where_its_interval_lies_inside(values, rele
 def test_no_spread_no_repeats_and_sizes_out_of_reach():
     same = dict.fromkeys(range(4), 0.5)
     assert equivalence([paired(same, same)], 0.1)[0].equivalent
-    assert not equivalence([paired(same, {seed: 0.4 for seed in same})], 0.05)[0].equivalent
+    assert not equivalence([paired(same, dict.fromkeys(same, 0.4))], 0.05)[0].equivalent
     assert equivalence([paired({0: 1.0}, {0: 1.0})], 0.1)[0].p_equivalent is None
     assert not equivalence([paired({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0})], 0.1)[0].equivalent
     wide = paired({0: 0.0, 1: 1.0, 2: 0.2}, {0: 1.0, 1: 0.0, 2: 0.4}, limits=(0.0, 1.0))

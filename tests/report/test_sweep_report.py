@@ -13,6 +13,7 @@ import pytest
 from support.run_folders import config, result, stored, write_grid, write_run
 
 from phalanx.analysis.final import Finalist
+from phalanx.analysis.wording import Lost
 from phalanx.cli.main import main
 from phalanx.core.files import read_json
 from phalanx.core.result import Status
@@ -283,17 +284,24 @@ def test_a_sweep_without_any_success_has_a_page():
 
 def test_a_final_has_its_table_and_figures():
     ten, one = dict.fromkeys(range(10), 0.5), {0: 0.5}
-    finalists = [Finalist(3, {"a": "4"}, ten, ten, 10, "val_accuracy"), Finalist(4, {}, one, ten, 2, "val_accuracy")]
+    lost = Lost({"diverged": 1}, 2, "seeds")
+    finalists = [
+        Finalist(3, {"a": "4"}, "val_accuracy", {"val_accuracy": ten, "test_accuracy": ten}, 10),
+        Finalist(4, {}, "val_accuracy", {"val_accuracy": one, "test_accuracy": one}, 2, lost),
+        Finalist(5, {}, "val_accuracy", {}, 2, Lost({"diverged": 2}, 2, "seeds")),
+    ]
     page = page_of(finalists=finalists, sentences=["trial 3 beats <trial 4>"])
     assert "trial 3 beats &lt;trial 4&gt;" in page
     assert "0.5000 to 0.5000" in page
-    info, tests = intervals_infos(finalists)
-    assert (info.title, tests.title) == ("val_accuracy", "test accuracy")
+    info, chose = intervals_infos(finalists)
+    assert (info.title, chose.title) == ("test_accuracy, which judges", "val_accuracy, which chose")
     figure = draw_intervals(info)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["trial 3", "trial 4"]
     assert len([line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-"]) == 1
     row = re.search(r"<tr><td class=number>4</td>.*?</tr>", page[page.index("<h2>Final on") :])[0]
     assert "<td class=number>1</td><td class=number>1</td><td class=number>0.5000</td><td class=number>–</td>" in row
+    row = re.search(r"<tr><td class=number>5</td>.*?</tr>", page[page.index("<h2>Final on") :])[0]
+    assert "<td class=number>0</td><td class=number>2</td>" + "<td class=number>–</td>" * 6 in row.replace("\n", "")
 
 
 def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():

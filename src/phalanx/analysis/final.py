@@ -1,19 +1,24 @@
-"""The final of a search: its best points trained once more on fresh seeds, with intervals, tests and the test split."""
+"""The final of a search: its best points trained once more on fresh seeds, and judged by the test split.
+
+The validation split chose the points, so their validation metrics are too good, each by another amount that seeds do
+not average out. The search never read the test split, which is why it alone says which point is best.
+"""
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from phalanx.analysis.statistics import Summary, compare, resolution, summarise
-from phalanx.analysis.wording import sentence
+from phalanx.analysis.statistics import Difference, Summary, compare, resolution, summarise
+from phalanx.analysis.wording import Lost, sentence
 from phalanx.core.files import write_json, write_text
-from phalanx.core.result import limits_of
+from phalanx.core.result import Status, limits_of
 from phalanx.core.specs import Spec, static
 from phalanx.runs.layout import FINAL, SweepPaths
-from phalanx.runs.stored_run import StoredRun, find_stored_run
+from phalanx.runs.stored_run import SeedResult, StoredRun, find_stored_run
 
 OBJECTIVE, TEST = "objective", "test_accuracy"
 
@@ -33,28 +38,44 @@ class Finalist:
 
     number: int  # the trial it comes from
     overrides: Mapping[str, str]
-    values: Mapping[int, float]  # the objective by seed; a seed that diverged has none
-    tests: Mapping[int, float]  # the test accuracy by seed
+    objective: str  # the name of the metric that chose it
+    metrics: Mapping[str, Mapping[int, float]]  # the objective and the test metrics, each by seed
     n_seeds: int
-    objective: str  # its name
+    lost: Lost | None = None  # the seeds that were not completed
 
     @property
     def name(self) -> str:
         return f"trial {self.number}"
 
     @property
-    def n_diverged(self) -> int:
-        return self.n_seeds - len(self.values)
+    def judge(self) -> str:
+        """The metric that says how good the point is: the objective's, on the test split."""
+        return judge_of(self.objective)
+
+    @property
+    def n(self) -> int:
+        """The number of seeds that were completed."""
+        return len(self.metrics.get(self.objective, ()))
 
     @cached_property
-    def value(self) -> Summary:
-        """Mean and interval of the objective."""
-        return summarise(self.values, limits=limits_of(self.objective))
+    def value(self) -> Summary | None:
+        """Mean and interval of the objective; None if no seed was completed."""
+        return self.summary(self.objective)
 
     @cached_property
-    def test(self) -> Summary:
-        """Mean and interval of the test accuracy."""
-        return summarise(self.tests, limits=limits_of(TEST))
+    def test(self) -> Summary | None:
+        """Mean and interval of the judging metric; None if no seed was completed."""
+        return self.summary(self.judge)
+
+    def summary(self, metric: str) -> Summary | None:
+        """Mean and interval of a metric; None if no seed has it."""
+        values = self.metrics.get(metric)
+        return summarise(values, limits=limits_of(metric)) if values else None
+
+
+def judge_of(objective: str) -> str:
+    """The metric of the test split that belongs to an objective, such as `test_loss` to `val_loss`."""
+    return f"test_{objective.removeprefix('val_')}"
 
 
 def chosen(best: Sequence[StoredRun], top: int) -> list[StoredRun]:
@@ -65,57 +86,92 @@ def chosen(best: Sequence[StoredRun], top: int) -> list[StoredRun]:
 
 
 def read_finalists(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[Finalist]:
-    """The finalists that have been trained so far; a point whose every seed diverged is left out."""
+    """The finalists that have been trained so far, in the order of `trials`."""
     found: list[Finalist] = []
     if not paths.root.joinpath(FINAL).is_dir():
         return found
     for trial in trials:
         final = find_stored_run(paths.final(trial.number).root)
-        seeds = () if final is None else final.repeats
-        values = {row.seed: row.value for row in seeds if row.value is not None}
-        tests = {row.seed: test for row in seeds if row.seed in values and (test := row.metrics[TEST]) is not None}
-        if values:
-            name = trial.objective.name
-            found.append(Finalist(trial.number, trial.overrides, values, tests, len(seeds), name))
+        if final is not None and final.repeats:
+            found.append(_finalist(trial, final.repeats))
     return found
+
+
+def _finalist(trial: StoredRun, seeds: Sequence[SeedResult]) -> Finalist:
+    name = trial.objective.name
+    good = [seed for seed in seeds if seed.status is Status.COMPLETED and seed.value is not None]
+    metrics: dict[str, dict[int, float]] = {name: {seed.seed: seed.value for seed in good if seed.value is not None}}
+    for metric in dict.fromkeys((judge_of(name), TEST)):
+        metrics[metric] = {seed.seed: v for seed in good if (v := seed.metrics.get(metric)) is not None}
+    by_status = Counter(str(seed.status) for seed in seeds if seed not in good)
+    lost = Lost(dict(by_status), len(seeds), "seeds") if by_status else None
+    return Finalist(trial.number, trial.overrides, name, metrics, len(seeds), lost)
 
 
 def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str) -> list[str]:
     """Writes `final.csv` and `final.json`; returns what they say in sentences.
 
-    The best is the one with the best mean objective on the fresh seeds; the others are tested against it, paired by
-    seed, with Holm's correction over all pairs, since only the values say which one is the best. The test split
-    chooses nothing.
+    The best point has the best mean on the test split among those whose every seed was completed. The others are
+    tested against it, paired by seed, with Holm's correction over all pairs, since only the values say which one is
+    the best.
+
+    Args:
+        paths: The sweep's folder.
+        finalists: One or more, as `read_finalists` returns them.
+        direction: `maximize` or `minimize`, of the objective and so of the judging metric.
     """
     ordered = in_order(finalists, direction)
     write_text(paths.final_table, _table(ordered))
-    best = ordered[0].name if ordered else None
-    differences = {}
-    for measure, way in ((OBJECTIVE, direction), (TEST, "maximize")):
-        groups = {f.name: (f.values if measure == OBJECTIVE else f.tests) for f in ordered}
-        metric = ordered[0].objective if measure == OBJECTIVE and ordered else TEST
-        found = compare(groups, way, step=resolution(groups.values()), limits=limits_of(metric))
-        differences[measure] = [difference for difference in found if best in (difference.a, difference.b)]
-    sentences = [sentence(difference) for difference in differences[OBJECTIVE]]
-    content = {measure: [asdict(d) for d in found] for measure, found in differences.items()}
-    write_json(paths.final_tests, {"best": best, "sentences": sentences, "differences": content})
+    first = ordered[0]
+    best = first.name if first.lost is None else None
+    groups = {f.name: values for f in ordered if (values := f.metrics[f.judge])}
+    step = resolution(groups.values()) if first.judge.endswith("accuracy") else 0.0
+    found = compare(groups, direction, step=step, limits=limits_of(first.judge))
+    found = [difference for difference in found if best is None or best in (difference.a, difference.b)]
+    sentences = _sentences(ordered, found)
+    content = {
+        "best": best, "chosen_by": first.objective, "judged_by": first.judge, "sentences": sentences,
+        "differences": {first.judge: [asdict(difference) for difference in found]},
+    }  # fmt: skip
+    write_json(paths.final_tests, content)
     return sentences
 
 
+def _sentences(ordered: Sequence[Finalist], found: Sequence[Difference]) -> list[str]:
+    """What chose and what judged, then a sentence for each pair, then the points of which nothing is left."""
+    first = ordered[0]
+    lost = {f.name: f.lost for f in ordered if f.lost}
+    return [
+        f"{first.objective} on the validation split chose these points; {first.judge} on the test split judges them",
+        *(sentence(difference, lost=lost, split="this test split") for difference in found),
+        *(f"{f.name}: {f.lost.of()}" for f in ordered if f.lost and not f.n),
+    ]
+
+
 def in_order(finalists: Sequence[Finalist], direction: str) -> list[Finalist]:
-    """The best mean objective first."""
+    """The best mean of the judging metric first. Points with seeds that were not completed come last: the mean of the
+    seeds that are left is too good."""
     sign = -1 if direction == "maximize" else 1
-    return sorted(finalists, key=lambda f: (sign * f.value.mean, f.number))
+
+    def place(finalist: Finalist) -> tuple[bool, bool, float, int]:
+        found = finalist.test
+        return found is None, finalist.lost is not None, sign * found.mean if found else 0.0, finalist.number
+
+    return sorted(finalists, key=place)
 
 
 def _table(finalists: Sequence[Finalist]) -> str:
-    """One row for each finalist: mean, standard deviation and 95 % interval of objective and test accuracy."""
+    """One row for each finalist: mean, standard deviation and 95 % interval of objective and test metrics."""
+    first = finalists[0]
     keys = list(dict.fromkeys(key for f in finalists for key in f.overrides))
+    measures = {OBJECTIVE: first.objective, **{name: name for name in dict.fromkeys((TEST, first.judge))}}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{measure}{end}" for measure in (OBJECTIVE, TEST) for end in ("", "_std", "_low", "_high")]
-    writer.writerow(["number", "n", "diverged", *columns, *keys])
+    columns = [f"{measure}{end}" for measure in measures for end in ("", "_std", "_low", "_high")]
+    writer.writerow(["number", "n", "diverged", "chosen_by", "judged_by", *columns, *keys])
     for f in finalists:
-        numbers = [number for s in (f.value, f.test) for number in (s.mean, s.std, s.low, s.high)]
-        writer.writerow([f.number, f.value.n, f.n_diverged, *numbers, *(f.overrides.get(key) for key in keys)])
+        found = [f.summary(metric) for metric in measures.values()]
+        numbers = [x for s in found for x in ((s.mean, s.std, s.low, s.high) if s else (None,) * 4)]
+        own = [f.number, f.n, f.n_seeds - f.n, f.objective, f.judge]
+        writer.writerow([*own, *numbers, *(f.overrides.get(key) for key in keys)])
     return text.getvalue()

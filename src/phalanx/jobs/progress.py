@@ -205,10 +205,11 @@ def final_summary(console: Console, finalists: Sequence[Finalist], sentences: Se
     for finalist in finalists:
         measures = [
             f"{name} {found.mean:.4f}" + ("" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]")
-            for name, found in (("objective", finalist.value), ("test_accuracy", finalist.test))
+            for name, found in ((finalist.judge, finalist.test), (finalist.objective, finalist.value))
+            if found is not None
         ]
-        diverged = [f"{finalist.n_diverged} diverged"] if finalist.n_diverged else []
-        print_line(console, "  ".join(["", finalist.name, *measures, *diverged]))
+        lost = [finalist.lost.counts] if finalist.lost else []
+        print_line(console, "  ".join(["", finalist.name, *measures, *lost]))
     for text in sentences:
         print_line(console, f"  {text}")
 

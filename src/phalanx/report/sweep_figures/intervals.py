@@ -25,12 +25,14 @@ class IntervalsInfo:
 
 
 def intervals_infos(finalists: Sequence[Finalist]) -> list[IntervalsInfo]:
-    """The objective and the test accuracy of the finalists; nothing if there are none."""
-    if not finalists:
+    """The judging metric and the objective of the finalists that have one; nothing if there are none."""
+    there = [(f.name, f.test, f.value) for f in finalists if f.test is not None and f.value is not None]
+    if not there:
         return []
-    names = tuple(finalist.name for finalist in finalists)
-    measures = {finalists[0].objective: [f.value for f in finalists], "test accuracy": [f.test for f in finalists]}
-    return [IntervalsInfo(measure, names, tuple(summaries)) for measure, summaries in measures.items()]
+    names, tests, values = zip(*there, strict=True)
+    first = finalists[0]
+    return [IntervalsInfo(f"{first.judge}, which judges", names, tests),
+            IntervalsInfo(f"{first.objective}, which chose", names, values)]  # fmt: skip
 
 
 def draw_intervals(info: IntervalsInfo) -> Figure:
