@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy import stats
+from support.comparisons import compared
 from support.run_folders import result, stored, write_run
 
 from phalanx.analysis.final import chosen, read_finalists, write_final
@@ -28,11 +29,13 @@ def test_equal_points_enter_the_final_once():
     assert [t.number for t in chosen(best, 9)] == [4, 2, 3]
 
 
-def finalist(paths, number, values, tests, metric="test_accuracy"):
-    """A point on its seeds from 10 on; a value of None stands for a seed that diverged."""
+def finalist(paths, number, values, tests, metric="test_accuracy", splits=False):
+    """A point on its seeds from 10 on; a value of None stands for a seed that diverged. With `splits` each seed has a
+    split of its own."""
     repeats = [
         {"seed": seed, "status": "diverged" if value is None else "completed", "value": value,
-         "metrics": {"test_accuracy": None, metric: test}, "best_epoch": 1, "epochs": 1}
+         "metrics": {"test_accuracy": None, metric: test}, "best_epoch": 1, "epochs": 1,
+         **({"split_seed": seed - 9, "data_digest": f"d{seed - 9}"} if splits else {})}
         for seed, (value, test) in enumerate(zip(values, tests, strict=True), start=10)
     ]  # fmt: skip
     write_run(paths.final(number).root, result(repeats=repeats))
@@ -118,6 +121,22 @@ def test_where_every_point_diverged_on_some_seed_none_is_the_best(tmp_path):
     assert stored["best"] is None
     assert "trial 2 is no winner over trial 4" in sentences[1]
     assert not any("beats" in text for text in sentences)
+
+
+def test_fresh_splits_judge_where_each_seed_has_one(tmp_path):
+    paths = SweepPaths(tmp_path)
+    a, b = [0.85, 0.86, 0.87, 0.86], [0.70, 0.73, 0.70, 0.71]
+    finalist(paths, 4, [0.9] * 4, a, splits=True)
+    finalist(paths, 2, [0.9] * 4, b, splits=True)
+    sentences, stored, _ = written(paths, [trial(n, 0.9, lr=str(n)) for n in (2, 4)])
+    assert sentences[0].endswith("; test_accuracy on 4 fresh splits of the same rows judges them")
+    assert sentences[1].startswith("trial 4 beats trial 2 by 0.150 [")
+    assert "(4 splits, p" in sentences[1]
+    (pair,) = stored["differences"]["test_accuracy"]
+    assert (pair["repeats"], pair["p"]) == ("splits", pytest.approx(p_with_step(a, b)))
+    (part,) = compared(paths.root / "final", "trial", metric="test_accuracy").parts
+    assert (part.repeats, part.differences[0].n) == ("splits", 4)
+    assert part.differences[0].p == pytest.approx(pair["p"])
 
 
 def test_no_interval_of_the_final_leaves_the_range_of_its_metric(tmp_path):

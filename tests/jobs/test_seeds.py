@@ -91,6 +91,11 @@ def test_a_job_reads_its_place_in_the_sweep_from_its_folder(tmp_path):
     assert trial.seeds(10) == [10, 11, 12]
     assert final.seeds(10) == [13, 14, 15, 16]
     assert not set(trial.seeds(10)) & set(final.seeds(10))
+    split = Sweep.of(tmp_path / "final" / "7" / "split-3", 7)
+    assert (split.name, split.final, split.reads_test, split.manifest) == (tmp_path.name, True, True, final.manifest)
+    assert split.seeds(15) == [15]
+    for sweep, folder in ((trial, "7"), (final, "final/7"), (split, "final/7/split-3")):
+        assert sweep.root(tmp_path / folder) == tmp_path
 
 
 def test_a_plain_grid_is_one_seed_and_reads_the_test_split(tmp_path):

@@ -77,7 +77,7 @@ def full():
     row = {"seed": 7, "status": "completed", "value": 0.9, "metrics": {"val_accuracy": 0.9, "test_accuracy": None},
            "best_epoch": 1, "epochs": 3, "error": None}  # fmt: skip
     data = {"name": "digits", "source": "digits", "n_train": 1149, "n_val": 288, "n_test": 360, "n_features": 64,
-            "n_classes": 10}  # fmt: skip
+            "n_classes": 10, "official_test": False}  # fmt: skip
     content = result(
         timing={"started": 1.5, "ended": 2.5, "cohort": "ab"}, aggregate="mean", repeats=[row, {**row, "seed": 8}],
         versions={"torch": "2.10", "mlflow": None}, git={"commit": "abc", "dirty": True}, same_as=4,
@@ -97,7 +97,7 @@ def test_every_key_becomes_a_typed_field(tmp_path):
     assert found.timing == Timing(1.5, 2.5, "ab")
     metrics = {"val_accuracy": 0.9, "test_accuracy": None}
     assert found.repeats == tuple(SeedResult(s, Status.COMPLETED, 0.9, metrics, 1, 3) for s in (7, 8))
-    assert found.data == DataSummary("digits", "digits", 1149, 288, 360, 64, 10)
+    assert found.data == DataSummary("digits", "digits", 1149, 288, 360, 64, 10, False)
     assert found.git == GitState("abc", True)
     assert found.written_ns == (folder / "result.json").stat().st_mtime_ns
 

@@ -76,13 +76,42 @@ def test_repeats_and_a_final_on_fresh_seeds(tmp_path):
     assert {row["number"] for row in final} == {row["number"] for row in best[:2]}
     for row in final:
         seeds = result_of(sweep / "final" / row["number"])["repeats"]
-        assert [r["seed"] for r in seeds] == [2, 3, 4]
+        assert [(r["seed"], r["split_seed"]) for r in seeds] == [(2, 1), (3, 2), (4, 3)]
+        assert len({r["data_digest"] for r in seeds}) == 3
         assert float(row["test_accuracy"]) == pytest.approx(sum(r["metrics"]["test_accuracy"] for r in seeds) / 3)
-    assert "final on 3 fresh seeds" in done.stdout
+    assert "final on 3 fresh seeds, each on a fresh split, mean" in done.stdout
+    assert "test_accuracy on 3 fresh splits of the same rows judges them" in done.stdout
+    assert "(3 splits, p" in done.stdout
     before = {n: (sweep / "final" / n / "result.json").stat().st_mtime_ns for n in [row["number"] for row in final]}
     again = search(*options, cwd=tmp_path)
     assert {n: (sweep / "final" / n / "result.json").stat().st_mtime_ns for n in before} == before
     assert "final on 3 fresh seeds" in again.stdout
+
+
+def test_a_seed_of_a_final_is_what_it_would_be_alone(tmp_path):
+    search(
+        "hydra.sweeper.n_trials=1", "optimizer.lr=choice(0.01)", "hydra.sweeper.final={top: 1, seeds: 2}", cwd=tmp_path
+    )
+    train(*QUICK, "seed=2", "data.split_seed=2", "optimizer.lr=0.01", cwd=tmp_path, check=0)
+    (alone,) = (tmp_path / "outputs" / "runs").iterdir()
+    seed = result_of(sweep_of(tmp_path) / "final" / "0")["repeats"][1]
+    assert (seed["seed"], seed["data_digest"]) == (2, result_of(alone)["data_digest"])
+    assert seed["metrics"] == result_of(alone)["metrics"]
+
+
+def test_a_final_on_data_with_an_official_test_split_keeps_its_splits(tmp_path):
+    for name in ("train", "test"):
+        rows = [f"{k % 7},{k % 5},{'ab'[k % 7 > 3]}" for k in range(60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["x,y,class", *rows]) + "\n")
+    options = ["data=csv", "data.path=train.csv", "data.test_path=test.csv", "data.target=class", LR]
+    done = search(*options, "hydra.sweeper.n_trials=2", "hydra.sweeper.final={top: 2, seeds: 3}", cwd=tmp_path)
+    for number in "01":
+        folder = sweep_of(tmp_path) / "final" / number
+        assert [r["seed"] for r in result_of(folder)["repeats"]] == [1, 2, 3]
+        assert not any("split_seed" in r for r in result_of(folder)["repeats"])
+        assert not list(folder.glob("split-*"))
+    assert "test_accuracy on the test split judges them" in done.stdout
+    assert "on this test split (3 seeds" in done.stdout
 
 
 def test_a_trial_with_repeats_equals_its_seeds_trained_alone(tmp_path):

@@ -15,13 +15,12 @@ from hydra_plugins.phalanx._state import STATE
 from phalanx.core.errors import Failure
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.stored_run import find_stored_run
 from phalanx.study import Evaluator, Outcome, Proposal
 
 if TYPE_CHECKING:
     from hydra_plugins.phalanx.launcher import CohortLauncher
-    from phalanx.analysis.final import FinalSpec
 
 log = logging.getLogger(__name__)
 
@@ -129,26 +128,3 @@ def _returned(value: Any) -> Outcome:
     except (TypeError, ValueError):
         error = f"the job must return a number for each objective, got {value!r}"
         return Outcome(None, error, failure=Failure.CONFIG)
-
-
-def train_final(launcher: Launcher, paths: SweepPaths, space: Space, final: FinalSpec, direction: str) -> None:
-    """Trains the best points of a search on fresh seeds, but for those that an earlier start has completed.
-
-    Args:
-        launcher: Any launcher of Hydra.
-        paths: The sweep's folder.
-        space: What was searched.
-        final: The number of points and seeds.
-        direction: `minimize` or `maximize`, of the first objective.
-    """
-    from phalanx.analysis.final import chosen
-    from phalanx.runs.sweep_folder import collect, front_first, ranked
-
-    best = chosen(front_first(ranked(collect(paths), direction)), final.top)
-    for trial in best:
-        number, trained = trial.number, find_stored_run(paths.final(trial.number).root)
-        if trained is not None and trained.status is not Status.FAILED and len(trained.repeats) == final.seeds:
-            continue
-        log.info("final: trial %d on %d fresh seeds", number, final.seeds)
-        point = [f"{key}={value}" for key, value in trial.overrides.items()]
-        launcher.launch([[*point, *space.deletions, f"hydra.sweep.subdir={FINAL}/{number}"]], initial_job_idx=number)

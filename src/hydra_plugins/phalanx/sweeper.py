@@ -157,7 +157,7 @@ class StudySweeper(Sweeper):
 
     def _ended(self, opened: Opened, ending: str) -> None:
         """Records why the study ended and trains the final. Raises `StudyFailed` if no trial has a value."""
-        from hydra_plugins.phalanx._jobs import train_final
+        from hydra_plugins.phalanx._final import train_final
         from phalanx.core.errors import StudyFailed
         from phalanx.runs.manifest import update_manifest
         from phalanx.study import Leases, n_finished, n_valued

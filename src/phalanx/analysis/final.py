@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from phalanx.analysis.statistics import Difference, Summary, compare, resolution, summarise
+from phalanx.analysis.statistics import (
+    SEEDS,
+    SPLITS,
+    Difference,
+    Repeat,
+    Summary,
+    Values,
+    compare,
+    resolution,
+    summarise,
+)
 from phalanx.analysis.wording import Lost, sentence
 from phalanx.core.files import write_json, write_text
 from phalanx.core.result import Status, limits_of
@@ -39,7 +49,7 @@ class Finalist:
     number: int  # the trial it comes from
     overrides: Mapping[str, str]
     objective: str  # the name of the metric that chose it
-    metrics: Mapping[str, Mapping[int, float]]  # the objective and the test metrics, each by seed
+    metrics: Mapping[str, Values]  # the objective and the test metrics, each by seed or by (split seed, seed)
     n_seeds: int
     lost: Lost | None = None  # the seeds that were not completed
 
@@ -51,6 +61,11 @@ class Finalist:
     def judge(self) -> str:
         """The metric that says how good the point is: the objective's, on the test split."""
         return judge_of(self.objective)
+
+    @property
+    def repeats(self) -> str:
+        """What the repeats are: seeds on one split, or splits."""
+        return SPLITS if any(isinstance(at, tuple) for at in self.metrics.get(self.objective, ())) else SEEDS
 
     @property
     def n(self) -> int:
@@ -100,12 +115,16 @@ def read_finalists(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[Final
 def _finalist(trial: StoredRun, seeds: Sequence[SeedResult]) -> Finalist:
     name = trial.objective.name
     good = [seed for seed in seeds if seed.status is Status.COMPLETED and seed.value is not None]
-    metrics: dict[str, dict[int, float]] = {name: {seed.seed: seed.value for seed in good if seed.value is not None}}
+    metrics: dict[str, Values] = {name: {_repeat(seed): seed.value for seed in good if seed.value is not None}}
     for metric in dict.fromkeys((judge_of(name), TEST)):
-        metrics[metric] = {seed.seed: v for seed in good if (v := seed.metrics.get(metric)) is not None}
+        metrics[metric] = {_repeat(seed): v for seed in good if (v := seed.metrics.get(metric)) is not None}
     by_status = Counter(str(seed.status) for seed in seeds if seed not in good)
     lost = Lost(dict(by_status), len(seeds), "seeds") if by_status else None
     return Finalist(trial.number, trial.overrides, name, metrics, len(seeds), lost)
+
+
+def _repeat(seed: SeedResult) -> Repeat:
+    return seed.seed if seed.split_seed is None else (seed.split_seed, seed.seed)
 
 
 def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str) -> list[str]:
@@ -141,8 +160,12 @@ def _sentences(ordered: Sequence[Finalist], found: Sequence[Difference]) -> list
     """What chose and what judged, then a sentence for each pair, then the points of which nothing is left."""
     first = ordered[0]
     lost = {f.name: f.lost for f in ordered if f.lost}
+    if any(f.repeats == SPLITS for f in ordered):
+        judged = f"{first.judge} on {first.n_seeds} fresh splits of the same rows judges them"
+    else:
+        judged = f"{first.judge} on the test split judges them"
     return [
-        f"{first.objective} on the validation split chose these points; {first.judge} on the test split judges them",
+        f"{first.objective} on the validation split chose these points; {judged}",
         *(sentence(difference, lost=lost, split="this test split") for difference in found),
         *(f"{f.name}: {f.lost.of()}" for f in ordered if f.lost and not f.n),
     ]

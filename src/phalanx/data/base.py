@@ -87,6 +87,7 @@ class Dataset:
     features: Features
     digest: str  # of the rows, the split and the encoding
     image_shape: tuple[int, int] | None = None
+    official_test: bool = False  # whether the source has a test split of its own, which no `split_seed` changes
     copies: dict[torch.device, Dataset] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -37,6 +37,7 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
         features=encoder,
         digest=_digest(raw, train, val, test_x, test_y, encoder),
         image_shape=raw.image_shape,
+        official_test=raw.test_y is not None,
     ).to(device)
 
 

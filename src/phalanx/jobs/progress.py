@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from phalanx.analysis.final import Finalist
+from phalanx.analysis.statistics import SPLITS
 from phalanx.core.callbacks import Callback
 from phalanx.core.result import EpochMetrics, Status, TrialResult
 from phalanx.data import Dataset
@@ -201,7 +202,8 @@ def final_summary(console: Console, finalists: Sequence[Finalist], sentences: Se
         finalists: One or more, the best first.
         sentences: What the tests say, as `write_final` returns it.
     """
-    print_line(console, f"final on {finalists[0].n_seeds} fresh seeds, mean [95 % interval]:")
+    on_splits = ", each on a fresh split" if any(finalist.repeats == SPLITS for finalist in finalists) else ""
+    print_line(console, f"final on {finalists[0].n_seeds} fresh seeds{on_splits}, mean [95 % interval]:")
     for finalist in finalists:
         measures = [
             f"{name} {found.mean:.4f}" + ("" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]")

@@ -11,6 +11,7 @@ from typing import Protocol
 from phalanx.core.errors import RequestError, RunFolderError
 
 FINAL = "final"  # the folder of a sweep's final
+SPLIT = "split-"  # with the split's seed, the folder of a point of the final on one split
 
 
 class _Folder(Protocol):
@@ -94,6 +95,10 @@ class SweepPaths:
     def final(self, number: int) -> RunPaths:
         """The folder in which the trial's point is trained again on fresh seeds."""
         return RunPaths(self.root / FINAL / str(number))
+
+    def final_split(self, number: int, split_seed: int) -> RunPaths:
+        """The folder in which the point is trained on one of its fresh splits, where it has several."""
+        return RunPaths(self.final(number).root / f"{SPLIT}{split_seed}")
 
 
 def make_folder(path: Path, key: str, name: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from phalanx.core.files import read_json, write_json
-from phalanx.runs.layout import FINAL, SweepPaths
+from phalanx.runs.layout import FINAL, SPLIT, SweepPaths
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,21 @@ class Sweep:
     number: int
     manifest: Manifest = Manifest()
     final: bool = False  # one of the best points, trained again on fresh seeds
+    split: bool = False  # one seed of such a point, on a fresh split of its own
 
     @classmethod
     def of(cls, folder: Path, number: int) -> Sweep:
         """The sweep whose trial `number` is written to `folder`."""
-        final = folder.parent.name == FINAL and SweepPaths(folder.parent.parent).manifest.is_file()
-        root = folder.parent.parent if final else folder.parent
-        return cls(root.name, number, Manifest.read(SweepPaths(root)), final)
+        split = folder.name.startswith(SPLIT)
+        point = folder.parent if split else folder
+        final = point.parent.name == FINAL and SweepPaths(point.parent.parent).manifest.is_file()
+        found = cls("", number, Manifest(), final, split=final and split)
+        root = found.root(folder)
+        return replace(found, name=root.name, manifest=Manifest.read(SweepPaths(root)))
+
+    def root(self, folder: Path) -> Path:
+        """The sweep's folder, given that of the job."""
+        return folder.parents[self.final + self.split]
 
     @property
     def reads_test(self) -> bool:
@@ -61,7 +69,10 @@ class Sweep:
         return self.final or not self.manifest.search
 
     def seeds(self, first: int) -> list[int]:
-        """The seeds to train with, if the configuration has seed `first`; those of the final follow the search's."""
+        """The seeds to train with, if the configuration has seed `first`; those of the final follow the search's. On a
+        fresh split the configuration already has the fresh seed."""
+        if self.split:
+            return [first]
         start, count = first, self.manifest.repeats
         if self.final:
             start, count = first + self.manifest.repeats, self.manifest.final_seeds

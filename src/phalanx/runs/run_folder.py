@@ -87,7 +87,7 @@ def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
     """The data that a run is trained on, as a tracking store lists its inputs."""
     source = str(getattr(spec, "path", None) or getattr(spec, "root", None) or dataset.name)
     sizes = len(dataset.train), len(dataset.val), len(dataset.test)
-    return DataSummary(dataset.name, source, *sizes, dataset.n_features, dataset.n_classes)
+    return DataSummary(dataset.name, source, *sizes, dataset.n_features, dataset.n_classes, dataset.official_test)
 
 
 def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, **known: Any) -> None:

@@ -36,6 +36,7 @@ class DataSummary:
     n_test: int
     n_features: int
     n_classes: int
+    official_test: bool | None = None  # whether the source has a test split of its own; None: not known
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class SeedResult:
     best_epoch: int | None
     epochs: int
     error: str | None = None
+    split_seed: int | None = None  # of the seed's own split, in a final whose seeds have splits of their own
+    data_digest: str | None = None  # of the data on that split
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `repeats` in `result.json`."""
+        own = ("split_seed", "data_digest")
+        return {key: value for key, value in asdict(self).items() if key not in own or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +111,7 @@ class StoredRun:
     def to_json(self) -> dict[str, Any]:
         """The content of `result.json`."""
         content = {key: value for key, value in asdict(self).items() if key not in BESIDE}
+        content["repeats"] = tuple(seed.to_json() for seed in self.repeats)
         if not self.objective.name:
             content |= {"objective": {"name": None, "value": None, "direction": None}, "objectives": []}
         return {key: value for key, value in content.items() if key not in OPTIONAL or value not in (None, ())}

@@ -121,11 +121,14 @@ def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
         history = curves.get(row.seed, ())
         tags = {**run.tags, "phalanx.kind": "seed", "phalanx.seed": str(row.seed), "phalanx.status": str(row.status)}
         tags.pop("phalanx.seeds", None)
+        params = {**run.params, "seed": row.seed}
+        if row.split_seed is not None:
+            params["data.split_seed"], tags["phalanx.data_digest"] = row.split_seed, str(row.data_digest)
         seconds = sum(epoch.seconds for epoch in history)
         costs = {"best_epoch": row.best_epoch, "train_seconds": seconds, "n_parameters": stored.n_parameters}
         seed = replace(
             run, key=f"{run.key}/seed {row.seed}", name=f"{run.name}, seed {row.seed}", history=history, tags=tags,
-            params={**run.params, "seed": row.seed}, metrics={**row.metrics, **costs}, has_files=False,
+            params=params, metrics={**row.metrics, **costs}, has_files=False,
             ending=run.ending if run.ending == "interrupted" else str(row.status),
         )  # fmt: skip
         found.append(seed)

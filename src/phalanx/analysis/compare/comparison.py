@@ -213,7 +213,7 @@ def _pooled(data: SameData) -> list[str]:
     if not data.pooled:
         return []
     splits = sorted({run.split for run in data.runs if run.split is not None})
-    several = len({run.seed for run in data.runs}) > 1
+    several = len({(run.split, run.seed) for run in data.runs}) > len(splits)
     return [f"each split ({SPLIT}) is one repeat, {len(splits)} in all"
             + ("; its value is the mean over its seeds" if several else "")]  # fmt: skip
 

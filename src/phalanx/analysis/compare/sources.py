@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from phalanx.analysis.compare.run import MEASURED, Read, Run
+from phalanx.analysis.compare.run import MEASURED, SPLIT, Read, Run
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values
@@ -124,4 +124,7 @@ def _repeat(run: Run, row: SeedResult) -> Run:
     """One seed of a trial with several seeds, without the numbers of the whole trial, such as its seconds."""
     own = {**row.metrics, "best_epoch": row.best_epoch, "epochs": row.epochs}
     own["n_parameters"] = run.values["n_parameters"]
-    return replace(run, seed=row.seed, status=str(row.status), values=own)
+    found = replace(run, seed=row.seed, status=str(row.status), values=own)
+    if row.split_seed is None:
+        return found
+    return replace(found, config={**run.config, SPLIT: row.split_seed}, data=row.data_digest)

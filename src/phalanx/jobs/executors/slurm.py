@@ -85,8 +85,8 @@ class SubmititSpec(ExecutorSpec):
 
     def open(self, n_workers: int | None, shard: Shard) -> Executor:
         job = shard.jobs[0]
-        final = job.sweep is not None and job.sweep.final
-        return Submitted(self, job.folder.parents[1 if final else 0] / "submitit", n_workers)
+        root = job.folder.parent if job.sweep is None else job.sweep.root(job.folder)
+        return Submitted(self, root / "submitit", n_workers)
 
     def submitit_executor(self, folder: Path, n_workers: int | None) -> SubmititExecutor:
         """submitit's executor of the chosen cluster; left to choose, submitit takes Slurm where it is installed."""
