@@ -1,12 +1,14 @@
-"""How often a comparison of equals shows a difference: by simulation, with the code that `phalanx compare` runs.
+"""How often a comparison says what is not so: by simulation, with the code that `phalanx compare` and a final run.
 
-    python benchmarks/error_rates.py [--comparisons 4000]
+    python benchmarks/error_rates.py [--comparisons 4000] [--quick]
 
-All groups are equal in truth, so every difference that is shown is a false alarm. The rate is family-wise: the share of
-comparisons with one false alarm or more among all their pairs. It should be at most 5 %. With N comparisons a true rate
-of 5 % is seen within 1.96 * sqrt(0.05 * 0.95 / N) in 95 % of simulations; what lies above that is printed with a mark.
-A second table gives the share of intervals that hold the truth, and of real differences that are found; a third how
-intervals of a mean accuracy do near 1, where a t interval leaves the range: cut there, and by ways that stay in it.
+First all groups are equal in truth, so every difference that is shown is a false alarm. The rate is family-wise: the
+share of comparisons with one false alarm or more among all their pairs. It should be at most 5 %. With N comparisons a
+true rate of 5 % is seen within 1.96 * sqrt(0.05 * 0.95 / N) in 95 % of simulations; what lies above that is printed
+with a mark. A second table gives the share of intervals that hold the truth, and of real differences that are found; a
+third how intervals of a mean accuracy do near 1, where a t interval leaves the range: cut there, and by ways that stay
+in it. The others show four mistakes, each beside what is done instead: survivors that win, a final that is judged by
+the split that chose its points, seeds on one split taken for splits, and equality of many pairs without correction.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from datetime import date
 
 import numpy as np
 
-from phalanx.analysis.statistics import compare, paired, resolution, summarise
+from phalanx.analysis.equivalence import equivalence
+from phalanx.analysis.statistics import Difference, compare, paired, resolution, summarise
+from phalanx.analysis.wording import Lost, sentence
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -79,10 +83,109 @@ def held(samples: int, true: float, n: int, stream: np.random.Generator) -> list
     return [*(np.mean([low <= true <= high for low, high in found]) for found in ends), np.mean(np.ptp(rows, 1) == 0)]
 
 
+def by_seed(table: np.ndarray) -> dict[str, dict[int, float]]:
+    return {str(i): dict(enumerate(row)) for i, row in enumerate(table.tolist())}
+
+
+def survivors_win(n_left: int, n: int, stream: np.random.Generator) -> dict[str, float]:
+    """How often one of two equal settings wins, if only its best `n_left` of ten seeds do not diverge."""
+    wins = {"counted by the seeds left": 0, "now": 0}
+    for a, b in stream.normal(size=(n, 2, 10)):
+        left = {int(seed): float(b[seed]) for seed in np.argsort(b)[-n_left:]}
+        (found,) = compare({"sound": dict(enumerate(a.tolist())), "diverging": left}, "maximize")
+        wins["counted by the seeds left"] += found.shown and found.better == "diverging"
+        lost = {"diverging": Lost({"diverged": 10 - n_left}, 10)}
+        wins["now"] += sentence(found, lost=lost).startswith("diverging beats")
+    return {way: count / n for way, count in wins.items()}
+
+
+EFFECT, NOISE_OF_SEEDS = 0.3, 0.5  # points: what a split does to a configuration, and the spread of its seeds
+
+
+def finals(n: int, stream: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """Finals among equals: three of sixteen points, chosen by one seed on the validation split, on ten fresh seeds.
+
+    Returns for each way to judge them how often a difference is shown that is not so, and the share of intervals that
+    hold the true difference: that on the split itself, or that over all splits, which is zero.
+    """
+    same = np.zeros(3)
+    counts = {way: np.zeros(2) for way in FINALS}
+    for _ in range(n):
+        effects = stream.normal(0, EFFECT, 16)
+        best = np.argsort(effects + stream.normal(0, NOISE_OF_SEEDS, 16))[-3:]
+        test, fresh = stream.normal(0, EFFECT, (3, 1)), stream.normal(0, EFFECT, (3, 10))
+        noise = stream.normal(0, NOISE_OF_SEEDS, (3, 10))
+        judges = (effects[best][:, None], same), (test, same), (test, test[:, 0]), (fresh, same)
+        for way, (there, truth) in zip(FINALS, judges, strict=True):
+            found = compare(by_seed(there + noise), "maximize")
+            wrong = any(d.shown and np.sign(d.mean) != np.sign(difference(truth, d)) for d in found)
+            counts[way] += wrong, np.mean([d.low <= difference(truth, d) <= d.high for d in found])
+    return {way: (float(wrong) / n, float(held) / n) for way, (wrong, held) in counts.items()}
+
+
+FINALS = (
+    "the validation split that chose, taken for all splits", "one test split, taken for all splits",
+    "one test split, for that split", "ten fresh splits, for all splits",
+)  # fmt: skip
+
+
+def difference(truth: np.ndarray, d: Difference) -> float:
+    return float(truth[int(d.a)] - truth[int(d.b)])
+
+
+def one_split_or_several(n: int, stream: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """How often two settings that are equal over splits differ, and how often the interval holds their difference over
+    splits. On one split there are ten seeds; on six splits five each, and either each run or each split is a repeat."""
+    counts = {way: np.zeros(2) for way in ("ten seeds on one split", "30 runs as repeats", "six splits as repeats")}
+    for _ in range(n):
+        one = stream.normal(0, EFFECT, (2, 1)) + stream.normal(0, NOISE_OF_SEEDS, (2, 10))
+        several = stream.normal(0, EFFECT, (2, 6, 1)) + stream.normal(0, NOISE_OF_SEEDS, (2, 6, 5))
+        runs = by_seed(several.reshape(2, -1))
+        pooled = {name: {divmod(i, 5): value for i, value in values.items()} for name, values in runs.items()}
+        for way, groups in zip(counts, (by_seed(one), runs, pooled), strict=True):
+            (found,) = compare(groups, "maximize")
+            counts[way] += found.shown, found.low <= 0 <= found.high
+    return {way: (float(shown) / n, float(held) / n) for way, (shown, held) in counts.items()}
+
+
+def false_equalities(n_groups: int, n: int, stream: np.random.Generator) -> dict[str, float]:
+    """How often "any difference is smaller than SIZE" is false for one pair or more: half of the groups are better by
+    just SIZE. Ten seeds; SIZE is two standard deviations of a difference."""
+    size, false = 2 * math.sqrt(2), {"each pair for itself": 0, "corrected for all pairs": 0}
+    truth = np.where(np.arange(n_groups) % 2, size, 0.0)
+    for _ in range(n):
+        found = compare(by_seed(stream.normal(size=(n_groups, 10)) + truth[:, None]), "maximize")
+        different = [difference(truth, d) != 0 for d in found]
+        alone = [equivalence([d], size)[0] for d in found]
+        for way, judged in zip(false, (alone, equivalence(found, size)), strict=True):
+            false[way] += any(d.equivalent for d, apart in zip(judged, different, strict=True) if apart)
+    return {way: count / n for way, count in false.items()}
+
+
+def table(head: str, rows: dict[str, tuple[float, ...]]) -> None:
+    print(f"\n{head}\n|" + " --- |" * (head.count("|") - 1))
+    for name, shares in rows.items():
+        print(f"| {name} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |", flush=True)
+
+
+def mistakes(n: int, stream: np.random.Generator) -> None:
+    """The tables of four mistakes, each beside what is done instead."""
+    wins = {f"{left} of 10": survivors_win(left, n, stream) for left in (3, 5, 8)}
+    table("| seeds left | the diverging one wins, counted by the seeds left | now |",
+          {name: tuple(rates.values()) for name, rates in wins.items()})  # fmt: skip
+    table("| a final judged by | difference shown that is not so | intervals that hold the truth |", finals(n, stream))
+    table("| settings equal over splits | difference shown | intervals that hold the difference over splits |",
+          one_split_or_several(n, stream))  # fmt: skip
+    table("| groups | a false \"any is smaller\", each pair for itself | corrected for all pairs |",
+          {str(groups): tuple(false_equalities(groups, n, stream).values()) for groups in (2, 4, 10)})  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=4000)
-    n = parser.parse_args().comparisons
+    parser.add_argument("--quick", action="store_true", help="40 comparisons each: does it still run?")
+    arguments = parser.parse_args()
+    n = 40 if arguments.quick else arguments.comparisons
     stream = np.random.default_rng(0)
     tolerance = 1.96 * math.sqrt(0.05 * 0.95 / n)
     print(f"{date.today()}, {n} comparisons each: 5 % is seen within ± {100 * tolerance:.1f} points\n")
@@ -101,6 +204,7 @@ def main() -> None:
     for samples, true in NEAR_ONE:
         cells = [f"{100 * share:.1f} %" for share in held(samples, true, n, stream)]
         print(f"| {true} | {samples:,} | " + " | ".join(cells) + " |", flush=True)
+    mistakes(n, np.random.default_rng(1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""`benchmarks/error_rates.py`: it runs, and shows that each mistake is common and what is done instead is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+
+import numpy as np
+import pytest
+from support.places import ROOT
+
+N = 300
+
+
+@pytest.fixture(scope="module")
+def rates():
+    spec = importlib.util.spec_from_file_location("error_rates", ROOT / "benchmarks" / "error_rates.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def stream():
+    return np.random.default_rng(0)
+
+
+def at_most(rate, wanted=0.05):
+    return rate < wanted + 3.5 * math.sqrt(wanted * (1 - wanted) / N)
+
+
+def test_the_best_seeds_of_a_diverging_setting_do_not_win(rates, stream):
+    found = rates.survivors_win(3, N, stream)
+    assert found["counted by the seeds left"] > 0.1
+    assert found["now"] == 0
+
+
+def test_a_final_errs_as_often_as_it_may_and_not_on_the_split_that_chose(rates, stream):
+    found = rates.finals(N, stream)
+    chose, taken, itself, fresh = (found[way] for way in rates.FINALS)
+    assert min(chose[0], taken[0]) > 0.2
+    assert at_most(itself[0])
+    assert at_most(fresh[0])
+    assert max(chose[1], taken[1]) < 0.85
+    assert at_most(1 - itself[1])
+    assert at_most(1 - fresh[1])
+
+
+def test_only_splits_as_repeats_speak_of_splits(rates, stream):
+    found = rates.one_split_or_several(N, stream)
+    pooled = found.pop("six splits as repeats")
+    assert at_most(pooled[0])
+    assert at_most(1 - pooled[1])
+    assert all(shown > 0.1 and held < 0.9 for shown, held in found.values())
+
+
+def test_equality_of_many_pairs_is_corrected(rates, stream):
+    found = rates.false_equalities(10, N, stream)
+    assert found["each pair for itself"] > 0.2
+    assert at_most(found["corrected for all pairs"], 0.025)
+
+
+def test_the_whole_table_runs(rates, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["error_rates.py", "--quick"])
+    rates.main()
+    printed = capsys.readouterr().out
+    assert "40 comparisons each" in printed
+    assert sum(line.startswith("| ---") for line in printed.splitlines()) == 7
