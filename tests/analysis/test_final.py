@@ -129,7 +129,7 @@ def test_fresh_splits_judge_where_each_seed_has_one(tmp_path):
     finalist(paths, 4, [0.9] * 4, a, splits=True)
     finalist(paths, 2, [0.9] * 4, b, splits=True)
     sentences, stored, _ = written(paths, [trial(n, 0.9, lr=str(n)) for n in (2, 4)])
-    assert sentences[0].endswith("; test_accuracy on 4 fresh splits of the same rows judges them")
+    assert sentences[0].endswith("; test_accuracy on 4 fresh splits judges them")
     assert sentences[1].startswith("trial 4 beats trial 2 by 0.150 [")
     assert "(4 splits, p" in sentences[1]
     (pair,) = stored["differences"]["test_accuracy"]

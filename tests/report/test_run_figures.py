@@ -17,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.comparisons import A, B, compared
-from support.run_folders import write_grid
+from support.run_folders import config, result, write_grid, write_run
 
 import phalanx
 from phalanx.core.result import EpochMetrics, Metrics, TrialResult
@@ -347,6 +347,18 @@ def test_the_comparison_shows_every_seed_mean_and_interval(tmp_path: Path) -> No
     means = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "D"]
     assert means == pytest.approx([np.mean(v) for v in values])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["nll", "mse", "huber"]
+
+
+def test_the_comparison_says_what_diverged_and_what_a_dot_is(tmp_path: Path) -> None:
+    folder = write_grid(tmp_path / "g", {"mse": B, "nll": A})
+    write_run(folder / "100", result(seed=9, status="diverged"), config(9, loss="nll"))
+    (part,) = compared(folder, "loss").parts
+    info = comparison_info(part, "test_accuracy, %")
+    assert info.labels == ("mse", "nll (1 diverged)")
+    (legend,) = draw_comparison([info]).legends
+    assert legend.get_texts()[0].get_text() == "one seed"
+    (legend,) = draw_comparison([replace(info, repeat="split")]).legends
+    assert legend.get_texts()[0].get_text() == "one split"
 
 
 # --- a network of one input

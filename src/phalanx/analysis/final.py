@@ -161,7 +161,7 @@ def _sentences(ordered: Sequence[Finalist], found: Sequence[Difference]) -> list
     first = ordered[0]
     lost = {f.name: f.lost for f in ordered if f.lost}
     if any(f.repeats == SPLITS for f in ordered):
-        judged = f"{first.judge} on {first.n_seeds} fresh splits of the same rows judges them"
+        judged = f"{first.judge} on {first.n_seeds} fresh splits judges them"
     else:
         judged = f"{first.judge} on the test split judges them"
     return [

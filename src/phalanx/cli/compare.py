@@ -17,8 +17,10 @@ Compare groups of finished runs: means with 95 % intervals, and paired differenc
 
 PATH is the folder of a run or of a sweep (a grid, a search, the final of a search), a folder that contains run
 folders, or mlflow:EXPERIMENT. The value of a seed is the mean over the settings that all groups share. Groups are
-compared on the seeds that they share, by paired t-tests with Holm's correction over all pairs. Runs on different data
-are compared separately. Notes say what else differs between the groups and which runs were left out.
+compared on the seeds that they share, by paired t-tests with Holm's correction over all pairs; that holds on this split
+of the data. Runs on three splits or more (data.split_seed) are pooled: each split is one repeat. Runs on different data
+are compared separately. A group of which runs diverged or failed wins nothing. Notes say what else differs between the
+groups and which runs were left out.
 """
 EXAMPLES = """\
 examples:
@@ -44,7 +46,7 @@ def add(subparsers: Subparsers) -> None:
     option("--where", metavar="KEY=VALUE", default=[], action="append", help="only runs with this value")
     option("--baseline", metavar="GROUP", help="test the other groups against this one only, chosen beforehand")
     option("--relevant", metavar="SIZE", type=positive_number,
-           help="a difference that matters, in the unit shown: say how many seeds would detect it")  # fmt: skip
+           help="a difference that matters, in the unit shown: is any smaller, or how many seeds tell")  # fmt: skip
     option("--mlflow", metavar="NAME", action="append", default=[], help="the same as mlflow:NAME")
     option("--uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, else MLflow's own default")
     option("--csv", metavar="FILE", type=Path, help="write the groups; the differences go to FILE with _differences")

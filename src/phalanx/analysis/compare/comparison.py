@@ -197,7 +197,7 @@ def _part(
     pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if comparable else []
     if relevant is not None:
         pairs = equivalence(pairs, relevant)
-    notes = (*_pooled(data), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
+    notes = (*_pooled(data, scaled), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
     ordered = tuple(summaries[g.label] for g in scaled)
     sentences = tuple(_sentences(pairs, measure, scaled))
     return Part(name, SPLITS if data.pooled else SEEDS, tuple(scaled), ordered, tuple(pairs), sentences, notes)
@@ -209,11 +209,11 @@ def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool,
     return found is None, group.lost is not None, 0.0 if found is None else sign * found.mean
 
 
-def _pooled(data: SameData) -> list[str]:
+def _pooled(data: SameData, groups: Sequence[Group]) -> list[str]:
     if not data.pooled:
         return []
-    splits = sorted({run.split for run in data.runs if run.split is not None})
-    several = len({(run.split, run.seed) for run in data.runs}) > len(splits)
+    splits = {split for group in groups for split in group.seeds}
+    several = any(len(group.values) > len(group.seeds) for group in groups)
     return [f"each split ({SPLIT}) is one repeat, {len(splits)} in all"
             + ("; its value is the mean over its seeds" if several else "")]  # fmt: skip
 

@@ -23,23 +23,33 @@ class ComparisonInfo:
 
     title: str
     measure: str
+    repeat: str  # what a dot is: a seed or a split
     labels: tuple[str, ...]
-    values: tuple[tuple[float, ...], ...]  # of each seed
+    values: tuple[tuple[float, ...], ...]  # of each repeat
     summaries: tuple[Summary, ...]
     left_out: int  # groups without a value, or beyond `MAX_GROUPS`
 
 
 def comparison_info(part: Part, measure: str) -> ComparisonInfo:
     """The groups of `part` that have values; `measure` is the label of the values' axis."""
-    rows = [(group.label, tuple(group.seeds.values()), summary)
-            for group, summary in zip(part.groups, part.summaries, strict=True) if summary is not None]  # fmt: skip
-    labels, values, summaries = zip(*rows[:MAX_GROUPS], strict=True) if rows else ((), (), ())
-    return ComparisonInfo(part.data, measure, labels, values, summaries, len(part.groups) - len(labels))
+    shown = [
+        (group, summary) for group, summary in zip(part.groups, part.summaries, strict=True) if summary is not None
+    ]
+    shown = shown[:MAX_GROUPS]
+    return ComparisonInfo(
+        title=part.data,
+        measure=measure,
+        repeat=part.repeats.removesuffix("s"),
+        labels=tuple(f"{group.label} ({group.lost.counts})" if group.lost else group.label for group, _ in shown),
+        values=tuple(tuple(group.seeds.values()) for group, _ in shown),
+        summaries=tuple(summary for _, summary in shown),
+        left_out=len(part.groups) - len(shown),
+    )
 
 
 def draw_comparison(infos: Sequence[ComparisonInfo]) -> Figure:
-    """A panel for each data set, the best group on top: a dot for each seed, a diamond with a line for the mean with
-    its interval."""
+    """A panel for each data set, the best group on top: a dot for each seed or split, a diamond with a line for the
+    mean with its interval."""
     rows = [max(len(info.labels), 1) for info in infos]
     figure = new_figure(8.5, sum(0.42 * n + 1.25 for n in rows) + 0.4)
     panels = figure.subplots(len(infos), 1, squeeze=False, height_ratios=[n + 2 for n in rows]).ravel()
@@ -52,10 +62,11 @@ def draw_comparison(infos: Sequence[ComparisonInfo]) -> Figure:
 def _draw_groups(axes: Axes, info: ComparisonInfo) -> None:
     places = range(len(info.labels), 0, -1)
     for place, values, summary in zip(places, info.values, info.summaries, strict=True):
-        seed, interval, mean = ("one seed", "95 % interval of the mean", "mean") if place == places[0] else ("",) * 3
+        names = (f"one {info.repeat}", "95 % interval of the mean", "mean")
+        dot, interval, mean = names if place == places[0] else ("",) * 3
         spread = [place + 0.26 * ((i * 0.618) % 1 - 0.5) for i in range(len(values))]
         axes.plot(values, spread, "o", markerfacecolor="none", markeredgecolor=BLUE, markersize=5.5, alpha=0.8,
-                  label=seed)  # fmt: skip
+                  label=dot)  # fmt: skip
         if summary.low is not None and summary.high is not None:
             axes.plot([summary.low, summary.high], [place, place], color=BLACK, linewidth=2.2, solid_capstyle="butt",
                       label=interval)  # fmt: skip
