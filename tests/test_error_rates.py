@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from support.places import ROOT
 
+pytestmark = pytest.mark.slow
+
 N = 300
 
 

@@ -98,6 +98,7 @@ def false_equalities(n_groups, relevant, n, *, corrected):
     return false / n
 
 
+@pytest.mark.slow
 def test_one_false_equality_among_ten_groups_is_rarer_than_its_level():
     n = 400
     assert false_equalities(10, 3.0, n, corrected=True) < 0.025 + 3 * math.sqrt(0.025 * 0.975 / n)

@@ -151,6 +151,7 @@ def with_effects_of_splits(n_splits, n_seeds, sd, stream):
             for table in effects]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_pooled_splits_keep_their_error_rate_where_seeds_as_repeats_do_not():
     stream, n = np.random.default_rng(0), 1500
     pooled = naive = covered = 0
@@ -166,6 +167,7 @@ def test_pooled_splits_keep_their_error_rate_where_seeds_as_repeats_do_not():
     assert naive / n > 0.2  # every run a repeat of its own
 
 
+@pytest.mark.slow
 def test_seeds_on_one_split_speak_of_that_split():
     """Among equals over splits, a difference is shown much too often; for this split the interval is right."""
     stream, n = np.random.default_rng(1), 1000

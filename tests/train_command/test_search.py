@@ -89,13 +89,14 @@ def test_repeats_and_a_final_on_fresh_seeds(tmp_path):
 
 
 def test_a_seed_of_a_final_is_what_it_would_be_alone(tmp_path):
-    search(
-        "hydra.sweeper.n_trials=1", "optimizer.lr=choice(0.01)", "hydra.sweeper.final={top: 1, seeds: 2}", cwd=tmp_path
-    )
-    train(*QUICK, "seed=2", "data.split_seed=2", "optimizer.lr=0.01", cwd=tmp_path, check=0)
+    start = ["seed=5", "data.split_seed=3"]  # of the search; those of its final follow
+    final = "hydra.sweeper.final={top: 1, seeds: 2}"
+    search("hydra.sweeper.n_trials=1", "optimizer.lr=choice(0.01)", final, *start, cwd=tmp_path)
+    train(*QUICK, "seed=7", "data.split_seed=5", "optimizer.lr=0.01", cwd=tmp_path, check=0)
     (alone,) = (tmp_path / "outputs" / "runs").iterdir()
     seed = result_of(sweep_of(tmp_path) / "final" / "0")["repeats"][1]
-    assert (seed["seed"], seed["data_digest"]) == (2, result_of(alone)["data_digest"])
+    assert (seed["seed"], seed["split_seed"]) == (7, 5)
+    assert seed["data_digest"] == result_of(alone)["data_digest"]
     assert seed["metrics"] == result_of(alone)["metrics"]
 
 

@@ -4,6 +4,7 @@ seed on a fresh split of its own."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,10 @@ def _has_ended(paths: RunPaths, n_seeds: int = 0) -> bool:
     return trained is not None and trained.status is not Status.FAILED and len(trained.repeats) == n_seeds
 
 
-def _point(trial: StoredRun, space: Space) -> list[str]:
-    """The overrides of the trial's point."""
-    return [*(f"{key}={value}" for key, value in trial.overrides.items()), *space.deletions]
+def _point(trial: StoredRun, space: Space, besides: Collection[str] = ()) -> list[str]:
+    """The overrides of the trial's point, without those of some keys."""
+    kept = {key: value for key, value in trial.overrides.items() if key not in besides}
+    return [*(f"{space.aliases.get(key, key)}={value}" for key, value in kept.items()), *space.deletions]
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class _Fresh:
     folder: RunPaths
 
     def overrides(self, space: Space) -> list[str]:
-        point = [text for text in _point(self.trial, space) if not text.startswith(f"{SPLIT_SEED}=")]
+        own = {"seed": self.seed, SPLIT_SEED: self.split_seed}
         subdir = f"hydra.sweep.subdir={FINAL}/{self.trial.number}/{self.folder.root.name}"
-        return [*point, f"seed={self.seed}", f"{SPLIT_SEED}={self.split_seed}", subdir]
+        return [*_point(self.trial, space, own), *(f"{key}={value}" for key, value in own.items()), subdir]
 
 
 def _train_on_splits(
