@@ -57,6 +57,15 @@ def test_a_seed_that_was_trained_again_is_not_lost(tmp_path):
     assert part.groups[0].lost is None
 
 
+def test_runs_that_were_interrupted_cost_nothing(tmp_path):
+    folder = write_grid(tmp_path, {"mse": A, "nll": B})
+    stopped = result(seed=9, status="failed", failure="interrupted")
+    write_run(folder / "100", stopped, config(9, loss="mse"))
+    (part,) = compared(folder, "loss").parts
+    assert "mse beats nll by" in part.sentences[0]
+    assert "mse: of 7 runs 1 interrupted, left out of its mean" in part.notes
+
+
 def test_what_diverged_at_a_setting_that_is_not_compared_does_not_count(tmp_path):
     folder = write_grid(tmp_path, {"mse": A, "nll": B})
     for seed in range(3):

@@ -186,7 +186,8 @@ def test_every_seed_of_a_trial_is_a_run_below_it(store, folder):
         for seed in (7, 8)
     ]  # fmt: skip
     run_folder(root / "0", repeats=rows)
-    run_folder(root / "final" / "0", repeats=rows[:1])
+    run_folder(root / "final" / "0", repeats=[{**rows[0], "split_seed": 4, "data_digest": "of split 4"}])
+    run_folder(root / "final" / "0" / "split-4")  # is what the seed below the point shows
     lines = [f"{seed},{line}" for seed in (7, 8) for line in (root / "0" / "metrics.csv").read_text().split("\n")[1:3]]
     head = (root / "0" / "metrics.csv").read_text().split("\n")[0]
     (root / "0" / "seeds.csv").write_text("\n".join([f"seed,{head}", *lines]) + "\n")
@@ -204,6 +205,8 @@ def test_every_seed_of_a_trial_is_a_run_below_it(store, folder):
     assert (seed.data.metrics["val_accuracy"], seed.data.metrics["best_epoch"]) == (0.8, 8)
     assert [m.step for m in store.get_metric_history(seed.info.run_id, "epoch/val_loss")] == [1, 2]
     assert runs["final/0"].info.run_name == "final 0"
+    on_split = runs["final/0/seed 7"].data
+    assert (on_split.params["data.split_seed"], on_split.tags["phalanx.data_digest"]) == ("4", "of split 4")
     assert runs["final/0/seed 7"].data.tags["mlflow.parentRunId"] == runs["final/0"].info.run_id
 
 

@@ -7,7 +7,7 @@ A group may hold runs that differ in more than the keys it is made by. Where eve
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phalanx.analysis.compare.keys import Texts, labels_of, varying
 from phalanx.analysis.compare.run import SPLIT, Run
@@ -64,15 +64,15 @@ def grouped(data: SameData, by: Sequence[str], metric: str, shown: Texts) -> Gro
     if repeated:
         notes.append(f"{_counted(repeated, 'run')} with the configuration and seed of another one: counted once")
     settings = _settings(good, by, notes, shown)
-    groups = []
+    groups, lost_runs = [], []
     for at, runs in good.items():
         values, partial = _by_repeat(runs, metric, settings, data.pooled)
         if partial:
             notes.append(f"{labels[at]}: {_named(partial)} left out, where not every setting has a value")
         keys = {key: shown.of(key, same, short=False) for key, same in zip(by, at, strict=True)}
-        lost = _lost(members[at], runs, settings)
-        groups.append(Group(labels[at], keys, values, len(members[at]), lost))
-    lost_runs = [f"{group.label}: {group.lost.of()}, left out of its mean" for group in groups if group.lost]
+        if lost := _lost(members[at], runs, settings):
+            lost_runs.append(f"{labels[at]}: {lost.of()}, left out of its mean")
+        groups.append(Group(labels[at], keys, values, len(members[at]), _without_interrupted(lost)))
     comparable = settings.shared is not None or len(groups) < 2
     if not comparable:
         notes.append(
@@ -134,6 +134,12 @@ def _lost(members: Sequence[Run], good: Sequence[Run], settings: _Settings) -> L
     by_status = Counter(status for training, status in lost.items() if training not in known)
     n = sum(settings.count(run) for run in good) + by_status.total()
     return Lost(dict(by_status), n) if by_status else None
+
+
+def _without_interrupted(lost: Lost | None) -> Lost | None:
+    """Runs that a person stopped are none that went badly, so those that are left may win."""
+    counts = {status: n for status, n in lost.by_status.items() if status != "interrupted"} if lost else {}
+    return replace(lost, by_status=counts) if lost and counts else None
 
 
 def _settings(groups: Mapping[Setting, Sequence[Run]], by: Sequence[str], notes: list[str], shown: Texts) -> _Settings:

@@ -18,7 +18,7 @@ class Run:
     place: str  # where it was read, for messages
     config: Mapping[str, Any]
     seed: int
-    status: str
+    status: str  # how it ended: completed, diverged, failed, pruned, interrupted
     values: Mapping[str, float | None]  # by metric
     objective: str
     data: str | None  # the data's digest

@@ -112,7 +112,7 @@ def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
         place=str(stored.folder),
         config={**(config or {}), **known},
         seed=-1 if stored.seed is None else stored.seed,
-        status=str(stored.status),
+        status=stored.ending,
         values={**stored.metrics, **{name: getattr(stored, name) for name in MEASURED}},
         objective=stored.objective.name,
         data=stored.data_digest,
