@@ -328,6 +328,27 @@ def test_the_report_of_a_grid_compares_its_groups(tmp_path, capsys):
     Structure(page)
 
 
+def test_the_report_of_a_grid_compares_every_data_set_and_pools_splits(tmp_path):
+    values = {"mse": {s: 0.8 + 0.01 * s for s in range(4)}, "nll": {s: 0.9 + 0.01 * s for s in range(4)}}
+    write_grid(tmp_path / "two", values)
+    for number, (loss, seeds) in enumerate(values.items()):
+        for seed, value in seeds.items():
+            cfg = {**config(seed, loss=loss), "data": {"name": "wine"}}
+            write_run(
+                tmp_path / "two" / str(100 + 10 * number + seed), result(value, seed, test=1 - value, data="w"), cfg
+            )
+            cfg = config(0, loss=loss, data__split_seed=seed)
+            content = result(value, 0, test=value, data=f"d{seed}")
+            write_run(tmp_path / "splits" / str(10 * number + seed), content, cfg)
+    page = write_report(tmp_path / "two").read_text()
+    assert all(f"<h3>{data}</h3>" in page for data in ("digits", "wine"))
+    assert all(text in page for text in ("nll beats mse by", "mse beats nll by"))
+    page = write_report(tmp_path / "splits").read_text()
+    assert "nll beats mse by" in page
+    assert "(4 splits, p" in page
+    assert "<th>splits</th>" in page
+
+
 def test_a_search_says_which_scales_it_drew_from(tmp_path):
     for number in range(24):
         value = 0.9 - 0.001 * (number - 12) ** 2

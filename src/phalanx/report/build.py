@@ -8,6 +8,7 @@ from phalanx.analysis.compare import Run, compare_runs
 from phalanx.analysis.compare.sources import runs_of
 from phalanx.analysis.compare.tables import group_table
 from phalanx.analysis.final import Finalist, in_order, read_finalists
+from phalanx.analysis.statistics import SPLITS
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import read_json, write_text
 from phalanx.report.pages.run import config_text, run_html
@@ -77,7 +78,7 @@ def _sweep_content(
         configs=_configs(paths, best[:5]),
         finalists=in_order(finalists, direction),
         sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
-        groups=None if manifest.get("search") else _seed_groups(paths, trials),
+        groups=() if manifest.get("search") else _seed_groups(paths, trials),
         ending=manifest.get("ending"),
         log=_log_keys(paths),
     )
@@ -108,10 +109,10 @@ def _configs(paths: SweepPaths, best: Sequence[StoredRun]) -> dict[int, str]:
     return {number: text for number, text in found.items() if text}
 
 
-def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups | None:
-    """The groups that differ by more than the seed; None for a sweep with one seed, or with too many groups."""
-    if len({trial.seed for trial in trials if trial.seed is not None}) < 2:
-        return None
+def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[SeedGroups]:
+    """The groups that differ by more than seed and split, on each data set; none where nothing is repeated, or in a
+    sweep with too many groups."""
+    several = len({trial.seed for trial in trials if trial.seed is not None}) > 1
     runs: list[Run] = []
     for trial in trials:
         with contextlib.suppress(RunFolderError):  # its configuration is gone
@@ -119,7 +120,10 @@ def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun]) -> SeedGroups |
     try:
         found = compare_runs(runs)
     except PhalanxError:  # a search by many parameters makes no groups
-        return None
-    part = found.parts[0]
-    header, rows = group_table(found.measure, part)
-    return SeedGroups([*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes)
+        return []
+    parts = [part for part in found.parts if several or part.repeats == SPLITS]
+    tables = [(part, *group_table(found.measure, part)) for part in parts]
+    return [
+        SeedGroups(part.data, [*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes)
+        for part, header, rows in tables
+    ]

@@ -35,8 +35,9 @@ MAX_SLICES = 12
 
 @dataclass(frozen=True)
 class SeedGroups:
-    """Groups of trials that differ by their seeds only: a table of means, sentences about differences, and notes."""
+    """Groups of trials that differ by seeds and splits only: a table of means, sentences about differences, notes."""
 
+    data: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str]
@@ -54,7 +55,7 @@ class SweepContent:
     configs: Mapping[int, str] = field(default_factory=dict)  # whole configurations of the best trials, by number
     finalists: Sequence[Finalist] = ()  # of the final, best first
     sentences: Sequence[str] = ()  # about the final
-    groups: SeedGroups | None = None  # of a grid with several seeds
+    groups: Sequence[SeedGroups] = ()  # of a grid with several seeds, for each data set
     ending: str | None = None  # why the search ended
     log: Mapping[str, bool] = field(default_factory=dict)  # whether a key was drawn on a logarithmic scale, by key
 
