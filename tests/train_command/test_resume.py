@@ -285,12 +285,13 @@ def _until(look, seconds=120):
     (["resume=sweep"], "a sweep goes on by its own command"),
     (["resume=sweep/3"], "a sweep goes on by its own command"),
     (["resume=sweep/final/3"], "a sweep goes on by its own command"),
+    (["resume=sweep/final/3/split-1"], "a sweep goes on by its own command"),
 ], ids=lambda x: " ".join(x) if isinstance(x, list) else "")  # fmt: skip
 def test_what_cannot_go_on_is_told(given, said, tmp_path, monkeypatch):
     from hydra_plugins.phalanx._resume import resumed
     from phalanx.core.errors import RequestError
 
-    for name in ("run", "empty", "sweep/3", "sweep/final/3"):
+    for name in ("run", "empty", "sweep/3", "sweep/final/3", "sweep/final/3/split-1"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "empty" / "config.yaml").unlink()

@@ -12,7 +12,7 @@ from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
 from phalanx.runs.config_file import ASIDE, parse_yaml
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import FINAL, SPLIT, RunPaths, SweepPaths
 from phalanx.runs.run_folder import lock_run
 from phalanx.runs.stored_run import find_stored_run
 
@@ -65,7 +65,8 @@ def _run(given: str) -> RunPaths:
     folder = Path(given)
     if not given or not folder.is_dir():
         raise RunFolderError(f"{KEY} must be the folder of a run, got {given!r}; try {KEY}=outputs/runs/<time>-<id>")
-    above = folder.absolute().parent
+    point = folder.absolute()
+    above = (point.parent if point.name.startswith(SPLIT) else point).parent
     above = above.parent if above.name == FINAL else above
     for sweep in (folder.absolute(), above):
         if SweepPaths(sweep).manifest.is_file():
