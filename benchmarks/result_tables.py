@@ -54,7 +54,7 @@ def table(data: DataSpec, width: int, trainer: TrainerSpec, n_seeds: int) -> str
     head = (
         f"**{dataset.name}** ({len(dataset.train):,} train, {len(dataset.val):,} val, {len(dataset.test):,} test), "
         f"hidden width {width}, batch {trainer.batch_size}, {trainer.epochs} epochs: test accuracy in percent, mean ± "
-        f"standard deviation of {n_seeds} seeds. {18 * n_seeds} trainings in {seconds:.0f} s."
+        f"standard deviation of {n_seeds} seeds on one split. {18 * n_seeds} trainings in {seconds:.0f} s."
     )
     return head + "\n\n" + "\n".join(lines)
 

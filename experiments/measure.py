@@ -87,7 +87,7 @@ def overview() -> str:
     whole = json.loads(WHOLE.read_text())
     head = (
         f"`make experiments` measured the whole collection in {clock(whole['seconds'])}, {whole['date']}, on "
-        f"{whole['machine']}; intervals are 95 % of the mean, cut at 0 and 1."
+        f"{whole['machine']}; intervals are 95 % of the mean over seeds on one split, cut at 0 and 1."
     )
     return "\n\n".join([head, "![measured accuracies beside their references](../experiments/references.png)",
                         table(("study", "what came out"), rows)])  # fmt: skip
