@@ -43,6 +43,12 @@ def table(n: int = 40) -> str:
     return "\n".join(["size,colour,big,kind", *rows, ""])
 
 
+def test_only_a_test_file_of_its_own_is_an_official_test_split(make: Make) -> None:
+    assert load_dataset(make(table(), test=table(8))).official_test
+    assert load_dataset(make(table(), test=table(8), n_test=4)).official_test
+    assert not load_dataset(make(table())).official_test
+
+
 def test_numbers_are_standardised_text_is_one_hot_and_truth_is_a_number(make: Make) -> None:
     data = load_dataset(make(table()))
     assert (len(data.train), len(data.val), len(data.test)) == (26, 6, 8)
