@@ -21,7 +21,7 @@ from typing import Any
 
 from phalanx.analysis.statistics import summarise
 from phalanx.analysis.student import Limits
-from phalanx.core.files import read_json
+from phalanx.core.reading import read_json
 from phalanx.core.result import EpochMetrics
 from phalanx.report.style import save_figure
 from phalanx.runs.layout import RunPaths, SweepPaths

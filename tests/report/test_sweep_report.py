@@ -15,7 +15,7 @@ from support.run_folders import config, result, stored, write_grid, write_run
 from phalanx.analysis.final import Finalist
 from phalanx.analysis.wording import Lost
 from phalanx.cli.main import main
-from phalanx.core.files import read_json
+from phalanx.core.reading import read_json
 from phalanx.core.result import Status
 from phalanx.report.build import write_report, write_sweep_report
 from phalanx.report.pages.sweep import SweepContent, sweep_html

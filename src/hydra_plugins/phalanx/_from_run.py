@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of
 from phalanx.core.errors import RequestError, RunFolderError
-from phalanx.runs.config_file import parse_yaml
+from phalanx.core.reading import parse_yaml
+from phalanx.runs.config_file import config_values, read_values
 from phalanx.runs.layout import RunPaths, SweepPaths
 
 KEY = "from_run"
@@ -34,14 +35,15 @@ def _values(run: str, uri: str | None) -> dict[str, Any]:
 
     folder = Path(run)
     if folder.is_dir():
-        return parse_yaml(_file(folder).read_text(encoding="utf-8"))
+        return read_values(_file(folder))
     if not RUN_ID.fullmatch(run):
         raise RequestError(
             f"{KEY} must be the id of an MLflow run (32 hexadecimal digits) or the folder of a run or a sweep, got "
             f"{run!r}; try {KEY}=outputs/runs/<time>-<id>"
         )
+    source = f"the configuration of the MLflow run {run}"
     text, changes = reading.run_config(run, uri)
-    return {**parse_yaml(text), **changes}
+    return {**config_values(parse_yaml(text, source), source), **changes}
 
 
 def _file(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrid
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
-from phalanx.runs.config_file import ASIDE, parse_yaml
+from phalanx.runs.config_file import ASIDE, read_values
 from phalanx.runs.layout import FINAL, SPLIT, RunPaths, SweepPaths
 from phalanx.runs.run_folder import lock_run
 from phalanx.runs.stored_run import find_stored_run
@@ -40,7 +40,7 @@ def resumed(arguments: Sequence[str], app: Callable[[], object]) -> tuple[list[s
         read_checkpoint(paths.checkpoint)
     else:
         print(f"{paths.root} has no checkpoint: the run starts from its beginning")
-    values = parse_yaml(paths.config_resolved.read_text(encoding="utf-8"))
+    values = read_values(paths.config_resolved)
     taken = {key_of(argument) for argument in rest}
     aside = {f"{g}.{name}": value for g in ASIDE if g not in taken for name, value in values.get(g, {}).items()}
     kept = [f"++{key}={typed(value)}" for key, value in aside.items() if key not in taken]

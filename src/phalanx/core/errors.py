@@ -89,6 +89,17 @@ class RunFolderError(RequestError):
     """A folder does not hold a readable run."""
 
 
+class UnreadableFile(RunFolderError):
+    """A file is damaged, or is not one that is read: a pipe, a link out of its folder, too large, nested too deeply."""
+
+    def __init__(self, file: object, fault: str) -> None:
+        self.file, self.fault = str(file), fault
+        super().__init__(f"{file} {fault}")
+
+    def __reduce__(self) -> tuple[type[UnreadableFile], tuple[str, str]]:
+        return type(self), (self.file, self.fault)
+
+
 class CheckpointError(RunFolderError):
     """A checkpoint is damaged, or belongs to another configuration than the run that should resume from it."""
 

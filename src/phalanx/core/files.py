@@ -1,4 +1,4 @@
-"""Atomic file writes: to a temporary file in the same folder, which is then renamed."""
+"""Writes files atomically: to a temporary file in the same folder, which is then renamed."""
 
 import contextlib
 import json
@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from phalanx.core.errors import RunFolderError
 
 
 @contextlib.contextmanager
@@ -44,14 +42,6 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically. NaN and infinity, which JSON lacks, become null."""
     write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises `RunFolderError` if it is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{path} is damaged: {error}") from error
 
 
 def _finite(content: Any) -> Any:

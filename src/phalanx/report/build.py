@@ -10,7 +10,8 @@ from phalanx.analysis.compare.tables import group_table
 from phalanx.analysis.final import Finalist, in_order, read_finalists
 from phalanx.analysis.statistics import SPLITS
 from phalanx.core.errors import PhalanxError, RunFolderError
-from phalanx.core.files import read_json, write_text
+from phalanx.core.files import write_text
+from phalanx.core.reading import read_json
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.runs.config_file import read_values

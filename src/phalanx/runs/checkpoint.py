@@ -17,6 +17,7 @@ from torch import Tensor
 
 from phalanx.core.callbacks import Checkpointer
 from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
+from phalanx.core.reading import parse_json
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
@@ -138,7 +139,7 @@ class RunCheckpointer(Checkpointer):
 
     def _other_trial(self) -> str:
         """How the checkpoint's trial differs. More epochs are allowed if they leave the first ones as they are."""
-        then, now = self.about["trial"], json.loads(json.dumps(self._trial()))
+        then, now = self.about["trial"], parse_json(json.dumps(self._trial()), "the trial")
         differing = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
         first, done = self.trials[0], self.epochs_before
         if differing == ["trainer.epochs"] and len(self.trials) == 1:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.specs import Spec, build
-from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, to_yaml
+from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, read_values, to_yaml
 
 if TYPE_CHECKING:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
@@ -84,7 +84,7 @@ def tracking_spec(cfg: DictConfig) -> TrackingSpec:
 def tracking_of(file: Path) -> TrackingSpec:
     """The tracking options in a run's `config.yaml`. Raises `RequestError` if a variable in them is not set."""
     cfg = OmegaConf.create({"tracking": {}})
-    cfg.merge_with(OmegaConf.load(file))
+    cfg.merge_with(OmegaConf.create(read_values(file)))
     return tracking_spec(cfg)
 
 

@@ -5,51 +5,50 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
-from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.core.errors import UnreadableFile
+from phalanx.core.reading import parse_yaml, read_yaml
 
 SHORTHANDS = {"model": ("width",), "loss": ("default_lr",)}  # keys that only other keys of the YAML files refer to
 SEARCH = "search"  # the key under which an option adds parameters to a search
 TOP_LEVEL = ("objective", "seed")
 ASIDE = ("tracking", "checkpoint")  # groups that are no part of a trial
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where that is there: ten times as fast as OmegaConf
 
 
-def parse_yaml(text: str) -> dict[str, Any]:
-    """Plain values of a YAML text; interpolations stay as they are. Raises `RequestError` if it is not YAML."""
-    try:
-        values: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(text))  # type: ignore[assignment]
-    except Exception as error:
-        raise RequestError(f"the configuration is damaged: {error}") from error
+def read_overrides(path: Path, *, inside: Path | None = None) -> list[str]:
+    """The overrides in a job's `overrides.yaml`, as they were typed. Raises `UnreadableFile` if it is damaged.
+
+    `inside` is the folder that the file must not lead out of by a link; None for its own.
+    """
+    values = read_yaml(path, inside=inside)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UnreadableFile(path, "is damaged: it holds no list of overrides; a job without any has []")
     return values
 
 
-def read_overrides(path: Path) -> list[str]:
-    """The overrides in a job's `overrides.yaml`, as they were typed. Raises `RunFolderError` if it is damaged."""
-    return list(_load(path) or ())
+def read_values(path: Path, *, inside: Path | None = None) -> dict[str, Any]:
+    """Plain values of a YAML file; interpolations stay as they are. Raises `UnreadableFile` if it is damaged.
+
+    `inside` is the folder that the file must not lead out of by a link; None for its own.
+    """
+    return config_values(read_yaml(path, inside=inside), path)
 
 
-def read_values(path: Path) -> dict[str, Any]:
-    """Plain values of a YAML file; interpolations stay as they are. Raises `RunFolderError` if it is damaged."""
-    values = _load(path)
-    if not isinstance(values, dict):
-        raise RunFolderError(f"{path} is damaged: it holds no keys")
+def config_values(values: Any, source: object) -> dict[str, Any]:
+    """The values of a configuration. Raises `UnreadableFile` that calls it `source` if these are no values by key."""
+    if not isinstance(values, dict) or not values:
+        raise UnreadableFile(source, "is damaged: it holds no keys")
+    odd = [key for key in values if not isinstance(key, str)]
+    if odd:
+        raise UnreadableFile(source, f"is damaged: its keys must be text, got {odd[0]!r}")
     return values
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunFolderError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
 def parse_value(text: str) -> Any:
     """A value as it was typed or logged: `0.1`, `[64,64]`, `null`; text that is not YAML stays as it is."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text, "the value")
+    except UnreadableFile:
         return text
 
 

@@ -1,7 +1,7 @@
 """A fencing token: keeps a job that was replaced from overwriting the files of its successor."""
 
 from phalanx.core.errors import Superseded
-from phalanx.core.files import read_json
+from phalanx.core.reading import read_json
 from phalanx.runs.layout import RunPaths
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from phalanx.core.files import read_json, write_json
+from phalanx.core.files import write_json
+from phalanx.core.reading import read_json
 from phalanx.runs.layout import FINAL, SPLIT, SweepPaths
 
 

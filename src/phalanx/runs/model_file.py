@@ -15,6 +15,7 @@ import torch
 
 from phalanx.core.errors import RunFolderError
 from phalanx.core.files import replacing
+from phalanx.core.reading import parse_json
 from phalanx.core.result import TrialResult
 from phalanx.data.base import Dataset
 from phalanx.data.encoders import Features, features_from_json
@@ -178,7 +179,7 @@ def read_tensors(file: Path, what: str = "a model") -> tuple[dict[str, Any], dic
 
     try:
         with safe_open(file, framework="pt") as stored:
-            about = dict(json.loads((stored.metadata() or {})[KEY]))
+            about = dict(parse_json((stored.metadata() or {})[KEY], file))
             return about, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{file} is not {what} written by Phalanx, or is damaged: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from phalanx.core.errors import Failure, RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
+from phalanx.core.reading import parse_json
 from phalanx.core.result import Metrics, Objective, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.data.base import DataSpec
@@ -123,4 +123,4 @@ def write_example(paths: RunPaths, spec: DataSpec) -> None:
         content = rows.reshape(len(rows), -1).tolist()
         write_json(paths.example, {"data": content})
     else:  # a pandas table
-        write_json(paths.example, json.loads(rows.to_json(orient="split", index=False)))
+        write_json(paths.example, parse_json(rows.to_json(orient="split", index=False), "the table"))

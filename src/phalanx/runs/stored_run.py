@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.core.errors import Failure, RunFolderError
-from phalanx.core.files import read_json, write_json, write_text
+from phalanx.core.files import write_json, write_text
+from phalanx.core.reading import read_json
 from phalanx.core.result import Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
 from phalanx.runs.layout import RunPaths
@@ -187,7 +188,7 @@ def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
 
 def _overrides(paths: RunPaths) -> dict[str, str]:
     """The overrides by key, as they were typed."""
-    texts = read_overrides(paths.overrides) if paths.overrides.is_file() else []
+    texts = read_overrides(paths.overrides, inside=paths.root) if paths.overrides.is_file() else []
     return dict(text.lstrip("+").split("=", 1) for text in texts if "=" in text)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from phalanx.core.errors import RunFolderError
-from phalanx.core.files import read_json
+from phalanx.core.reading import read_json
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
@@ -136,7 +136,8 @@ def trials_csv(trials: Sequence[StoredRun]) -> str:
 def best_config(paths: RunPaths) -> str:
     """A complete config that repeats a trial, with what Hydra needs to put it where runs belong."""
     values = read_values(paths.config_resolved)
-    hydra = read_values(paths.hydra)["hydra"] if paths.hydra.is_file() else {}
+    hydra = read_values(paths.hydra, inside=paths.root).get("hydra") if paths.hydra.is_file() else None
+    hydra = hydra if isinstance(hydra, dict) else {}
     kept = {key: hydra[key] for key in ("run", "job_logging", "hydra_logging") if key in hydra}
     head = "# python train.py --config-path <this folder, absolute> --config-name best_config\n"
     return head + to_yaml({**values, "hydra": kept})

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phalanx.core.reading import parse_json
 from phalanx.study.storage import engine_for, with_retries
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class FileLeaseStore(LeaseStore):
                 continue
             version = (last, len(text))
             try:
-                stored = json.loads(text.partition("\n")[0])
+                stored = parse_json(text.partition("\n")[0], "the lease")
                 return Lease(stored["attempt"], stored["owner"], stored["settled"], version)
             except (ValueError, TypeError, LookupError):  # its writer was killed or is still writing: owner unknown
                 return Lease(last, "?", version=version)

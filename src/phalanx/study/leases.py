@@ -20,6 +20,7 @@ from typing import Self
 
 from phalanx.core.errors import PhalanxError
 from phalanx.core.process_identity import ProcessIdentity
+from phalanx.core.reading import parse_json
 from phalanx.study.lease_stores import FileLeaseStore, Lease, LeaseStore, MemoryLeaseStore, SqlLeaseStore
 from phalanx.study.storage import in_memory, is_journal, journal_path, reason, with_retries
 
@@ -183,7 +184,7 @@ class Leases:
         if not lease.owner or now - since >= self.lease_s:
             return True
         try:
-            return ProcessIdentity(**json.loads(lease.owner)).gone() is True
+            return ProcessIdentity(**parse_json(lease.owner, "the owner of a lease")).gone() is True
         except (ValueError, TypeError):  # not written whole, or by another version
             return False
 

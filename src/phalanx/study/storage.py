@@ -5,7 +5,6 @@ SQLAlchemy is imported when a database is first needed; a study in memory does n
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -21,6 +20,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from phalanx.core.errors import Fault, RequestError, StorageLost
+from phalanx.core.reading import parse_json
 from phalanx.core.redaction import redact, shown
 from phalanx.core.sqlite import write_ahead
 
@@ -265,7 +265,7 @@ def _n_torn(data: bytes) -> int:
 
 def _is_complete(line: bytes) -> bool:
     try:
-        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+        return line.endswith(b"\n") and isinstance(parse_json(line.decode(), "the journal"), dict)
     except ValueError:
         return False
 

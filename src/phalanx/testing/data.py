@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from phalanx.core.reading import parse_json
 from phalanx.data import Dataset, DataSpec, load_dataset
 from phalanx.data.encoders import Rows, features_from_json
 from phalanx.testing.option import OptionContract
@@ -50,5 +51,5 @@ class DataContract(OptionContract):
         rows, encoder = spec.read().x, dataset.features
         encoded_ND = encoder.transform(_first(rows, 5))
         np.testing.assert_array_equal(encoder.transform(_first(rows, 1)), encoded_ND[:1])
-        again = features_from_json(json.loads(json.dumps(encoder.to_json())))
+        again = features_from_json(parse_json(json.dumps(encoder.to_json()), "the encoder"))
         np.testing.assert_array_equal(again.transform(_first(rows, 5)), encoded_ND)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phalanx.core.reading import parse_json, read_json
 from phalanx.runs.layout import RunPaths
 from phalanx.tracking.limits import legal_name
 from phalanx.tracking.records import RunRecord
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "model"  # of the model inside its run
 WEIGHTS = "weights"
+MAX_EXAMPLE = 2**26  # bytes of an input example: three rows of large images
 PACKAGES = ("mlflow", "torch", "numpy", "pandas", "safetensors")
 VERSION_TAGS = {"phalanx.study", "phalanx.trial", "phalanx.seed", "phalanx.config_digest", "phalanx.data_digest"}
 CODE = Path(__file__).with_name("served_model.py")
@@ -67,7 +68,7 @@ def read_info(file: Path) -> ModelInfo:
 
     try:
         with safe_open(file, framework="numpy") as stored:
-            return dict(json.loads(stored.metadata()["phalanx"]))
+            return dict(parse_json(stored.metadata()["phalanx"], file))
     except (SafetensorError, TypeError, KeyError) as error:
         raise ValueError(f"{file.name} is no model of Phalanx, or is damaged: {error}") from error
 
@@ -93,7 +94,7 @@ def input_example(file: Path, info: ModelInfo) -> np.ndarray | pd.DataFrame | No
     """Returns the rows in `input_example.json` as the signature describes them; None if there is no such file."""
     if not file.is_file():
         return None
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored = read_json(file, limit=MAX_EXAMPLE)
     if info["features"]["kind"] != "table":
         import numpy as np
 

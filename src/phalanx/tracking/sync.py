@@ -12,7 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from phalanx.core.files import read_json, write_json
+from phalanx.core.files import write_json
+from phalanx.core.reading import read_json
 from phalanx.runs.layout import TrackedPaths
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import write_mlflow_run_id
