@@ -57,7 +57,7 @@ def row(hidden: tuple[int, ...], optimizer: str, n_trials: int, folder: Path, ro
     paths = [RunPaths(folder / str(seed)) for seed in range(n_trials)]
     checkpointers = [RunCheckpointer(path, often, [one]) for path, one in zip(paths, specs, strict=True)]
     for checkpointer in checkpointers:
-        checkpointer.begin("")
+        checkpointer.begin(data())
 
     def write() -> None:
         for checkpointer, position in zip(checkpointers, positions, strict=True):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,16 @@ def _object_npz(folder: Path) -> Path:
     return folder / "bad.npz"
 
 
+def _bad_npz_of_much(folder: Path) -> Path:
+    """A small file whose table of contents claims 20 GB."""
+    with zipfile.ZipFile(folder / "bad.npz", "w") as file:
+        for name in "abcde":
+            file.writestr(f"{name}.npy", b"")
+        for member in file.infolist():
+            member.file_size = 2**32 - 100
+    return folder / "bad.npz"
+
+
 def _png(mode: str, size: tuple[int, int] = SHAPE[::-1], colour: Any = 0) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         Image.new(mode, size, colour).save(folder / "bad.png")
@@ -269,6 +281,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty npy": (_bad_npy(b""), "is damaged"),
     "half an npy": (_bad_npy(_huge_npy()[:40]), "is damaged"),
     "huge npy": (_bad_npy(_huge_npy()), "is damaged"),
+    "npz of much": (_bad_npz_of_much, "bytes when it is unpacked, and at most 17,179,869,184 are read"),
     "broken npz": (lambda folder: _write(folder / "bad.npz", b"PK\x03\x04 no"), "is damaged"),
     "two arrays": (_two_arrays, "its arrays are: a, b"),
     "text array": (_array(np.array([["a"] * N_FEATURES])), "must hold real numbers"),
@@ -337,11 +350,40 @@ def _same(tensors: dict) -> dict:
     return tensors
 
 
+def _flipped(run: Path, folder: Path) -> Path:
+    content = bytearray((run / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    return _write(folder / "m.safetensors", bytes(content))
+
+
+def _linked(run: Path, folder: Path) -> Path:
+    """The folder of a run whose model is a link to the one of another run."""
+    (folder / "model.safetensors").symlink_to(run / "model.safetensors")
+    return _write(folder / "result.json", "{}").parent
+
+
+def _piped(run: Path, folder: Path) -> Path:
+    os.mkfifo(folder / "m.safetensors")
+    return folder / "m.safetensors"
+
+
+def test_a_link_that_was_typed_is_followed(run: Path, images: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", images)
+    (tmp_path / "m.safetensors").symlink_to(run / "model.safetensors")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "link.npy").symlink_to(tmp_path / "x.npy")
+    linked = predict_file(tmp_path / "m.safetensors", tmp_path / "deep" / "link.npy")
+    assert np.array_equal(linked.p_NC, predict_file(run, tmp_path / "x.npy").p_NC)
+
+
 BAD_RUNS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "missing folder": (lambda run, tmp: tmp / "absent", "is not a folder"),
     "missing model": (lambda run, tmp: tmp / "absent.safetensors", "does not exist"),
     "folder of no run": (lambda run, tmp: tmp, "is not the folder of a finished run"),
     "run without weights": (lambda run, tmp: _write(tmp / "result.json", "{}").parent, "kept no weights"),
+    "a digit changed": (_flipped, "its check sum is not the one that was written"),
+    "a link out of its folder": (_linked, "is a link out of the folder"),
+    "a pipe": (_piped, "is not a regular file"),
     "no safetensors": (lambda run, tmp: _write(tmp / "m.safetensors", "text"), "is damaged"),
     "pickled model": (lambda run, tmp: _write(tmp / "m.safetensors", pickle.dumps({"x": 1})), "is damaged"),
     "half a model": (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from safetensors.torch import load_file, save_file
 from support.run_folders import result, write_run
 from support.trained_runs import train
 
 from phalanx.cli.inspect import BLOCKS, PLAIN, bars
 from phalanx.cli.main import main
+from phalanx.runs.tensor_file import read_tensors, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,9 @@ def test_units_are_dead_by_relu_alone(tmp_path, capsys):
 def test_a_network_that_diverged_can_be_looked_at(run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "r")
     file = tmp_path / "r" / "model.safetensors"
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt") as stored:
-        about = stored.metadata()
-    weights = load_file(file)
+    about, weights = read_tensors(file)
     weights["layers.1.bias"][:] = float("nan")
-    save_file(weights, file, metadata=about)
+    write_tensors(file, weights, about)
     assert main(["inspect", str(tmp_path / "r"), "--figure", str(tmp_path / "f.svg")]) == 0
     assert "6 not finite" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -315,13 +316,30 @@ def test_a_folder_lists_the_tables_in_it(make: Make, tmp_path: Path) -> None:
         Csv(path=str(tmp_path), target="kind").read()
 
 
-def test_a_file_that_may_not_be_read_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(self: Path) -> bytes:
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(DataError, match=r"data\.path=x\.csv cannot be read: Permission denied"):
-        Csv(path="x.csv", target="kind").read()
+    file = tmp_path / "x.csv"
+    file.write_text("a,kind\n1,b\n")
+    monkeypatch.setattr("os.open", denied)
+    with pytest.raises(DataError, match=r"data\.path=.*x\.csv cannot be opened: Permission denied"):
+        Csv(path=str(file), target="kind").read()
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "zero.csv"])
+def test_a_pipe_and_an_endless_device_are_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"data\.path=.*{name} is not a regular file"):
+        Csv(path=str(tmp_path / name), target="kind").read()
+
+
+def test_a_link_to_a_table_elsewhere_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("a,kind\n" + "1,b\n2,c\n" * 9)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert len(Csv(path=str(tmp_path / "data" / "link.csv"), target="kind").read().y) == 18
 
 
 @pytest.mark.parametrize(

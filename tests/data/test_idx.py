@@ -172,8 +172,15 @@ def test_a_broken_file_is_named_with_what_was_expected_found_and_to_do(case: str
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     write(tmp_path / "MNIST" / "raw", {n: c for n, c in GOOD.items() if n != IMAGES})
     (tmp_path / "MNIST" / "raw" / IMAGES).mkdir()
-    with pytest.raises(DataError, match=rf"{IMAGES} cannot be read: Is a directory"):
+    with pytest.raises(DataError, match=rf"{IMAGES} is not a regular file but a folder"):
         Mnist(root=str(tmp_path)).read()
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phalanx.data.idx._MAX_FILE", 10_000)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(10_001)))
+    with pytest.raises(DataError, match="at most 10,000 bytes"):
+        read_idx(tmp_path / "x.gz", 3)
 
 
 @pytest.mark.parametrize("source", SOURCES)

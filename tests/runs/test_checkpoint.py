@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.cohorts import assert_same, cohorts
@@ -20,13 +21,13 @@ from phalanx import MLP, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSp
 from phalanx.core.callbacks import Callback, Deadline
 from phalanx.core.errors import CheckpointError, TrialTimeout
 from phalanx.core.result import Snapshot, Status
-from phalanx.runs.checkpoint import RunCheckpointer, read_checkpoint, write_checkpoint
+from phalanx.runs.checkpoint import RunCheckpointer, _sum, read_checkpoint, write_checkpoint
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.metrics_csv import read_metrics
-from phalanx.runs.model_file import read_tensors, write_tensors
 from phalanx.runs.options import CheckpointSpec
+from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.training.cohort import Cohort
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.loop import train_cohort
@@ -127,7 +128,7 @@ class Stop(Callback):
 def checkpointer(folder, *trials, every_epochs=1, every_minutes=None, **options):
     found = RunCheckpointer(RunPaths(folder), CheckpointSpec(every_epochs=every_epochs, every_minutes=every_minutes),
                         trials or [TRIAL], **options)  # fmt: skip
-    found.begin(DATA.digest)
+    found.begin(DATA)
     return found
 
 
@@ -248,15 +249,60 @@ def reformat(file):
 
 def strip(file):
     about, tensors = read_tensors(file)
-    write_tensors(file, tensors, {"format": about["format"], "sum": about["sum"], "lanes": about["lanes"]})
+    write_tensors(file, tensors, {"format": about["format"], "lanes": about["lanes"]})
+
+
+def change(**tensors):
+    """Writes the file again, whole and with its check sum, with other tensors of the first seed; None removes one."""
+
+    def damage(file):
+        about, found = read_tensors(file)
+        found |= {f"0/{name}": make and make(found.get(f"0/{name}")) for name, make in tensors.items()}
+        write_tensors(file, {name: tensor for name, tensor in found.items() if tensor is not None}, about)
+
+    return damage
+
+
+def longer(history_EM):
+    """The history with as many rows again."""
+    more_EM = history_EM.clone()
+    more_EM[:, 0] += len(history_EM)
+    return torch.cat([history_EM, more_EM])
+
+
+def tell(**entries):
+    """Writes the file again, with other entries about its tensors."""
+
+    def damage(file):
+        about, found = read_tensors(file)
+        write_tensors(file, found, about | entries)
+
+    return damage
 
 
 FAULTS = [
     (lambda file: file.write_bytes(file.read_bytes()[:-100]), TRIAL, "is not a checkpoint written by Phalanx"),
     (lambda file: file.write_text("nonsense"), TRIAL, "is not a checkpoint written by Phalanx"),
-    (flip, TRIAL, "is damaged: its numbers are not those that were written"),
+    (flip, TRIAL, "is damaged: its check sum is not the one that was written"),
     (reformat, TRIAL, "has format 2, this version of Phalanx reads 1"),
     (strip, TRIAL, "is damaged: 'trial'"),
+    (tell(trial=[]), TRIAL, "is of another configuration"),
+    (tell(versions=3), TRIAL, "is damaged"),
+    (tell(lanes=[3]), TRIAL, "is damaged"),
+    (tell(lanes=[]), TRIAL, "is damaged: nothing in it goes on"),
+    (tell(lanes=[{"best_epoch": 9}]), TRIAL, "has the best epoch 9 of 3 trained ones"),
+    (tell(lanes=[{"best_epoch": "2"}]), TRIAL, "has the best epoch '2' of 3"),
+    (tell(lanes=[{"best_epoch": 1}, None]), TRIAL, "has the states of 2 seeds, and the trial has 1"),
+    (change(params_TP=lambda own: own[:-1]), TRIAL, r"has params_TP as float32 \(\d+,\) instead of float32 \(\d+,\)"),
+    (change(kept_TP=lambda own: own.double()), TRIAL, "has kept_TP as float64 .* instead of float32"),
+    (change(params_TP=None, kept_TP=None), TRIAL, "seed 0 lacks params_TP; the state of seed 0 lacks kept_TP"),
+    (change(mean_TP=None, square_TP=None), TRIAL, "lacks mean_TP; the state of seed 0 lacks square_TP"),
+    (change(odd=lambda own: torch.zeros(3)), TRIAL, "has odd, which is not known"),
+    (change(history_EM=lambda own: own[1:]), TRIAL, "2 rows of metrics that are not those of the epochs 1 to 2"),
+    (change(history_EM=lambda own: own[:, 1:]), TRIAL, "is damaged"),
+    (change(history_EM=lambda own: own / 0), TRIAL, "is damaged"),
+    (change(history_EM=None), TRIAL, "is damaged"),
+    (change(history_EM=longer), TRIAL, "6 trained epochs of 6, so nothing is left to train"),
     (lambda file: None, replace(TRIAL, seed=3, objective="val_loss"), "objective was 'val_accuracy', now 'val_loss'"),
     (lambda file: None, replace(TRIAL, seed=3), r"seed was \[0\], now \[3\]"),
     (lambda file: None, replace(TRIAL, trainer=TrainerSpec(epochs=3)), "trainer.epochs=3, and 3 are trained already"),
@@ -276,11 +322,39 @@ def test_one_that_cannot_be_used_is_refused_and_stays_and_a_sweep_sets_it_aside(
     assert "the training begins anew" in caplog.text
 
 
+def test_the_weights_of_a_seed_that_had_ended_are_checked_too(tmp_path):
+    specs = [replace(TRIAL, seed=s, trainer=TrainerSpec(epochs=6, patience=1)) for s in range(4)]
+    whole = train_cohort(specs, DATA)
+    file = broken_off(tmp_path, *specs, epoch=min(result.epochs for result in whole) + 1)
+    about, tensors = read_tensors(file)
+    place = next(place for place, lane in enumerate(about["lanes"]) if "result" in lane)
+    name = next(name for name in tensors if name.startswith(f"{place}/") and name.endswith("weight"))
+    write_tensors(file, {**tensors, name: tensors[name].T.contiguous()}, about)
+    with pytest.raises(CheckpointError, match=f"the state of seed {place} has {name.partition('/')[2]} as float32"):
+        checkpointer(tmp_path, *specs)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_its_own_check_sum_counts(tmp_path):
+    """It has a sum over its tensors, and the file has none."""
+    from safetensors.torch import save
+
+    file = broken_off(tmp_path)
+    about, tensors = read_tensors(file)
+    for right in (True, False):
+        old = {**about, "sum": _sum(tensors) + (not right)}
+        file.write_bytes(save(tensors, metadata={"phalanx": json.dumps(old)}))
+        if right:
+            assert len(checkpointer(tmp_path).states[0].history) == 3
+        else:
+            with pytest.raises(CheckpointError, match="its numbers are not those that were written"):
+                checkpointer(tmp_path)
+
+
 def test_other_data_is_refused(tmp_path):
     broken_off(tmp_path)
     found = RunCheckpointer(RunPaths(tmp_path), CheckpointSpec(), [TRIAL])
     with pytest.raises(CheckpointError, match="on other data"):
-        found.begin("another digest")
+        found.begin(replace(DATA, digest="another digest"))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])

@@ -4,6 +4,7 @@ No code from a file is run: numpy's pickles are refused and the model is safeten
 Axes: N rows, D features, C classes, h × w pixels.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -11,11 +12,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from phalanx.core.errors import DataError
+from phalanx.core.errors import DataError, UnreadableFile
+from phalanx.core.reading import MAX_DATA, opened
 from phalanx.data import table_encoder
 from phalanx.data.read_table import read_table
 from phalanx.data.table_encoder import TableFeatures
@@ -154,7 +156,7 @@ def _read_table(path: Path, model: SavedModel) -> Rows:
 
 def _check_header(path: Path) -> None:
     """Refuses a file whose first line holds numbers: taken for names, a sample would be lost without a word."""
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
+    with _opened(path) as content, io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
         cells = [cell.strip() for cell in re.split(r"[,;\t|]", file.readline().strip())]
     try:
         values = [float(cell.strip('"')) for cell in cells]
@@ -198,10 +200,12 @@ def _load_numpy(path: Path) -> np.ndarray:
     import zipfile
 
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
+            if (size := sum(member.file_size for member in loaded.zip.infolist())) > MAX_DATA:
+                raise DataError(f"{path} has {size:,} bytes when it is unpacked, and at most {MAX_DATA:,} are read")
             name = "x" if "x" in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
             if name is not None:
                 array: np.ndarray = loaded[name]
@@ -215,6 +219,16 @@ def _load_numpy(path: Path) -> np.ndarray:
     raise DataError(f"{path} must hold one array, or one named x; its arrays are: {found}")
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, opened; the user named it, so links are followed. Raises `DataError` for a pipe or a device."""
+    try:
+        with opened(path.resolve(), limit=MAX_DATA) as file:
+            yield file
+    except UnreadableFile as error:
+        raise DataError(str(error)) from error
+
+
 def _read_image(path: Path, model: SavedModel) -> np.ndarray:
     """The pixels (D,) of one grey-scale image, in the grey levels of the training data."""
     from PIL import Image
@@ -223,7 +237,7 @@ def _read_image(path: Path, model: SavedModel) -> np.ndarray:
         raise DataError(f"{path} is an image, but the model was trained on data={model.data}, which are not images")
     height, width = model.image_shape
     try:
-        with Image.open(path) as image:
+        with _opened(path) as file, Image.open(file) as image:
             if image.size != (width, height):
                 found = "{} × {}".format(*image.size)
                 raise DataError(f"{path} must be {width} × {height} pixels (width × height), got {found}; resize it")

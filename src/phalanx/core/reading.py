@@ -21,7 +21,8 @@ MIB = 2**20
 MAX_DEPTH = 100  # lists and mappings inside each other
 MAX_JSON = 16 * MIB
 MAX_YAML = MIB
-MAX_TABLE = 256 * MIB  # metrics.csv of a million epochs
+MAX_TABLE = 256 * MIB  # of metrics.csv with a million epochs, a log, an image
+MAX_DATA = 16 * 1024 * MIB  # of a table or array of samples, a model, a checkpoint
 _MAX_DIGITS = 300  # of a whole number: less than the largest float has
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # of JSON; the last one may lack its end
 

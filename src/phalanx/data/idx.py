@@ -19,12 +19,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from phalanx.core.errors import DataError
+from phalanx.core.errors import DataError, UnreadableFile
+from phalanx.core.reading import opened
 from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.encoders import ArrayFeatures
 
 _SHAPE = (28, 28)
+_MAX_FILE = 2**30  # bytes, unpacked: twenty times the images of MNIST
 _FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _log = logging.getLogger(__name__)
 
@@ -126,12 +128,17 @@ def _find(folder: Path, name: str) -> Path | None:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with opened(path.resolve(), limit=_MAX_FILE) as file:
+            content = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(_MAX_FILE + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _broken(path, "a whole gzip file", f"a broken one ({error})") from error
+    except UnreadableFile as error:
+        raise DataError(f"{path} {error.fault}; make it readable, or give data.root") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; make it readable, or give data.root") from error
+    if len(content) > _MAX_FILE:
+        raise _broken(path, f"at most {_MAX_FILE:,} bytes", "more")
+    return content
 
 
 def _broken(path: Path, expected: str, found: str) -> DataError:

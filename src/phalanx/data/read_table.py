@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phalanx.core.errors import DataError
+from phalanx.core.errors import DataError, UnreadableFile
+from phalanx.core.reading import MAX_DATA, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,16 +85,18 @@ def read_table(path: str, key: str, delimiter: str | None = None, text_columns: 
 
 def _text(path: Path, source: str) -> str:
     try:
-        content = path.read_bytes()
+        if path.is_dir():
+            inside = ", ".join(n for n in _names_in(path) if n.endswith((".csv", ".tsv", ".txt"))) or "none"
+            raise DataError(f"{source} is a folder; give one file (tables in it: {inside})")
+        content = read_bytes(path.resolve(), limit=MAX_DATA)
     except FileNotFoundError as error:
         near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
         hint = f"did you mean {path.with_name(near[0])}?" if near else "give the path of a CSV file"
         raise DataError(f"{source}: there is no file {path.absolute()}; {hint}") from error
-    except IsADirectoryError as error:
-        inside = ", ".join(n for n in _names_in(path) if n.endswith((".csv", ".tsv", ".txt"))) or "none"
-        raise DataError(f"{source} is a folder; give one file (tables in it: {inside})") from error
-    except OSError as error:
-        raise DataError(f"{source} cannot be read: {error.strerror}") from error
+    except UnreadableFile as error:
+        raise DataError(f"{source} {error.fault}") from error
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise DataError(f"{source} cannot be opened: {error}") from error
     for magic, meaning in _OTHER_FORMATS.items():
         if content.startswith(magic):
             raise DataError(f"{source} is not a text file but {meaning}")

@@ -111,7 +111,7 @@ class _Attempt:
     def _train(self, checkpointer: RunCheckpointer) -> JobResult:
         job, specs = self.job, self.job.specs
         log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
-        checkpointer.begin(self.dataset.digest)
+        checkpointer.begin(self.dataset)
         if job.sweep is None and checkpointer.states:
             job.paths.result.unlink(missing_ok=True)  # a folder without a result is still being trained
         try:

@@ -207,7 +207,7 @@ class _JobCohort(CohortLoop):
 
     def add(self, job: Job) -> None:
         checkpointer = job.checkpointer()
-        checkpointer.begin(self.cohort.dataset.digest)
+        checkpointer.begin(self.cohort.dataset)
         self.jobs[self.join(job.specs, job.callback(checkpointer), checkpointer)] = job
         self.largest = max(self.largest, self.cohort.running)
 

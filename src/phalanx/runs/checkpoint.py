@@ -19,12 +19,14 @@ from phalanx.core.callbacks import Checkpointer
 from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
 from phalanx.core.reading import parse_json
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
+from phalanx.data.base import Dataset
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.metrics_csv import COLUMNS
-from phalanx.runs.model_file import read_tensors, write_tensors
 from phalanx.runs.options import CheckpointSpec
 from phalanx.runs.provenance import versions
+from phalanx.runs.state_check import state_faults
+from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.training.spec import TrialSpec, determining
 
 log = logging.getLogger(__name__)
@@ -76,11 +78,11 @@ class RunCheckpointer(Checkpointer):
     def _seconds(self) -> float:
         return 60 * (self.spec.every_minutes or 0.0)
 
-    def begin(self, data_digest: str) -> None:
-        """Compares the data with those of the checkpoint. Called once before the training."""
-        if self.states and self.about["data_digest"] != data_digest:
-            self._refuse(CheckpointError(_message(self.paths.checkpoint, "is of a training on other data")))
-        self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": data_digest, "versions": versions()}
+    def begin(self, dataset: Dataset) -> None:
+        """Compares the data and the states with those of the checkpoint. Called once before the training."""
+        if self.states and (why := self._unfit(dataset)):
+            self._refuse(CheckpointError(_message(self.paths.checkpoint, why)))
+        self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": dataset.digest, "versions": versions()}
         for torn in self.paths.root.glob(f".{self.paths.checkpoint.name}.*"):
             torn.unlink(missing_ok=True)  # left by a process that was killed while it wrote
         self.n_epochs = self.written = self.epochs_before
@@ -124,6 +126,19 @@ class RunCheckpointer(Checkpointer):
         then, now = self.about["versions"].get("torch"), versions()["torch"]
         if then != now:
             log.warning("goes on with torch %s from a checkpoint of torch %s: its rounding may differ", now, then)
+
+    def _unfit(self, dataset: Dataset) -> str:
+        """Why the states cannot be continued on these data; empty if they can."""
+        if self.about["data_digest"] != dataset.digest:
+            return "is of a training on other data"
+        if len(self.states) != len(self.trials):
+            return f"has the states of {len(self.states)} seeds, and the trial has {len(self.trials)}"
+        faults = [
+            f"the state of seed {trial.seed} {fault}"
+            for trial, state in zip(self.trials, self.states, strict=True)
+            for fault in state_faults(trial, state, dataset.n_features, dataset.n_classes)
+        ]
+        return f"does not fit its configuration: {'; '.join(faults)}" if faults else ""
 
     def _refuse(self, error: CheckpointError) -> None:
         if self.strict:
@@ -173,7 +188,7 @@ def write_checkpoint(file: Path, about: About, states: Sequence[State]) -> None:
             lanes.append({"result": state.to_json()})
             own |= state.weights or {}
         tensors |= {f"{place}/{name}": tensor for name, tensor in own.items()}
-    write_tensors(file, tensors, {**about, "lanes": lanes, "sum": _sum(tensors)})
+    write_tensors(file, tensors, {**about, "lanes": lanes})
 
 
 def read_checkpoint(file: Path) -> tuple[About, list[State]]:
@@ -185,14 +200,16 @@ def read_checkpoint(file: Path) -> tuple[About, list[State]]:
     if (found := about.get("format")) != FORMAT:
         raise CheckpointError(_message(file, f"has format {found!r}, this version of Phalanx reads {FORMAT}"))
     try:
-        if about["sum"] != _sum(tensors):
+        if "sum" in about and about["sum"] != _sum(tensors):  # of an earlier version; now it is that of the file
             raise ValueError("its numbers are not those that were written")
-        known: About = {"trial": about["trial"], "data_digest": about["data_digest"], "versions": about["versions"]}
+        known: About = {
+            "trial": dict(about["trial"]), "data_digest": about["data_digest"], "versions": dict(about["versions"]),
+        }  # fmt: skip
         states = [_state(place, lane, tensors) for place, lane in enumerate(about["lanes"])]
         if not any(isinstance(state, Snapshot) for state in states):
             raise ValueError("nothing in it goes on")
         return known, states
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(_message(file, f"is damaged: {error}")) from error
 
 
@@ -209,7 +226,7 @@ def _state(place: int, lane: dict[str, Any] | None, tensors: Mapping[str, Tensor
 
 
 def _sum(tensors: Mapping[str, Tensor]) -> int:
-    """A checksum of all tensors and their names."""
+    """The check sum that earlier versions wrote: of all tensors and their names."""
     total = 0
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].contiguous().numpy().data, zlib.crc32(name.encode(), total))

@@ -4,7 +4,6 @@ A safetensors file holds tensors and text and no code, so a model from an unknow
 Axes: N rows, D features, H hidden units, C classes, P parameters.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,20 +13,18 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import RunFolderError
-from phalanx.core.files import replacing
-from phalanx.core.reading import parse_json
 from phalanx.core.result import TrialResult
 from phalanx.data.base import Dataset
 from phalanx.data.encoders import Features, features_from_json
 from phalanx.nn.losses.functional import SCORES
 from phalanx.nn.models import MODELS, Layout, ModelSpec
 from phalanx.runs.layout import RunPaths
+from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.training.evaluation import logits
 from phalanx.training.spec import TrialSpec
 
 FORMAT = 1
 _CHUNK_ROWS = 4096  # rows whose activations are in memory at once
-KEY = "phalanx"  # the metadata entry with everything but the tensors
 
 
 @dataclass(frozen=True)
@@ -114,26 +111,12 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
     write_tensors(path, result.weights, about)
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: Mapping[str, Any]) -> None:
-    """Writes a safetensors file atomically.
-
-    Args:
-        path: The file.
-        tensors: Tensors on the CPU by name.
-        about: What describes them, as JSON's types.
-    """
-    from safetensors.torch import save
-
-    with replacing(path) as temporary:
-        # Not `save_file`, which hides a full disk behind an exception of its own.
-        temporary.write_bytes(save(tensors, metadata={KEY: json.dumps(about)}))
-
-
 def load_model(path: Path | str) -> SavedModel:
     """The model in a run folder or a `.safetensors` file. Raises `RunFolderError` if there is none or it is damaged."""
     path = Path(path)
-    file = RunPaths(path).check().model if path.is_dir() or path.suffix != ".safetensors" else path
-    if not file.is_file():
+    is_file = path.suffix == ".safetensors" and not path.is_dir()
+    file = path.resolve() if is_file else RunPaths(path).check().model  # a link that was typed is followed
+    if not file.exists():
         why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
         raise RunFolderError(f"{file} does not exist: {why}")
     about, weights = read_tensors(file)
@@ -167,19 +150,10 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
     if odd:
         raise ValueError("; ".join(f"{n} must have the shape {expected.get(n)}, got {found.get(n)}" for n in odd))
+    types = {name: tensor.dtype for name, tensor in weights.items() if tensor.dtype != torch.float32}
+    if types:
+        raise ValueError("; ".join(f"{name} must be float32, got {dtype}" for name, dtype in types.items()))
     if saved.features.n_features != saved.n_features:
         given = saved.features.n_features
         raise ValueError(f"its encoder gives {given} features, the network takes {saved.n_features}")
     return saved
-
-
-def read_tensors(file: Path, what: str = "a model") -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Reads what `write_tensors` wrote. Raises `RunFolderError` that calls the file `what` if it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt") as stored:
-            about = dict(parse_json((stored.metadata() or {})[KEY], file))
-            return about, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{file} is not {what} written by Phalanx, or is damaged: {error}") from error

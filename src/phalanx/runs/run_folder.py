@@ -19,9 +19,10 @@ from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths, relative
 from phalanx.runs.metrics_csv import metrics_csv, read_metrics
-from phalanx.runs.model_file import read_tensors, save_model
+from phalanx.runs.model_file import save_model
 from phalanx.runs.provenance import git_state, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
+from phalanx.runs.tensor_file import read_tensors
 from phalanx.training.spec import TrialSpec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from phalanx.core.errors import RunFolderError
-from phalanx.core.reading import read_json
+from phalanx.core.reading import MAX_TABLE, check_file, read_json
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
@@ -156,6 +156,7 @@ def reuse(paths: SweepPaths, number: int, source: int) -> None:
     target.overrides.parent.mkdir(exist_ok=True)
     for name in ("config_resolved", "metrics", "seeds", "overrides"):
         if getattr(found, name).is_file():
+            check_file(getattr(found, name), inside=found.root, limit=MAX_TABLE)
             shutil.copyfile(getattr(found, name), getattr(target, name))
     write_stored_run(target, replace(stored, same_as=source))
 

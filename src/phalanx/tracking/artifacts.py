@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from phalanx.core.reading import MAX_DATA, MAX_TABLE, check_file, read_bytes
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import RunPaths, TrackedPaths
 
@@ -16,22 +17,28 @@ LINKED = (".safetensors", ".png")  # never written in place, so two names may sh
 
 
 def run_files(paths: RunPaths, *, with_log: bool) -> list[File]:
-    """Returns the small files of a run that exist."""
+    """Returns the small files of a run that exist. Raises `UnreadableFile` for a pipe or a link out of the folder."""
     names = [paths.result, paths.metrics, paths.seeds, paths.config_resolved, *([paths.log] if with_log else [])]
-    return _present(names) + [(path, "hydra") for path in sorted(paths.config.parent.glob("*.yaml"))]
+    return _present(names, paths.root) + _present(sorted(paths.config.parent.glob("*.yaml")), paths.root, "hydra")
 
 
 def late_files(paths: RunPaths) -> list[File]:
-    """Returns the log, the uncommitted changes, and what only a kept run has, weights and plots; those that exist."""
-    own = _present([paths.log, paths.model, TrackedPaths(paths.root).diff])
-    return own + [(path, "plots") for path in sorted(paths.plots.glob("*.png"))]
+    """Returns the log, the uncommitted changes, and what only a kept run has, weights and plots; those that exist.
+
+    Raises `UnreadableFile` for a pipe or a link out of the folder.
+    """
+    own = _present([paths.log, paths.model, TrackedPaths(paths.root).diff], paths.root)
+    return own + _present(sorted(paths.plots.glob("*.png")), paths.root, "plots")
 
 
 def sweep_files(root: Path) -> list[File]:
-    """Returns the files of a sweep that exist, without those of its trials, which are runs of their own."""
+    """Returns the files of a sweep that exist, without those of its trials, which are runs of their own.
+
+    Raises `UnreadableFile` for a pipe or a link out of the folder.
+    """
     kinds, aside = (".csv", ".yaml", ".html", ".json", ".md", ".png", ".diff"), ("sweep.json", "multirun.yaml")
     names = sorted(path for path in root.iterdir() if path.suffix in kinds and path.name not in aside)
-    return _present(path for path in names if not path.name.startswith("."))
+    return _present((path for path in names if not path.name.startswith(".")), root)
 
 
 def local_folder(artifact_uri: str) -> Path | None:
@@ -46,7 +53,8 @@ def place(files: Iterable[File], root: Path) -> None:
         target = root / folder / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix in TEXT:
-            target.write_text(redact(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
+            text = read_bytes(path.resolve(), limit=MAX_TABLE).decode("utf-8", errors="replace")
+            target.write_text(redact(text), encoding="utf-8")
         else:
             _link(path, target)
 
@@ -60,5 +68,9 @@ def _link(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def _present(paths: Iterable[Path]) -> list[File]:
-    return [(path, "") for path in paths if path.is_file()]
+def _present(paths: Iterable[Path], root: Path, folder: str = "") -> list[File]:
+    """The files that exist below `root`, for the artifact folder `folder`."""
+    found = [path for path in paths if path.exists() and not path.is_dir()]
+    for path in found:
+        check_file(path, inside=root, limit=MAX_TABLE if path.suffix in TEXT else MAX_DATA)
+    return [(path, folder) for path in found]

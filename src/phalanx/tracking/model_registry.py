@@ -6,8 +6,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phalanx.core.reading import parse_json, read_json
+from phalanx.core.reading import read_json
 from phalanx.runs.layout import RunPaths
+from phalanx.runs.tensor_file import read_arrays
 from phalanx.tracking.limits import legal_name
 from phalanx.tracking.records import RunRecord
 from phalanx.tracking.store import MlflowStore
@@ -63,14 +64,8 @@ def register(store: MlflowStore, record: RunRecord) -> str | None:
 
 
 def read_info(file: Path) -> ModelInfo:
-    """Returns the JSON in a model file, without importing torch. Raises `ValueError` if the file is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            return dict(parse_json(stored.metadata()["phalanx"], file))
-    except (SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"{file.name} is no model of Phalanx, or is damaged: {error}") from error
+    """Returns the JSON in a model file, without importing torch. Raises `UnreadableFile` if the file is damaged."""
+    return read_arrays(file)[0]
 
 
 def signature(info: ModelInfo) -> ModelSignature:

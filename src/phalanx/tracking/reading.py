@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import phalanx.tracking.connection as connection
 from phalanx.core.errors import RequestError
+from phalanx.core.reading import read_text
 from phalanx.tracking.artifacts import local_folder
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ def _text(client: MlflowClient, run: Run, name: str) -> str:
     own = Path(run.data.tags.get("phalanx.folder", "")) / name
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            return Path(client.download_artifacts(run.info.run_id, name, scratch)).read_text(encoding="utf-8")
+            return read_text(Path(client.download_artifacts(run.info.run_id, name, scratch)).resolve())
     except Exception as error:
         if own.is_file():
-            return own.read_text(encoding="utf-8")
+            return read_text(own)
         why = "its artifacts are gone, or Phalanx did not log it"
         raise connection.Unusable(f"the run {run.info.run_id} has no {name}: {why}") from error
 

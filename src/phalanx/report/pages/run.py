@@ -3,6 +3,7 @@
 import base64
 
 from phalanx.core.errors import RunFolderError
+from phalanx.core.reading import MAX_TABLE, read_bytes
 from phalanx.report.pages.render import render
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.svg import inline
@@ -23,11 +24,15 @@ def run_html(paths: RunPaths) -> str:
     curves = None
     if history and not files:
         curves = inline(draw_curves(curves_info(history, result.best_epoch)), "curves by epoch")
-    images = [(file.stem, f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}") for file in files]
+    images = [(file.stem, _data_url(read_bytes(file, inside=paths.root, limit=MAX_TABLE))) for file in files]
     title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
     return render(
         "run.html.j2", title=title, result=result, config=config_text(paths), images=images, curves=curves
     )  # fmt: skip
+
+
+def _data_url(image: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
 
 
 def config_text(paths: RunPaths) -> str:
