@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
+
 from phalanx.runs.stored_run import StoredRun
 
 CONFIG = {
@@ -49,6 +51,14 @@ def result(value=0.9, seed=0, status="completed", data="d1", test=None, **more):
 def stored(value=0.9, seed=0, status="completed", number=0, overrides=(), **more):
     """A run as `read_stored_run` reads it."""
     return StoredRun.from_json(result(value, seed, status, **more), number=number, overrides=dict(overrides))
+
+
+def complete(text: str) -> str:
+    """The config of a run with everything that it must have and, beside that, the values in a YAML text."""
+    empty = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device")
+    return json.dumps(
+        {**{group: {} for group in empty}, "seed": 0, "objective": "val_accuracy", **yaml.safe_load(text)}
+    )
 
 
 def write_run(folder: Path, content, cfg=None, overrides=(), curve=()) -> Path:

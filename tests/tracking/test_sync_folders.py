@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 from support.tracking_records import SECRET, by_key, count_runs, run_folder, sweep_folder
 
 from phalanx.cli.main import main
@@ -117,6 +121,64 @@ def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, f
     shutil.copy(empty_store, folder / "own.db")
     assert main(["sync", "own", "none"]) == 0
     assert [count_runs(folder / name) for name in ("own.db", "mlflow.db")] == [1, 1]
+
+
+@pytest.fixture
+def server():
+    """An address, and what has come to it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}", asked
+        found.shutdown()
+
+
+def test_a_server_in_a_folder_is_asked_only_if_the_user_names_it_too(folder, server, monkeypatch, capsys):
+    """Nothing is sent to it, least of all what its address fetches from the environment."""
+    address, asked = server
+    monkeypatch.setenv("OF_THE_USER", SECRET)
+    for name, uri in (("a", address + "/${oc.env:OF_THE_USER}"), ("b", address), ("c", "null")):
+        config = run_folder(folder / "runs" / name) / "config.yaml"
+        config.write_text(config.read_text().replace("uri: null", f"uri: {uri!r}" if uri != "null" else "uri: null"))
+    assert main(["sync", "runs"]) == 2
+    said = capsys.readouterr()
+    assert "runs/a/config.yaml cannot be used as it is" in said.err
+    assert f"type --uri {address}\n" in said.err
+    assert SECRET not in said.err
+    assert said.out == ""
+    assert asked == []
+    assert not list(folder.glob("runs/*/.mlflow.json"))  # also what has no fault is left as it is
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert main(["sync", "runs/b"]) == 1
+    assert asked
+    assert not any(SECRET in path for path in asked)
+
+
+@pytest.mark.parametrize("name", ["train.log", "plots/x.png", "report.html", ".hydra/hydra.yaml"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_file_that_leads_out_of_the_folder_is_not_logged(store, folder, capsys, name, kind):
+    (folder / "secret").write_text(SECRET)
+    root = sweep_folder(folder / "s" / "s", n_trials=1)
+    for own in (root / name, root / "0" / name):
+        own.parent.mkdir(exist_ok=True)
+        own.unlink(missing_ok=True)
+        os.mkfifo(own) if kind == "pipe" else own.symlink_to(folder / "secret")
+    assert main(["sync", "s/s"]) == 1
+    said = capsys.readouterr().out
+    assert "is not a regular file" in said or "is a link out of the folder" in said
+    logged = [p for p in folder.rglob("*") if "artifacts" in p.parts and p.is_file() and SECRET in p.read_text()]
+    assert logged == []
 
 
 def test_a_password_on_the_command_line_is_refused(folder, capsys):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import runpy
 import subprocess
 import sys
 import urllib.request
@@ -11,9 +13,11 @@ import urllib.request
 import pytest
 from support.mlflow_servers import Server
 from support.places import ROOT
+from support.run_folders import complete
 from support.tracking_records import environment
 from support.train_command import mlflow_run_id_of
 
+from phalanx.core.errors import RequestError
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.sync import FolderSync
 
@@ -96,6 +100,49 @@ def test_a_run_that_is_not_there_is_a_wrong_request(site, given, said):
     done = train(site[0], *given, status=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def expanded_in(folder, monkeypatch, *arguments):
+    from hydra_plugins.phalanx._from_run import expanded
+
+    monkeypatch.chdir(folder)
+    return expanded(["from_run=run", *arguments], runpy.run_path(TRAIN)["main"])
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "best_config.yaml"])
+@pytest.mark.parametrize(("text", "said"), [
+    ("", "is damaged: it holds no keys"), ("# nothing\n", "is damaged: it holds no keys"),
+    ("{}", "is damaged: it holds no keys"), ("null", "is damaged: it holds no keys"), ("seed", "it holds no keys"),
+    ("a: [", "is damaged"), ("[" * 60_000, "is damaged"), ("1: 2", "its keys must be text, got 1"),
+    ("tracking: {uri: 'http://h'}\nhydra: {run: {dir: x}}", "is damaged: it lacks data, model, loss, optimizer"),
+    (complete("{}").partition(', "seed"')[0] + "}", "is damaged: it lacks objective, seed, which"),  # cut off
+    (complete("model: null"), "is damaged: it lacks model, which"),
+    (complete("data: {path: '${oc.env:OWN}'}"), "data.path='.*' is an interpolation, which is not .* type data.path="),
+    (complete("loss: {name: nll, x: {y: ['${now:%Y}']}}\nseed: '${oc.env:OWN}'"), "loss.x='.*\n.*seed='.*' is an interp"),
+])  # fmt: skip
+def test_a_configuration_that_is_damaged_or_more_than_values_is_refused(name, text, said, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text(text)
+    monkeypatch.setenv("OWN", "SECRET")
+    with pytest.raises(RequestError, match=f"(?s)run/{name}.*{said}") as caught:
+        expanded_in(tmp_path, monkeypatch)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_value_that_is_given_takes_the_place_of_one_that_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    text = "data: {path: '${oc.env:OWN}'}\nseed: 3\ntracking: {uri: '${oc.env:OWN}'}\nhydra: {run: {dir: '${now:}'}}\n"
+    (tmp_path / "run" / "config.yaml").write_text(complete(text))
+    assert expanded_in(tmp_path, monkeypatch, "data.path=mine") == ["seed=3", "data.path=mine"]
+
+
+def test_a_group_is_chosen_by_a_name_and_not_by_a_path(tmp_path, monkeypatch):
+    """A path would have Hydra compose a file of the folder."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "odd.yaml").write_text("name: digits\n")
+    path = os.path.relpath(tmp_path / "run" / "odd", ROOT / "conf" / "data")
+    (tmp_path / "run" / "config.yaml").write_text(complete(f"data: {{name: '{path}'}}\n"))
+    assert expanded_in(tmp_path, monkeypatch) == [f"data.name='{path}'"]  # which no data set has
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from support.forked import start, train
-from support.run_folders import result
+from support.run_folders import complete, result
 from support.train_command import TRAIN, environment, mlflow_run_id_of, result_of
 
 from phalanx.runs.checkpoint import read_checkpoint
@@ -313,7 +314,7 @@ def resumed_in(folder, monkeypatch, *arguments):
 def test_a_run_that_has_ended_does_not_go_on_unless_it_was_broken_off(status, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text("seed: 3\n")
+    (run / "config.yaml").write_text(complete("seed: 3\n"))
     (run / "result.json").write_text(json.dumps(result(status=status, epochs=7)))
     if status == "failed":
         assert "seed=3" in resumed_in(tmp_path, monkeypatch, "resume=run")
@@ -327,17 +328,66 @@ def test_a_run_that_has_ended_does_not_go_on_unless_it_was_broken_off(status, tm
 def test_what_is_given_beside_it_takes_the_place_of_the_runs_own(tmp_path, monkeypatch):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text(
+    own_config = (
         "seed: 3\ntracking: {kind: mlflow, uri: 'sqlite:///own.db', live: 5.0}\ncheckpoint: {every_epochs: 9}\n"
     )
+    (run / "config.yaml").write_text(complete(own_config))
     plain = resumed_in(tmp_path, monkeypatch, "resume=run")
     own = ["++tracking.kind='mlflow'", "++tracking.uri='sqlite:///own.db'", "++tracking.live=5.0"]
     assert plain == ["seed=3", *own, "++checkpoint.every_epochs=9", "hydra.run.dir='run'"]
     beside = ["tracking.live=1", "device=cpu", "trainer.epochs=80", "checkpoint=default"]
     given = resumed_in(tmp_path, monkeypatch, "resume=run", *beside)
     assert given == ["seed=3", *own[:2], "hydra.run.dir='run'", *beside]
+    (run / "config.yaml").write_text(complete(own_config.replace("sqlite:///own.db", "http://h")))
     group = resumed_in(tmp_path, monkeypatch, "tracking=none", "resume=run")
     assert group == ["seed=3", "++checkpoint.every_epochs=9", "hydra.run.dir='run'", "tracking=none"]
+
+
+@pytest.mark.parametrize(("config", "said"), [
+    ("tracking: {uri: 'http://h/${oc.env:OWN}'}", r"resume=run 'tracking.uri=http://h/\$\{oc.env:OWN\}', else"),
+    ("tracking: {kind: mlflow, uri: '${oc.env:OWN}'}", "an address is not taken from a folder"),
+    ("tracking: {uri: 'postgresql://me:secret@h/d'}", r"tracking.uri='postgresql://\*\*\*@h/d'"),
+    ("tracking: {experiment: '${oc.env:OWN}'}", "tracking.experiment='.*' is an interpolation, which is not resolved"),
+    ("checkpoint: {every_epochs: '${oc.env:OWN}'}", "checkpoint.every_epochs='.*' is an interpolation"),
+    ("tracking: [1]", "is damaged: tracking must be a config group"),
+    ("tracking: {'x=1': 2}", "'tracking.x=1' is not a key"),
+    ("data: {path: '${oc.env:OWN}'}\ntrainer: {'a b': 1}", "'trainer.a b' is not a key\n.*data.path=.* is an interp"),
+    ("model: {name: mlp, hidden: ['${oc.env:OWN}']}", "model.hidden='.*' is an interpolation"),
+    ("[1]", "is damaged: it holds no keys"), ("", "is damaged: it holds no keys"), ("{}", "it holds no keys"),
+])  # fmt: skip
+def test_no_address_and_no_interpolation_is_taken_from_a_folder(config, said, tmp_path, monkeypatch):
+    from phalanx.core.errors import RequestError
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(config if config[:1] in "[{" else complete(config))
+    monkeypatch.setenv("OWN", "SECRET")
+    with pytest.raises(RequestError, match=f"(?s)run/config.yaml.*{said}") as caught:
+        resumed_in(tmp_path, monkeypatch, "resume=run")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_server_that_the_user_names_is_taken(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(complete("tracking: {uri: 'http://h', experiment: mine}"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://h")
+    assert "++tracking.uri='http://h'" in resumed_in(tmp_path, monkeypatch, "resume=run")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    typed = resumed_in(tmp_path, monkeypatch, "resume=run", "tracking.uri=http://h")
+    assert typed == ["++tracking.experiment='mine'", "hydra.run.dir='run'", "tracking.uri=http://h"]
+
+
+def test_a_server_in_the_users_own_conf_is_taken(tmp_path, monkeypatch):
+    from hydra_plugins.phalanx._resume import resumed
+
+    shutil.copytree(Path(TRAIN).parent / "conf", tmp_path / "conf")
+    shutil.copy(TRAIN, tmp_path)
+    monkeypatch.setenv("OWN_STORE", "http://h")
+    options = tmp_path / "conf" / "tracking" / "mlflow.yaml"
+    options.write_text(options.read_text().replace("uri: null", "uri: ${oc.env:OWN_STORE}"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(complete("tracking: {uri: '${oc.env:OWN_STORE}'}"))
+    found = resumed([f"resume={tmp_path / 'run'}"], runpy.run_path(str(tmp_path / "train.py"))["main"])[0]
+    assert found[0] == "++tracking.uri='${oc.env:OWN_STORE}'"
 
 
 def test_secrets_stay_unresolved_and_tracking_is_the_runs_own(tmp_path, monkeypatch):
@@ -345,7 +395,8 @@ def test_secrets_stay_unresolved_and_tracking_is_the_runs_own(tmp_path, monkeypa
     train(*RUN, "trainer.epochs=2", "tracking=mlflow", "tracking.uri=${oc.env:STORE}", "tracking.experiment=mine",
           "tracking.kind=none", cwd=tmp_path, check=0, STORE="sqlite:///own.db")  # fmt: skip
     (tmp_path / "run" / "result.json").unlink()
-    train("resume=run", "trainer.epochs=3", cwd=tmp_path, check=0, STORE="sqlite:///own.db")
+    again = ("resume=run", "trainer.epochs=3", "tracking.uri=${oc.env:STORE}")
+    train(*again, cwd=tmp_path, check=0, STORE="sqlite:///own.db")
     text = (tmp_path / "run" / "config.yaml").read_text()
     assert "uri: ${oc.env:STORE}" in text
     assert "experiment: mine" in text

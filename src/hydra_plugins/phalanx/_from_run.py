@@ -25,17 +25,17 @@ def expanded(arguments: Sequence[str], app: Callable[[], object]) -> list[str]:
     run, rest = extract(KEY, arguments)
     if run is None:
         return rest
-    values = _values(run, _tracking_uri(rest))
-    return overrides_of(values, folder_of(app), {key_of(argument) for argument in rest}) + rest
+    values, source = _values(run, _tracking_uri(rest))
+    return overrides_of(values, folder_of(app), {key_of(argument) for argument in rest}, source) + rest
 
 
-def _values(run: str, uri: str | None) -> dict[str, Any]:
-    """Returns the nested values that the run was trained with."""
+def _values(run: str, uri: str | None) -> tuple[dict[str, Any], object]:
+    """Returns the nested values that the run was trained with, and where they come from."""
     from phalanx.tracking import reading
 
     folder = Path(run)
     if folder.is_dir():
-        return read_values(_file(folder))
+        return read_values(_file(folder)), _file(folder)
     if not RUN_ID.fullmatch(run):
         raise RequestError(
             f"{KEY} must be the id of an MLflow run (32 hexadecimal digits) or the folder of a run or a sweep, got "
@@ -43,7 +43,7 @@ def _values(run: str, uri: str | None) -> dict[str, Any]:
         )
     source = f"the configuration of the MLflow run {run}"
     text, changes = reading.run_config(run, uri)
-    return {**config_values(parse_yaml(text, source), source), **changes}
+    return {**config_values(parse_yaml(text, source), source), **changes}, source
 
 
 def _file(folder: Path) -> Path:

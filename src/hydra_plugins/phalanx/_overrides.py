@@ -1,6 +1,7 @@
 """Configurations as overrides on the command line: what `from_run=…` and `resume=…` are replaced by."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,11 +10,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import ListConfig, OmegaConf
 
-from phalanx.core.errors import RequestError
+from phalanx.core.errors import RequestError, UnreadableFile
 from phalanx.runs.config import plain
 from phalanx.runs.config_file import TOP_LEVEL, flat_values
+from phalanx.runs.trust import interpolations
 
 GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device")
+PLAIN_KEY = re.compile(r"[\w.-]+")
 
 
 def folder_of(app: Callable[[], object]) -> Path:
@@ -21,26 +24,51 @@ def folder_of(app: Callable[[], object]) -> Path:
     return Path(inspect.getfile(inspect.unwrap(app))).absolute().parent / "conf"
 
 
-def overrides_of(values: Mapping[str, Any], conf: Path, taken: Collection[str]) -> list[str]:
+def overrides_of(values: Mapping[str, Any], conf: Path, taken: Collection[str], source: object) -> list[str]:
     """Returns the overrides that make a configuration out of the default one.
 
     Args:
         values: The nested values of the configuration.
         conf: The folder of the config groups.
         taken: Keys and groups to leave out.
+        source: Where the values come from, for messages.
 
     Returns:
         The choices of groups, then every value that differs from what these compose to.
+
+    Raises:
+        UnreadableFile: A part of a run's configuration is missing, which the defaults would replace in silence.
+        RequestError: A value has an interpolation, which is not resolved, or a key is none; lists all of them.
     """
+    there = {key for key, value in values.items() if key in TOP_LEVEL or isinstance(value, Mapping)}
+    if missing := [key for key in (*GROUPS, *TOP_LEVEL) if key not in there and key not in taken]:
+        raise UnreadableFile(source, f"is damaged: it lacks {', '.join(missing)}, which the config of every run has")
+    check_plain({k: v for k, v in flat_values(values).items() if _is_taken(k, taken)}, source)
     chosen = {g: values[g]["name"] for g in GROUPS if isinstance(values.get(g), Mapping) and "name" in values[g]}
-    groups = [f"{g}={n}" for g, n in chosen.items() if (conf / g / f"{n}.yaml").is_file() and g not in taken]
+    names = {g: n for g, n in chosen.items() if PLAIN_KEY.fullmatch(str(n)) and g not in taken}
+    groups = [f"{g}={n}" for g, n in names.items() if (conf / g / f"{n}.yaml").is_file()]
     with initialize_config_dir(str(conf)):
         present = flat_values(plain(compose("config", groups)))
-    known = (*GROUPS, *TOP_LEVEL)
-    wanted = {key: value for key, value in flat_values(values).items() if key.partition(".")[0] in known}
-    free = (key for key in wanted if key not in taken and key.partition(".")[0] not in taken)
-    changed = [key for key in free if key not in present or present[key] != wanted[key]]
+    wanted = {key: value for key, value in flat_values(values).items() if _is_taken(key, taken)}
+    changed = [key for key in wanted if key not in present or present[key] != wanted[key]]
     return groups + [f"{'' if key in present else '++'}{key}={typed(wanted[key])}" for key in changed]
+
+
+def _is_taken(key: str, given: Collection[str]) -> bool:
+    """Whether a key of a run's configuration is used: a trial's own, which the user does not give."""
+    group = key.partition(".")[0]
+    return group in (*GROUPS, *TOP_LEVEL) and key not in given and group not in given
+
+
+def check_plain(values: Mapping[str, Any], source: object) -> None:
+    """Raises one `RequestError` for all dotted keys that are none, and all values that have an interpolation."""
+    faults = [f"{key!r} is not a key" for key in values if not PLAIN_KEY.fullmatch(key)]
+    faults += [
+        f"{key}={text!r} is an interpolation, which is not resolved; to use a value of your own type {key}=…"
+        for key, text in interpolations(values).items()
+    ]
+    if faults:
+        raise RequestError("\n  - ".join([f"{source} cannot be used as it is:", *faults]))
 
 
 def extract(key: str, arguments: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -68,6 +96,14 @@ def typed(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{typed(one)}" for key, one in value.items()) + "}"
     return repr(value)
+
+
+def stores_in(conf: Path) -> list[str]:
+    """Returns `tracking.uri` of the default configuration, with its interpolations unresolved; nothing for null."""
+    with initialize_config_dir(str(conf)):
+        values = cast(dict[str, Any], OmegaConf.to_container(compose("config"), resolve=False))
+    uri = (values.get("tracking") or {}).get("uri")
+    return [] if uri is None else [str(uri)]
 
 
 def raw_list(node: ListConfig) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hydra_plugins.phalanx._overrides import extract, folder_of, key_of, overrides_of, typed
-from phalanx.core.errors import RequestError, RunFolderError
+from hydra_plugins.phalanx._overrides import check_plain, extract, folder_of, key_of, overrides_of, stores_in, typed
+from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile
+from phalanx.core.redaction import redact
 from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
 from phalanx.runs.config_file import ASIDE, read_values
 from phalanx.runs.layout import FINAL, SPLIT, RunPaths, SweepPaths
 from phalanx.runs.run_folder import lock_run
 from phalanx.runs.stored_run import find_stored_run
+from phalanx.runs.trust import is_own_store
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -41,11 +43,34 @@ def resumed(arguments: Sequence[str], app: Callable[[], object]) -> tuple[list[s
     else:
         print(f"{paths.root} has no checkpoint: the run starts from its beginning")
     values = read_values(paths.config_resolved)
-    taken = {key_of(argument) for argument in rest}
-    aside = {f"{g}.{name}": value for g in ASIDE if g not in taken for name, value in values.get(g, {}).items()}
-    kept = [f"++{key}={typed(value)}" for key, value in aside.items() if key not in taken]
+    taken, conf = {key_of(argument) for argument in rest}, folder_of(app)
+    aside = _aside(values, conf, taken, paths)
     place = f"hydra.run.dir={typed(str(paths.root))}"
-    return [*overrides_of(values, folder_of(app), taken), *kept, place, *rest], lock
+    own = overrides_of(values, conf, taken, paths.config_resolved)
+    return [*own, *(f"++{key}={typed(value)}" for key, value in aside.items()), place, *rest], lock
+
+
+def _aside(values: Mapping[str, Any], conf: Path, taken: Collection[str], paths: RunPaths) -> dict[str, Any]:
+    """The run's own tracking and checkpoint options by key, without those that are `taken`.
+
+    Raises `RequestError` for a tracking store that the user has to name, and for other interpolations.
+    """
+    groups = {group: values.get(group, {}) for group in ASIDE if group not in taken}
+    if odd := [group for group, options in groups.items() if not isinstance(options, Mapping)]:
+        raise UnreadableFile(paths.config_resolved, f"is damaged: {', '.join(odd)} must be a config group")
+    found = {f"{group}.{name}": value for group, options in groups.items() for name, value in options.items()}
+    found = {key: value for key, value in found.items() if key not in taken}
+    uri = found.get("tracking.uri")
+    if groups.get("tracking", {}).get("kind") == "none":
+        found.pop("tracking.uri", None)  # which is unused
+    elif not is_own_store(uri, [] if uri is None else stores_in(conf)):
+        own = redact(str(uri), str(uri))
+        raise RequestError(
+            f"{paths.config_resolved} has tracking.uri={own!r}, and an address is not taken from a folder, which may "
+            f"come from somebody else; to use it type {KEY}={paths.root} 'tracking.uri={own}', else tracking=none"
+        )
+    check_plain({key: value for key, value in found.items() if key != "tracking.uri"}, paths.config_resolved)
+    return found
 
 
 def _check_arguments(run: str, rest: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """`phalanx sync`: logs to MLflow what it lacks of finished runs and sweeps."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from phalanx.cli.options import Subparsers
@@ -13,8 +12,9 @@ _HELP = """\
 Deliver to MLflow what it lacks: a tracking server was down, or runs were made with tracking=none.
 
 PATH is the folder of a run or of a sweep, or one that contains many, such as outputs. What is in MLflow already is not
-logged twice, so the command can be repeated. The store and the experiment are those that the runs were configured
-with (tracking.uri, tracking.experiment), or those of --uri and --experiment.
+logged twice, so the command can be repeated. The store and the experiment are those of --uri and --experiment, else
+those that the runs were configured with (tracking.uri, tracking.experiment). A folder may come from somebody else, so
+a server in it is asked only if --uri or MLFLOW_TRACKING_URI names it too.
 """
 _EXAMPLES = """\
 examples:
@@ -44,9 +44,16 @@ def run(arguments: argparse.Namespace) -> None:
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
     changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}
-    n_left = 0
+    n_left, specs, faults = 0, {}, []
     for root in find_folders(arguments.paths):
-        count = sync_folder(root, replace(configured_tracking(root), **changes), keep_ids=bool(changes))
+        try:
+            specs[root] = configured_tracking(root, changes)
+        except RequestError as error:
+            faults.append(str(error))
+    if faults:
+        raise RequestError("\n".join(faults))
+    for root, spec in specs.items():
+        count = sync_folder(root, spec, keep_ids=bool(changes))
         print(f"{relative(root)}: {count}")
         n_left += count.n_left
     if n_left:

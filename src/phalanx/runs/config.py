@@ -5,6 +5,7 @@ Specs are imported when first needed: they import torch, which `--help` can do w
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.specs import Spec, build
 from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, read_values, to_yaml
+from phalanx.runs.trust import VARIABLE, untrusted
 
 if TYPE_CHECKING:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
@@ -81,11 +83,34 @@ def tracking_spec(cfg: DictConfig) -> TrackingSpec:
     return spec
 
 
-def tracking_of(file: Path) -> TrackingSpec:
-    """The tracking options in a run's `config.yaml`. Raises `RequestError` if a variable in them is not set."""
-    cfg = OmegaConf.create({"tracking": {}})
-    cfg.merge_with(OmegaConf.create(read_values(file)))
-    return tracking_spec(cfg)
+def tracking_of(file: Path, given: Mapping[str, Any]) -> TrackingSpec:
+    """The tracking options in a run's `config.yaml`, as far as they are used: see `phalanx.runs.trust`.
+
+    Args:
+        file: The file.
+        given: Options that the user gives; they take the place of those in the file.
+
+    Raises:
+        RequestError: The file is damaged, an option is wrong, or the user has to name the store.
+    """
+    from phalanx.runs.options import TrackingSpec
+
+    faults: Faults = []
+    stored = {**_group("tracking", read_values(file).get("tracking", {}), faults), **given}
+    if VARIABLE in os.environ and "${" in str(stored.get("uri")):
+        stored["uri"] = None  # the folder has no address, and the user has named one
+    found = {} if faults else untrusted({key: value for key, value in stored.items() if key not in given})
+    uri = found.get("uri", "")
+    named = f"set {VARIABLE} to the store" if "${" in uri or "***" in uri else f"to use it type --uri {uri}"
+    advice = {"uri": named, "experiment": "type --experiment NAME"}
+    faults += [
+        f"tracking.{key}={text!r} is not taken from a folder; {advice.get(key, 'write its value into the file')}"
+        for key, text in found.items()
+    ]
+    spec = None if faults else build(TrackingSpec, stored, faults)
+    if faults or spec is None:
+        raise RequestError("\n  - ".join([f"{file} cannot be used as it is:", *map(str, faults)]))
+    return spec
 
 
 def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:

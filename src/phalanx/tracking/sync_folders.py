@@ -1,9 +1,10 @@
 """`phalanx sync`: brings finished folders up to date in MLflow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import phalanx.runs.sweep_folder as sweep_folder
 from phalanx.core.errors import PhalanxError, RunFolderError
@@ -47,12 +48,21 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def configured_tracking(root: Path) -> TrackingSpec:
-    """Returns the tracking options that the runs in a folder were started with; the defaults if that was `none`."""
+def configured_tracking(root: Path, given: Mapping[str, Any] | None = None) -> TrackingSpec:
+    """Returns the tracking options that the runs in a folder were started with; the defaults if that was `none`.
+
+    Args:
+        root: The folder.
+        given: Options that the user gives; they take the place of those of the folder.
+
+    Raises:
+        RequestError: The configuration is damaged, or names a store that is not taken from a folder.
+    """
     files = (location.paths.config_resolved for location in sweep_folder.run_locations(root))
     file = next((file for file in files if file.is_file()), None)
-    spec = TrackingSpec() if file is None else tracking_of(file)
-    return spec if spec.kind == "mlflow" else TrackingSpec(register="none")
+    given = given or {}
+    spec = replace(TrackingSpec(), **given) if file is None else tracking_of(file, given)
+    return spec if spec.kind == "mlflow" else replace(TrackingSpec(register="none"), **given)
 
 
 def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> SyncCount:
