@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -121,6 +122,27 @@ def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, f
     shutil.copy(empty_store, folder / "own.db")
     assert main(["sync", "own", "none"]) == 0
     assert [count_runs(folder / name) for name in ("own.db", "mlflow.db")] == [1, 1]
+
+
+@pytest.mark.parametrize("way", ["of the file", "of what it held"])
+def test_what_an_earlier_version_delivered_is_not_logged_again(store, folder, capsys, way):
+    """Two earlier versions computed the digest of a result otherwise, the first of a result with fewer keys."""
+    root = run_folder(folder / "a")
+    assert main(["sync", "a"]) == 0
+    file = (root / "result.json").read_bytes()
+    held = {key: value for key, value in json.loads(file).items() if key != "mlflow_run_id"}
+    digest = hashlib.sha256(file if way == "of the file" else json.dumps(held, sort_keys=True).encode()).hexdigest()[
+        :16
+    ]
+    (run,) = by_key(store).values()
+    assert run.data.tags["phalanx.result"] != digest
+    store.set_tag(run.info.run_id, "phalanx.result", digest)
+    capsys.readouterr()
+    assert main(["sync", "a"]) == 0
+    assert capsys.readouterr().out == "a: 0 runs delivered, 1 already there\n"
+    store.set_tag(run.info.run_id, "phalanx.result", "of another result")
+    assert main(["sync", "a"]) == 0
+    assert capsys.readouterr().out == "a: 1 run delivered\n"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.core.errors import RunFolderError
+from phalanx.core.reading import parse_json, read_bytes
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.config_file import flat_values, read_values
 from phalanx.runs.layout import FINAL, RunPaths, relative
@@ -17,6 +18,7 @@ from phalanx.runs.provenance import GitState
 from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import RunLocation
 
+RESULT = "phalanx.result"  # the tag with the digest of what `result.json` holds
 TRAINING = "training"  # the ending of a run that has none yet
 STATES = {TRAINING: "RUNNING", "completed": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}  # else FAILED
 COST_METRICS = ("best_epoch", "train_seconds", "n_parameters")  # costs of training that are logged as metrics
@@ -69,6 +71,20 @@ def read_records(location: RunLocation) -> list[RunRecord]:
         raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
 
 
+def is_digest(logged: str | None, record: RunRecord) -> bool:
+    """Whether `logged`, a tag in the store, is the digest of a record's result, as any version computes it."""
+    current, result = record.tags.get(RESULT), RunPaths(record.folder).result
+    if logged is None or current is None or logged == current:
+        return logged is not None and logged == current
+    file = read_bytes(result)  # earlier versions took the whole file, or all that it held but the id in MLflow
+    held = {key: value for key, value in parse_json(file.decode(), result).items() if key != "mlflow_run_id"}
+    return logged in (_digest(file), _digest(json.dumps(held, sort_keys=True).encode()))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def _training(location: RunLocation, params: Mapping[str, Any], history: Sequence[EpochMetrics]) -> RunRecord:
     root, tags = location.paths.root, _location_tags(location) | {"phalanx.status": TRAINING}
     start = time.time() - sum(row.seconds for row in history) if history else root.stat().st_mtime
@@ -93,7 +109,7 @@ def _ended(
         "phalanx.git_dirty": git.dirty,
         "mlflow.source.git.commit": git.commit,
         "phalanx.status": stored.ending,
-        "phalanx.result": hashlib.sha256(json.dumps(stored.to_json(), sort_keys=True).encode()).hexdigest()[:16],
+        RESULT: _digest(json.dumps(stored.to_json(), sort_keys=True).encode()),
     }
     objective = stored.objective.name  # first, because MLflow's comparison page draws the first metric by itself
     first = {objective: stored.metrics[objective]} if objective in stored.metrics else {}

@@ -26,14 +26,14 @@ from phalanx.runs.sweep_folder import sweep_summary
 from phalanx.tracking.artifacts import File, late_files, local_folder, place, run_files, sweep_files
 from phalanx.tracking.notes import run_note, sweep_note
 from phalanx.tracking.reading import all_runs
-from phalanx.tracking.records import STATES, TRAINING, RunRecord
+from phalanx.tracking.records import RESULT, STATES, TRAINING, RunRecord, is_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MONITOR_S = 5.0  # between two samples of the host's load
 OPEN_S = 60.0  # how long another process may take to create an SQLite store
-IDENTITY, KEY, RESULT = "phalanx.id", "phalanx.key", "phalanx.result"  # tags by which a folder's runs are found
+IDENTITY, KEY = "phalanx.id", "phalanx.key"  # tags by which a folder's runs are found
 
 
 @dataclass
@@ -128,7 +128,7 @@ class MlflowStore:
 
     def _has(self, record: RunRecord) -> bool:
         known = self.logged.get(record.key)
-        return known is not None and known.result is not None and known.result == record.tags.get(RESULT)
+        return known is not None and is_digest(known.result, record)
 
     def _adopt(self, record: RunRecord) -> None:
         """Moves a run that is in the store below its present parent, if the one that it had was deleted."""
