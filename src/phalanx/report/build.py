@@ -16,6 +16,7 @@ from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths, SweepPaths
+from phalanx.runs.manifest import read_manifest
 from phalanx.runs.metrics_csv import read_curve
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
@@ -68,7 +69,7 @@ def _sweep_content(
     """Reads what the report of a sweep shows."""
     direction = direction_of(trials)
     best = front_first(ranked(trials, direction))
-    manifest = read_json(paths.manifest) if paths.manifest.is_file() else {}
+    manifest = read_manifest(paths)
     if finalists is None:
         finalists = read_finalists(paths, best)
     return SweepContent(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+from phalanx.core.errors import UnreadableFile
 from phalanx.core.files import write_json
 from phalanx.core.reading import read_json
 from phalanx.runs.layout import FINAL, SPLIT, SweepPaths
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "study": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
+    "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "summary": (NoneType, dict),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,28 @@ class Manifest:
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Manifest:
-        known = _entries(paths)
+        """The manifest of a sweep; the defaults where there is none. Raises `UnreadableFile` for a damaged one."""
+        known = read_manifest(paths)
         return cls(**{f.name: known[f.name] for f in fields(cls) if f.name in known})
 
 
-def _entries(paths: SweepPaths) -> dict[str, Any]:
-    return dict(read_json(paths.manifest)) if paths.manifest.is_file() else {}
+def read_manifest(paths: SweepPaths) -> dict[str, Any]:
+    """All entries of `sweep.json`; none if there is no such file. Raises `UnreadableFile` if it is damaged."""
+    if not paths.manifest.exists():
+        return {}
+    content = read_json(paths.manifest)
+    if not isinstance(content, dict) or not isinstance(content.get("search"), bool):
+        # Without it a search would be taken for a grid, and its trials would read the test split.
+        raise UnreadableFile(paths.manifest, "is damaged: it does not say whether the sweep is a search")
+    odd = [name for name, kinds in _KINDS.items() if not isinstance(content.get(name, kinds[-1]()), kinds)]
+    if odd:
+        raise UnreadableFile(paths.manifest, f"is damaged: {', '.join(f'{n}={content[n]!r}' for n in odd)}")
+    return content
 
 
 def update_manifest(paths: SweepPaths, **entries: Any) -> dict[str, Any]:
     """Sets entries of `sweep.json`, keeps the others, and returns them all."""
-    content = {**_entries(paths), **entries}
+    content = {**read_manifest(paths), **entries}
     write_json(paths.manifest, content)
     return content
 

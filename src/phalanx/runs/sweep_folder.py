@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from phalanx.core.errors import RunFolderError
-from phalanx.core.reading import MAX_TABLE, check_file, read_json
+from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.manifest import read_manifest
 from phalanx.runs.stored_run import StoredRun, find_stored_run, read_stored_run, write_stored_run
 
 log = logging.getLogger(__name__)
@@ -200,5 +201,5 @@ def _numbers(folder: Path) -> list[int]:
 
 def sweep_summary(root: Path) -> SweepSummary:
     """The summary in a sweep's manifest; empty while the sweep runs, or if its process was killed."""
-    summary: SweepSummary | None = read_json(SweepPaths(root).manifest).get("summary")
+    summary: SweepSummary | None = read_manifest(SweepPaths(root)).get("summary")
     return summary or {}

@@ -20,8 +20,9 @@ from phalanx.core.reading import MAX_DATA, check_file, parse_json
 if TYPE_CHECKING:
     import torch
 
-KEY = "phalanx"  # the metadata entry with everything but the tensors
-CHECK = "phalanx.check"  # the metadata entry with the check sum
+KEY = "phalanx"  # the metadata entry with everything but the tensors: the only one, since safetensors keeps no order
+CHECK = "check"  # the last key in it
+_SEPARATOR = f', "{CHECK}": "'
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
@@ -30,7 +31,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: Mappin
     Args:
         path: The file.
         tensors: Tensors on the CPU by name.
-        about: What describes them, as JSON's types.
+        about: What describes them, as JSON's types; at least one entry.
     """
     from safetensors.torch import save
 
@@ -38,7 +39,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: Mappin
     check = _check_sum(text, {name: tensor.numpy() for name, tensor in own.items()})
     with replacing(path) as temporary:
         # Not `save_file`, which hides a full disk behind an exception of its own.
-        temporary.write_bytes(save(own, metadata={KEY: text, CHECK: check}))
+        temporary.write_bytes(save(own, metadata={KEY: f'{text[:-1]}{_SEPARATOR}{check}"}}'}))
 
 
 def read_tensors(
@@ -72,8 +73,8 @@ def read_arrays(
     try:
         check_file(file, inside=inside, limit=MAX_DATA)
         with safe_open(file.resolve(), framework="numpy") as stored:
-            metadata = stored.metadata() or {}
-            about = parse_json(metadata[KEY], file)
+            text = (stored.metadata() or {})[KEY]
+            about = parse_json(text, file)
             if not isinstance(about, dict):
                 raise ValueError("what describes its tensors is no JSON object")
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
@@ -81,7 +82,7 @@ def read_arrays(
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFile(file, f"is not {what} written by Phalanx, or is damaged: {error}") from error
-    if metadata.get(CHECK, (found := _check_sum(metadata[KEY], arrays))) != found:
+    if CHECK in about and about.pop(CHECK) != _check_sum(text.rpartition(_SEPARATOR)[0] + "}", arrays):
         raise UnreadableFile(
             file, "is damaged: its check sum is not the one that was written; take another copy, or train again"
         )
