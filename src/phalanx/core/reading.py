@@ -12,10 +12,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from phalanx.core.errors import UnreadableFile
 from phalanx.core.plain_yaml import NotPlain, plain_yaml
+
+T = TypeVar("T")
 
 MIB = 2**20
 MAX_DEPTH = 100  # lists and mappings inside each other
@@ -100,6 +102,24 @@ def read_text(path: Path, *, inside: Path | None = None, limit: int = MAX_JSON) 
 def read_json(path: Path, *, inside: Path | None = None, limit: int = MAX_JSON) -> Any:
     """Returns the content of a JSON file; arguments and exceptions are those of `opened`."""
     return parse_json(read_text(path, inside=inside, limit=limit), path)
+
+
+def read_entry(path: Path, key: str, kind: type[T]) -> T:
+    """Returns one entry of the object in a JSON file.
+
+    Args:
+        path: The file.
+        key: The name of the entry.
+        kind: The type of its value.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreadableFile: The file is damaged, or has no such entry.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(value := content.get(key), kind):
+        raise UnreadableFile(path, f"is damaged: it must have {key!r}, of the type {kind.__name__}")
+    return value
 
 
 def read_yaml(path: Path, *, inside: Path | None = None, limit: int = MAX_YAML) -> Any:

@@ -11,7 +11,7 @@ from phalanx.analysis.final import Finalist, in_order, read_finalists
 from phalanx.analysis.statistics import SPLITS
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import write_text
-from phalanx.core.reading import read_json
+from phalanx.core.reading import read_entry
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.runs.config_file import read_values
@@ -79,7 +79,7 @@ def _sweep_content(
         curves=_curves(paths, trials),
         configs=_configs(paths, best[:5]),
         finalists=in_order(finalists, direction),
-        sentences=read_json(paths.final_tests)["sentences"] if paths.final_tests.is_file() else (),
+        sentences=read_entry(paths.final_tests, "sentences", list) if paths.final_tests.is_file() else (),
         groups=() if manifest.get("search") else _seed_groups(paths, trials),
         ending=manifest.get("ending"),
         log=_log_keys(paths),

@@ -1,7 +1,7 @@
 """A fencing token: keeps a job that was replaced from overwriting the files of its successor."""
 
 from phalanx.core.errors import Superseded
-from phalanx.core.reading import read_json
+from phalanx.core.reading import read_entry
 from phalanx.runs.layout import RunPaths
 
 
@@ -18,4 +18,4 @@ class FencingToken:
             raise Superseded(f"attempt {self.seen} at this trial was replaced by attempt {now}; it writes nothing")
 
     def _newest(self) -> int | None:
-        return int(read_json(self.paths.attempt)["attempt"]) if self.paths.attempt.is_file() else None
+        return read_entry(self.paths.attempt, "attempt", int) if self.paths.attempt.is_file() else None

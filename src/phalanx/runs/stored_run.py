@@ -11,7 +11,7 @@ from typing import Any
 
 from phalanx.core.errors import Failure, RunFolderError
 from phalanx.core.files import write_json, write_text
-from phalanx.core.reading import read_json
+from phalanx.core.reading import read_entry, read_json
 from phalanx.core.result import Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
 from phalanx.runs.layout import RunPaths
@@ -170,7 +170,7 @@ def find_stored_run(folder: Path) -> StoredRun | None:
 def read_mlflow_run_id(paths: RunPaths) -> str | None:
     """The id of the run in MLflow. Folders of earlier versions have it in `result.json`."""
     if paths.mlflow_run.is_file():
-        return str(read_json(paths.mlflow_run)["run_id"])
+        return read_entry(paths.mlflow_run, "run_id", str)
     return read_stored_run(paths.root).mlflow_run_id
 
 

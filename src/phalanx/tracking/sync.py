@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from phalanx.core.files import write_json
-from phalanx.core.reading import read_json
+from phalanx.core.reading import read_entry
 from phalanx.runs.layout import TrackedPaths
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import write_mlflow_run_id
@@ -122,7 +122,7 @@ class FolderSync:
         if not known:
             write_json(identity, {"id": uuid.uuid4().hex})
         self.report("alive", "")
-        store = MlflowStore(self.spec, read_json(identity)["id"], self.source, known=known)
+        store = MlflowStore(self.spec, read_entry(identity, "id", str), self.source, known=known)
         if is_sweep(self.root):
             self.sweep_run_id = store.start_sweep(self.root, running=self.running)
             self.report("run_id", self.sweep_run_id)
