@@ -15,6 +15,7 @@ from support.tracking_records import SECRET, by_key, count_runs, run_folder, swe
 
 from phalanx.cli.main import main
 from phalanx.runs.options import TrackingSpec
+from phalanx.tracking.client import ProcessTracker
 from phalanx.tracking.sync import FolderSync
 from phalanx.tracking.sync_folders import configured_tracking, find_folders
 
@@ -122,6 +123,31 @@ def test_runs_go_where_they_were_told_and_untracked_ones_to_the_default(store, f
     shutil.copy(empty_store, folder / "own.db")
     assert main(["sync", "own", "none"]) == 0
     assert [count_runs(folder / name) for name in ("own.db", "mlflow.db")] == [1, 1]
+
+
+def test_the_store_that_the_folder_names_is_not_another_one_when_it_is_typed(store, folder, empty_store):
+    """So the ids of its runs are written down, which those in another store are not."""
+    root = sweep_folder(folder / "s", n_trials=1)
+    config = root / "0" / "config.yaml"
+    config.write_text(config.read_text().replace("uri: null", "uri: sqlite:///own.db"))
+    shutil.copy(empty_store, folder / "own.db")
+    (root / "sweep.json").write_text(
+        json.dumps({**json.loads((root / "sweep.json").read_text()), "mlflow_run_id": "old"})
+    )
+    assert main(["sync", "s", "--uri", "sqlite:///own.db"]) == 0
+    assert json.loads((root / "sweep.json").read_text())["mlflow_run_id"] != "old"
+
+
+@pytest.mark.parametrize(("uri", "said"), [
+    (None, ""), ("sqlite:///own.db", ""), ("http://h:1", " --uri http://h:1"),
+    (f"postgresql://me:{SECRET}@h/d", " with MLFLOW_TRACKING_URI set to postgresql://***@h/d"),
+])  # fmt: skip
+def test_the_command_for_later_names_the_store(folder, monkeypatch, caplog, uri, said):
+    monkeypatch.setattr("phalanx.tracking.client._spawn", lambda pipe: None)
+    tracking = ProcessTracker(TrackingSpec(uri=uri), folder / "a")
+    tracking.n_left = 1
+    tracking.end("completed")
+    assert caplog.messages[-1] == f"MLflow did not get it; later: phalanx sync a{said}"
 
 
 @pytest.mark.parametrize("way", ["of the file", "of what it held"])

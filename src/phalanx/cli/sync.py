@@ -39,7 +39,13 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Syncs every folder. Raises `NotDelivered` if some runs are not in MLflow."""
-    from phalanx.tracking.sync_folders import NotDelivered, configured_tracking, find_folders, sync_folder
+    from phalanx.tracking.sync_folders import (
+        NotDelivered,
+        configured_tracking,
+        find_folders,
+        goes_elsewhere,
+        sync_folder,
+    )
 
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
@@ -53,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     if faults:
         raise RequestError("\n".join(faults))
     for root, spec in specs.items():
-        count = sync_folder(root, spec, keep_ids=bool(changes))
+        count = sync_folder(root, spec, keep_ids=goes_elsewhere(root, changes))
         print(f"{relative(root)}: {count}")
         n_left += count.n_left
     if n_left:

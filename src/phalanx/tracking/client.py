@@ -16,8 +16,10 @@ import threading
 from multiprocessing import Pipe
 from pathlib import Path
 
+from phalanx.core.redaction import redact
 from phalanx.runs.layout import relative
 from phalanx.runs.options import TrackingSpec
+from phalanx.runs.trust import VARIABLE, is_own_store
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,14 @@ class ProcessTracker(Tracker):
         self._stop(3.0)
         if self.n_left:
             what = "it" if self.n_left == 1 else f"{self.n_left} runs"
-            log.warning("MLflow did not get %s; later: phalanx sync %s", what, relative(self.root))
+            log.warning("MLflow did not get %s; later: phalanx sync %s%s", what, relative(self.root), self._named())
+
+    def _named(self) -> str:
+        """How the command names the store, which it does not take from a folder."""
+        uri = self.spec.uri
+        if uri is None or is_own_store(uri):
+            return ""
+        return f" --uri {uri}" if redact(uri, uri) == uri else f" with {VARIABLE} set to {redact(uri, uri)}"
 
     def cancel(self) -> None:
         self._stop(0.0)

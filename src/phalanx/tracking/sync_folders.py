@@ -10,6 +10,7 @@ import phalanx.runs.sweep_folder as sweep_folder
 from phalanx.core.errors import PhalanxError, RunFolderError
 from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
+from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
@@ -58,11 +59,21 @@ def configured_tracking(root: Path, given: Mapping[str, Any] | None = None) -> T
     Raises:
         RequestError: The configuration is damaged, or names a store that is not taken from a folder.
     """
-    files = (location.paths.config_resolved for location in sweep_folder.run_locations(root))
-    file = next((file for file in files if file.is_file()), None)
-    given = given or {}
+    file, given = _config(root), given or {}
     spec = replace(TrackingSpec(), **given) if file is None else tracking_of(file, given)
     return spec if spec.kind == "mlflow" else replace(TrackingSpec(register="none"), **given)
+
+
+def goes_elsewhere(root: Path, given: Mapping[str, Any]) -> bool:
+    """Whether the user gives another store or experiment than those that the runs in a folder were started with."""
+    file = _config(root)
+    stored = read_values(file).get("tracking", {}) if file else {}
+    return any(stored.get(key) != value for key, value in given.items())
+
+
+def _config(root: Path) -> Path | None:
+    files = (location.paths.config_resolved for location in sweep_folder.run_locations(root))
+    return next((file for file in files if file.is_file()), None)
 
 
 def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> SyncCount:
