@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,8 @@ def mlflow_run_id_of(folder: Path) -> str:
 
 def result_of(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Files that were being written."""
+    return [path for path in folder.rglob(".*") if re.search(r"[.-][0-9a-f]{8}(\.\w+)?$", path.name)]

@@ -16,7 +16,16 @@ import pytest
 from safetensors.torch import load_file
 from support.forked import train
 from support.places import ROOT
-from support.train_command import QUICK, TRAIN, environment, mlflow_run_id_of, only, result_of, train_from_the_start
+from support.train_command import (
+    QUICK,
+    TRAIN,
+    environment,
+    mlflow_run_id_of,
+    only,
+    result_of,
+    temporaries,
+    train_from_the_start,
+)
 
 from phalanx.core.result import TrialResult
 
@@ -48,8 +57,7 @@ def test_a_run_leaves_everything_it_should(tmp_path):
     for word in ("epoch 3/3", "test", "accuracy", f"files: outputs/runs/{run.name}"):
         assert word in done.stdout
     assert done.stderr == ""
-    assert not list(run.glob(".*.tmp"))
-    assert not [p for p in run.rglob("*") if re.search(r"\.[0-9a-f]{8}\.", p.name)]
+    assert temporaries(run) == []
 
 
 WRONG = [

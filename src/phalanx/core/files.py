@@ -3,28 +3,52 @@
 import contextlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from phalanx.core.process_identity import LABEL, labelled_gone, own_label
+
+DAY_S = 86_400.0
+_TEMPORARY = re.compile(rf"\..+\.(?P<label>{LABEL.pattern})-[0-9a-f]{{8}}(\.[^.]*)?")
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path that replaces `path` when the block succeeds and is deleted when it raises.
 
-    With `durable=False` it does not wait for the disk, so a power cut may lose the whole file.
+    Temporary files that a killed process left in the folder are deleted. An `OSError` names `path`. With
+    `durable=False` it does not wait for the disk, so a power cut may lose the whole file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".{path.name[:40]}.{own_label()}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
+        delete_stale(path.parent)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary), temporary):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def delete_stale(folder: Path) -> None:
+    """Deletes temporary files in a folder whose process has ended, or cannot be seen from here and is a day late."""
+    with contextlib.suppress(OSError):  # such as a folder that may be written to and not listed
+        for name in os.listdir(folder):
+            if name.startswith(".") and (found := _TEMPORARY.fullmatch(name)):
+                file, gone = folder / name, labelled_gone(found["label"])
+                # The folder changed when the latest file was made in it; both times are of the disk's clock.
+                if gone or (gone is None and folder.stat().st_mtime - file.stat().st_mtime > DAY_S):
+                    file.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

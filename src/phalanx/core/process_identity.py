@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import re
 import socket
 import uuid
 from dataclasses import dataclass
@@ -27,6 +29,11 @@ class ProcessIdentity:
         """Returns a new identity of this process."""
         return cls(socket.gethostname(), _boot(), os.getpid(), _started(psutil.Process()), uuid.uuid4().hex)
 
+    @property
+    def label(self) -> str:
+        """The identity without its token, short enough for the name of a file."""
+        return f"{_place(self.host, self.boot)}-{self.pid}-{round(self.started)}"
+
     def gone(self) -> bool | None:
         """Whether the process has ended; None if that cannot be known from here."""
         if (self.host, self.boot) != (socket.gethostname(), _boot()):
@@ -40,6 +47,32 @@ class ProcessIdentity:
             return None if psutil.POSIX and _is_hidden(self.pid) else True
         except psutil.AccessDenied:
             return None
+
+
+LABEL = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,10})")
+
+
+def own_label() -> str:
+    """The label of this process."""
+    return _label_of(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _label_of(pid: int) -> str:  # of this process: a fork has another number, and asks anew
+    return ProcessIdentity.here().label
+
+
+def labelled_gone(label: str) -> bool | None:
+    """Whether the process with this `label` has ended; None if that cannot be known from here, or for another text."""
+    found = LABEL.fullmatch(label)
+    here = socket.gethostname(), _boot()
+    if found is None or found[1] != _place(*here):
+        return None
+    return ProcessIdentity(*here, int(found[2]), float(found[3]), "").gone()
+
+
+def _place(host: str, boot: str) -> str:
+    return hashlib.sha256(f"{host}/{boot}".encode()).hexdigest()[:8]
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from phalanx.core.callbacks import Checkpointer
 from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
+from phalanx.core.files import delete_stale
 from phalanx.core.reading import parse_json
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.data.base import Dataset
@@ -83,8 +84,7 @@ class RunCheckpointer(Checkpointer):
         if self.states and (why := self._unfit(dataset)):
             self._refuse(CheckpointError(_message(self.paths.checkpoint, why)))
         self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": dataset.digest, "versions": versions()}
-        for torn in self.paths.root.glob(f".{self.paths.checkpoint.name}.*"):
-            torn.unlink(missing_ok=True)  # left by a process that was killed while it wrote
+        delete_stale(self.paths.root)
         self.n_epochs = self.written = self.epochs_before
         if self.states:
             log.info("goes on after epoch %d, from %s", self.epochs_before, self.paths.checkpoint.name)
