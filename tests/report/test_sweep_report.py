@@ -318,9 +318,12 @@ def test_the_report_of_a_grid_compares_its_groups(tmp_path, capsys):
                                                 "nll": {s: 0.9 + 0.01 * s for s in range(4)}}, "loss")  # fmt: skip
     (folder / "1" / "config.yaml").unlink()  # of a trial that is not compared then
     (folder / "2" / "metrics.csv").write_text("epoch,val_accuracy\n1,nan\n2,\x00\n")
-    assert main(["report", str(folder)]) == 0
-    assert "report.html" in capsys.readouterr().out
+    assert main(["report", str(folder)]) == 1
+    out, err = capsys.readouterr()
+    assert "report.html" in out
+    assert "2/metrics.csv is damaged: line 3" in err
     page = (folder / "report.html").read_text()
+    assert "2/metrics.csv is damaged: line 3" in page
     assert "a &lt;grid&gt;" in page
     assert "nll beats mse by" in page
     assert "Whole configuration of trial 7" in page

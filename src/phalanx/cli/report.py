@@ -16,7 +16,7 @@ examples:
   phalanx report outputs/sweeps/my_search
   phalanx report outputs/runs/2026-01-31_12-00-00-a1b2 --output report.html
 
-Exit status: 0 the report is written; 1 it cannot be written; 2 the request was wrong.
+Exit status: 0 the report is written; 1 it cannot be written, or leaves out damaged files; 2 the request was wrong.
 """
 
 
@@ -30,8 +30,12 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes the report and prints where it is."""
+    """Writes the report and prints where it is. Raises `Incomplete` if it lacks what a damaged file holds."""
     check_files(arguments)
     from phalanx.report.build import write_report
+    from phalanx.runs.left_out import LeftOut
 
-    print(f"wrote {write_report(arguments.folder, arguments.output)}")
+    left_out = LeftOut()
+    path = write_report(arguments.folder, arguments.output, left_out)
+    print(f"wrote {path}")
+    left_out.check("the report is whole")

@@ -104,6 +104,10 @@ class CheckpointError(RunFolderError):
     """A checkpoint is damaged, or belongs to another configuration than the run that should resume from it."""
 
 
+class Incomplete(PhalanxError):
+    """A part of what was asked for was left out, since a file could not be read or written; the rest was done."""
+
+
 class StudyFailed(PhalanxError):
     """A search ended without a single objective value."""
 

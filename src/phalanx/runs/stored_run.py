@@ -14,6 +14,7 @@ from phalanx.core.files import write_json, write_text
 from phalanx.core.reading import read_entry, read_json
 from phalanx.core.result import Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
+from phalanx.runs.conform import check_fields
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.provenance import GitState
 
@@ -136,7 +137,9 @@ class StoredRun:
             "data": DataSummary(**data) if (data := content.get("data")) else None,
             "git": GitState(**git) if (git := content.get("git")) else None,
         }
-        return cls(**given | beside)
+        found = cls(**given | beside)
+        check_fields(found)
+        return found
 
 
 def read_stored_run(folder: Path) -> StoredRun:
@@ -150,7 +153,7 @@ def read_stored_run(folder: Path) -> StoredRun:
     beside: dict[str, Any] = {"folder": folder, "written_ns": written, "overrides": _overrides(paths)}
     if folder.name.isdecimal():
         beside["number"] = int(folder.name)
-    if paths.mlflow_run.is_file():
+    if paths.mlflow_run.exists():
         beside["mlflow_run_id"] = read_mlflow_run_id(paths)
     try:
         return StoredRun.from_json(content, **beside)
@@ -169,7 +172,7 @@ def find_stored_run(folder: Path) -> StoredRun | None:
 
 def read_mlflow_run_id(paths: RunPaths) -> str | None:
     """The id of the run in MLflow. Folders of earlier versions have it in `result.json`."""
-    if paths.mlflow_run.is_file():
+    if paths.mlflow_run.exists():
         return read_entry(paths.mlflow_run, "run_id", str)
     return read_stored_run(paths.root).mlflow_run_id
 
@@ -188,7 +191,7 @@ def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
 
 def _overrides(paths: RunPaths) -> dict[str, str]:
     """The overrides by key, as they were typed."""
-    texts = read_overrides(paths.overrides, inside=paths.root) if paths.overrides.is_file() else []
+    texts = read_overrides(paths.overrides, inside=paths.root) if paths.overrides.exists() else []
     return dict(text.lstrip("+").split("=", 1) for text in texts if "=" in text)
 
 

@@ -4,17 +4,20 @@ import csv
 import io
 import logging
 import math
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
-from phalanx.core.errors import RunFolderError
+from phalanx.core.errors import RunFolderError, UnreadableFile
 from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
+from phalanx.runs.conform import check_items, hints
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import read_manifest
 from phalanx.runs.stored_run import StoredRun, find_stored_run, read_stored_run, write_stored_run
 
@@ -53,29 +56,42 @@ def summarise_sweep(trials: Sequence[StoredRun], best: Sequence[StoredRun], stat
     return {"status": status, "best": best[0].number, "metrics": metrics, "params": params}
 
 
-def collect(paths: SweepPaths, known: dict[int, StoredRun] | None = None) -> list[StoredRun]:
+def collect(
+    paths: SweepPaths, known: dict[int, StoredRun] | None = None, left_out: LeftOut | None = None
+) -> list[StoredRun]:
     """The finished trials of a sweep, in order of their numbers.
 
     Args:
         paths: The sweep's folder.
         known: Trials by number that were read before. Only trials that are not in it, or were written since, are
             read, and are then in it.
+        left_out: Takes the trials whose files cannot be read; None logs a warning for each.
     """
     known = {} if known is None else known
-    found = (read_trial(paths.trial(number), known) for number in _numbers(paths.root))
+    found = (read_trial(paths.trial(number), known, left_out) for number in _numbers(paths.root))
     return [trial for trial in found if trial is not None]
 
 
-def read_trial(paths: RunPaths, known: dict[int, StoredRun]) -> StoredRun | None:
-    """The trial in this folder, from `known` if it was not written since; None without a result that can be read."""
+def read_trial(paths: RunPaths, known: dict[int, StoredRun], left_out: LeftOut | None = None) -> StoredRun | None:
+    """The trial in this folder; None without a result that can be read.
+
+    Args:
+        paths: The trial's folder.
+        known: As of `collect`.
+        left_out: As of `collect`.
+    """
     number = int(paths.root.name)
     try:
         if number not in known or known[number].written_ns != paths.result.stat().st_mtime_ns:
             known[number] = read_stored_run(paths.root)
     except FileNotFoundError:
         return None
-    except RunFolderError as error:
-        log.warning("left out of the summary: %s", error)
+    except (RunFolderError, OSError) as error:
+        known.pop(number, None)
+        if left_out is None:
+            log.warning("left out of the summary: %s", error)
+        else:
+            left_out.add(error)
         return None
     return known[number]
 
@@ -180,7 +196,7 @@ class RunLocation:
 
 def is_sweep(root: Path) -> bool:
     """Whether the folder is a sweep's."""
-    return SweepPaths(root).manifest.is_file()
+    return os.path.lexists(SweepPaths(root).manifest)
 
 
 def run_locations(root: Path) -> Iterator[RunLocation]:
@@ -200,6 +216,15 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def sweep_summary(root: Path) -> SweepSummary:
-    """The summary in a sweep's manifest; empty while the sweep runs, or if its process was killed."""
-    summary: SweepSummary | None = read_manifest(SweepPaths(root)).get("summary")
-    return summary or {}
+    """The summary in a sweep's manifest; empty while the sweep runs, or if its process was killed.
+
+    Raises `UnreadableFile` if the manifest is damaged.
+    """
+    paths = SweepPaths(root)
+    summary = read_manifest(paths).get("summary") or {}
+    try:
+        check_items({"summary": summary}, {"summary": Mapping[str, Any]})
+        check_items(summary, hints(SweepSummary))
+    except ValueError as error:
+        raise UnreadableFile(paths.manifest, f"is damaged: in its summary {error}") from error
+    return cast(SweepSummary, summary)

@@ -57,6 +57,7 @@ class SweepContent:
     sentences: Sequence[str] = ()  # about the final
     groups: Sequence[SeedGroups] = ()  # of a grid with several seeds, for each data set
     ending: str | None = None  # why the search ended
+    left_out: Sequence[str] = ()  # files that could not be read, and why
     log: Mapping[str, bool] = field(default_factory=dict)  # whether a key was drawn on a logarithmic scale, by key
 
 
@@ -72,6 +73,7 @@ def sweep_html(content: SweepContent) -> str:
     draw = _FigureMaker(tips(trials))
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
+        left_out=content.left_out,
         endings=", ".join(f"{count:,} {ending}" for ending, count in endings),
         seconds=math.fsum(trial.train_seconds for trial in trials), configs=content.configs,
         measures=_measures(trials), best_measures=_measures(best), varied=varied,
