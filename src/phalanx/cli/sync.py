@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from phalanx.cli.options import Subparsers
-from phalanx.core.errors import RequestError
+from phalanx.core.errors import RequestError, UnreadableFile
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import relative
 
@@ -22,7 +22,7 @@ examples:
   phalanx sync outputs --experiment archive
   MLFLOW_TRACKING_URI=http://server:5000 phalanx sync outputs
 
-Exit status: 0 all is delivered; 1 some is not, try again later; 2 the request was wrong.
+Exit status: 0 all is delivered; 1 some is not, or a file is damaged; 2 the request was wrong.
 """
 
 
@@ -38,7 +38,14 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Syncs every folder. Raises `NotDelivered` if some runs are not in MLflow."""
+    """Syncs every folder.
+
+    Raises:
+        NotDelivered: Some runs are not in MLflow.
+        Incomplete: All are, but a file could not be read or written.
+        RequestError: No folder could be synced as it was asked for.
+    """
+    from phalanx.runs.left_out import LeftOut
     from phalanx.tracking.sync_folders import (
         NotDelivered,
         configured_tracking,
@@ -50,17 +57,24 @@ def run(arguments: argparse.Namespace) -> None:
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
     changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}
-    n_left, specs, faults = 0, {}, []
-    for root in find_folders(arguments.paths):
+    left_out, specs, faults = LeftOut(), {}, []
+    for root in (folders := find_folders(arguments.paths)):
         try:
             specs[root] = configured_tracking(root, changes)
+        except UnreadableFile as error:
+            left_out.add(error)
         except RequestError as error:
             faults.append(str(error))
-    if faults:
-        raise RequestError("\n".join(faults))
+    if faults or not specs:
+        raise RequestError("\n".join([*faults, *left_out.faults]))
+    n_left = len(folders) - len(specs)
     for root, spec in specs.items():
-        count = sync_folder(root, spec, keep_ids=goes_elsewhere(root, changes))
+        count = sync_folder(root, spec, left_out, keep_ids=goes_elsewhere(root, changes))
         print(f"{relative(root)}: {count}")
         n_left += count.n_left
     if n_left:
-        raise NotDelivered(f"{n_left} of the runs are not in MLflow; what was delivered stays, so try again later")
+        also = "".join(f"\n  - {fault}" for fault in left_out.faults)
+        raise NotDelivered(
+            f"{n_left} of the runs are not in MLflow; what was delivered stays, so try again later{also}"
+        )
+    left_out.check("all that can be read is in MLflow")

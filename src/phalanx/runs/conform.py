@@ -41,6 +41,8 @@ def _hints_of(record: Any) -> dict[str, Any]:
 
 def _fits(value: Any, kind: Any) -> bool:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if kind is Any:
+        return True
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in arguments)
     if origin is float:

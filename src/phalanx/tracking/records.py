@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from phalanx.core.errors import RunFolderError
 from phalanx.core.reading import parse_json, read_bytes
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.config_file import flat_values, read_values
@@ -60,15 +59,12 @@ def read_records(location: RunLocation) -> list[RunRecord]:
     """
     paths = location.paths
     stored = find_stored_run(paths.root)
-    params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.is_file() else {}
-    try:
-        history = read_metrics(paths.metrics)
-        if stored is None:
-            return [_training(location, params, history)]
-        run = _ended(location, params, history, stored)
-        return [run, *_seeds(run, stored)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
+    params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.exists() else {}
+    history = read_metrics(paths.metrics)
+    if stored is None:
+        return [_training(location, params, history)]
+    run = _ended(location, params, history, stored)
+    return [run, *_seeds(run, stored)]
 
 
 def is_digest(logged: str | None, record: RunRecord) -> bool:
@@ -89,7 +85,7 @@ def _training(location: RunLocation, params: Mapping[str, Any], history: Sequenc
     root, tags = location.paths.root, _location_tags(location) | {"phalanx.status": TRAINING}
     start = time.time() - sum(row.seconds for row in history) if history else root.stat().st_mtime
     return RunRecord(
-        location.key, location.name, root, params, {}, history, tags, TRAINING, start_ms=int(1000 * start)
+        location.key, location.name, root, params, {}, history, tags, TRAINING, start_ms=max(0, int(1000 * start))
     )  # fmt: skip
 
 
@@ -122,7 +118,7 @@ def _ended(
         history=history,
         tags=_location_tags(location) | {key: str(value) for key, value in known.items() if value is not None},
         ending=stored.ending,
-        start_ms=end_ms - int(1000 * stored.train_seconds),
+        start_ms=max(0, end_ms - int(1000 * stored.train_seconds)),
         end_ms=end_ms,
         data=stored.data,
         mlflow_run_id=stored.mlflow_run_id,

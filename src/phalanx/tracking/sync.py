@@ -5,6 +5,7 @@ and what could not be logged can be logged at any later time.
 """
 
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from phalanx.core.errors import UnreadableFile
 from phalanx.core.files import write_json
 from phalanx.core.reading import read_entry
 from phalanx.runs.layout import TrackedPaths
@@ -118,11 +120,14 @@ class FolderSync:
                 self.store.find()  # a call that was not answered may have taken effect
             return self.store
         identity = TrackedPaths(self.root).identity
-        known = identity.is_file()
+        known = identity.exists()
         if not known:
             write_json(identity, {"id": uuid.uuid4().hex})
         self.report("alive", "")
-        store = MlflowStore(self.spec, read_entry(identity, "id", str), self.source, known=known)
+        name = read_entry(identity, "id", str)
+        if not re.fullmatch("[0-9a-f]{32}", name):
+            raise UnreadableFile(identity, "is damaged; if it is deleted, the runs are delivered as new ones")
+        store = MlflowStore(self.spec, name, self.source, known=known)
         if is_sweep(self.root):
             self.sweep_run_id = store.start_sweep(self.root, running=self.running)
             self.report("run_id", self.sweep_run_id)
@@ -177,7 +182,10 @@ class FolderSync:
         """The key of the run whose model is registered."""
         if not is_sweep(self.root):
             return "" if self.spec.register == "all" else None
-        best = sweep_summary(self.root).get("best")
+        try:
+            best = sweep_summary(self.root).get("best")
+        except UnreadableFile:  # said when the sweep's run is ended
+            return None
         return None if best is None or self.spec.register == "none" else str(best)
 
     def _register(self, store: MlflowStore, record: RunRecord) -> None:

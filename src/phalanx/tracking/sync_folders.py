@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import phalanx.runs.sweep_folder as sweep_folder
-from phalanx.core.errors import PhalanxError, RunFolderError
+from phalanx.core.errors import PhalanxError, RunFolderError, UnreadableFile
 from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
+from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.connection import silence
@@ -44,7 +45,9 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         inside = [path] if _is_run_or_sweep(path) else list(_inside(path))
         if not inside:
-            raise RunFolderError(f"{path} holds no run and no sweep; try outputs, or outputs/sweeps/<study>")
+            raise RunFolderError(
+                f"{path} holds no run (result.json) and no sweep (sweep.json); try outputs, or outputs/sweeps/<study>"
+            )
         found |= {folder.resolve(): folder for folder in inside}
     return list(found.values())
 
@@ -53,11 +56,12 @@ def configured_tracking(root: Path, given: Mapping[str, Any] | None = None) -> T
     """Returns the tracking options that the runs in a folder were started with; the defaults if that was `none`.
 
     Args:
-        root: The folder.
+        root: The folder; of a sweep the first configuration counts that can be read.
         given: Options that the user gives; they take the place of those of the folder.
 
     Raises:
-        RequestError: The configuration is damaged, or names a store that is not taken from a folder.
+        UnreadableFile: There are configurations, and none can be read.
+        RequestError: The configuration names a store that is not taken from a folder.
     """
     file, given = _config(root), given or {}
     spec = replace(TrackingSpec(), **given) if file is None else tracking_of(file, given)
@@ -72,35 +76,61 @@ def goes_elsewhere(root: Path, given: Mapping[str, Any]) -> bool:
 
 
 def _config(root: Path) -> Path | None:
-    files = (location.paths.config_resolved for location in sweep_folder.run_locations(root))
-    return next((file for file in files if file.is_file()), None)
+    """The first configuration that can be read; None if there is none at all. Raises `UnreadableFile` if none can."""
+    damaged = None
+    for location in sweep_folder.run_locations(root):
+        try:
+            read_values(location.paths.config_resolved)
+            return location.paths.config_resolved
+        except FileNotFoundError:
+            continue
+        except UnreadableFile as error:
+            damaged = damaged or error
+    if damaged is not None:
+        raise damaged
+    return None
 
 
-def sync_folder(root: Path, spec: TrackingSpec, *, keep_ids: bool = False) -> SyncCount:
+def sync_folder(root: Path, spec: TrackingSpec, left_out: LeftOut, *, keep_ids: bool = False) -> SyncCount:
     """Logs what MLflow lacks of one folder, and writes the ids of the runs in MLflow into it.
 
-    `keep_ids` keeps the ids that are there, because they are of the store that the configuration names.
+    Args:
+        root: The folder of a run or a sweep.
+        spec: Where to log.
+        left_out: Takes what cannot be read or written in the folder.
+        keep_ids: Keeps the ids that are there, because they are of the store that the configuration names.
+
+    Returns:
+        How many runs were logged.
     """
     paths = SweepPaths(root)
-    if sweep_folder.is_sweep(root) and not sweep_folder.sweep_summary(root):  # its process was killed
-        trials = sweep_folder.collect(paths)
-        best = sweep_folder.front_first(sweep_folder.ranked(trials, sweep_folder.direction_of(trials)))
-        update_manifest(paths, summary=sweep_folder.summarise_sweep(trials, best, "interrupted"))
+    if sweep_folder.is_sweep(root):
+        left_out.attempt(lambda: _sum_up(paths, left_out), None)
     with silence(), closing(FolderSync(root, spec, keep_ids=keep_ids)) as sync:
         n_left, reason = sync.finish() + len(sync.refused), sync.problem
     if sync.locked_out:
         n_left, reason = 1, "a process that runs now delivers it"
     if sync.sweep_run_id is not None:
         if not keep_ids:
-            update_manifest(paths, mlflow_run_id=sync.sweep_run_id)
+            left_out.attempt(lambda: update_manifest(paths, mlflow_run_id=sync.sweep_run_id), None)
         if sync.has_new_ids:
-            write_text(paths.trials, sweep_folder.trials_csv(sweep_folder.collect(paths)))
+            trials = sweep_folder.collect(paths, left_out=left_out)
+            left_out.attempt(lambda: write_text(paths.trials, sweep_folder.trials_csv(trials)), None)
     return SyncCount(sync.n_logged, sync.n_there, n_left, reason)
+
+
+def _sum_up(paths: SweepPaths, left_out: LeftOut) -> None:
+    """Writes the summary of a sweep whose process was killed."""
+    if sweep_folder.sweep_summary(paths.root):
+        return
+    trials = sweep_folder.collect(paths, left_out=left_out)
+    best = sweep_folder.front_first(sweep_folder.ranked(trials, sweep_folder.direction_of(trials)))
+    update_manifest(paths, summary=sweep_folder.summarise_sweep(trials, best, "interrupted"))
 
 
 def _is_run_or_sweep(path: Path) -> bool:
     return path.is_dir() and (
-        sweep_folder.is_sweep(path) or RunPaths(path).result.is_file() or TrackedPaths(path).identity.is_file()
+        sweep_folder.is_sweep(path) or RunPaths(path).result.exists() or TrackedPaths(path).identity.is_file()
     )
 
 
