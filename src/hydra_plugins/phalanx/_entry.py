@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from phalanx.runs.manifest import Sweep
     from phalanx.study import Trial
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 # Imports leave a million permanent objects, and Hydra's copies much garbage: with Python's default thresholds
@@ -137,11 +138,12 @@ def status_and_message(error: Exception) -> tuple[int, str]:
 
 def _of_system(error: OSError) -> tuple[int, str]:
     where = f" {error.filename}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return 1, f"the disk is full:{where}; free some space and run the same command again, what is written is whole"
+    if error.errno in FULL:
+        full = f"the disk is full:{where}" if where else "the disk is full"
+        return 1, f"{full}; free some space and run the same command again, what is written is whole"
     if error.errno in WRONG_PLACE:
         return 2, (
             f"cannot write{where}: {error.strerror}; the outputs folder must be writable, "
             "try hydra.run.dir=<another folder> or, for a sweep, hydra.sweep.dir=<another folder>"
         )
-    return 1, f"{type(error).__name__}: {error}"
+    return 1, f"{error.strerror or type(error).__name__}:{where or f' {error}'}"

@@ -19,6 +19,7 @@ from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._secrets import refuse_in_config
 from hydra_plugins.phalanx._state import STATE, hydra_config
 from phalanx.runs.layout import FINAL, RunPaths, make_folder
+from phalanx.runs.left_out import LeftOut
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -79,11 +80,12 @@ class SweepCallback(Callback):
     @ends_the_process
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         sweep_log, STATE.sweep_log = STATE.sweep_log, None
-        if sweep_log is not None:  # a search of ours has finished its own
-            # Hydra calls this while an exception passes, and says nothing of it.
-            sweep_log.finish(sys.exc_info()[1])
-
-
+        if sweep_log is None:
+            return  # a search of ours has finished its own
+        error = sys.exc_info()[1]  # Hydra calls this while an exception passes, and says nothing of it
+        left_out = LeftOut()
+        sweep_log.finish(error, left_out)
+        left_out.check("the sweep is summed up", error)
 def _check(config: DictConfig) -> FileLock:
     """Validates a single run, makes and locks its folder, and leaves the job for the job function.
 

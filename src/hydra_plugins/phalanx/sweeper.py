@@ -181,9 +181,12 @@ class StudySweeper(Sweeper):
     def _sum_up(self, study: Study, error: BaseException | None) -> None:
         from phalanx.core.files import write_text
         from phalanx.runs.config_file import to_yaml
+        from phalanx.runs.left_out import LeftOut
         from phalanx.study import summary
 
-        write_text(self.paths.optimization_results, to_yaml(summary(study)))
+        left_out = LeftOut()
+        left_out.attempt(lambda: write_text(self.paths.optimization_results, to_yaml(summary(study))), None)
         STATE.sweep_log = None
         if self.log is not None:
-            self.log.finish(error)
+            self.log.finish(error, left_out)
+        left_out.check("the search is summed up", error)

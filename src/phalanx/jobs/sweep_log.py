@@ -3,6 +3,7 @@
 Everything is read from the folders of the trials, so it is right after a resume and with any launcher.
 """
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ from phalanx.core.files import write_text
 from phalanx.jobs.progress import SweepProgress, final_summary, print_line
 from phalanx.runs.config import Config, objectives_of, tracking_spec
 from phalanx.runs.layout import SweepPaths
-from phalanx.runs.manifest import update_manifest
+from phalanx.runs.left_out import LeftOut
+from phalanx.runs.manifest import Manifest, update_manifest
 from phalanx.runs.stored_run import StoredRun, read_mlflow_run_id
 from phalanx.runs.sweep_folder import (
     best_config,
@@ -59,7 +61,11 @@ class SweepLog:
         self.best: list[StoredRun] = []  # trials that keep their weights
 
     def start(self) -> None:
-        """Writes the manifest, or continues that of an earlier start; starts tracking and opens the display."""
+        """Writes the manifest, or continues that of an earlier start; starts tracking and opens the display.
+
+        Raises `UnreadableFile` if that of the earlier start is damaged.
+        """
+        Manifest.read(self.paths)
         self.paths.root.mkdir(parents=True, exist_ok=True)
         update_manifest(self.paths, summary=None, **self.manifest)
         self.tracker.start()
@@ -94,28 +100,34 @@ class SweepLog:
         for number in {trial.number for trial in candidates} - {trial.number for trial in self.best}:
             self.paths.trial(number).model.unlink(missing_ok=True)
 
-    def finish(self, error: BaseException | None = None) -> None:
+    def finish(self, error: BaseException | None, left_out: LeftOut) -> None:
         """Writes the summary files, draws plots of the best trials, ends tracking and prints the summary.
 
-        `error` is the exception that ended the sweep early, if any.
+        Args:
+            error: The exception that ended the sweep early, if any.
+            left_out: Takes the files that cannot be read or written, each of which leaves the others as they are.
         """
-        trials = collect(self.paths, self.known)
+        trials = collect(self.paths, self.known, left_out)
         best = front_first(ranked(trials, self.direction))
         self._add_missing(trials)
         self._keep_best(trials)
-        write_text(self.paths.trials, trials_csv(trials))
+        left_out.attempt(lambda: write_text(self.paths.trials, trials_csv(trials)), None)
         self.progress.stop()
         if best:
-            write_text(self.paths.best_config, best_config(self.paths.trial(best[0].number)))
-            self._draw(best[: self.tracking.keep])
-        finalists = read_finalists(self.paths, best)
-        sentences = write_final(self.paths, finalists, self.direction) if finalists else []
-        self._report(trials, finalists)
+            first = self.paths.trial(best[0].number)
+            left_out.attempt(lambda: write_text(self.paths.best_config, best_config(first)), None)
+            left_out.attempt(lambda: self._draw(best[: self.tracking.keep]), None)
+        finalists = left_out.attempt(lambda: read_finalists(self.paths, best), [])
+        write = functools.partial(write_final, self.paths, finalists, self.direction)
+        sentences = left_out.attempt(write, []) if finalists else []
+        self._report(trials, finalists, left_out)
         interrupted = isinstance(error, KeyboardInterrupt)
         nothing_to_do = not trials and error is None  # other drivers have evaluated all, in folders of their own
         status = "interrupted" if interrupted else "completed" if best or nothing_to_do else "failed"
-        ending = update_manifest(self.paths, summary=summarise_sweep(trials, best, status)).get("ending")
-        self._track(trials, status)
+        summary = summarise_sweep(trials, best, status)
+        ending = left_out.attempt(lambda: update_manifest(self.paths, summary=summary), {}).get("ending")
+        left_out.attempt(lambda: self._track(trials), None)
+        self.tracker.end(status)
         self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
         if self.tracker.model is not None:
             serve = f"mlflow models serve -m {self.tracker.model} --env-manager local"
@@ -123,7 +135,7 @@ class SweepLog:
         if finalists:
             final_summary(self.console, in_order(finalists, self.direction), sentences)
 
-    def _track(self, trials: Sequence[StoredRun], status: str) -> None:
+    def _track(self, trials: Sequence[StoredRun]) -> None:
         """Waits until the trials are logged to MLflow, and adds their ids there to `trials.csv`."""
         self.tracker.wait_until_delivered()
         if self.tracker.run_id is not None:
@@ -131,14 +143,15 @@ class SweepLog:
             ids = {trial.number: read_mlflow_run_id(self.paths.trial(trial.number)) for trial in trials}
             known = [replace(trial, mlflow_run_id=ids[trial.number]) for trial in trials]
             write_text(self.paths.trials, trials_csv(known))
-        self.tracker.end(status)
 
-    def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist]) -> None:
-        """Writes `report.html`; if that fails, only a warning is logged."""
+    def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist], left_out: LeftOut) -> None:
+        """Writes `report.html`; if drawing it fails, only a warning is logged."""
         from phalanx.report.build import write_sweep_report
 
         try:
-            write_sweep_report(self.paths, trials, finalists=finalists)
+            write_sweep_report(self.paths, trials, finalists=finalists, left_out=left_out)
+        except OSError as error:
+            left_out.add(error)
         except Exception:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from phalanx.core.errors import Incomplete, RequestError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -34,10 +37,21 @@ class LeftOut:
             self.add(error)
             return default
 
-    def check(self, done: str) -> None:
-        """Raises `Incomplete` if anything was left out; `done` says what was done nevertheless."""
+    def check(self, done: str, error: BaseException | None = None) -> None:
+        """Raises `Incomplete` if anything was left out.
+
+        Args:
+            done: What was done nevertheless.
+            error: An exception that passes already, and beside which there is only a warning.
+
+        Raises:
+            Incomplete: With all faults.
+        """
         if not self._faults:
             return
         found = self.faults
         more = [f"  - and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        raise Incomplete("\n".join([f"{done}, but for:", *(f"  - {text}" for text in found[:SHOWN]), *more]))
+        text = "\n".join([f"{done}, but for:", *(f"  - {fault}" for fault in found[:SHOWN]), *more])
+        if error is None:
+            raise Incomplete(text)
+        log.warning("%s", text)
