@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Optional
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,25 @@ class Toy(Spec):
     flag: bool = static(False)
     widths: tuple[int, ...] = static((4,), min_items=1, ge=1)
     need: str = static()
+
+
+@pytest.mark.parametrize(
+    ("given", "rate", "count"),
+    [
+        (np.float32(0.5), 0.5, 3), (np.float64(0.25), 0.25, 3), (np.int64(1), 1.0, 1), (np.uint8(1), 1.0, 1),
+        (Fraction(1, 4), 0.25, 3),
+    ],
+)  # fmt: skip
+def test_numbers_of_numpy_are_numbers(given, rate, count):
+    toy = Toy(need="x", rate=given, count=given if count == 1 else np.int32(3), widths=[np.int64(2), np.float32(5)])
+    assert (toy.rate, toy.count, toy.widths) == (rate, count, (2, 5))
+    assert {type(toy.rate), type(toy.count), *map(type, toy.widths)} == {float, int}
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), np.float64("nan"), np.bool_(True), np.array([0.5]), 0.5j])
+def test_what_is_no_number_for_a_field_is_refused(value):
+    (fault,) = faults_of(rate=value)
+    assert fault.startswith("toy.rate must be a number in (0, 1], got ")
 
 
 def faults_of(**values):

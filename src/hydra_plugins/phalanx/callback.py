@@ -86,6 +86,8 @@ class SweepCallback(Callback):
         left_out = LeftOut()
         sweep_log.finish(error, left_out)
         left_out.check("the sweep is summed up", error)
+
+
 def _check(config: DictConfig) -> FileLock:
     """Validates a single run, makes and locks its folder, and leaves the job for the job function.
 

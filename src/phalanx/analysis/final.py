@@ -4,13 +4,11 @@ The validation split chose the points, so their validation metrics are too good,
 not average out. The search never read the test split, which is why it alone says which point is best.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from phalanx.analysis.statistics import (
     SEEDS,
@@ -24,6 +22,7 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import Lost, sentence
+from phalanx.core.csv_text import csv_text
 from phalanx.core.files import write_json, write_text
 from phalanx.core.result import Status, limits_of
 from phalanx.core.specs import Spec, static
@@ -188,13 +187,11 @@ def _table(finalists: Sequence[Finalist]) -> str:
     first = finalists[0]
     keys = list(dict.fromkeys(key for f in finalists for key in f.overrides))
     measures = {OBJECTIVE: first.objective, **{name: name for name in dict.fromkeys((TEST, first.judge))}}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [f"{measure}{end}" for measure in measures for end in ("", "_std", "_low", "_high")]
-    writer.writerow(["number", "n", "diverged", "chosen_by", "judged_by", *columns, *keys])
+    rows: list[list[Any]] = [["number", "n", "diverged", "chosen_by", "judged_by", *columns, *keys]]
     for f in finalists:
         found = [f.summary(metric) for metric in measures.values()]
         numbers = [x for s in found for x in ((s.mean, s.std, s.low, s.high) if s else (None,) * 4)]
         own = [f.number, f.n, f.n_seeds - f.n, f.objective, f.judge]
-        writer.writerow([*own, *numbers, *(f.overrides.get(key) for key in keys)])
-    return text.getvalue()
+        rows.append([*own, *numbers, *(f.overrides.get(key) for key in keys)])
+    return csv_text(rows)

@@ -5,7 +5,6 @@ Axes: N rows, D features, C classes, h × w pixels.
 """
 
 import contextlib
-import csv
 import io
 import json
 import re
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from phalanx.core.csv_text import csv_text
 from phalanx.core.errors import DataError, UnreadableFile
 from phalanx.core.reading import MAX_DATA, opened
 from phalanx.data import table_encoder
@@ -70,9 +70,7 @@ class Predictions:
 
     def to_csv(self, top: int | None = None) -> str:
         """A header line and a line a row, with seven digits a probability."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.header(top), *self.cells(top)])
-        return text.getvalue()
+        return csv_text([self.header(top), *self.cells(top)])
 
     def to_json(self, top: int | None = None) -> str:
         """A list with an object a row; `p` maps classes to probabilities, the most probable first."""

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import numbers
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,11 +118,19 @@ def _convert(value: Any, kind: Any) -> Any:
         return None if any(item is None for item in items) else tuple(items)
     if isinstance(value, bool) or kind is bool:
         return value if isinstance(value, bool) and kind is bool else None
-    if kind is float and isinstance(value, (int, float)):
-        return float(value)
-    if kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
+    if kind in (int, float) and isinstance(value, numbers.Real):  # also NumPy's
+        return _number(value, kind)
     return value if isinstance(origin, type) and isinstance(value, origin) else None
+
+
+def _number(value: numbers.Real, kind: Any) -> int | float | None:
+    if kind is int and isinstance(value, numbers.Integral):
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number that no float holds
+        return None
+    return number if kind is float else int(number) if number.is_integer() else None
 
 
 def _within(value: Any, constraint: Constraint) -> bool:

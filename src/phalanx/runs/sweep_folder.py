@@ -1,7 +1,5 @@
 """A sweep's folder: its trials, read, ranked and summed up."""
 
-import csv
-import io
 import logging
 import math
 import os
@@ -11,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from phalanx.core.csv_text import csv_text
 from phalanx.core.errors import RunFolderError, UnreadableFile
 from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
@@ -137,17 +136,15 @@ def trials_csv(trials: Sequence[StoredRun]) -> str:
     """One row a trial: number, status, objective, the overrides as columns, metrics, cost, error."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.overrides))
     columns = [name for name in COLUMNS if name not in keys]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", "status", "objective", *keys, *METRICS, *columns])
+    rows: list[list[Any]] = [["number", "status", "objective", *keys, *METRICS, *columns]]
     for trial in trials:
-        writer.writerow(
+        rows.append(
             [trial.number, trial.status, trial.value]
             + [trial.overrides.get(key) for key in keys]
             + [trial.metrics.get(name) for name in METRICS]
             + [getattr(trial, name) for name in columns]
         )
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def best_config(paths: RunPaths) -> str:

@@ -1,7 +1,5 @@
 """A comparison as text: tables for the terminal, CSV and Markdown."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ from phalanx.analysis.compare.groups import Group
 from phalanx.analysis.compare.keys import short_names
 from phalanx.analysis.statistics import SEEDS, Difference, Summary
 from phalanx.analysis.wording import format_p
+from phalanx.core.csv_text import csv_text
 
 NOTHING = "–"
 MOST_ROWS = 40  # groups or differences on the screen
@@ -80,29 +79,27 @@ def _lost(group: Group) -> str:
 def groups_csv(comparison: Comparison) -> str:
     """One row a group: data, the keys, n, mean, standard deviation, interval, runs. In the unit that is shown."""
     statistics = ("n", "mean", "std", "low", "high")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data", *comparison.by, "metric", *statistics, "n_runs", "not_completed", "seeds", "repeats"])
+    rows: list[list[Any]] = [
+        ["data", *comparison.by, "metric", *statistics, "n_runs", "not_completed", "seeds", "repeats"]
+    ]
     for part in comparison.parts:
         for group, summary in zip(part.groups, part.summaries, strict=True):
             numbers = [0, *[None] * 4] if summary is None else [getattr(summary, name) for name in statistics]
             row = [part.data, *group.keys.values(), comparison.measure.title, *numbers]
             lost = sum(group.lost.by_status.values()) if group.lost else 0
-            writer.writerow([*row, group.n_runs, lost, " ".join(map(str, group.seeds)), part.repeats])
-    return text.getvalue()
+            rows.append([*row, group.n_runs, lost, " ".join(map(str, group.seeds)), part.repeats])
+    return csv_text(rows)
 
 
 def differences_csv(comparison: Comparison) -> str:
     """One row a pair: a, b, n, mean of a - b, interval, p, Holm's p, effect size, and what `--relevant` adds."""
     names = ("a", "b", "n", "mean", "low", "high", "p", "p_holm", "effect", "repeats", "relevant", "p_equivalent")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["data", "metric", *names])
+    rows: list[list[Any]] = [["data", "metric", *names]]
     for part in comparison.parts:
         for difference in part.differences:
             row: list[Any] = [getattr(difference, name) for name in names]
-            writer.writerow([part.data, comparison.measure.title, *row])
-    return text.getvalue()
+            rows.append([part.data, comparison.measure.title, *row])
+    return csv_text(rows)
 
 
 def markdown(comparison: Comparison) -> str:
