@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz-folders database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -46,6 +46,12 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 
 drivers: ## four drivers, 400 trials, six of them killed and the database restarted four times (needs PostgreSQL)
 	cd tests && ../$(PYTHON) -m support.drivers
+
+kills: ## kills runs, sweeps, resumes and deliveries at 100 random moments: does every one go on to the same bits?
+	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.kills
+
+fuzz-folders: ## damages every file of runs and sweeps in every way, and starts every command that reads them
+	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.folder_fuzzer
 
 database: ## measures the load of drivers on the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
 	$(PYTHON) benchmarks/database.py

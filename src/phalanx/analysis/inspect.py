@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phalanx.core.errors import RequestError
+from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
@@ -115,15 +115,20 @@ def hidden_layers(saved: SavedModel, x_ND: torch.Tensor) -> tuple[HiddenLayer, .
 def _dataset(path: Path, notes: list[str]) -> Dataset | None:
     """The data that the run was trained on; None, with a note, where they are not there any more."""
     paths = RunPaths(path)
-    if not paths.config_resolved.is_file():
+    if not paths.config_resolved.exists():
         notes.append("without its run folder a model has no data, so hidden layers are not looked at")
         return None
     try:
         dataset = dataset_of(trial_spec(read_values(paths.config_resolved)).data)
     except RequestError as error:
-        notes.append(f"the data cannot be read, so hidden layers are not looked at: {error}")
+        where = "" if isinstance(error, RunFolderError) else f" (by {paths.config_resolved})"
+        notes.append(f"the data cannot be read{where}, so hidden layers are not looked at: {error}")
         return None
-    stored = find_stored_run(path)
+    try:
+        stored = find_stored_run(path)
+    except RunFolderError as error:
+        notes.append(f"whether the data are those that were trained on is not known: {error}")
+        stored = None
     if stored is not None and stored.data_digest not in (None, dataset.digest):
         notes.append("the data have changed since this run was trained")
     return dataset if dataset.n_features else None
