@@ -15,15 +15,14 @@ from phalanx.runs.stored_run import read_stored_run
 
 
 def run_html(paths: RunPaths, left_out: LeftOut) -> str:
-    """The page about the run in a folder. Raises `RunFolderError` if its result is damaged.
+    """The page about the run in a folder. Raises `RunFolderError` if its result, metrics or configuration is damaged.
 
     Args:
         paths: The run's folder.
-        left_out: Takes the other files that cannot be read, which the page names too.
+        left_out: Takes the plots that cannot be read, which the page names too.
     """
     result, name = read_stored_run(paths.root), paths.root.absolute()
-    history = left_out.attempt(lambda: read_metrics(paths.metrics), ())
-    config = left_out.attempt(lambda: config_text(paths), "")
+    history, config = read_metrics(paths.metrics), config_text(paths)
     files = sorted(paths.plots.glob("*.png"), key=lambda file: (file.stem != "curves", file.stem))
     curves = None
     if history and not files:
