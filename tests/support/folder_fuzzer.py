@@ -29,7 +29,7 @@ from support.forked import train
 from phalanx.cli.main import main
 
 TINY = ["data.n_train=100", "data.n_val=60", "data.n_test=60", "model.width=8", "trainer.epochs=3", "tracking=none"]
-RUN, UNFINISHED, GRID, SEARCH = "outputs/runs/run", "outputs/runs/unfinished", "outputs/sweeps/grid", "outputs/sweeps/s"
+RUN, GRID, SEARCH = "outputs/runs/run", "outputs/sweeps/grid", "outputs/sweeps/s"
 DAMAGED_TRIAL = "1"
 OTHERS = re.compile(rf"(final/)?(?!{DAMAGED_TRIAL}/)\d+/")  # files of other trials
 UNREAD = (".lock", ".png", ".log", ".html", ".hydra/config.yaml", "optimization_results.yaml")
@@ -78,7 +78,7 @@ class Case:
 
 
 class Workplace:
-    """A folder with a run, an unfinished run, a grid and a search, each really trained."""
+    """A folder with a run, a grid and a search, each really trained."""
 
     def __init__(self, folder: Path, *roots: str) -> None:
         self.folder, self.good = folder, folder / "good"
@@ -214,14 +214,8 @@ def _make_run(folder: Path) -> None:
     train(*RUN_COMMAND, cwd=folder, check=0)
 
 
-def _make_unfinished(folder: Path) -> None:
-    """A run whose process was killed after its first epoch."""
-    train(*TINY, f"hydra.run.dir={UNFINISHED}", "checkpoint.every_epochs=1", "tracking.live=null", cwd=folder, check=0)
-
-
 MAKE: dict[str, Callable[[Path], None]] = {
     RUN: _make_run,
-    UNFINISHED: _make_unfinished,
     GRID: lambda folder: train(*GRID_COMMAND, cwd=folder, check=0),
     SEARCH: lambda folder: train(*SEARCH_COMMAND, cwd=folder, check=0),
 }
