@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.cohorts import DATA, assert_same, cohorts, seeds
+from support.cohorts import assert_same, cohorts, seeds, small_datasets
 
 from phalanx import OPTIMIZERS, TrainerSpec, TrialSpec, partition
 from phalanx.core.callbacks import Callback
@@ -13,27 +13,33 @@ from phalanx.training.cohort import Cohort
 from phalanx.training.loop import train_cohort, train_trial
 
 
-@given(cohorts(), st.randoms(use_true_random=False))
+@given(cohorts(), small_datasets(), st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_membership_order_and_size_do_not_matter(specs, random):
-    alone = [train_trial(spec, DATA) for spec in specs]
+def test_membership_order_and_size_do_not_matter(specs, dataset, random):
+    alone = [train_trial(spec, dataset) for spec in specs]
     order = list(range(len(specs)))
     random.shuffle(order)
     chosen = order[: random.randint(1, len(order))]
-    for position, result in zip(chosen, train_cohort([specs[i] for i in chosen], DATA), strict=True):
-        assert_same(result, alone[position])
+    for position, result in zip(chosen, train_cohort([specs[i] for i in chosen], dataset), strict=True):
+        assert_same(result, alone[position], specs[position])
 
 
-@given(cohorts(), st.lists(st.integers(0, 3), min_size=5, max_size=5), st.integers(0, 4), st.integers(1, 2))
+@given(
+    cohorts(),
+    small_datasets(),
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    st.integers(0, 4),
+    st.integers(1, 2),
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_when_a_trial_joins_and_who_is_pruned_beside_it_do_not_matter(specs, delays, unlucky, fatal_epoch):
+def test_when_a_trial_joins_and_who_is_pruned_beside_it_do_not_matter(specs, dataset, delays, unlucky, fatal_epoch):
     """Each trial joins after so many epochs of the cohort; one of them is pruned on the way."""
 
     class Pruner(Callback):
         def on_epoch(self, rows):
             return [p for p, row in rows.items() if order[p] == unlucky and row.epoch == fatal_epoch]
 
-    cohort, order, found, waiting = Cohort(specs[0], DATA, Pruner()), [], {}, dict(enumerate(delays[: len(specs)]))
+    cohort, order, found, waiting = Cohort(specs[0], dataset, Pruner()), [], {}, dict(enumerate(delays[: len(specs)]))
     for epoch in range(50):
         due = [i for i, delay in waiting.items() if delay == epoch]
         if due:
@@ -47,7 +53,7 @@ def test_when_a_trial_joins_and_who_is_pruned_beside_it_do_not_matter(specs, del
         if result.status is Status.PRUNED:
             assert (i, result.epochs) == (unlucky, fatal_epoch)
         else:
-            assert_same(result, train_trial(specs[i], DATA))
+            assert_same(result, train_trial(specs[i], dataset), specs[i])
 
 
 @given(st.lists(st.tuples(seeds, st.sampled_from([3, 4]), st.sampled_from(["sgd", "adam"])), max_size=12))

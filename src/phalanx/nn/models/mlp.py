@@ -19,6 +19,7 @@ from phalanx.core.seeding import generator
 from phalanx.core.specs import stacked, static
 from phalanx.nn.models.base import Backward, Depths, Dropout, Layout, ModelSpec
 from phalanx.nn.models.sampled_classes import SampledClasses
+from phalanx.nn.products import product, sum_of_batch
 
 REGISTER = 16  # float32 numbers in the widest vector register of a CPU
 TRANSPOSE_FROM = 75  # inputs times waste from which transposing a product pays off (benchmarks/README.md)
@@ -141,7 +142,7 @@ class MLP(ModelSpec):
                     continue
                 _write_gradients(grad_TBH, _first(inputs.pop(), n), out[2 * layer], out[2 * layer + 1], n)
                 if layer:
-                    grad_TBH = _append_skipped(torch.bmm(grad_TBH, _first(weights[layer], n)), skipped_TBH, n)
+                    grad_TBH = _append_skipped(product(grad_TBH, _first(weights[layer], n)), skipped_TBH, n)
 
         return logits(x_TBD, weights[-1], biases[-1]), backward
 
@@ -189,8 +190,8 @@ def _linear(x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor) -> Tensor:
     """Outputs (T, B, H). A CPU vectorizes a product along its last axis: the one that fills registers better."""
     waste = _waste(weight_THD.shape[1]) - _waste(x_TBD.shape[1])
     if x_TBD.shape[2] * waste < TRANSPOSE_FROM or x_TBD.device.type != "cpu":
-        return torch.baddbmm(bias_TH[:, None], x_TBD, weight_THD.transpose(1, 2))
-    out_THB = torch.baddbmm(bias_TH[:, :, None], weight_THD, x_TBD.transpose(1, 2))
+        return product(x_TBD, weight_THD.transpose(1, 2), bias_TH[:, None])
+    out_THB = product(weight_THD, x_TBD.transpose(1, 2), bias_TH[:, :, None])
     return out_THB.transpose(1, 2).contiguous()
 
 
@@ -201,8 +202,8 @@ def _waste(n: int) -> float:
 
 def _write_gradients(grad_TBH: Tensor, x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor, n: int | None) -> None:
     """Writes a layer's gradients; zero for the trials after the first `n`, which lack the layer."""
-    torch.bmm(grad_TBH.transpose(1, 2), x_TBD, out=_first(weight_THD, n))
-    torch.sum(grad_TBH, 1, out=_first(bias_TH, n))
+    product(grad_TBH.transpose(1, 2), x_TBD, out_TMN=_first(weight_THD, n))
+    sum_of_batch(grad_TBH, _first(bias_TH, n))
     if n is not None:
         weight_THD[n:].zero_()
         bias_TH[n:].zero_()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phalanx.nn.products import product
+
 
 @dataclass(frozen=True)
 class SampledClasses:
@@ -33,7 +35,7 @@ class SampledClasses:
         """
         own_TB = (x_TBD * _rows(weight_TCD, self.own_TB)).sum(-1) + bias_TC.gather(1, self.own_TB)
         bias_T1S = bias_TC.gather(1, self.shared_TS)[:, None]
-        shared_TBS = torch.baddbmm(bias_T1S, x_TBD, _rows(weight_TCD, self.shared_TS).transpose(1, 2))
+        shared_TBS = product(x_TBD, _rows(weight_TCD, self.shared_TS).transpose(1, 2), bias_T1S)
         return torch.cat([own_TB[..., None], shared_TBS], -1)
 
     def backward(self, grad_TBK: Tensor, x_TBD: Tensor, weight_TCD: Tensor, out: Sequence[Tensor]) -> Tensor:
@@ -47,13 +49,13 @@ class SampledClasses:
         """
         own_TB1, shared_TBS = grad_TBK[..., :1], grad_TBK[..., 1:]
         for target, own, shared in (
-            (out[0], own_TB1 * x_TBD, torch.bmm(shared_TBS.transpose(1, 2), x_TBD)),
+            (out[0], own_TB1 * x_TBD, product(shared_TBS.transpose(1, 2), x_TBD)),
             (out[1], own_TB1[..., 0], shared_TBS.sum(1)),
         ):
             target.zero_()
             target.scatter_add_(1, _expanded(self.own_TB, own), own)
             target.scatter_add_(1, _expanded(self.shared_TS, shared), shared)
-        grad_TBD = torch.bmm(shared_TBS, _rows(weight_TCD, self.shared_TS))
+        grad_TBD = product(shared_TBS, _rows(weight_TCD, self.shared_TS))
         return grad_TBD.addcmul_(own_TB1, _rows(weight_TCD, self.own_TB))
 
 
