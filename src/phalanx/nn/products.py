@@ -4,11 +4,12 @@ On a CPU, MKL adds in one order for a product in a batch, and in another for a p
 if it is small and several threads share it. Axes: T trials, M rows, K summed numbers, N columns, B batch, H units.
 """
 
-from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+
+from phalanx.core.device import threads
 
 SIDE = 32  # a product gets one thread up to as many numbers as a square has whose side is this times the threads
 
@@ -22,36 +23,28 @@ def product(left_TMK: Tensor, right_TKN: Tensor, bias: Tensor | None = None, out
         bias: Is added to the product; its shape can be expanded to (T, M, N).
         out_TMN: Takes the product, if given.
     """
-    if not left_TMK.is_cpu:
+    n_threads, n_columns = torch.get_num_threads(), right_TKN.shape[2]
+    if (n_threads == 1 and n_columns > 1) or not left_TMK.is_cpu:
         return _product(left_TMK, right_TKN, bias, out_TMN)
     n_trials, n_rows, _ = left_TMK.shape
-    n_columns = right_TKN.shape[2]
-    is_small = n_trials * n_rows * n_columns <= (SIDE * torch.get_num_threads()) ** 2
-    if n_trials == n_columns == 1:  # as the first of two
-        pair = [None if x is None else x.expand(2, -1, -1) for x in (left_TMK, right_TKN, bias)]
-        found_TMN = _call(is_small, _product, *pair)[:1]
+    is_small = n_trials * n_rows * n_columns <= (SIDE * n_threads) ** 2
+    with threads(1) if is_small and n_threads > 1 else nullcontext():
+        if n_trials > 1 or n_columns > 1:
+            return _product(left_TMK, right_TKN, bias, out_TMN)
+        bias = None if bias is None else bias.expand(2, -1, -1)
+        found_TMN = _product(left_TMK.expand(2, -1, -1), right_TKN.expand(2, -1, -1), bias)[:1]
         return found_TMN if out_TMN is None else out_TMN.copy_(found_TMN)
-    return _call(is_small, _product, left_TMK, right_TKN, bias, out_TMN)
 
 
 def sum_of_batch(values_TBH: Tensor, out_TH: Tensor) -> Tensor:
     """The sum over the batch, written into `out_TH`."""
-    is_alone = out_TH.numel() == 1  # several threads would share it
-    return _call(is_alone, lambda: torch.sum(values_TBH, 1, out=out_TH))
+    if out_TH.numel() > 1 or torch.get_num_threads() == 1 or not out_TH.is_cpu:
+        return torch.sum(values_TBH, 1, out=out_TH)
+    with threads(1):  # several would divide the only sum
+        return torch.sum(values_TBH, 1, out=out_TH)
 
 
 def _product(left_TMK: Tensor, right_TKN: Tensor, bias: Tensor | None, out_TMN: Tensor | None = None) -> Tensor:
     if bias is not None:
         return torch.baddbmm(bias, left_TMK, right_TKN, out=out_TMN)
     return torch.bmm(left_TMK, right_TKN, out=out_TMN)
-
-
-def _call(on_one_thread: bool, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    n_threads = torch.get_num_threads()
-    if n_threads == 1 or not on_one_thread:
-        return function(*arguments)
-    torch.set_num_threads(1)
-    try:
-        return function(*arguments)
-    finally:
-        torch.set_num_threads(n_threads)
