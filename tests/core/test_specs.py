@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phalanx import LOSSES, MLP, OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec
+from phalanx import LOSSES, MLP, MODELS, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.core.errors import SpecError
 from phalanx.core.specs import Spec, build, stacked, static, walk, without_stacked
 from phalanx.training.spec import config_digest, static_key
@@ -27,6 +27,7 @@ class Toy(Spec):
     kind: str = static("a", choices=("a", "b"))
     flag: bool = static(False)
     widths: tuple[int, ...] = static((4,), min_items=1, ge=1)
+    rates: tuple[float, ...] = static((0.5,), gt=0, le=1)
     need: str = static()
 
 
@@ -70,7 +71,7 @@ def faults_of(**values):
         ({"widths": [3, -1]}, "toy.widths must be a list of at least 1 whole number of at least 1, got [3, -1]; try toy.widths=[4]"),
         ({"widths": 5}, "toy.widths must be a list of at least 1 whole number of at least 1, got 5; try toy.widths=[4]"),
         ({"ratee": 1}, "toy.ratee is not an option of toy=toy; did you mean toy.rate?"),
-        ({"zzz": 1}, "toy.zzz is not an option of toy=toy; known: rate, count, kind, flag, widths, need"),
+        ({"zzz": 1}, "toy.zzz is not an option of toy=toy; known: rate, count, kind, flag, widths, rates, need"),
         ({"need": "???"}, "toy.need has to be given: type toy.need=…"),
     ],
     ids=str,
@@ -96,7 +97,46 @@ def test_values_take_their_declared_type():
 
 @given(st.floats(allow_nan=False))
 def test_a_number_is_accepted_exactly_inside_its_interval(value):
-    assert (not faults_of(rate=value)) == (0 < value <= 1)
+    assert (not faults_of(rate=value)) == (0 < value <= 1 and np.float32(value) > 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "message"),
+    [
+        (OPTIMIZERS["adam"], {"eps": 1e-300}, "optimizer.eps must be a number above 0 in float32, where 1e-300 becomes 0, got 1e-300; try optimizer.eps=1e-8"),
+        (OPTIMIZERS["sgd"], {"lr": 1e-46}, "optimizer.lr must be a number above 0 in float32, where 1e-46 becomes 0, got 1e-46; try optimizer.lr=0.05"),
+        (OPTIMIZERS["sgd"], {"lr": 1e39}, "optimizer.lr must be a number above 0 in float32, where 1e+39 becomes inf, got 1e+39; try optimizer.lr=0.05"),
+        (OPTIMIZERS["sgd"], {"weight_decay": 1e-60}, "optimizer.weight_decay must be a number of at least 0 in float32, where 1e-60 becomes 0, got 1e-60; try optimizer.weight_decay=0.0001"),
+        (MLP, {"dropout": 0.9999999999}, "model.dropout must be a number in [0, 1) in float32, where 0.9999999999 becomes 1, got 0.9999999999; try model.dropout=0.2"),
+        (TrainerSpec, {"clip_norm": 1e-300}, "trainer.clip_norm must be a number above 0 or null in float32, where 1e-300 becomes 0, got 1e-300"),
+        (Toy, {"need": "x", "rates": [0.5, 1e-300]}, "toy.rates must be a list of number in (0, 1] in float32, where 1e-300 becomes 0, got [0.5, 1e-300]; try toy.rates=[0.5]"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_number_is_checked_as_what_it_becomes_in_float32(option, values, message):
+    found = []
+    assert build(option, values, found) is None
+    assert [str(fault) for fault in found] == [message]
+
+
+SPECS = [*OPTIMIZERS.values(), *SCHEDULES.values(), *LOSSES.values(), *MODELS.values(), TrainerSpec]
+
+
+@pytest.mark.parametrize("option", SPECS, ids=lambda option: f"{option.group}={option.name}")
+@pytest.mark.parametrize("value", [1e-300, 1e-46, 1e39, 1e300])
+def test_no_option_accepts_a_number_that_float32_does_not_have(option, value):
+    names = [f.name for f in dataclasses.fields(option) if f.type in (float, "float", "float | None", float | None)]
+    for name in names:
+        found = []
+        assert build(option, {name: value}, found) is None, name
+        assert len(found) == 1
+
+
+def test_defaults_and_values_at_the_ends_of_float32_are_accepted():
+    for option in SPECS:
+        assert option()
+    assert OPTIMIZERS["adam"](eps=1e-45, lr=3e38, weight_decay=0).eps == 1e-45
+    assert MLP(dropout=0.9999999).dropout == 0.9999999
 
 
 def test_specs_are_hashable_and_frozen():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -434,6 +436,41 @@ def test_a_constant_column_becomes_zero_and_an_empty_one_is_refused() -> None:
 def test_large_offsets_keep_their_digits() -> None:
     rows = pd.DataFrame({"time": 1.7e9 + np.arange(5.0)})
     assert TableFeatures().fit(rows).transform(rows)[:, 0] == pytest.approx((np.arange(5) - 2) / np.sqrt(2))
+
+
+@pytest.mark.parametrize(
+    ("offset", "step"), [(1e15, 1.0), (2.0**53 - 9, 1.0), (1.7e9, 5e-4), (-1e15, 1.0), (1e-30, 1e-33)]
+)
+def test_values_that_differ_little_beside_their_size_are_told_apart(offset: float, step: float) -> None:
+    rows = pd.DataFrame({"id": offset + step * np.array([0.0, 1.0] * 50), "x": range(100)})
+    encoder = TableFeatures().fit(rows)
+    encoded = encoder.transform(rows)[:, 0]
+    exact = standardized(rows["id"])
+    assert encoded == pytest.approx(exact, abs=1e-6 + np.spacing(abs(offset)) / (step / 2))  # float64 rounds the mean
+    assert np.ptp(encoded) == pytest.approx(np.ptp(exact), rel=0.02)
+    stored = TableFeatures.from_json(json.loads(json.dumps(encoder.to_json())))
+    assert np.array_equal(stored.transform(rows)[:, 0], encoded)
+
+
+def standardized(values: pd.Series) -> np.ndarray:
+    """In rational numbers, up to the root."""
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact) / len(exact)
+    variance = sum((value - mean) ** 2 for value in exact) / len(exact)
+    return np.array([float((value - mean) * 10**40) / math.sqrt(variance * 10**80) for value in exact])
+
+
+@pytest.mark.parametrize("normalize", ["feature", "none"])
+def test_a_value_beyond_float32_is_refused_with_row_and_column(normalize: str) -> None:
+    rows = pd.DataFrame({"small": [1e-35, 2e-35, 3e-35], "x": [1, 2, 3]})
+    encoder = TableFeatures(normalize=normalize).fit(rows)
+    with pytest.raises(
+        DataError, match=r"column 'x' must hold numbers, got an infinite or too large number \('1e\+39'\)"
+    ):
+        encoder.transform(rows.assign(x=[1, 1e39, 3]))
+    if normalize == "feature":  # in float32 as it is, but not after the division
+        with pytest.raises(DataError, match=r"column 'small' in row 2 is not a finite number in float32 after it"):
+            encoder.transform(rows.assign(small=[1e-35, 1e10, 1e-35]))
 
 
 def test_truth_values_with_gaps_are_numbers() -> None:

@@ -261,6 +261,25 @@ def test_pixels_are_scaled_then_standardised() -> None:
     assert each == pytest.approx(np.array([[-1, 0], [1, 0]]))  # the constant feature becomes 0
 
 
+@pytest.mark.parametrize("normalize", ["feature", "global"])
+def test_numbers_that_differ_little_beside_their_size_are_told_apart(normalize: str) -> None:
+    for offset, step in ((1e15, 1.0), (1e9, 1.0), (0.0, 1e-15), (1.7e9, 5e-4)):
+        rows = offset + step * np.array([[0.0], [1.0]] * 20)
+        encoder = ArrayFeatures(normalize=normalize, scale=2.0).fit(rows)
+        encoded = encoder.transform(rows)
+        assert encoded == pytest.approx(np.array([[-1], [1]] * 20), abs=0.2)  # float64 itself has few digits left
+        restored = features_from_json(json.loads(json.dumps(encoder.to_json())))
+        assert np.array_equal(restored.transform(rows), encoded)
+
+
+def test_constant_numbers_become_zero_and_one_beyond_float32_is_refused() -> None:
+    rows = np.tile([0.1, 1e15, 3.0, 1.1e30], (7, 1))
+    encoder = ArrayFeatures().fit(rows)
+    assert np.array_equal(encoder.transform(rows), np.zeros((7, 4)))
+    with pytest.raises(DataError, match=r"feature 3 in row 2 is not a finite number in float32"):
+        encoder.transform(np.array([rows[0], [0.1, 1e15, 1e39, 1.1e30]]))
+
+
 def test_an_unknown_kind_of_encoder_and_rows_of_another_width_are_refused() -> None:
     with pytest.raises(DataError, match="of kind array or table, got 'image'"):
         features_from_json({"kind": "image"})

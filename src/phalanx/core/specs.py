@@ -7,6 +7,7 @@ validation, digests and the YAML files all read it from there.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import difflib
 import functools
@@ -96,10 +97,29 @@ def _checked(spec: Spec, field: dataclasses.Field[Any], kind: Any, faults: list[
     if value is None and (kind is Any or type(None) in typing.get_args(kind)):
         return None
     converted = _convert(value, kind)
-    if converted is None or not _within(converted, constraint):
-        advice = constraint.advice or _default_advice(field)
-        faults.append(Fault(key, value, describe(kind, constraint), f"{key}={advice}" if advice else ""))
+    allowed = describe(kind, constraint)
+    if converted is not None and _within(converted, constraint):
+        if (lost := _lost_in_float32(converted, constraint)) is None:
+            return converted
+        allowed += f" in float32, where {lost!r} becomes {float32(lost):g}"
+    advice = constraint.advice or _default_advice(field)
+    faults.append(Fault(key, value, allowed, f"{key}={advice}" if advice else ""))
     return converted
+
+
+def float32(value: float) -> float:
+    """What a number becomes in a tensor."""
+    return ctypes.c_float(value).value
+
+
+def _lost_in_float32(value: Any, constraint: Constraint) -> float | None:
+    """The first number in `value` that float32 turns into 0, into infinity, or into a bound that it may not reach."""
+    if isinstance(value, tuple):
+        return next((lost for item in value if (lost := _lost_in_float32(item, constraint)) is not None), None)
+    if not isinstance(value, float):
+        return None
+    single = float32(value)
+    return None if _within(single, constraint) and (single != 0 or value == 0) else value
 
 
 def _convert(value: Any, kind: Any) -> Any:

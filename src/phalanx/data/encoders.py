@@ -6,6 +6,7 @@ An encoder is fitted on the training rows, stored in the model file as JSON, and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +15,13 @@ import numpy as np
 from phalanx.core.errors import DataError
 
 Rows = Any  # an array (N, D) or a pandas table
+
+
+ROUNDING = 64  # neighbours in float64, up to which values differ by rounding
+NARROW = (
+    1e-12  # the standard deviation, as a fraction of the values, below which their sum loses what distinguishes them
+)
+IN_FLOAT32 = 1e6  # the mean, in standard deviations, from which float32 loses what distinguishes the values
 
 
 class Features(Protocol):
@@ -51,7 +59,10 @@ class ArrayFeatures:
         # Applying the scale to the statistics avoids a float64 copy of all pixels.
         mean = np.atleast_1d(rows.mean(axis=axis, dtype=np.float64)) / self.scale
         std = np.atleast_1d(rows.std(axis=axis, dtype=np.float64)) / self.scale
-        std = np.where(std < 1e-12, 1.0, std)  # a constant feature becomes 0, not NaN
+        for place in np.flatnonzero(std <= NARROW * np.maximum(np.abs(mean), 1.0)):
+            values = rows[:, place] if self.normalize == "feature" else rows.reshape(-1)
+            center, spread = narrow_statistics(values.astype(np.float64))
+            mean[place], std[place] = center / self.scale, spread / self.scale or 1.0  # a constant becomes 0, not NaN
         return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()), n_features=n_features)
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
@@ -60,8 +71,14 @@ class ArrayFeatures:
         if flat.shape[1] != self.n_features:
             raise DataError(f"rows must have {self.n_features} features, got {flat.shape[1]}")
         mean, std = (np.asarray(values, np.float32) * np.float32(self.scale) for values in (self.mean, self.std))
-        encoded: np.ndarray = (flat.astype(np.float32) - mean) / std
-        return encoded.astype(np.float32)
+        with np.errstate(over="ignore"):  # refused below
+            encoded: np.ndarray = ((flat.astype(np.float32) - mean) / std).astype(np.float32)
+            exact_mean, exact_std = np.asarray(self.mean), np.asarray(self.std)
+            if (coarse := np.abs(exact_mean) > IN_FLOAT32 * exact_std).any():
+                exact = (flat.astype(np.float64) / self.scale - exact_mean) / exact_std
+                encoded = np.where(coarse, exact, encoded).astype(np.float32)
+        refuse_overflow(encoded, "feature")
+        return encoded
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
@@ -70,6 +87,37 @@ class ArrayFeatures:
     def from_json(cls, stored: dict[str, Any]) -> ArrayFeatures:
         fields = {k: v for k, v in stored.items() if k != "kind"}
         return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+
+def narrow_statistics(values_N: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of float64 values that hardly differ; the latter is 0 if only rounding differs.
+
+    Whole numbers that float64 holds exactly are no result of rounding.
+    """
+    largest, width = np.abs(values_N).max(), np.ptp(values_N)
+    is_exact = largest <= 2**53 and bool((values_N % 1 == 0).all())
+    if width == 0 or (not is_exact and width <= ROUNDING * np.spacing(largest)):
+        return float(values_N[0]), 0.0
+    from_first_N = values_N - values_N[0]
+    return float(values_N[0] + from_first_N.mean()), float(from_first_N.std())
+
+
+def refuse_overflow(encoded_ND: np.ndarray, column: str, names: Sequence[str] = ()) -> None:
+    """Raises `DataError` if an encoded value is not a finite float32, with its row and column.
+
+    Args:
+        encoded_ND: The encoded rows.
+        column: What to call a column.
+        names: The names of the columns; their numbers from 1 if empty.
+    """
+    if np.isfinite(encoded_ND).all():
+        return
+    row, place = np.argwhere(~np.isfinite(encoded_ND))[0]
+    name = repr(names[place]) if names else place + 1
+    raise DataError(
+        f"{column} {name} in row {row + 1} is not a finite number in float32 after it was standardized with the mean "
+        "and standard deviation of the training rows; correct it or leave the row out"
+    )
 
 
 def features_from_json(stored: dict[str, Any]) -> Features:

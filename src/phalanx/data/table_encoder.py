@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from phalanx.core.errors import DataError
+from phalanx.data.encoders import NARROW, narrow_statistics, refuse_overflow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +47,9 @@ class NumericColumn:
         if normalize == "none":
             return cls(series.name, 0.0, 1.0, fill)
         std, largest = float(values.std()), float(np.abs(values).max())
-        if std <= 1e-12 * largest:  # constant up to rounding: it becomes 0
-            return cls(series.name, float(values[0]), max(largest, 1.0), fill)
+        if std <= NARROW * largest:
+            mean, std = narrow_statistics(values)
+            return cls(series.name, mean, std or max(largest, 1.0), mean if std else fill)  # a constant becomes 0
         return cls(series.name, fill, std, fill)
 
     def encode(self, series: pd.Series) -> np.ndarray:
@@ -132,8 +134,11 @@ class TableFeatures:
             found = ", ".join(map(str, rows.columns))
             raise DataError(f"the table lacks the columns {', '.join(map(repr, absent))}; it has {found}")
         self._check(rows, names, {column.name for column in self.columns if isinstance(column, NumericColumn)})
-        encoded = [column.encode(rows[column.name]).astype(np.float32) for column in self.columns]
-        return np.concatenate(encoded, axis=1)
+        with np.errstate(over="ignore"):  # refused below
+            encoded = [column.encode(rows[column.name]).astype(np.float32) for column in self.columns]
+        encoded_ND = np.concatenate(encoded, axis=1)
+        refuse_overflow(encoded_ND, "column", self.column_names)
+        return encoded_ND
 
     def _check(self, rows: pd.DataFrame, names: list[str], numeric: set[str]) -> None:
         """Raises one `DataError` with every reason why `rows` cannot be encoded."""

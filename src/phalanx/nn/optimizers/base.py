@@ -77,5 +77,10 @@ def add_decay(grads_TP: Tensor, params_TP: Tensor, decay_T1: Tensor | None) -> N
 
 def clip(grads_TP: Tensor, max_norm_T: Tensor) -> None:
     """Scales each trial's gradient to at most its own L2 norm, in place; an infinite norm leaves it unchanged."""
-    norm_T = torch.linalg.vector_norm(grads_TP, dim=1)
-    grads_TP.mul_((max_norm_T / (norm_T + 1e-6)).clamp(max=1.0)[:, None])
+    is_clipped_T = max_norm_T.isfinite()
+    # The squares of a finite gradient can overflow; to divide it by a power of two keeps its digits.
+    overflows_T = torch.linalg.vector_norm(grads_TP, dim=1).isinf() & is_clipped_T
+    unit_T = torch.where(overflows_T, 2.0**-96, 1.0)
+    norm_T = torch.linalg.vector_norm(grads_TP.mul_(unit_T[:, None]), dim=1)
+    factor_T = torch.minimum(max_norm_T / (norm_T + 1e-6 * unit_T), 1 / unit_T)
+    grads_TP.mul_(torch.where(is_clipped_T, factor_T, 1.0)[:, None])
