@@ -37,6 +37,7 @@ from phalanx.runs.run_folder import described, write_example, write_failure, wri
 from phalanx.runs.stored_run import StoredRun
 from phalanx.tracking.client import Tracker, tracker
 from phalanx.training.loop import train_cohort
+from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,10 @@ class _Attempt:
         self.dataset = dataset_of(job.trial.data)
         about = described(job.trial.data, self.dataset)
         self.known.update(device=device, data_digest=self.dataset.digest, data=about)
+        if warning := check_schedule(job.trial, len(self.dataset.train)):
+            log.log(
+                logging.WARNING if job.sweep is None else logging.INFO, warning
+            )  # a sweep would print it many times
         self.tracker.start()
         outcome = self._train(start) if isinstance(start, RunCheckpointer) else start
         if outcome.error is not None:

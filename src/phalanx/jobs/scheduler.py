@@ -14,6 +14,7 @@ from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
 from phalanx.training.cohort import group_equal
 from phalanx.training.loop import CohortLoop, Member
+from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import config_digest
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class CohortScheduler:
     def add(self, job: Job) -> None:
         """The job starts with the next epoch of its cohort."""
         try:
+            check_schedule(job.trial, len(dataset_of(job.trial.data).train))
             if job.cohort_key not in self.cohorts:
                 self.cohorts[job.cohort_key] = _JobCohort(job, self.report)
         except RequestError as error:

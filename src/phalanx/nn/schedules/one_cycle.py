@@ -1,5 +1,6 @@
 """A rise to the full rate and a decay to nearly zero, as `torch.optim.lr_scheduler.OneCycleLR` (cosine, two phases)."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,8 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from phalanx.core.specs import stacked
+from phalanx.core.errors import Fault
+from phalanx.core.specs import stacked, stacked_values
 from phalanx.nn.schedules.base import Hyper, ScheduleSpec
+
+PEAK = 0.9  # the part of optimizer.lr that counts as its peak, which lies between two steps
+MANY_STEPS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,27 @@ class OneCycle(ScheduleSpec):
     rise: float = stacked(0.3, gt=0, lt=1)  # the fraction of the steps before the peak
     start_divisor: float = stacked(25.0, ge=1)  # the first rate is the peak divided by this
     final_divisor: float = stacked(10000.0, ge=1)  # the last rate is the first divided by this
+
+    def misfits(self, steps_per_epoch: int, epochs: int) -> list[Fault | str]:
+        faults = super().misfits(steps_per_epoch, epochs)
+        if faults or (largest := self._largest(steps_per_epoch, epochs)) >= PEAK:
+            return faults
+        enough = next(n for n in itertools.count(epochs + 1) if self._largest(steps_per_epoch, n) >= PEAK)
+        allowed = (
+            f"at least {enough} with schedule=one_cycle and {steps_per_epoch} step(s) per epoch: its rate reaches "
+        )
+        allowed += f"only {largest:.2g} of optimizer.lr"
+        advice = f"trainer.epochs={enough}, a smaller trainer.batch_size, or schedule=constant"
+        return [Fault("trainer.epochs", epochs, allowed, advice)]
+
+    def _largest(self, steps_per_epoch: int, epochs: int) -> float:
+        """The largest factor after the warm-up. With many steps, one of them is near the peak."""
+        total = steps_per_epoch * epochs - self.warmup_steps(steps_per_epoch)
+        if total > MANY_STEPS:
+            return 1.0
+        step_S1 = torch.arange(max(total, 1), dtype=torch.float64)[:, None]
+        total_T = torch.tensor([max(total, 1)], dtype=torch.float64)
+        return float(self.shape(step_S1, steps_per_epoch, total_T, stacked_values([self])).max())
 
     def shape(self, step_ST: Tensor, steps_per_epoch: int, total_T: Tensor, hyper: Hyper) -> Tensor:
         start_T = 1 / hyper["start_divisor"]

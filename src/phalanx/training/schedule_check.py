@@ -1,0 +1,21 @@
+"""Whether a training has enough steps for its learning-rate schedule."""
+
+from phalanx.core.errors import SpecError
+from phalanx.training.spec import TrialSpec
+from phalanx.training.stack import batches
+
+
+def check_schedule(spec: TrialSpec, n_train: int) -> str:
+    """Returns a warning if the schedule changes nothing in this training, else an empty text.
+
+    Args:
+        spec: The trial.
+        n_train: The number of training samples.
+
+    Raises:
+        SpecError: The training is too short for the schedule: the rate never reaches `optimizer.lr`.
+    """
+    steps_per_epoch = batches(spec.trainer, n_train)[1]
+    if faults := spec.schedule.misfits(steps_per_epoch, spec.trainer.epochs):
+        raise SpecError(faults)
+    return spec.schedule.idle(steps_per_epoch, spec.trainer.epochs)
