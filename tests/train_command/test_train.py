@@ -129,6 +129,33 @@ def test_a_run_that_diverges_exits_with_1_and_says_why(tmp_path):
     assert result["objective"]["value"] is None
 
 
+def test_a_training_too_short_for_its_schedule_is_refused_alone_and_in_a_grid(tmp_path):
+    short = ["tracking=none", "trainer.epochs=1", "trainer.batch_size=null"]
+    text = "trainer.epochs must be at least 5 with schedule=one_cycle and 1 step(s) per epoch"
+    done = train(*short, "schedule=one_cycle", cwd=tmp_path, check=2)
+    assert text in done.stderr
+    assert "try trainer.epochs=5, a smaller trainer.batch_size, or schedule=constant" in done.stderr
+    done = train("-m", *short, "schedule=one_cycle,constant", cwd=tmp_path, check=2)
+    assert text in done.stdout
+    grid = only(tmp_path / "outputs" / "sweeps")
+    assert [result_of(grid / n)["status"] for n in "01"] == ["failed", "completed"]
+
+
+def test_a_schedule_that_changes_nothing_is_named_on_the_terminal_and_in_the_log(tmp_path):
+    text = "schedule.every_epochs=10 never lowers the rate in trainer.epochs=2; type schedule.every_epochs=1"
+    done = train(*QUICK, "schedule=step", cwd=tmp_path, check=0)
+    assert f"WARNING: {text}" in done.stderr
+    assert text in (only(tmp_path / "outputs" / "runs") / "train.log").read_text()
+
+
+def test_numbers_that_float32_does_not_have_are_all_refused_at_once(tmp_path):
+    wrong = ["optimizer.eps=1e-300", "model.dropout=0.9999999999", "optimizer.lr=1e-300", "trainer.clip_norm=1e300"]
+    done = train(*QUICK, *wrong, cwd=tmp_path, check=2)
+    assert "4 faults" in done.stderr
+    assert "optimizer.eps must be a number above 0 in float32, where 1e-300 becomes 0" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_a_signal_ends_cleanly_and_keeps_what_is_done(number, tmp_path):
     process = subprocess.Popen(
