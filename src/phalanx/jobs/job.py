@@ -18,6 +18,7 @@ from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
 from phalanx.study import Pruning, Trial
+from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import TrialSpec, static_key
 
 FindTrial = Callable[[], Trial | None]
@@ -128,11 +129,9 @@ class Job:
 
 
 def check_trial(spec: TrialSpec, *, here: bool) -> None:
-    """Finds faults that building a spec does not: reads the data, and looks for the device where the trial trains here.
-
-    Raises `RequestError`.
-    """
-    dataset_of(spec.data)
+    """Finds faults that building a spec does not: reads the data, compares the steps with the schedule, and looks for
+    the device where the trial trains here. Raises `RequestError`."""
+    check_schedule(spec, len(dataset_of(spec.data).train))
     if here:
         with precision(spec.trainer.precision, resolve(spec.device)):
             pass
