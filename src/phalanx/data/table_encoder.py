@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from phalanx.core.errors import DataError
-from phalanx.data.encoders import NARROW, narrow_statistics, refuse_overflow
+from phalanx.data.narrow import NARROW, narrow_statistics, refuse_overflow
 
 if TYPE_CHECKING:
     import pandas as pd
