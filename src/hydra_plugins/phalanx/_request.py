@@ -104,11 +104,7 @@ def read(
         RequestError: If budgets or processes do not go together with the objectives or the storage.
     """
     budget_keys = {field.name for field in fields(Budget)}
-    known = (*(field.name for field in fields(Options)), *budget_keys)
-    unknown = [f"{KEY}.{key} is not a key of the search; known: {', '.join(known)}" for key in keys if key not in known]
-    if unknown:
-        raise SpecError(unknown)
-    keys = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in keys.items()}
+    keys = _known(keys, (*(field.name for field in fields(Options)), *budget_keys))
     passwords = secrets(config)
     faults: Faults = [*passwords]
     options = _gathered(faults, lambda: Options(**{key: keys[key] for key in keys if key not in budget_keys}))
@@ -124,15 +120,22 @@ def read(
     if faults or options is None or budget is None or directions is None or space is None:
         raise SpecError(faults)
     budget.check(len(directions))
-    if ours:
-        _check_launcher(config, options, budget)
     # A value fixed on the command line needs no condition.
     conditions = {key: text for key, text in (options.conditions or {}).items() if key not in space.fixed}
     composer, search = Composer(loader, config), Search(space, conditions)
     if ours:
+        _check_launcher(config, options, budget)
         search = with_options(search, composer, loader)
     points = start_points(options.enqueue or [], search.space.distributions, search.conditions)
     return Request(options, budget, directions, search, points, final, composer, loader, ours)
+
+
+def _known(keys: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Returns the keys with plain values. Raises `SpecError` for keys that no search has."""
+    unknown = [f"{KEY}.{key} is not a key of the search; known: {', '.join(known)}" for key in keys if key not in known]
+    if unknown:
+        raise SpecError(unknown)
+    return {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in keys.items()}
 
 
 def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader) -> grammar.Space:

@@ -37,15 +37,7 @@ def start_points(
     faults: list[Fault | str] = []
     found: list[dict[str, Value]] = []
     for place, point in enumerate(points):
-        good: dict[str, Value] = {}
-        for name, value in point.items():
-            if name not in space:
-                faults.append(f"{KEY}[{place}].{name}: {name} is not searched; searched: {', '.join(space)}")
-                continue
-            try:
-                good[name] = value_in(space[name], value)
-            except ValueError as allowed:
-                faults.append(f"{KEY}[{place}].{name} must be {allowed}, got {value!r}")
+        good = _inside(point, space, f"{KEY}[{place}]", faults)
         faults += [
             f"{KEY}[{place}].{name} exists only where {c.key} is {' or '.join(c.values)}, got {good[c.key]!r}"
             for name in good
@@ -56,6 +48,22 @@ def start_points(
     if faults:
         raise SpecError(faults)
     return found
+
+
+def _inside(
+    point: Mapping[str, Value], space: Mapping[str, BaseDistribution], key: str, faults: list[Fault | str]
+) -> dict[str, Value]:
+    """Returns the values that the space has, as it holds them; adds a fault for each other one to `faults`."""
+    good: dict[str, Value] = {}
+    for name, value in point.items():
+        if name not in space:
+            faults.append(f"{key}.{name}: {name} is not searched; searched: {', '.join(space)}")
+            continue
+        try:
+            good[name] = value_in(space[name], value)
+        except ValueError as allowed:
+            faults.append(f"{key}.{name} must be {allowed}, got {value!r}")
+    return good
 
 
 def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Value]]) -> None:
