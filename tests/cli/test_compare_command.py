@@ -45,6 +45,16 @@ def test_a_wrong_request_says_everything_and_ends_with_2(tmp_path, monkeypatch, 
         assert text in error
 
 
+def test_a_result_that_cannot_be_read_is_named_and_the_status_says_that_it_is_missing(tmp_path, capsys):
+    folder = write_grid(tmp_path / "g", {"nll": A, "mse": B})
+    (folder / "3" / "result.json").write_text('{"status"')
+    assert main(["compare", str(folder), "--by", "loss", "--csv", str(tmp_path / "t.csv")]) == 1
+    captured = capsys.readouterr()
+    assert "3/result.json is damaged" in " ".join(captured.out.split())
+    assert "all was compared but for 1 result that cannot be read" in captured.err
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 3
+
+
 def test_tables_and_figure_are_written_and_odd_names_stay_text(tmp_path, capsys):
     odd = "a|b <script>*`\x1b[31m"
     folder = write_grid(tmp_path / "g", {odd: A, "mse": B})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phalanx.cli.options import Subparsers, check_files, console, names, positive_number
+from phalanx.core.errors import Incomplete
 from phalanx.core.files import write_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ examples:
   phalanx compare outputs/runs --by lr --where data=digits --where optimizer=sgd
   phalanx compare mlflow:phalanx --by loss --where sweep=my_grid --markdown table.md
 
-Exit status: 0 done; 1 a file cannot be written; 2 the request was wrong.
+Exit status: 0 done; 1 a file cannot be read or written; 2 the request was wrong.
 """
 
 
@@ -56,7 +57,10 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Compares the runs, prints the result, and writes the requested files."""
+    """Compares the runs, prints the result, and writes the requested files.
+
+    Raises `Incomplete` if a result could not be read.
+    """
     sources = [*arguments.sources, *(f"mlflow:{name}" for name in arguments.mlflow)]
     nothing = "nothing to compare: give a run or sweep folder, or mlflow:EXPERIMENT; try outputs/sweeps/<name>"
     check_files(arguments, *([] if sources else [nothing]))
@@ -70,6 +74,11 @@ def run(arguments: argparse.Namespace) -> None:
     show(found, console())
     for path in _write_files(arguments, found):
         print(f"wrote {path}")
+    if read.n_damaged:
+        results = (
+            "1 result that cannot be read" if read.n_damaged == 1 else f"{read.n_damaged} results that cannot be read"
+        )
+        raise Incomplete(f"all was compared but for {results}; the notes name the files")
 
 
 def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]:

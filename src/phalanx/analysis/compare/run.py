@@ -46,7 +46,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Read:
-    """The runs of all sources, and notes on runs that were left out."""
+    """The runs of all sources, notes on runs that were left out, and how many of these are damaged."""
 
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
+    n_damaged: int = 0

@@ -24,6 +24,7 @@ def read_sources(sources: Sequence[str], uri: str | None = None) -> Read:
     runs: list[Run] = []
     notes: list[str] = []
     faults: list[str] = []
+    n_damaged = 0
     for source in dict.fromkeys(sources):
         try:
             found = _from_mlflow(source, uri) if source.startswith(MLFLOW) else read_folder(Path(source))
@@ -32,9 +33,10 @@ def read_sources(sources: Sequence[str], uri: str | None = None) -> Read:
             continue
         runs += found.runs
         notes += found.notes
+        n_damaged += found.n_damaged
     if faults:
         raise RequestError("\n".join(["nothing was compared:", *(f"  - {fault}" for fault in faults)]))
-    return Read(tuple(runs), tuple(notes))
+    return Read(tuple(runs), tuple(notes), n_damaged)
 
 
 def _from_mlflow(source: str, uri: str | None) -> Read:
@@ -64,7 +66,7 @@ def read_folder(folder: Path) -> Read:
             damaged.append(str(error))
     if not runs:
         raise RunFolderError(f"{folder} holds no result that can be read: {damaged[0]}")
-    return Read(tuple(runs), tuple(_noticed(folder, children, ended, damaged)))
+    return Read(tuple(runs), tuple(_noticed(folder, children, ended, damaged)), len(damaged))
 
 
 def _noticed(folder: Path, children: Sequence[Path], ended: Sequence[Path], damaged: Sequence[str]) -> Iterator[str]:
