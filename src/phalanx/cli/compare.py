@@ -75,10 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
     for path in _write_files(arguments, found):
         print(f"wrote {path}")
     if read.n_damaged:
-        results = (
-            "1 result that cannot be read" if read.n_damaged == 1 else f"{read.n_damaged} results that cannot be read"
-        )
-        raise Incomplete(f"all was compared but for {results}; the notes name the files")
+        results = "1 result" if read.n_damaged == 1 else f"{read.n_damaged} results"
+        raise Incomplete(f"all was compared but for {results} that cannot be read; the notes name the files")
 
 
 def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]:
