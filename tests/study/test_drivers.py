@@ -125,5 +125,5 @@ def test_one_driver_plays_the_final(tmp_path):
         driver.join(timeout=DEADLINE_S)
         assert driver.exitcode == 0, out.read_text()
     said = [out.read_text() for out in outs]
-    assert "".join(said).count("final: trial") == 2
+    assert "".join(said).count("final: trials ") == 1
     assert all("final on 2 fresh seeds" in text for text in said)
