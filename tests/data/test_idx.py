@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import struct
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.processes import ended_process
 
 from phalanx.core.errors import DataError, SpecError
+from phalanx.core.process_identity import ProcessIdentity
 from phalanx.data import DATASETS, load_dataset
 from phalanx.data.idx import read_idx
 from phalanx.data.mnist import FashionMnist, Kmnist, Mnist
@@ -221,6 +224,17 @@ def test_an_interrupted_download_leaves_nothing(tmp_path: Path, torchvision_give
     with pytest.raises(KeyboardInterrupt):
         Mnist(root=str(tmp_path)).read()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_download_left_is_deleted_by_the_next_one(
+    tmp_path: Path, torchvision_gives: Callable[[Any], list[str]]
+) -> None:
+    label = ProcessIdentity(**json.loads(ended_process())).label
+    left = tmp_path / "MNIST" / f".download.{label}-01234567" / "MNIST" / "raw"
+    write(left, {IMAGES: b"half"})
+    torchvision_gives(lambda folder: write(folder, GOOD))
+    Mnist(root=str(tmp_path)).read()
+    assert [path.name for path in (tmp_path / "MNIST").iterdir()] == ["raw"]
 
 
 def test_a_download_fills_in_only_what_is_absent(tmp_path: Path, torchvision_gives: Callable[[Any], list[str]]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Temporary files that a killed process left in the folder are deleted. An `OSError` names `path`. With
     `durable=False` it does not wait for the disk, so a power cut may lose the whole file.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{own_label()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = temporary_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -40,15 +41,20 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
+def temporary_of(path: Path) -> Path:
+    """A new name beside `path` for a temporary file or folder; it tells `delete_stale` which process made it."""
+    return path.with_name(f".{path.name[:40]}.{own_label()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
 def delete_stale(folder: Path) -> None:
-    """Deletes temporary files in a folder whose process has ended, or cannot be seen from here and is a day late."""
+    """Deletes temporary files and folders whose process has ended, or cannot be seen from here and is a day late."""
     with contextlib.suppress(OSError):  # such as a folder that may be written to and not listed
         for name in os.listdir(folder):
             if name.startswith(".") and (found := _TEMPORARY.fullmatch(name)):
                 file, gone = folder / name, labelled_gone(found["label"])
                 # The folder changed when the latest file was made in it; both times are of the disk's clock.
                 if gone or (gone is None and folder.stat().st_mtime - file.stat().st_mtime > DAY_S):
-                    file.unlink(missing_ok=True)
+                    shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

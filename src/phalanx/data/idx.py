@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import shutil
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from phalanx.core.errors import DataError, UnreadableFile
+from phalanx.core.files import delete_stale, temporary_of
 from phalanx.core.reading import opened
 from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
@@ -76,15 +76,17 @@ class IdxImages(DataSpec):
         """Downloads into a temporary folder and moves complete files, so that a failure leaves nothing behind."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            scratch = tempfile.mkdtemp(prefix=".download-", dir=folder.parent)
+            scratch = temporary_of(folder.parent / "download")
+            scratch.mkdir()
+            delete_stale(folder.parent)
             try:
                 _log.info("downloading %s to %s", self.torchvision_name, folder)
                 import torchvision.datasets
 
-                getattr(torchvision.datasets, self.torchvision_name)(scratch, download=True)
+                getattr(torchvision.datasets, self.torchvision_name)(str(scratch), download=True)
                 for name in _FILES:
                     if _find(folder, name) is None:
-                        os.replace(Path(scratch) / self.torchvision_name / "raw" / name, folder / name)
+                        os.replace(scratch / self.torchvision_name / "raw" / name, folder / name)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except Exception as error:  # of torchvision, the network or the disk: the advice is the same
