@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.options import Adagrad, Focal, Linear, Prototypes, Rings
 
+from phalanx.core.errors import DataError
 from phalanx.data import load_dataset
 from phalanx.data.base import Raw
 from phalanx.data.encoders import ArrayFeatures
@@ -258,9 +259,9 @@ BROKEN = [
 def test_a_broken_option_is_caught(contract, name, spec):
     test = getattr(contract(), f"test_{name}")
     given = {"spec": spec}
-    if "dataset" in inspect.signature(test).parameters:
-        given["dataset"] = load_dataset(spec) if contract is DataContract else blobs(n_train=60, n_val=30)
-    with pytest.raises((AssertionError, pytest.fail.Exception, RuntimeError, IndexError)):
+    with pytest.raises((AssertionError, pytest.fail.Exception, RuntimeError, IndexError, DataError)):
+        if "dataset" in inspect.signature(test).parameters:
+            given["dataset"] = load_dataset(spec) if contract is DataContract else blobs(n_train=60, n_val=30)
         test(**given)
 
 

@@ -61,13 +61,15 @@ class SweepCallback(Callback):
         sweeper = config.hydra.sweeper
         options_of(config.hydra.launcher)
         target = str(sweeper.get("_target_", ""))
+        # Resolved before Hydra copies the config for a launcher, whose copy would get a name of its own.
+        folder = Path(config.hydra.sweep.dir)
         if target.endswith(OURS):
             return
         refuse_in_config(config)
-        make_folder(Path(config.hydra.sweep.dir), "hydra.sweep.dir", "sweeps/mine")
+        make_folder(folder, "hydra.sweep.dir", "sweeps/mine")
         search = not target.endswith(HYDRAS)  # what is no plain grid may choose by results
         n_trials, manifest = sweeper.get("n_trials"), {"search": search}
-        sweep_log = SweepLog(Path(config.hydra.sweep.dir), config, n_trials=n_trials, manifest=manifest)
+        sweep_log = SweepLog(folder, config, n_trials=n_trials, manifest=manifest)
         sweep_log.start()
         STATE.sweep_log = sweep_log
 
