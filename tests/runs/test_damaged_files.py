@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.run_folders import result, write_run
 
-from phalanx.core.errors import RunFolderError
+from phalanx.core.errors import RunFolderError, UnreadableFile
 from phalanx.runs.config_file import read_values
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
@@ -56,7 +56,14 @@ def test_a_job_without_overrides_has_an_empty_list(paths):
     assert read_stored_run(paths.root).overrides == {}
 
 
-@pytest.mark.parametrize("text", ["", "epoch\n", HEAD, "\xff", HEAD + '"' + "1" * 200_000])
-def test_a_curve_of_a_damaged_table_is_empty_since_a_report_says_so(paths, text):
-    paths.metrics.write_bytes(text.encode("latin-1"))
+@pytest.mark.parametrize("text", ["epoch\n", HEAD])
+def test_a_curve_of_a_table_without_rows_is_empty(paths, text):
+    paths.metrics.write_text(text)
     assert read_curve(paths, "val_accuracy") == ([], [])
+
+
+@pytest.mark.parametrize("text", ["", "\xff", HEAD + '"' + "1" * 200_000])
+def test_a_curve_of_a_damaged_table_is_refused_by_name(paths, text):
+    paths.metrics.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UnreadableFile, match=r"metrics\.csv"):
+        read_curve(paths, "val_accuracy")
