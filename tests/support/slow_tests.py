@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).parents[1] / "slow_tests.txt"
-LONGEST_S = 0.25
+LONGEST_S = 0.1
 
 _seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
