@@ -36,6 +36,10 @@ def name_of(path: Path, source: Path = SOURCE) -> str:
 MODULES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
+def source_of(name: str) -> str:
+    return MODULES[name].read_text(encoding="utf-8")
+
+
 def package_of(name: str) -> str:
     """The package directly under `phalanx` that a module belongs to; empty for the modules beside them."""
     parts = name.split(".")
@@ -69,9 +73,10 @@ def forbidden(name: str, text: str, table: dict[str, set[str]]) -> list[str]:
     return sorted(packages - {own, ""} - table[own])
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if package_of(name)])
-def test_a_package_imports_only_what_the_table_allows(name):
-    assert forbidden(name, MODULES[name].read_text(encoding="utf-8"), allowed()) == []
+def test_a_package_imports_only_what_the_table_allows():
+    table = allowed()
+    faults = {name: forbidden(name, source_of(name), table) for name in MODULES if package_of(name)}
+    assert {name: others for name, others in faults.items() if others} == {}
 
 
 @pytest.mark.parametrize(
@@ -115,19 +120,16 @@ def test_there_is_no_import_circle():
     assert not left, f"a circle among {sorted(starts)}"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_each_library_stays_in_its_package(name):
-    for other in imported(MODULES[name].read_text(encoding="utf-8")):
-        library = other.split(".")[0]
-        if library in LIBRARY_PACKAGES:
+def test_each_library_stays_in_its_package():
+    for name in MODULES:
+        for library in {other.split(".")[0] for other in imported(source_of(name))} & set(LIBRARY_PACKAGES):
             assert package_of(name) in LIBRARY_PACKAGES[library], f"{name} imports {library}"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_heavy_libraries_are_imported_when_first_needed(name):
-    text = MODULES[name].read_text(encoding="utf-8")
-    heavy = {other.split(".")[0] for other in imported(text, top_level_only=True)} & LAZY
-    assert not heavy, f"{name} imports {heavy} at the top"
+def test_heavy_libraries_are_imported_when_first_needed():
+    for name in MODULES:
+        heavy = {other.split(".")[0] for other in imported(source_of(name), top_level_only=True)} & LAZY
+        assert not heavy, f"{name} imports {heavy} at the top"
 
 
 def loaded(code: str, libraries: list[str]) -> str:
