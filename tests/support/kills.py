@@ -63,7 +63,8 @@ def kill_once(kind: str, reference: Reference, folder: Path, draw: random.Random
     check_whole(folder)
     if kind == "resume" and not (folder / "run" / "config.yaml").is_file():
         kind = "run"  # killed before there was anything to resume
-    assert _run_to_its_end(kind, folder / "grid", folder) == 0, (folder / "out").read_text()
+    code = _run_to_its_end(kind, folder / "grid", folder)
+    assert code == 0, f"status {code}: {(folder / 'out').read_text()}"
     check(kind, reference.folder, folder)
     return found
 
@@ -79,14 +80,15 @@ def check_whole(folder: Path) -> None:
 
 def check(kind: str, reference: Path, folder: Path) -> None:
     """The files are those of the one that nobody killed, every run is in MLflow once, and nothing temporary stays."""
-    assert temporaries(folder) == []
+    assert temporaries(folder) == [], temporaries(folder)
     if kind in ("run", "resume"):
         same(folder / "run", reference / "run")
         return
     for number in "012":
         same(folder / "grid" / number, reference / "grid" / number)
     rows = list(csv.DictReader((folder / "grid" / "trials.csv").open()))
-    assert [(row["number"], row["status"]) for row in rows] == [(number, "completed") for number in "012"]
+    ends = [(row["number"], row["status"]) for row in rows]
+    assert ends == [(number, "completed") for number in "012"], ends
     if kind == "sync":
         delivered(folder)
 
@@ -95,7 +97,8 @@ def same(one: Path, other: Path) -> None:
     """Weights to the byte, curves and result to the last digit, but for times."""
     for name in ("model.safetensors", "metrics.csv", "result.json"):
         assert _content(one / name) == _content(other / name), one / name
-    assert not (one / "checkpoint.safetensors").exists()
+    left = one / "checkpoint.safetensors"
+    assert not left.exists(), left
 
 
 def _content(file: Path) -> object:
