@@ -51,7 +51,7 @@ def start_points(
 
 
 def _inside(
-    point: Mapping[str, Value], space: Mapping[str, BaseDistribution], key: str, faults: list[Fault | str]
+    point: Mapping[str, object], space: Mapping[str, BaseDistribution], key: str, faults: list[Fault | str]
 ) -> dict[str, Value]:
     """Returns the values that the space has, as it holds them; adds a fault for each other one to `faults`."""
     good: dict[str, Value] = {}
