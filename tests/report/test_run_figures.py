@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.comparisons import A, B, compared
+from support.processes import ended_process
 from support.run_folders import config, result, write_grid, write_run
 
 import phalanx
+from phalanx.core.process_identity import ProcessIdentity
 from phalanx.core.result import EpochMetrics, Metrics, TrialResult
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.digits import Digits
@@ -29,13 +32,14 @@ from phalanx.report.run_figures.comparison import comparison_info, draw_comparis
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.run_figures.decision import decision_info, draw_decision
-from phalanx.report.run_figures.draw import draw_run
+from phalanx.report.run_figures.draw import draw_plots, draw_run
 from phalanx.report.run_figures.first_layer import MAX_UNITS, draw_first_layer, first_layer_info
 from phalanx.report.run_figures.hidden import hidden_info
 from phalanx.report.run_figures.layers import LayerHistogram, LayersInfo, draw_layers
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.run_figures.predicted import Predicted, predict_split
 from phalanx.report.style import DPI, PAD, new_figure, save_figure, shorten
+from phalanx.runs.layout import RunPaths
 from phalanx.training.loop import train_trial
 from phalanx.training.spec import TrainerSpec, TrialSpec
 
@@ -475,3 +479,23 @@ def test_matplotlib_is_imported_only_to_draw_and_pyplot_never() -> None:
     )
     source = str(Path(phalanx.__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": source})
+
+
+def test_plots_that_were_cut_off_by_a_kill_are_drawn_again_and_leave_nothing(tmp_path, monkeypatch):
+    """A killed process leaves what it had drawn under a temporary name; the folder `plots` is whole or not there."""
+    paths = RunPaths(tmp_path)
+    left = tmp_path / f".plots.{ProcessIdentity(**json.loads(ended_process())).label}-01234567"
+    left.mkdir()
+    (left / "curves.png").write_bytes(b"half")
+    seen = []
+
+    def draw(folder, *args):
+        seen.append(paths.plots.exists())
+        folder.mkdir()
+        (folder / "curves.png").write_bytes(b"whole")
+
+    monkeypatch.setattr("phalanx.report.run_figures.draw.draw_run", draw)
+    draw_plots(paths, None, None, None)
+    assert seen == [False]
+    assert [path.name for path in tmp_path.iterdir()] == ["plots"]
+    assert (paths.plots / "curves.png").read_bytes() == b"whole"

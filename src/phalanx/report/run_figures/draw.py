@@ -1,8 +1,11 @@
 """All figures of one run."""
 
 import logging
+import os
+import shutil
 from pathlib import Path
 
+from phalanx.core.files import delete_stale, temporary_of
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
@@ -76,13 +79,25 @@ def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
 def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
     """Draws all figures of one run into its folder; an error is logged and not raised.
 
+    The folder `plots` appears when all are drawn, so that whoever finds it after a kill need not draw again.
+
     Args:
         paths: The run's folder.
         spec: What was trained.
         dataset: The run's data.
         result: Its result.
     """
+    drawn = temporary_of(paths.plots)
+    delete_stale(paths.root)
     try:
-        draw_run(paths.plots, dataset, spec, result)
-    except Exception:
-        log.warning("the plots could not be drawn; everything else is in %s", paths.root, exc_info=True)
+        try:
+            draw_run(drawn, dataset, spec, result)
+        except Exception:
+            log.warning("the plots could not be drawn; everything else is in %s", paths.root, exc_info=True)
+        if drawn.is_dir():
+            shutil.rmtree(paths.plots, ignore_errors=True)
+            os.replace(drawn, paths.plots)
+    except OSError:
+        log.warning("the plots could not be moved to %s", paths.plots, exc_info=True)
+    finally:
+        shutil.rmtree(drawn, ignore_errors=True)
