@@ -11,6 +11,7 @@ import time
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
 from support.forked import train
@@ -39,9 +40,12 @@ class TestCohortLauncherIntegration(IntegrationTestSuite):
 
 
 def test_the_basic_sweeper_still_looks_at_a_batch_before_it_is_launched():
-    """The one method that grid.py replaces, and what it finds there."""
+    """The methods that grid.py replaces or calls, and what it finds there."""
     assert "self.validate_batch_is_legal(batch)" in inspect.getsource(BasicSweeper.sweep)
     assert set(inspect.signature(BasicSweeper).parameters) == {"max_batch_size", "params"}
+    assert "params_conf = self._parse_config()" in inspect.getsource(BasicSweeper.sweep)
+    (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(["a=1,2", "b=3"]), None)
+    assert jobs == [["a=1", "b=3"], ["a=2", "b=3"]]
 
 
 GRID = ["-m", *QUICK, "trainer.epochs=3", "loss=nll,mse", "optimizer=sgd,adam", "seed=0,1"]

@@ -106,6 +106,11 @@ def stores_in(conf: Path) -> list[str]:
     return [] if uri is None else [str(uri)]
 
 
+def lines_of(params: Mapping[str, Any]) -> list[str]:
+    """Returns overrides; text is in Hydra's grammar already, such as `interval(0,1)`."""
+    return [f"{key}={value if isinstance(value, str) else typed(value)}" for key, value in params.items()]
+
+
 def raw_list(node: ListConfig) -> list[str]:
     """Returns a list of overrides in a config, with their interpolations unresolved."""
     return cast(list[str], OmegaConf.to_container(node, resolve=False))

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer
-from hydra_plugins.phalanx._overrides import typed
+from hydra_plugins.phalanx._overrides import lines_of
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from hydra_plugins.phalanx.launcher import options_of
@@ -143,10 +143,7 @@ def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigL
 
     Raises `SpecError` where everything that would be searched is fixed.
     """
-    params, default = (
-        [f"{key}={value if isinstance(value, str) else typed(value)}" for key, value in (keys.get(name) or {}).items()]
-        for name in ("params", "default_params")
-    )
+    params, default = (lines_of(keys.get(name) or {}) for name in ("params", "default_params"))
     space = grammar.parse([*params, *arguments], loader)
     if space.distributions or keys.get("custom_search_space"):
         return space

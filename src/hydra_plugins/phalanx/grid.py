@@ -5,7 +5,7 @@ contract.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._compose import Composer
-from hydra_plugins.phalanx._overrides import typed
+from hydra_plugins.phalanx._overrides import lines_of
 from hydra_plugins.phalanx._request import swept_objective
 from hydra_plugins.phalanx._secrets import refuse_in_config
 from hydra_plugins.phalanx._spaces import trains_here, without_hydra
@@ -80,7 +80,7 @@ class GridSweeper(BasicSweeper):
     def _parse_config(self) -> list[str]:
         """The overrides of `params`; values that are no text, such as null, as Hydra's grammar has them."""
         params = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(dict(self.params)), resolve=True))
-        return [f"{key}={value if isinstance(value, str) else typed(value)}" for key, value in params.items()]
+        return lines_of(params)
 
     def _parsed(self, arguments: Sequence[str]) -> dict[str, Override]:
         assert self.hydra_context is not None
@@ -93,10 +93,11 @@ class GridSweeper(BasicSweeper):
         from phalanx.runs.config import settings
 
         assert self.config is not None
+        (jobs,) = self.split_arguments(list(overrides.values()), None)
         here = trains_here(self.config.hydra.launcher)
         first: RequestError | None = None
         sound = False
-        for number, job in enumerate(_jobs(overrides)):
+        for number, job in enumerate(jobs):
             config = job_config(self.composer, job, number)
             if sound or number >= MOST_TRIED:
                 continue
@@ -150,14 +151,3 @@ def _n_jobs(overrides: Mapping[str, Override]) -> int:
     if faults:
         raise SpecError(faults)
     return n_jobs
-
-
-def _jobs(overrides: Mapping[str, Override]) -> Iterator[list[str]]:
-    """Yields the overrides of each job, in the order of `BasicSweeper.split_arguments`."""
-    values = [
-        [f"{key}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [f"{key}={override.get_value_element_as_str()}"]
-        for key, override in overrides.items()
-    ]
-    return map(list, itertools.product(*values))

@@ -100,7 +100,9 @@ class CohortLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._begin()
-        configs = [self._config(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        configs = [
+            job_config(self.composer, overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)
+        ]
         if not self.together:
             return [self._run(config) for config in configs]
         try:
@@ -120,7 +122,7 @@ class CohortLauncher(Launcher):
         if self.stream is None:
             self._begin()
             self.stream = self._scheduler()
-        config = self._config(overrides, number)
+        config = job_config(self.composer, overrides, number)
         job = _job(config, self.options.executor, trial)
         self.in_flight[job] = number, config
         self.stream.add(job)
@@ -195,9 +197,6 @@ class CohortLauncher(Launcher):
         setup_globals()
         self._log_of_sweep()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-
-    def _config(self, overrides: Sequence[str], number: int) -> DictConfig:
-        return job_config(self.composer, overrides, number)
 
     def _run(self, config: DictConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
         if job is not None:
