@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz-folders database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz fuzz-folders tables-in-the-wild database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -31,12 +31,13 @@ pages: ## measures writing and opening reports, and takes their pictures in docs
 	$(PYTHON) benchmarks/report_page.py
 	$(PYTHON) benchmarks/report_page.py --images docs/images
 
-error-rates: ## false alarms of `phalanx compare`, by simulation (a few minutes)
+error-rates: ## false alarms of `phalanx compare`, by simulation (two minutes)
 	$(PYTHON) benchmarks/error_rates.py
 
 bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners, samplers (needs a quiet machine)
 	$(PYTHON) benchmarks/single_run.py
 	$(PYTHON) benchmarks/commands.py
+	$(PYTHON) benchmarks/tables.py
 	$(PYTHON) benchmarks/cohorts.py
 	$(PYTHON) benchmarks/pruners.py
 	$(PYTHON) benchmarks/samplers.py
@@ -50,8 +51,14 @@ drivers: ## four drivers, 400 trials, six of them killed and the database restar
 kills: ## kills runs, sweeps, resumes and deliveries at 100 random moments: does every one go on to the same bits?
 	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.kills
 
-fuzz-folders: ## damages every file of runs and sweeps in every way, and starts every command that reads them
+fuzz-folders: ## damages every file of runs and sweeps, and starts every command that reads them or goes on (432 commands)
 	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.folder_fuzzer
+
+fuzz: ## starts train.py with 2,000 command lines of valid and broken pieces: no traceback, nothing left of a wrong one, one record
+	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.command_fuzzer
+
+tables-in-the-wild: ## trains on 19 real tables of packages as one types it first, and types what is advised (needs PyPI)
+	cd tests && PYTHONPATH=../src ../$(PYTHON) -m support.tables_in_the_wild
 
 database: ## measures the load of drivers on the database that they share (needs PostgreSQL and a quiet machine, ten minutes)
 	$(PYTHON) benchmarks/database.py
@@ -69,7 +76,7 @@ experiments-quick: ## the stored studies on a few samples, without keeping resul
 	$(PYTHON) experiments/measure.py --quick
 
 golden: ## writes tests/golden anew, after a change that is meant to change numbers
-	cd tests && ../$(PYTHON) training/test_golden.py
+	cd tests && PYTHONPATH=. ../$(PYTHON) training/test_golden.py
 
 constraints: ## writes constraints.txt from the installed versions
 	@(head -1 constraints.txt; $(PYTHON) -m pip freeze --exclude-editable | grep -v '@') > constraints.new && mv constraints.new constraints.txt

@@ -90,7 +90,7 @@ def drive(url: str, load: Load, seed: int, ready: Any, results: Any) -> None:
         outcomes = []
         for proposal in proposals:
             value = -abs(proposal.params["optimizer.lr"] - 0.05)
-            watcher = Pruning(proposal.trial, "val_accuracy")
+            watcher = Pruning(proposal.trial, "val_accuracy", load.epochs + 1)  # as in the middle of a training
             stopped = False
             for epoch in range(1, load.epochs + 1):
                 time.sleep(load.waits / load.epochs)

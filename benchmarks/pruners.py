@@ -90,8 +90,9 @@ def search(pruner: optuna.pruners.BasePruner, seed: int, known: list[tuple[Epoch
         nonlocal trained
         outcomes = []
         for proposal in proposals:
-            watcher, best, pruned = Pruning(proposal.trial, "val_accuracy"), 0.0, False
-            for row in known[proposal.number]:
+            curve = known[proposal.number]
+            watcher, best, pruned = Pruning(proposal.trial, "val_accuracy", len(curve)), 0.0, False
+            for row in curve:
                 trained += 1
                 best = max(best, row.val_accuracy)
                 pruned = bool(watcher.on_epoch({0: row}))

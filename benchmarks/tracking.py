@@ -1,11 +1,12 @@
 """What MLflow costs a run: delivered by Phalanx, against MLflow's fluent API, on SQLite, in alternating rounds.
 
-    python benchmarks/tracking.py [--runs 60] [--rounds 5]
+    python benchmarks/tracking.py [--runs 60] [--rounds 5] [--far]
 
 A run holds 30 metric values (8 curves of 3 epochs and 6 single numbers), 20 params, 15 or more tags. "Phalanx" also
 logs three data set inputs, and 6 text files as artifacts, straight from the run's folder; "fluent" logs the same
-number of metrics and params, a call each as in its tutorials or at once, no inputs and no file. The last table:
-seconds of a sweep with and without tracking.
+number of metrics and params, a call each as in its tutorials or at once, no inputs and no file. The next table:
+seconds of a sweep with and without tracking. `--far`: only requests and seconds of the end of a sweep of two trials on
+a real server, behind a proxy that delays each request.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def write_run(folder: Path, number: int) -> None:
     (folder / "metrics.csv").write_text(metrics_csv(rows))
     (folder / "train.log").write_text("trained\n" * 5)
     (folder / ".hydra").mkdir()
-    for name in ("config", "overrides"):
-        (folder / ".hydra" / f"{name}.yaml").write_text("a: 1\n" * 30)
+    (folder / ".hydra" / "config.yaml").write_text("".join(f"a{i}: 1\n" for i in range(30)))
+    (folder / ".hydra" / "overrides.yaml").write_text("- optimizer.lr=0.1\n- seed=1\n")
     names = ("train_loss", "val_loss", "val_accuracy")
     content = {
         "status": "completed", "objective": {"name": "val_accuracy", "value": 0.9, "direction": "maximize"},
@@ -118,6 +119,37 @@ def sweep_seconds(tracking: str) -> float:
         return time.perf_counter() - started
 
 
+def far_server(delays_s: tuple[float, ...] = (0.0, 0.2)) -> None:
+    """Requests and seconds to log a sweep of two trials to a server, and to register the model of the best one."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from support.delay_proxy import DelayProxy
+    from support.mlflow_servers import Server
+    from support.saved_models import N_FEATURES, save_run
+
+    print("| delay of each request, s | what | requests | s |\n| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        root = Path(name)
+        arguments = ["server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--workers", "1"]
+        with Server(root, *arguments) as server:
+            for delay in delays_s:
+                sweep, model = root / f"after {delay}", save_run(root / f"model {delay}") / "model.safetensors"
+                for number in range(2):
+                    write_run(sweep / str(number), number)
+                model.rename(sweep / "1" / "model.safetensors")
+                (sweep / "1" / "input_example.json").write_text(json.dumps({"data": [[0.0] * N_FEATURES]}))
+                summary = {"status": "completed", "best": 1, "metrics": {"val_accuracy": 0.9}, "params": {}}
+                (sweep / "sweep.json").write_text(json.dumps({"search": False, "summary": summary}))
+                for register, what in (("none", "two trials and their sweep"), ("sweep", "the registered model")):
+                    with DelayProxy(server.port, delay) as proxy:
+                        sync = FolderSync(sweep, TrackingSpec(uri=proxy.url, register=register))
+                        started = time.perf_counter()
+                        left = sync.finish("completed")
+                        seconds = time.perf_counter() - started
+                        sync.close()
+                        assert left == 0, sync.problem
+                    print(f"| {delay} | {what} | {len(proxy.requests)} | {seconds:.1f} |")
+
+
 def _plain() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
 
@@ -132,7 +164,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--sweeps", type=int, default=3, help="rounds of the sweep of 64 trials; 0: none")
+    parser.add_argument("--far", action="store_true", help="only the server that is far away")
     args = parser.parse_args()
+    if args.far:
+        far_server()
+        return
     if args.one:
         print(WAYS[args.one](args.runs))
         return

@@ -22,6 +22,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.mlflow_page import Page, browser  # noqa: E402
 from support.mlflow_servers import Server  # noqa: E402
 
+from phalanx.tracking.links import MODE, Place, read_place, run_path  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 200_000
 SIZE = (1900, 1000)
@@ -44,9 +46,9 @@ def track(folder: Path) -> None:
         subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments], cwd=folder, check=True)
 
 
-def best_first(folder: Path) -> list[str]:
+def best_first(sweep: Path) -> list[str]:
     """MLflow's run ids of the search's trials."""
-    with open(folder / "outputs" / "sweeps" / "losses" / "trials.csv", newline="") as file:
+    with open(sweep / "trials.csv", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: -float(row["objective"] or 0))
     return [row["mlflow_run_id"] for row in rows]
 
@@ -67,8 +69,8 @@ def shoot(page: Page, name: str) -> None:
             colours //= 2
 
 
-def runs_table(page: Page, url: str, experiment: str) -> None:
-    page.open(f"{url}/#/experiments/{experiment}/runs")
+def runs_table(page: Page, url: str, place: Place) -> None:
+    page.open(f"{url}/{place.path}")  # the link that the sweep has printed
     page.see("losses", "matching runs")
     page.unfold()
     page.see("trial 3")
@@ -85,14 +87,13 @@ def compare(page: Page, url: str, experiment: str, runs: list[str]) -> None:
 
 
 def one_run(page: Page, url: str, experiment: str, run: str) -> None:
-    address = f"{url}/#/experiments/{experiment}/runs/{run}"
-    page.open(address)
+    page.open(f"{url}/{run_path(experiment, run)}")
     page.see("completed after", "Registered models")
     shoot(page, "mlflow_run")
-    page.open(f"{address}/model-metrics")
+    page.open(f"{url}/{run_path(experiment, f'{run}/model-metrics')}")
     page.until(lambda: page.find(".js-plotly-plot .scatterlayer .point"), "the points of a curve")
     shoot(page, "mlflow_curves")
-    page.open(f"{address}/artifacts")
+    page.open(f"{url}/{run_path(experiment, f'{run}/artifacts')}")
     page.see("model.safetensors", "plots")
     page.click("div, span, a", "plots")
     page.click("div, span, a", "confusion.png")
@@ -108,14 +109,15 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "mlflow.db").exists():
             track(folder)
-        runs = best_first(folder)
+        sweep = folder / "outputs" / "sweeps" / "losses"
+        runs, place = best_first(sweep), read_place(sweep)
         IMAGES.mkdir(exist_ok=True)
         with Server(folder, "ui") as server, browser(Path(scratch) / "profile", SIZE) as driver:
             page = Page(driver, IMAGES)
-            runs_table(page, server.url, "1")
+            runs_table(page, server.url, place)
             compare(page, server.url, "1", runs)
             one_run(page, server.url, "1", runs[0])
-            page.open(f"{server.url}/#/models/phalanx-digits")
+            page.open(f"{server.url}/#/models/phalanx-digits?{MODE}")
             page.see("phalanx-digits", "Version 1")
             shoot(page, "mlflow_model")
 

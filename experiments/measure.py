@@ -56,9 +56,17 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores, torch {torch.__version__.split('+')[0]}, Python {platform.python_version()}"
 
 
-def write(folder: Path, found: Finding, seconds: float) -> None:
-    """The measured part of a study's page, and `measured.json`, in the study's folder."""
-    parts = [f"{date.today()}, {machine()}; {seconds:.0f} s in all."]
+def write(folder: Path, found: Finding, seconds: float, *, alone: bool = False) -> None:
+    """The measured part of a study's page, and `measured.json`, in the study's folder.
+
+    A study that is measured alone keeps its time in the whole collection, of which the overview has the sum.
+    """
+    file = folder / "measured.json"
+    if alone and file.is_file():
+        seconds = json.loads(file.read_text())["seconds"]
+        parts = [f"{date.today()}, {machine()}; {seconds} s in all when the whole collection was measured."]
+    else:
+        parts = [f"{date.today()}, {machine()}; {seconds:.0f} s in all."]
     if found.agreements:
         parts += [
             "Mean ± standard deviation (number of seeds); the difference of the means may be "
@@ -67,7 +75,7 @@ def write(folder: Path, found: Finding, seconds: float) -> None:
         ]
     between_marks(folder / "README.md", "\n\n".join([*parts, found.text]))
     kept = {"seconds": round(seconds), "answer": found.answer, "agreements": [asdict(a) for a in found.agreements]}
-    (folder / "measured.json").write_text(json.dumps(kept, indent=1) + "\n")
+    file.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def known(name: str) -> dict:
@@ -133,7 +141,7 @@ def main() -> None:
             measure, smaller = load(name)
             found = measure(Lab(name, args.data_root, Path(scratch), pages, smaller if args.quick else ()))
             seconds = time.perf_counter() - start
-            write(pages / name, found, seconds)
+            write(pages / name, found, seconds, alone=bool(args.names))
             print(f"{name}: {seconds:.0f} s: {found.answer}", flush=True)
     if args.quick:
         return

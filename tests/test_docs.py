@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import types
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from support.places import ROOT
 
 from phalanx import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec
+from phalanx.core.specs import keys_of
 
 CONF = ROOT / "conf"
 FILES = [f for f in sorted(CONF.rglob("*.yaml")) if f.parent.name not in config_keys.SKIPPED]
@@ -60,7 +60,7 @@ def test_every_key_of_every_file_has_a_row(file):
 def test_every_field_of_every_spec_has_its_range(group, options):
     for name, cls in options.items():
         option = "mlp3" if group == "model" else name
-        for field in dataclasses.fields(cls):
+        for field in keys_of(cls):
             _, _, allowed, cohort, meaning = row(PAGE, f"### {group}={option}", f"{group}.{field.name}")
             assert allowed, field.name
             assert cohort in ("equal", "may differ"), field.name

@@ -63,9 +63,17 @@ def test_equality_of_many_pairs_is_corrected(rates, stream):
     assert at_most(found["corrected for all pairs"], 0.025)
 
 
+@pytest.mark.parametrize(("n_groups", "n_seeds"), [(3, 3), (6, 5)])
+def test_all_intervals_of_a_comparison_hold_together(rates, stream, n_groups, n_seeds):
+    together, alone, contradict = rates.covered_together(n_groups, n_seeds, N, stream)
+    assert at_most(1 - together)
+    assert 1 - alone > 0.07  # so the correction is needed
+    assert contradict == 0
+
+
 def test_the_whole_table_runs(rates, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["error_rates.py", "--quick"])
     rates.main()
     printed = capsys.readouterr().out
     assert "40 comparisons each" in printed
-    assert sum(line.startswith("| ---") for line in printed.splitlines()) == 7
+    assert sum(line.startswith("| ---") for line in printed.splitlines()) == 8

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 from hydra import compose, initialize_config_dir
-from lab import DIFFERENCE, Agreement, Lab, interval, spread, table
-from measure import MARKS, OVERVIEW, WHOLE, agreements, clock, known, load, studies
+from lab import DIFFERENCE, Agreement, Finding, Lab, interval, spread, table
+from measure import MARKS, OVERVIEW, WHOLE, agreements, clock, known, load, studies, write
 from support.forked import train
 from support.places import MNIST_ROOT, ROOT
 from support.train_command import only
@@ -153,3 +153,12 @@ def test_a_study_is_measured_by_its_command(tmp_path):
     assert re.fullmatch(said, done.stdout.strip())
     assert {path: path.read_bytes() for path in before} == before
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_that_is_measured_alone_keeps_its_time_in_the_collection(tmp_path):
+    (tmp_path / "README.md").write_text("\n".join(MARKS))
+    write(tmp_path, Finding("all", "yes"), 18.4)
+    assert "; 18 s in all.\n" in (tmp_path / "README.md").read_text()
+    write(tmp_path, Finding("again", "no"), 321.0, alone=True)
+    assert "; 18 s in all when the whole collection was measured.\n" in (tmp_path / "README.md").read_text()
+    assert json.loads((tmp_path / "measured.json").read_text()) == {"seconds": 18, "answer": "no", "agreements": []}

@@ -65,7 +65,7 @@ def gradient_norms(lab: Lab) -> dict[str, list[float]]:
     dataset = load_dataset(Mnist(root=str(lab.data_root), first=12000, n_val=2000, normalize="none", scale=256.0))
     model = MLP(hidden=(1200, 600, 300))
     layout = model.layout(784, 10)
-    params_TP = model.init(layout, range(10)).requires_grad_()
+    params_TP = model.initial(layout, range(10)).requires_grad_()
     x_TBD = dataset.train.x_ND[:100].expand(10, -1, -1)
     y_TB = dataset.train.y_N[:100].expand(10, -1)
     norms = {}

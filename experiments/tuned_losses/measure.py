@@ -35,7 +35,7 @@ def measure(lab: Lab) -> Finding:
         verdicts += shown
         said = "; ".join(sentence(difference, "points") for difference in shown) or "no difference shown"
         parts.append(f"- {OPTIMIZERS[optimizer]}, {DEPTHS[model]} layers: {said}")
-    parts[2:] = ["Paired t-tests over the ten seeds, Holm's correction in each row:", "\n".join(parts[2:])]
+    parts[2:] = ["Paired t-tests over the ten seeds, Bonferroni's correction in each row:", "\n".join(parts[2:])]
     n = len(OPTIMIZERS) * len(DEPTHS)
     wins = {name: sum(d.better == name for d in verdicts) for name in LOSSES.values()}
     largest = max((abs(d.mean) for d in verdicts), default=0.0)

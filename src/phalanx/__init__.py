@@ -18,11 +18,17 @@ if TYPE_CHECKING:  # the same names `_HOME`, for type checkers
     from phalanx.core.device import DeviceSpec
     from phalanx.core.errors import PhalanxError, RequestError
     from phalanx.core.result import Status, TrialResult
+    from phalanx.core.signatures import Range
     from phalanx.data import DATASETS, load_dataset
+    from phalanx.data.function_data import dataset
     from phalanx.nn.losses import LOSSES
+    from phalanx.nn.losses.function_loss import loss
+    from phalanx.nn.metrics.function_metric import metric
     from phalanx.nn.models import MODELS
     from phalanx.nn.models.mlp import MLP
+    from phalanx.nn.models.module_spec import model
     from phalanx.nn.optimizers import OPTIMIZERS
+    from phalanx.nn.optimizers.class_optimizer import optimizer
     from phalanx.nn.schedules import SCHEDULES
     from phalanx.training.cohort import partition
     from phalanx.training.loop import train_cohort, train_trial
@@ -36,6 +42,12 @@ _HOME = {
     "TrainerSpec": "training.spec",
     "DeviceSpec": "core.device",
     "MLP": "nn.models.mlp",
+    "model": "nn.models.module_spec",
+    "loss": "nn.losses.function_loss",
+    "dataset": "data.function_data",
+    "optimizer": "nn.optimizers.class_optimizer",
+    "metric": "nn.metrics.function_metric",
+    "Range": "core.signatures",
     "DATASETS": "data",
     "LOSSES": "nn.losses",
     "MODELS": "nn.models",
@@ -54,8 +66,8 @@ _HOME = {
 
 __all__ = [
     "DATASETS", "LOSSES", "MLP", "MODELS", "OPTIMIZERS", "SCHEDULES", "Callback", "DeviceSpec", "PhalanxError",
-    "RequestError", "Status", "TrainerSpec", "TrialResult", "TrialSpec", "load_dataset", "partition", "train_cohort",
-    "train_trial",
+    "Range", "RequestError", "Status", "TrainerSpec", "TrialResult", "TrialSpec", "dataset", "load_dataset", "loss",
+    "metric", "model", "optimizer", "partition", "train_cohort", "train_trial",
 ]  # fmt: skip
 
 

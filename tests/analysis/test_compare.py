@@ -31,6 +31,16 @@ def test_groups_have_means_intervals_and_a_paired_test(tmp_path):
     assert "(6 seeds, p" in part.sentences[0]
 
 
+def test_tables_are_called_by_their_files(tmp_path):
+    for number, (path, title) in enumerate([("tables/iris.csv", None), ("wine\x1b.csv", None), ("a.csv", "Autos")]):
+        for seed in (0, 1):
+            more = {"data__path": path, "data__title": title, "data__name": "csv"}
+            content = result(0.9, seed, test=0.9, data=f"d{number}")
+            write_run(tmp_path / str(2 * number + seed), content, config(seed, **more))
+    found = compared(tmp_path, "loss")
+    assert [part.data for part in found.parts] == ["iris", "wine\N{REPLACEMENT CHARACTER}", "Autos"]
+
+
 def test_no_interval_leaves_the_range_of_its_metric(tmp_path):
     values = {"mse": {0: 0.0, 1: 0.3, 2: 0.9}, "cross_entropy": {0: 1.0, 1: 0.9, 2: 1.0}}
     folder = write_grid(tmp_path / "g", values)
@@ -170,9 +180,23 @@ def test_many_pairs_are_counted_and_the_best_is_told(tmp_path):
     assert len(part.sentences) == 6
     assert part.sentences[-1].startswith("(15 pairs were compared")
     smallest = min(d.p for d in part.differences)
-    assert part.differences[0].p_holm >= 15 * smallest
+    assert part.differences[0].p_adjusted >= 15 * smallest
     (part,) = compared(tmp_path / "g", baseline="lr=0.3").parts
     assert len(part.differences) == 5
+
+
+def test_many_pairs_without_a_difference_are_one_sentence(tmp_path):
+    stream = np.random.default_rng(3)
+    values = {0.1 * k: dict(enumerate(0.9 + 0.01 * stream.normal(size=5))) for k in range(1, 5)}
+    (part,) = compared(write_grid(tmp_path / "g", values, "optimizer.lr")).parts
+    (text,) = part.sentences
+    assert text.startswith("no difference shown in any of 6 pairs on this split (5 seeds, smallest adjusted p = ")
+    values = {**values, 0.5: dict.fromkeys(range(5), 0.999), 0.6: dict(enumerate(0.9 + 0.01 * stream.normal(size=5)))}
+    (part,) = compared(write_grid(tmp_path / "h", values, "optimizer.lr")).parts
+    assert all(" beats " in text for text in part.sentences[:5])
+    few = {key: values[key] for key in list(values)[:3]}
+    (part,) = compared(write_grid(tmp_path / "i", few, "optimizer.lr")).parts
+    assert len(part.sentences) == 3  # few are told one by one
 
 
 def test_only_runs_with_a_value(tmp_path):
@@ -222,8 +246,10 @@ def test_results_of_the_real_json(tmp_path):
     from phalanx.core.result import Metrics, TrialResult
 
     written = result()
-    assert set(written["metrics"]) == set(Metrics.__dataclass_fields__)
-    assert set(TrialResult.__dataclass_fields__) - {"history", "weights"} <= set(json.loads(json.dumps(written)))
+    assert set(written["metrics"]) == set(Metrics.__dataclass_fields__) - {"further"}
+    assert set(TrialResult.__dataclass_fields__) - {"history", "weights", "way", "notes"} <= set(
+        json.loads(json.dumps(written))
+    )
 
 
 def test_pruned_runs_have_a_value_and_are_left_out(tmp_path):

@@ -15,7 +15,7 @@ from support.comparisons import A, compared
 from support.run_folders import write_grid
 
 from phalanx.analysis.equivalence import equivalence
-from phalanx.analysis.statistics import compare, holm, paired
+from phalanx.analysis.statistics import bonferroni, compare, paired
 from phalanx.analysis.wording import sentence
 
 
@@ -30,19 +30,29 @@ def one_sided(away, relevant):
 
 
 @pytest.mark.parametrize("relevant", [0.5, 1.0, 3.0])
-def test_p_values_agree_with_scipys_one_sided_tests_and_holm(relevant):
+def test_p_values_agree_with_scipys_one_sided_tests_and_bonferroni(relevant):
     table = np.random.default_rng(3).normal(size=(4, 8))
     found = equivalence(compare(by_seed(table), "maximize"), relevant)
-    expected = holm([one_sided(table[i] - table[j], relevant) for i, j in combinations(range(4), 2)])
+    expected = bonferroni([one_sided(table[i] - table[j], relevant) for i, j in combinations(range(4), 2)])
     assert [d.p_equivalent for d in found] == pytest.approx(expected)
     assert {d.relevant for d in found} == {relevant}
 
 
 @given(st.lists(st.integers(-40, 40).map(lambda k: k / 7), min_size=3, max_size=9), st.floats(0.01, 20))
 @settings(max_examples=150, deadline=None)
-def test_a_single_pair_is_equivalent_where_its_interval_lies_inside(values, relevant):
-    found = paired(dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.0))
-    (judged,) = equivalence([found], relevant)
+def test_a_pair_is_equivalent_where_its_interval_lies_inside(values, relevant):
+    table = {
+        "a": dict(enumerate(values)),
+        "b": dict.fromkeys(range(len(values)), 0.0),
+        "c": dict(enumerate(values[::-1])),
+    }
+    for groups in (table, {name: table[name] for name in "ab"}):
+        for judged in equivalence(compare(groups, "maximize"), relevant):
+            _check_interval_and_verdict(judged, relevant)
+
+
+def _check_interval_and_verdict(judged, relevant):
+    found = judged
     edge = min(abs(abs(found.low) - relevant), abs(abs(found.high) - relevant))
     if edge > 1e-9 * relevant:
         assert judged.equivalent == (-relevant < found.low and found.high < relevant)
@@ -61,8 +71,9 @@ def test_no_spread_no_repeats_and_sizes_out_of_reach():
 def test_the_sentences_of_many_pairs_use_the_corrected_verdict_and_number_of_seeds():
     table = np.random.default_rng(0).normal(size=(10, 6))
     pairs = compare(by_seed(table), "maximize")
-    size = 1.05 * max(-pairs[0].low, pairs[0].high)  # one pair alone would be called equivalent
-    (alone,) = equivalence([replace(pairs[0], pairs=1)], size)
+    alone = replace(pairs[0], pairs=1).at(0.95)
+    size = 1.05 * max(-alone.low, alone.high)  # one pair alone would be called equivalent
+    (alone,) = equivalence([replace(alone, p_adjusted=alone.p)], size)
     assert sentence(alone).endswith(f"; any is smaller than {size:g}")
     judged = equivalence(pairs, size)[0]
     text = sentence(judged)

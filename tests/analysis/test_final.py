@@ -14,9 +14,11 @@ from support.comparisons import compared
 from support.run_folders import result, stored, write_run
 
 from phalanx.analysis.final import chosen, read_finalists, write_final
-from phalanx.analysis.statistics import holm
+from phalanx.analysis.statistics import bonferroni
+from phalanx.core.errors import UnreadableFile
 from phalanx.core.result import Objective
 from phalanx.runs.layout import SweepPaths
+from phalanx.runs.left_out import LeftOut
 
 
 def trial(number, value, **overrides):
@@ -27,6 +29,14 @@ def test_equal_points_enter_the_final_once():
     best = [trial(4, 0.9, lr="1"), trial(7, 0.9, lr="1"), trial(2, 0.8, lr="2"), trial(3, 0.7, lr="3")]
     assert [t.number for t in chosen(best, 2)] == [4, 2]
     assert [t.number for t in chosen(best, 9)] == [4, 2, 3]
+
+
+def test_points_are_equal_if_their_values_are_however_they_were_typed():
+    texts = ["0.1", "1e-1", "0.10", "+0.1"]
+    assert [t.number for t in chosen([trial(i, 0.9, lr=text) for i, text in enumerate(texts)], 9)] == [0]
+    texts = ["[64,64]", "[64, 64]", "[64]", "'mse'", "mse", "1", "1.0", "null", "'null'"]
+    best = [trial(i, 0.9, x=text) for i, text in enumerate(texts)]
+    assert [t.number for t in chosen(best, 99)] == [0, 2, 3, 5, 7, 8]
 
 
 def finalist(paths, number, values, tests, metric="test_accuracy", splits=False):
@@ -49,6 +59,17 @@ def written(paths, trials, direction="maximize"):
     return sentences, stored, {int(row["number"]): row for row in csv.DictReader(open(paths.final_table))}
 
 
+def test_an_override_never_takes_the_column_of_a_result(tmp_path):
+    paths = SweepPaths(tmp_path)
+    finalist(paths, 4, [0.5, 0.25], [0.75, 0.5])
+    given = {"objective": "val_accuracy", "test_accuracy": "x", "optimizer.lr": "4", "seed": "7"}
+    _, _, table = written(paths, [replace(trial(4, 0.9), overrides=given)])
+    row = table[4]
+    assert (row["objective"], row["test_accuracy"], row["optimizer.lr"]) == ("0.375", "0.625", "4")
+    assert (row["override.objective"], row["override.test_accuracy"]) == ("val_accuracy", "x")
+    assert row["override.seed"] == "7"  # as in trials.csv; the final has other seeds
+
+
 def test_the_test_split_judges_the_points_that_validation_chose(tmp_path):
     paths = SweepPaths(tmp_path)
     finalist(paths, 4, [0.90, 0.91, 0.92, 0.90], [0.85, 0.86, 0.87, 0.86])
@@ -61,7 +82,7 @@ def test_the_test_split_judges_the_points_that_validation_chose(tmp_path):
     assert sentences[0] == (
         "val_accuracy on the validation split chose these points; test_accuracy on the test split judges them"
     )
-    assert any(text.startswith("trial 4 beats trial 2 by 0.150 [") for text in sentences)
+    assert any(text.startswith("trial 4 beats trial 2 by 0.15 [") for text in sentences)
     assert all("on this test split (4 seeds" in text for text in sentences[1:])
     assert next(iter(table)) == 4
     assert {(row["chosen_by"], row["judged_by"]) for row in table.values()} == {("val_accuracy", "test_accuracy")}
@@ -74,9 +95,9 @@ def test_the_test_split_judges_the_points_that_validation_chose(tmp_path):
     found = {(d["a"], d["b"]): d for d in stored["differences"]["test_accuracy"]}
     tests = {4: [0.85, 0.86, 0.87, 0.86], 3: [0.71, 0.70, 0.72, 0.70], 2: [0.70, 0.73, 0.70, 0.71]}
     p_values = {(f"trial {a}", f"trial {b}"): p_with_step(tests[a], tests[b]) for a, b in combinations(tests, 2)}
-    for pair, adjusted in zip(p_values, holm(list(p_values.values())), strict=True):
+    for pair, adjusted in zip(p_values, bonferroni(list(p_values.values())), strict=True):
         if "trial 4" in pair:  # the values chose the best one, so all three pairs are counted
-            assert (found[pair]["p"], found[pair]["p_holm"]) == pytest.approx((p_values[pair], adjusted))
+            assert (found[pair]["p"], found[pair]["p_adjusted"]) == pytest.approx((p_values[pair], adjusted))
 
 
 def p_with_step(a, b, step=0.01):
@@ -150,3 +171,15 @@ def test_no_interval_of_the_final_leaves_the_range_of_its_metric(tmp_path):
     assert pair["high"] == 1.0
     (loss,) = read_finalists(paths, [replace(trial(2, 0.9), objective=Objective("val_loss", 0.2, "minimize"))])
     assert loss.value.low == 0 < 1 < loss.value.high
+
+
+def test_a_damaged_point_is_named_and_the_others_are_read(tmp_path):
+    paths, left_out = SweepPaths(tmp_path), LeftOut()
+    finalist(paths, 4, [0.5, 0.25], [0.75, 0.5])
+    finalist(paths, 2, [0.2, 0.3], [0.25, 0.5])
+    paths.final(4).result.write_text("{")
+    trials = [trial(4, 0.9), trial(2, 0.8)]
+    assert [point.number for point in read_finalists(paths, trials, left_out)] == [2]
+    assert [str(paths.final(4).result) in fault for fault in left_out.faults] == [True]
+    with pytest.raises(UnreadableFile):  # nothing is decided among the points that are left
+        read_finalists(paths, trials)

@@ -78,4 +78,6 @@ def test_data_that_are_gone_or_changed_are_said(run, tmp_path):
     assert "the data cannot be read" in found.notes[0]
     content = json.loads((other / "result.json").read_text())
     (other / "result.json").write_text(json.dumps({**content, "data_digest": "another"}))
-    assert inspect_run(other)[0].notes == ("the data have changed since this run was trained",)
+    assert inspect_run(other)[0].notes == (
+        f"the data have changed since this run was trained: their digest was another and is {content['data_digest']} now",
+    )

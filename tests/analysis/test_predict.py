@@ -309,11 +309,11 @@ def test_bad_input_is_refused(case: str, run: Path, tmp_path: Path, capsys: Any)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.npy", None, "trained on a table; give a .csv or .tsv with the columns size, colour"),
+        ("x.npy", None, "trained on a table; give a .csv, .tsv or .parquet with the columns size, colour"),
         ("x.png", None, "which are not images"),
         ("x.csv", "size\n1\n", "lacks the columns 'colour'"),
-        ("x.csv", "size,colour\nbig,red\n", "column 'size' must hold numbers, got text ('big'), in row 1"),
-        ("x.csv", "size,colour\n,red\n", "column 'size' has 1 missing values"),
+        ("x.csv", "size,colour\nbig,red\n", "column 'size' must hold numbers, got text ('big'), in line 2"),
+        ("x.csv", "size,colour\n,red\n", "column 'size' has 1 missing values, the first in line 2"),
     ],
 )
 def test_bad_input_for_a_table_model_is_refused(
@@ -390,7 +390,7 @@ BAD_RUNS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
         lambda run, tmp: _write(tmp / "m.safetensors", (run / "model.safetensors").read_bytes()[:-9]), "is damaged",
     ),
     "someone else's model": (lambda run, tmp: _foreign(tmp / "m.safetensors"), "is not a model written by Phalanx"),
-    "a later format": (lambda run, tmp: _changed(run, tmp, _same, format=2), "has format 2"),
+    "a later format": (lambda run, tmp: _changed(run, tmp, _same, format=4), "has format 4"),
     "unknown network": (lambda run, tmp: _changed(run, tmp, _same, model={"name": "rnn"}), "cannot build"),
     "no encoder": (lambda run, tmp: _changed(run, tmp, _same, features="absent"), "cannot build"),
     "another width": (lambda run, tmp: _changed(run, tmp, _same, n_features=19), "the shape (7, 19), got (7, 20)"),

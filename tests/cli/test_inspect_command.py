@@ -71,3 +71,14 @@ def test_a_wrong_request_ends_with_2(tmp_path, monkeypatch, capsys, arguments, m
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_curve_that_lacks_epochs_is_noted(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "r")
+    metrics = tmp_path / "r" / "metrics.csv"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:2]))
+    assert main(["inspect", str(tmp_path / "r")]) == 0
+    assert "metrics.csv is damaged: it has 1 of the 2 epochs that its result.json names" in capsys.readouterr().out
+    metrics.unlink()
+    assert main(["inspect", str(tmp_path / "r")]) == 0
+    assert "note: " not in capsys.readouterr().out

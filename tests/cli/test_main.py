@@ -86,4 +86,5 @@ def test_help_has_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"  phalanx {command} outputs/sweeps/my_" in capsys.readouterr().out
+    example = "my_project" if command == "new" else "outputs/sweeps/my_"
+    assert f"  phalanx {command} {example}" in capsys.readouterr().out

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
+import pkgutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Optional
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phalanx import LOSSES, MLP, MODELS, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec
+import phalanx
+from phalanx import DATASETS, LOSSES, MLP, MODELS, OPTIMIZERS, SCHEDULES, DeviceSpec, TrainerSpec, TrialSpec
 from phalanx.core.errors import SpecError
 from phalanx.core.specs import Spec, build, stacked, static, walk, without_stacked
 from phalanx.training.spec import config_digest, static_key
@@ -67,9 +71,9 @@ def faults_of(**values):
         ({"count": 2.5}, "toy.count must be a whole number of at least 1 or null, got 2.5; try toy.count=3"),
         ({"kind": "c"}, "toy.kind must be one of a, b, got 'c'; try toy.kind=a"),
         ({"flag": 1}, "toy.flag must be true or false, got 1; try toy.flag=false"),
-        ({"widths": []}, "toy.widths must be a list of at least 1 whole number of at least 1, got []; try toy.widths=[4]"),
-        ({"widths": [3, -1]}, "toy.widths must be a list of at least 1 whole number of at least 1, got [3, -1]; try toy.widths=[4]"),
-        ({"widths": 5}, "toy.widths must be a list of at least 1 whole number of at least 1, got 5; try toy.widths=[4]"),
+        ({"widths": []}, "toy.widths must be a list of at least 1 whole number of at least 1, got []; try 'toy.widths=[4]'"),
+        ({"widths": [3, -1]}, "toy.widths must be a list of at least 1 whole number of at least 1, got [3, -1]; try 'toy.widths=[4]'"),
+        ({"widths": 5}, "toy.widths must be a list of at least 1 whole number of at least 1, got 5; try 'toy.widths=[4]'"),
         ({"ratee": 1}, "toy.ratee is not an option of toy=toy; did you mean toy.rate?"),
         ({"zzz": 1}, "toy.zzz is not an option of toy=toy; known: rate, count, kind, flag, widths, rates, need"),
         ({"need": "???"}, "toy.need has to be given: type toy.need=…"),
@@ -108,8 +112,8 @@ def test_a_number_is_accepted_exactly_inside_its_interval(value):
         (OPTIMIZERS["sgd"], {"lr": 1e39}, "optimizer.lr must be a number above 0 in float32, where 1e+39 becomes inf, got 1e+39; try optimizer.lr=0.05"),
         (OPTIMIZERS["sgd"], {"weight_decay": 1e-60}, "optimizer.weight_decay must be a number of at least 0 in float32, where 1e-60 becomes 0, got 1e-60; try optimizer.weight_decay=0.0001"),
         (MLP, {"dropout": 0.9999999999}, "model.dropout must be a number in [0, 1) in float32, where 0.9999999999 becomes 1, got 0.9999999999; try model.dropout=0.2"),
-        (TrainerSpec, {"clip_norm": 1e-300}, "trainer.clip_norm must be a number above 0 or null in float32, where 1e-300 becomes 0, got 1e-300"),
-        (Toy, {"need": "x", "rates": [0.5, 1e-300]}, "toy.rates must be a list of number in (0, 1] in float32, where 1e-300 becomes 0, got [0.5, 1e-300]; try toy.rates=[0.5]"),
+        (TrainerSpec, {"clip_norm": 1e-300}, "trainer.clip_norm must be a number above 0 or null in float32, where 1e-300 becomes 0, got 1e-300; try trainer.clip_norm=null"),
+        (Toy, {"need": "x", "rates": [0.5, 1e-300]}, "toy.rates must be a list of number in (0, 1] in float32, where 1e-300 becomes 0, got [0.5, 1e-300]; try 'toy.rates=[0.5]'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -148,14 +152,14 @@ def test_specs_are_hashable_and_frozen():
 
 STACKED = {
     "seed", "optimizer.lr", "optimizer.beta1", "optimizer.beta2", "optimizer.eps", "optimizer.weight_decay",
-    "schedule.warmup_epochs", "model.dropout", "loss.label_smoothing", "trainer.epochs", "trainer.patience",
-    "trainer.clip_norm", "trainer.expect_accuracy",
+    "schedule.warmup_epochs", "model.dropout", "model.init", "loss.label_smoothing", "trainer.epochs", "trainer.patience",
+    "trainer.clip_norm", "trainer.average", "trainer.ema_decay", "trainer.swa_start", "trainer.expect_accuracy",
 }  # fmt: skip
 
 
 def test_what_may_differ_inside_a_cohort():
     assert {key for key, constraint, _ in walk(TrialSpec()) if constraint.stacked} == STACKED
-    same = TrialSpec(seed=5, optimizer=OPTIMIZERS["adam"](lr=0.5), model=MLP(dropout=0.3))
+    same = TrialSpec(seed=5, optimizer=OPTIMIZERS["adam"](lr=0.5), model=MLP(dropout=0.3, init="kaiming"))
     assert static_key(same) == static_key(TrialSpec())
     assert static_key(TrialSpec(model=MLP(activation="tanh"))) != static_key(TrialSpec())
     assert static_key(TrialSpec(optimizer=OPTIMIZERS["adamw"]())) != static_key(TrialSpec())
@@ -177,6 +181,12 @@ def test_the_digest_covers_what_determines_the_numbers_except_the_seed():
     assert len({base, *map(config_digest, changed)}) == len(changed) + 1
 
 
+def test_a_field_that_was_added_changes_no_digest_at_its_default():
+    # As before there was model.init: sweeps that were begun then go on.
+    assert config_digest(TrialSpec()) == "9a26caee23b22e0e"
+    assert config_digest(TrialSpec(model=MLP(init="kaiming"))) != config_digest(TrialSpec())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -184,8 +194,8 @@ def test_the_digest_covers_what_determines_the_numbers_except_the_seed():
         (lambda: LOSSES["mse"](output="log_softmax"), "cannot reach a one-hot target"),
         (lambda: OPTIMIZERS["sgd"](momentum=0, nesterov=True), "optimizer.momentum=0.9"),
         (lambda: TrialSpec(objective="test_accuracy"), "the test split is for the final report"),
-        (lambda: TrialSpec(objective="speed"), "one of val_accuracy, val_loss, val_likelihood"),
-        (lambda: MLP(hidden=()), "try model.hidden=[64,64]"),
+        (lambda: TrialSpec(objective="speed"), "one of val_loss, val_accuracy, val_likelihood, val_balanced_accuracy"),
+        (lambda: MLP(hidden=()), "try 'model.hidden=[64,64]'"),
     ],
 )
 def test_combinations_that_mean_nothing_are_refused_with_advice(make, message):
@@ -214,10 +224,10 @@ class Foreign(Spec):
     ("values", "message"),
     [
         ({"file": 3}, "foreign.file must be a value of type Path, got 3; try foreign.file=a.csv"),
-        ({"weights": 3}, "foreign.weights must be a mapping or null, got 3"),
+        ({"weights": 3}, "foreign.weights must be a mapping or null, got 3; try foreign.weights=null"),
         ({"mode": "c"}, "foreign.mode must be one of a, b, got 'c'; try foreign.mode=a"),
         ({"size": 0.5}, "foreign.size must be a whole number of at least 1 or a number of at least 1, got 0.5; try foreign.size=1"),
-        ({"limit": 0}, "foreign.limit must be a whole number of at least 1 or null, got 0"),
+        ({"limit": 0}, "foreign.limit must be a whole number of at least 1 or null, got 0; try foreign.limit=null"),
         ({"plain": "x"}, "foreign.plain must be a whole number, got 'x'; try foreign.plain=3"),
     ],
     ids=str,
@@ -237,3 +247,65 @@ def test_fields_of_any_type_and_without_a_constraint_are_built_and_walked():
         "foreign.limit": 2, "foreign.anything": [1], "foreign.plain": 3, "foreign.made": (1, 2),
     }  # fmt: skip
     assert without_stacked(spec) == spec
+
+
+@functools.cache
+def every_spec() -> list[type[Spec]]:
+    """All spec classes of the package."""
+    for module in pkgutil.walk_packages(phalanx.__path__, "phalanx."):
+        if not module.name.startswith(("phalanx.testing", "phalanx.tracking.served_model", "phalanx.__main__")):
+            importlib.import_module(module.name)
+    importlib.import_module("hydra_plugins.phalanx._request")
+    found, seen = [Spec], []
+    while found:
+        cls = found.pop()
+        found += cls.__subclasses__()
+        if cls.__module__.startswith(("phalanx.", "hydra_plugins.")) and dataclasses.fields(cls):
+            seen.append(cls)
+    return seen
+
+
+ANY_SCALAR = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.sampled_from([10**400, -(10**400), 2**63]), st.floats(), st.text(max_size=3),
+    st.sampled_from(["id", "\ud800", "local", "4:00"]),
+)  # fmt: skip
+ANYTHING = st.recursive(
+    ANY_SCALAR, lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text(max_size=2), part)
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_every_spec_bears_every_type_in_every_field(data):
+    cls = data.draw(st.sampled_from(every_spec()))
+    names = [field.name for field in dataclasses.fields(cls)]
+    found = []
+    build(cls, data.draw(st.dictionaries(st.sampled_from(names), ANYTHING, max_size=4)), found)
+    assert all(map(str, found))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("drop", "id", "'data.drop=[id]'"),
+        ("drop", ["a", 7], "\"data.drop=['a','7']\""),
+        ("numeric", "the age", "\"data.numeric=['the age']\""),
+        ("missing_markers", [-999], "\"data.missing_markers=['-999']\""),
+        ("target", 2024, "\"data.target='2024'\""),
+    ],
+)
+def test_a_number_for_a_text_and_one_item_for_a_list_are_advised_as_they_are_typed(key, value, advice):
+    found = []
+    build(DATASETS["csv"], {"path": "x.csv", "target": "kind", key: value}, found)
+    assert str(found[0]).endswith(f"got {value!r}; try {advice}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("drop", None), ("numeric", None), ("drop", 5), ("skip_lines", 10**400), ("n_train", 10**400)]
+)
+def test_a_value_of_another_type_is_one_fault(key, value):
+    found = []
+    assert build(DATASETS["csv"], {"path": "x.csv", "target": "kind", key: value}, found) is None
+    assert len(found) == 1
+    assert str(found[0]).startswith(f"data.{key} must be ")

@@ -19,8 +19,8 @@ from phalanx.core.errors import DataError, SpecError
 from phalanx.data import load_dataset
 from phalanx.data.csv_table import Csv
 from phalanx.data.encoders import features_from_json
-from phalanx.data.read_table import read_table
 from phalanx.data.table_encoder import TableFeatures
+from phalanx.data.table_reader import TableReader
 
 Make = Callable[..., Csv]
 
@@ -90,7 +90,7 @@ def test_delimiters_line_ends_and_byte_order_marks(delimiter: str, end: str, mar
 
 def test_decimal_commas_do_not_hide_the_delimiter(make: Make) -> None:
     text = "size;note;kind\n" + "\n".join(f"{i};1,5;{'ab'[i % 2]}" for i in range(9))
-    assert list(make(text).read().x.columns) == ["size", "note"]
+    assert list(make(text, decimal=",").read().x.columns) == ["size", "note"]
 
 
 def test_other_delimiters_in_the_header_do_not_hide_the_one_between_columns(make: Make) -> None:
@@ -147,7 +147,7 @@ def test_a_test_file_is_the_test_split_and_its_unseen_text_is_all_zeros(make: Ma
 
 def test_text_of_the_training_file_is_text_in_the_test_file(make: Make) -> None:
     text = "zip,kind\n" + "01,a\n7,b\nX,a\n" * 10 + "X,b\n"
-    data = load_dataset(make(text, test="zip,kind\n01,a\n7,b\n"))
+    data = load_dataset(make(text, test="zip,kind\n01,a\n7,b\n", categorical=["zip"]))
     assert data.features.column_names == ("zip=01", "zip=7", "zip=X")
     assert data.test.x_ND.tolist() == [[1, 0, 0], [0, 1, 0]]
 
@@ -214,16 +214,16 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "blank": (" \n\n", {}, ["is empty"]),
     "header only": (HEAD, {}, ["only a header (size, colour, kind)", "no samples"]),
     "latin-1": (HEAD.encode() + "1,grün,a\n".encode("latin-1"), {}, ["not UTF-8 text", "byte 0xfc in line 2", "UTF-8"]),
-    "utf-16": (OK.encode("utf-16"), {}, ["UTF-16 text", "save it as UTF-8"]),
+    "utf-16": (OK.encode("utf-16"), {}, ["UTF-16 text", "type data.encoding=utf-16"]),
     "workbook": (b"PK\x03\x04rest", {}, ["Excel workbook", "CSV"]),
     "zero bytes": (b"a,kind\n\x00,a\n", {}, ["not a text file", "zero bytes"]),
     "two equal names": ("size,x,size,kind\n1,2,3,a\n", {}, ["more than once: size", "rename"]),
     "nameless column": (
         "," + OK.replace("\n", "\n0,")[:-2], {"drop": ["size"]}, ["1 column(s)", "data.drop=['size','Unnamed: 0']"],
     ),
-    "longer rows": (HEAD + "1,2,3,4\n" * 4, {}, ["header in line 1 has 3 columns", "below 4"]),
-    "longer row": (OK + "1,2,3,4\n", {}, ["separated by ','", "line 6, saw 4"]),
-    "open quote": (OK + '1,"red,a\n', {}, ["not a table", "EOF inside string"]),
+    "longer rows": (HEAD + "1,2,3,4\n" * 4, {}, ["header in line 1, which has 3 columns", "the first is line 2 with 4"]),
+    "longer row": (OK + "1,2,3,4\n", {}, ["separated by ','", "1 line has more", "line 6 with 4"]),
+    "open quote": (OK + '1,"red,a\n', {}, ["the quotation mark that opens a cell in line 6 is never closed"]),
     "target misspelt": (OK, {"target": "knd"}, ["data.target: there is no column 'knd'", "did you mean 'kind'?"]),
     "target unknown": (OK, {"target": "zzz"}, ["the columns are 'size', 'colour', 'kind'"]),
     "drop unknown": (OK, {"drop": ["sise"]}, ["data.drop: there is no column 'sise'", "did you mean 'size'?"]),
@@ -241,21 +241,20 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["got text ('six'), line 7"],
     ),
     "inf": (OK + "inf,red,a\n", {}, ["column 'size' must hold numbers, got an infinite", "('inf'), line 6"]),
-    "too large": (OK + "1e39,red,a\n", {}, ["column 'size'", "too large number ('1e+39'), line 6"]),
-    "missing": (OK + ",red,a\nNA,,b\n", {}, ["in 6 rows: size 2, colour 1;", "=impute or data.missing=drop_rows"]),
-    "target missing": (OK + "1,red,\n", {}, ["in 5 rows: kind 1;", "data.missing=drop_rows"]),
-    "and impute": (OK + ",red,\n", {"missing": "impute"}, ["in 5 rows: kind 1; type data.missing=drop_rows"]),
+    "too large": (OK + "1e39,red,a\n", {}, ["column 'size'", "too large number ('1e39'), line 6"]),
+    "missing": (OK + ",red,a\nNA,,b\n", {}, ["in 2 of 6 rows: size 2 (empty, 'NA'), colour 1 (empty);", "the first is in line 6", "type data.missing=impute"]),
+    "target missing": (OK + "1,red,\n", {}, ["in 1 of 5 rows: kind 1 (empty);", "type data.missing=drop_rows"]),
     "target never there": (HEAD + "1,red,\n2,blue,\n", {"missing": "drop_rows"}, ["data.target=kind has no values"]),
-    "no row left": (HEAD + ",red,a\n2,,b\n" * 2, {"missing": "drop_rows"}, ["leaves none of 4", "size 2, colour 2"]),
+    "no row left": (HEAD + ",red,a\n2,,b\n" * 2, {"missing": "drop_rows"}, ["leaves none of 4", "size 2 (empty), colour 2 (empty)", "type data.missing=impute"]),
     "continuous": (OK, {"target": "size"}, ["data.target=size has 4 different values in 4 rows", "colour, kind"]),
     "decimal numbers": ("x,kind\n1,2\n2,3.25\n3,2\n4,3.25\n", {}, ["2 different numbers such as 3.25", "continuous"]),
     "one class": (HEAD + "1,red,a\n2,red,a\n", {}, ["data.target=kind has one class only ('a')"]),
     "many texts": (MANY, {}, ["column 'id' holds 60 different texts such as 'n0'", "data.max_categories=50"]),
-    "what to type": (MANY, {}, ["data.numeric=[id]", "data.drop=[id]", "data.max_categories=60"]),
+    "what to type": (MANY, {}, ["; type 'data.drop=[id]'", "to keep it, type data.max_categories=60"]),
     "what to type in addition": (
         MANY.replace("id,", "x,the id,").replace("\nn", "\n1,n"), {"drop": ["x"]}, ["\"data.drop=['x','the id']\""],
     ),
-    "all at once": (OK + "inf,red,\n", {}, ["has 2 faults:", "line 6", "kind 1"]),
+    "all at once": (OK + "inf,red,\ninf,red,a\n", {}, ["has 2 faults:", "line 7", "kind 1"]),
 }  # fmt: skip
 
 
@@ -272,14 +271,14 @@ def test_a_table_that_cannot_be_used_is_refused_with_the_reason(case: str, make:
 
 
 TEST_FAULTS: dict[str, tuple[str, list[str]]] = {
-    "other column": ("size,color,kind\n1,red,a\n", ["not here: colour;", "only here: color"]),
-    "no target": ("size,colour\n1,red\n", ["not here: kind;", "only here: none"]),
+    "other column": ("size,color,kind\n1,red,a\n", ["lacks the columns 'colour',", "only here: color"]),
+    "no target": ("size,colour\n1,red\n", ["lacks the columns 'kind',", "only here: none"]),
     "other class": (HEAD + "1,red,c\n1,red,a\n", ["data.target=kind has classes that data.path lacks: c; it has a, b"]),
     "text for numbers": (
         HEAD + "1,red,a\nsmall,red,a\n",
         ["column 'size' must hold numbers, got text ('small'), line 3"],
     ),
-    "missing": (HEAD + ",red,a\n2,red,a\n", ["in 2 rows: size 1;", "data.missing=impute"]),
+    "missing": (HEAD + ",red,a\n2,red,a\n", ["in 1 of 2 rows: size 1 (empty);", "data.missing=impute"]),
     "empty": ("", ["is empty"]),
 }
 
@@ -347,8 +346,8 @@ def test_a_link_to_a_table_elsewhere_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delimiter": ";;"}, "data.delimiter must be one character, tab or null, got ';;'"),
-        ({"delimiter": '"'}, "data.delimiter must be one character, tab or null"),
+        ({"delimiter": ";;"}, "data.delimiter must be one character, tab, whitespace or null, got ';;'"),
+        ({"delimiter": '"'}, "data.delimiter must be one character, tab, whitespace or null"),
         ({"drop": ["kind"]}, "data.drop names 'kind', which is data.target"),
         ({"numeric": ["kind"]}, "data.numeric names 'kind', which is data.target"),
         ({"drop": ["a"], "numeric": ["a"]}, "'a' is in data.drop and in data.numeric"),
@@ -388,14 +387,14 @@ def test_a_table_encoder_is_the_same_after_json() -> None:
     assert restored == encoder
     assert isinstance(restored, TableFeatures)
     assert np.array_equal(restored.transform(rows), encoder.transform(rows))
-    assert restored.text_columns == ("colour",)
+    assert restored.names == ("size", "colour", "big")
 
 
 def test_rows_to_predict_are_read_as_the_training_rows_were(tmp_path: Path) -> None:
     encoder = TableFeatures(normalize="none").fit(pd.DataFrame({"size": [1, 2], "zip": ["01", "X"]}))
     (tmp_path / "new.csv").write_text("zip;size\n01;5\n99;7\n")
-    file = read_table(str(tmp_path / "new.csv"), "INPUT", text_columns=encoder.text_columns)
-    assert encoder.transform(file.frame).tolist() == [[5, 1, 0], [7, 0, 0]]
+    cells = TableReader().read(str(tmp_path / "new.csv"), "INPUT", encoder.names)
+    assert encoder.transform(cells.frame).tolist() == [[5, 1, 0], [7, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -429,8 +428,12 @@ def test_a_constant_column_becomes_zero_and_an_empty_one_is_refused() -> None:
     assert np.array_equal(TableFeatures().fit(rows).transform(rows)[:, :2], np.zeros((7, 2)))
     almost = rows.assign(large=1.1e30 * (1 + 1e-15 * np.arange(7)))
     assert np.abs(TableFeatures().fit(almost).transform(almost)[:, 1]).max() < 1e-12
-    with pytest.raises(DataError, match=r"column 'none' has no value in the training rows; type data.drop=\[none\]"):
-        TableFeatures(missing="impute").fit(rows.assign(none=np.nan))
+    encoder = TableFeatures(missing="impute", reader=TableReader(dropped=("id",)))
+    with pytest.raises(DataError) as caught:
+        encoder.fit(rows.assign(**{"none": np.nan, "no more": np.nan}))
+    assert str(caught.value) == (
+        "no value in the training rows: 'none', 'no more'; type \"data.drop=['id','none','no more']\""
+    )
 
 
 def test_large_offsets_keep_their_digits() -> None:

@@ -266,3 +266,30 @@ def test_the_real_training_split_has_the_published_mean_and_deviation() -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (55_000, 5_000, 10_000)
     assert data.features.mean[0] == pytest.approx(0.1307, abs=5e-4)
     assert data.features.std[0] == pytest.approx(0.3081, abs=5e-4)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_names_of_kaggle_are_known(ending: str, nested: bool, tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    for name, content in tiny_files().items():
+        own = name.replace("-idx", ".idx") + ending
+        folder = raw / own if nested else raw
+        write(folder, {own: gzip.compress(content) if ending else content})
+    assert len(Mnist(root=str(tmp_path)).read().y) == 60
+
+
+def test_a_failed_download_leaves_no_empty_folders(
+    tmp_path: Path, torchvision_gives: Callable[[Any], list[str]]
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError("no network")
+
+    torchvision_gives(fail)
+    with pytest.raises(DataError, match="no network"):
+        Mnist(root=str(tmp_path / "a" / "b")).read()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    with pytest.raises(DataError, match="no network"):
+        Mnist(root=str(tmp_path)).read()
+    assert (tmp_path / "MNIST" / "raw").is_dir()

@@ -12,11 +12,11 @@ import pytest
 import sklearn.datasets
 import torch
 from omegaconf import OmegaConf
+from support.given_rows import spec_of
 
 from phalanx.core.errors import DataError, SpecError
 from phalanx.core.specs import REQUIRED
 from phalanx.data import DATASETS, load_dataset
-from phalanx.data.base import DataSpec, Raw
 from phalanx.data.clouds import Clouds
 from phalanx.data.digits import Digits
 from phalanx.data.encoders import ArrayFeatures, features_from_json
@@ -27,30 +27,10 @@ from phalanx.data.wine import Wine
 CONF = Path(__file__).parents[2] / "conf" / "data"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rows(DataSpec):
-    """Rows given by a test. Not in `DATASETS`, which was listed before."""
-
-    def read(self) -> Raw:
-        return self.raw  # type: ignore[attr-defined]
-
-    def features(self) -> ArrayFeatures:
-        return ArrayFeatures(normalize="feature")
-
-
-def spec_of(
-    y: list[int], x: np.ndarray | None = None, official: tuple[Any, Any] = (None, None), **options: Any
-) -> Rows:
-    spec = Rows(**options)
-    x = np.arange(len(y), dtype=np.float64)[:, None] if x is None else x
-    classes = tuple(f"class {i}" for i in range(max(y) + 1))
-    object.__setattr__(spec, "raw", Raw(x, np.array(y), classes, official[0], official[1]))
-    return spec
-
-
 def test_every_source_is_found_by_its_name() -> None:
     assert list(DATASETS) == [
-        "clouds", "csv", "digits", "fashion_mnist", "kmnist", "mnist", "three_integers", "thresholds", "wine",
+        "clouds", "csv", "digits", "fashion_mnist", "image_folder", "kmnist", "mnist", "npz", "parquet", "three_integers",
+        "thresholds", "wine",
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -142,6 +143,13 @@ QUICK = {
     "a value, then its group": ["optimizer.momentum=0.5", "optimizer=sgd"],
     "the last group wins": ["optimizer=sgd", "loss=mse", "optimizer=adam"],
     "a group that has the name of a node": ["loss=mse"],
+    "several groups": ["loss=mse", "optimizer=sgd", "data=wine", "model=mlp2"],
+    "several groups, one as it is anyway": ["loss=cross_entropy", "optimizer=sgd"],
+    "groups as they are anyway": ["loss=cross_entropy", "optimizer=adam"],
+    "several groups and values": ["seed=2", "loss=mse", "optimizer.momentum=0.5", "optimizer=sgd", "+new=[1]"],
+    "a group beside a rescue kit": ["loss=mse", "debug=overfit", "optimizer=sgd"],
+    "a group beside one elsewhere": ["loss=mse", "+model@other=mlp2", "other.width=3"],
+    "a group beside a deleted one": ["loss=mse", "~schedule", "optimizer=sgd"],
     "a dict for a node that is also a group": ["loss={output: softmax}"],
     "a value, then a dict over it": ["loss.output=logits", "loss={output: softmax}"],
     "an option's own value": ["data=csv", "data.path=x.csv", "data.target=grade", "data.drop=[id]"],
@@ -262,6 +270,34 @@ def test_each_choice_of_groups_is_composed_once(loader, master):
     for i in range(8):
         composer.compose([f"loss={('mse', 'nll')[i % 2]}", f"seed={i}", f"+new={i}"])
     assert counting.calls == 2
+
+
+def test_a_combination_is_put_together_from_its_options(loader, master):
+    """As many compositions as there are options beside the usual ones, and one without any."""
+    counting = Counting(loader)
+    composer = Composer(counting, master)
+    groups = ("model=mlp2", "model=mlp3", "model=mlp4"), ("loss=nll", "loss=mse"), ("optimizer=sgd", "optimizer=adam")
+    for chosen in itertools.product(*groups):
+        assert_same(loader, master, composer, [*chosen, "seed=3"])
+    assert counting.calls == 1 + 2 + 2 + 1
+
+
+def test_options_that_change_others_are_composed_together(loader, tmp_path):
+    """One sets a value of another group, one chooses another group's option, one is another by the other's name."""
+    files = {
+        "loss/bold.yaml": "# @package _global_\nloss: {name: mse}\ntrainer: {epochs: 3}\n",
+        "optimizer/led.yaml": "defaults: [sgd, override /schedule: cosine]\nlr: 0.5\n",
+        "optimizer/paired.yaml": "defaults: [adam, optional /device: '${loss}_device']\n",
+        "device/mse_device.yaml": "kind: cpu\nown: 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    master = master_of(loader, f"hydra.searchpath=[file://{tmp_path}]")
+    composer = Composer(loader, master)
+    losses, optimizers = ("loss=bold", "loss=mse"), ("optimizer=led", "optimizer=paired", "optimizer=sgd")
+    for chosen in itertools.product(losses, optimizers):
+        assert_same(loader, master, composer, list(chosen))
 
 
 def test_a_sweeper_and_its_launcher_share_one_composer(loader):

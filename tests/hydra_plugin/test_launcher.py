@@ -88,6 +88,15 @@ def test_a_job_whose_configuration_is_wrong_fails_alone(tmp_path):
 
 
 @pytest.mark.slow
+def test_of_a_key_that_is_given_twice_the_last_is_swept(tmp_path):
+    given = ["hydra.sweeper.params={seed: '4,5,6'}", "seed=0,1", "++seed=2,3", "optimizer.lr=interval(0.1,inf)",
+             "~model.dropout"]  # fmt: skip
+    train("-m", *QUICK, *given, "optimizer.lr=0.01", cwd=tmp_path, check=0)
+    rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))
+    assert [(row["seed"], row["optimizer.lr"]) for row in rows] == [("2", "0.01"), ("3", "0.01")]
+
+
+@pytest.mark.slow
 def test_a_trial_that_diverges_leaves_its_neighbours_alone(tmp_path):
     train("-m", *QUICK, "optimizer.lr=0.01,1e30,0.02", cwd=tmp_path, check=0)
     rows = list(csv.DictReader(open(sweep_in(tmp_path) / "trials.csv")))

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from loky.process_executor import TerminatedWorkerError
+from omegaconf import OmegaConf
 from support.forked import server, train
 from support.jobs import by_number, die, job, same, trained
 from support.places import ROOT
@@ -151,8 +152,6 @@ def on_recorder(**options):
 
 def wrong(folder, number):
     """A job whose configuration cannot be trained."""
-    from omegaconf import OmegaConf
-
     return replace(job(folder, number), config=OmegaConf.create({"seed": "none"}))
 
 
@@ -439,7 +438,7 @@ def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reac
             raise KeyboardInterrupt
 
     launcher = CohortLauncher()
-    monkeypatch.setattr(launcher, "_run", run)
+    monkeypatch.setattr(launcher, "runner", SimpleNamespace(run=run), raising=False)
     assert launcher._advance(scheduler, in_flight) == [(0, None)]
     assert list(in_flight) == jobs[1:]
     with pytest.raises(KeyboardInterrupt):
@@ -449,10 +448,10 @@ def test_an_interrupt_while_a_job_is_written_down_keeps_what_the_others_had_reac
 
 def test_only_jobs_that_are_marked_train_elsewhere_and_an_error_ends_what_does(monkeypatch):
     launcher, (shards, executor, _) = CohortLauncher(executor="processes"), on_recorder()
-    context = SimpleNamespace(config_loader=None)
+    context, config = SimpleNamespace(config_loader=None), OmegaConf.create({"hydra": {"sweeper": {}, "callbacks": {}}})
     with pytest.raises(RequestError, match=r"executor=processes trains the jobs of Phalanx's own train\.py"):
-        launcher.setup(hydra_context=context, task_function=lambda cfg: None, config=None)
-    launcher.setup(hydra_context=context, task_function=trains_together(lambda cfg: None), config=None)
+        launcher.setup(hydra_context=context, task_function=lambda cfg: None, config=config)
+    launcher.setup(hydra_context=context, task_function=trains_together(lambda cfg: None), config=config)
     monkeypatch.setattr(launcher, "_begin", lambda: None)
     monkeypatch.setattr(shards, "split", lambda groups, jobs: 1 / 0)
     launcher.remote, shards.executor = shards, executor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hydra import compose, initialize_config_dir
 from support.counted import count
@@ -12,6 +14,7 @@ from phalanx.core.errors import RequestError, Superseded
 from phalanx.core.files import write_json
 from phalanx.jobs.job import Job
 from phalanx.runs.config import register_resolvers
+from phalanx.runs.config_file import read_overrides, read_values
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.manifest import Manifest, Sweep
 
@@ -69,3 +72,26 @@ def test_a_job_is_fenced_when_it_is_created(config, tmp_path):
     write_json(paths.attempt, {"attempt": 2})
     with pytest.raises(Superseded):
         job.check_fence()
+
+
+def test_a_job_of_a_sweep_says_what_it_trains_before_its_end(config, tmp_path):
+    typed = ("model=mlp3", "model.width=8")
+    job = Job(config(*typed), tmp_path / "0", Sweep("s", 0), overrides=typed)
+    elsewhere = replace(job, config=job.settings, folder=tmp_path / "1")
+    single = replace(job, sweep=None, folder=tmp_path / "2")
+    for one in (job, elsewhere, single):
+        one.describe()
+    assert read_overrides(job.paths.overrides) == list(typed)
+    assert read_values(job.paths.config_resolved)["model"]["width"] == 8
+    assert not elsewhere.paths.config_resolved.exists()  # the process that leads the sweep has written it
+    assert not single.paths.config_resolved.exists()  # it is written at its start
+    job.paths.config_resolved.write_text("seed: 1\n")
+    job.describe()
+    assert job.paths.config_resolved.read_text() == "seed: 1\n"
+
+
+def test_a_value_that_only_hydra_knows_leaves_the_params_for_the_end(config, tmp_path):
+    odd = config("+note=${hydra:job.num}")
+    job = Job(odd, tmp_path / "0", Sweep("s", 0))
+    job.describe()
+    assert not job.paths.config_resolved.exists()

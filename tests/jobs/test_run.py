@@ -37,7 +37,7 @@ def test_what_fails_after_training_cannot_take_the_result_back(error, config, tm
         def end(self, status):
             raise error("too late")
 
-    monkeypatch.setattr("phalanx.jobs.run.tracker", lambda spec, root: Broken())
+    monkeypatch.setattr("phalanx.jobs.run.tracker", lambda *_: Broken())
     with pytest.raises(error):
         run(Job(config, tmp_path))
     assert result_of(tmp_path)["status"] == "completed"

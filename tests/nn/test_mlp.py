@@ -8,7 +8,7 @@ import torch
 from phalanx import MLP
 from phalanx.core.seeding import dropout_keys
 from phalanx.nn.models import Dropout, ModelSpec
-from phalanx.nn.models.mlp import ACTIVATIONS
+from phalanx.nn.models.activations import ACTIVATIONS
 
 T, B, D, C = 3, 6, 5, 4
 
@@ -19,7 +19,7 @@ def test_gradients_by_hand_are_those_of_autograd(activation, dropout_at):
     torch.manual_seed(0)
     model = MLP(hidden=(7, 6), activation=activation, dropout_at=dropout_at)
     layout = model.layout(D, C)
-    params_TP = model.init(layout, range(T))
+    params_TP = model.initial(layout, range(T))
     x_TBD, grad_TBC = torch.randn(T, B, D), torch.randn(T, B, C)
     found = []
     for vjp in (model.vjp, lambda *a: ModelSpec.vjp(model, *a)):

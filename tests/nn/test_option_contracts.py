@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES
-from phalanx.nn.models.mlp import ACTIVATIONS
+from phalanx.nn.models.activations import ACTIVATIONS
 from phalanx.testing import LossContract, ModelContract, OptimizerContract, ScheduleContract
 
 FORMS = {f"{name}-{output}": LOSSES[name](output=output) for name, cls in LOSSES.items() for output in cls.outputs}
@@ -19,6 +19,9 @@ UPDATES = {
     **{name: cls(lr=0.05) for name, cls in OPTIMIZERS.items()},
     "sgd-plain": OPTIMIZERS["sgd"](momentum=0.0),
     "sgd-nesterov": OPTIMIZERS["sgd"](lr=0.02, nesterov=True, weight_decay=0.01),
+    "rmsprop-centered": OPTIMIZERS["rmsprop"](lr=0.01, centered=True, momentum=0.5, weight_decay=0.01),
+    "muon-plain": OPTIMIZERS["muon"](lr=0.02, momentum=0.0, nesterov=False, last_layer="muon", step_size="original"),
+    "nadam-decoupled": OPTIMIZERS["nadam"](lr=0.05, weight_decay=0.1, decoupled=True),
     "adamw-decay": OPTIMIZERS["adamw"](lr=0.05, weight_decay=0.1, beta1=0.0),
 }
 RATES = {

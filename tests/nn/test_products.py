@@ -78,3 +78,11 @@ def test_the_number_of_threads_is_as_before():
         with pytest.raises(RuntimeError):
             product(torch.ones(2, 3, 4), torch.ones(2, 5, 6))
         assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5), (5, 3, 1), (5, 3, 4)])
+def test_no_trial_has_an_empty_product(shape):
+    """As where no network of a padded cohort has the deepest layer any more."""
+    n_rows, n_summed, n_columns = shape
+    left, right = torch.ones(0, n_rows, n_summed), torch.ones(0, n_summed, n_columns)
+    assert product(left, right, torch.ones(0, 1, n_columns)).shape == (0, n_rows, n_columns)

@@ -113,7 +113,7 @@ class ByAutograd(ModelSpec):
 def test_the_last_layer_by_hand_has_autograds_gradients(hidden):
     model, stream = MLP(hidden=hidden, activation="tanh"), torch.Generator().manual_seed(0)
     layout = model.layout(4, 30)
-    params_TP, x_TBD = model.init(layout, [1, 2]), torch.randn(2, 8, 4, generator=stream)
+    params_TP, x_TBD = model.initial(layout, [1, 2]), torch.randn(2, 8, 4, generator=stream)
     y_TB = torch.randint(3, (2, 8), generator=stream)  # the same class several times in a batch
     sampler = StratifiedSampler(draw_keys([1, 2]), 30, 7)
     classes_TS, found = sampler(), []

@@ -24,13 +24,13 @@ from support.run_folders import config, result, write_grid, write_run
 import phalanx
 from phalanx.core.process_identity import ProcessIdentity
 from phalanx.core.result import EpochMetrics, Metrics, TrialResult
-from phalanx.data import Dataset, load_dataset
+from phalanx.data import DATASETS, Dataset, load_dataset
 from phalanx.data.digits import Digits
 from phalanx.data.thresholds import Thresholds
 from phalanx.nn.models import MODELS
 from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
-from phalanx.report.run_figures.curves import curves_info, draw_curves
+from phalanx.report.run_figures.curves import curves_info, draw_curves, running
 from phalanx.report.run_figures.decision import decision_info, draw_decision
 from phalanx.report.run_figures.draw import draw_plots, draw_run
 from phalanx.report.run_figures.first_layer import MAX_UNITS, draw_first_layer, first_layer_info
@@ -126,6 +126,24 @@ def test_loss_axis_is_logarithmic_over_decades(losses: list[float], log: bool) -
     assert [panel.log for panel in info.panels] == [log, False, False]
     expected = "log" if log else "linear"
     assert [axes.get_yscale() for axes in draw_curves(info).axes] == [expected, "linear", "linear"]
+
+
+def test_further_metrics_of_the_epochs_have_panels_of_their_own():
+    further = {f"{split}_{name}": value for split in ("train", "val")
+               for name, value in (("matthews", -0.5), ("brier", 1.5), ("of_mine", 7.0))}  # fmt: skip
+    info = curves_info([replace(row(epoch), further=further) for epoch in (1, 2)])
+    assert [panel.measure for panel in info.panels] == [
+        "loss",
+        "accuracy",
+        "likelihood",
+        "matthews",
+        "brier",
+        "of_mine",
+    ]
+    axes = draw_curves(info).axes
+    assert [one.get_title() for one in axes[3:]] == ["Matthews correlation", "Brier score", "of_mine"]
+    assert axes[3].get_ylim()[0] < -0.5 < axes[3].get_ylim()[1] < 1.02
+    assert axes[4].get_ylim()[0] < 1.5 < axes[4].get_ylim()[1] < 2.02
 
 
 def test_curves_legend_tells_the_lines_apart() -> None:
@@ -230,9 +248,17 @@ def test_mistakes_are_the_most_certain_first() -> None:
 def test_mistakes_of_images_are_images(tmp_path: Path) -> None:
     info = mistakes_info(predicted([0, 1, 1], [[0, 1], [0.97, 0.03], [0, 1]], ("3", "5"), (2, 3)))
     figure = draw_mistakes(info)
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["3 → 5 (1.00)", "5 → 3 (0.97)"]
-    assert figure.axes[0].get_images()[0].get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert [len(axes.get_images()) for axes in figure.axes] == [1, 1, 0, 0]
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["3 → 5 (1.00)\nrow 1", "5 → 3 (0.97)\nrow 2"]
+    first, second = axes.get_images()
+    assert first.get_array().tolist() == [[0, 1, 2], [3, 4, 5]]
+    for image, text in zip((first, second), axes.texts, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert (right - left) / (top - bottom) == pytest.approx(
+            3 / 2
+        )  # square pixels, as axes and figure are in inches
+        assert ((left + right) / 2, top) < text.get_position()
+    assert first.get_extent()[1] < second.get_extent()[0]
     assert_drawn(save_figure(figure, tmp_path / "mistakes.png"))
 
 
@@ -259,8 +285,7 @@ def test_no_mistake_is_said(tmp_path: Path) -> None:
 
 def described(n_features: int, names: tuple[str, ...] | None = None, shape: Any = None) -> Any:
     """As much of a `Dataset` as the first layer needs."""
-    features = SimpleNamespace(column_names=names) if names else SimpleNamespace()
-    return SimpleNamespace(n_features=n_features, features=features, image_shape=shape)
+    return SimpleNamespace(n_features=n_features, feature_names=names or (), image_shape=shape)
 
 
 def test_first_layer_takes_the_largest_units_in_order() -> None:
@@ -276,11 +301,56 @@ def test_first_layer_takes_the_largest_units_in_order() -> None:
 
 
 def test_first_layer_names_at_most_sixty_features() -> None:
-    for n_features, named in ((60, True), (61, False)):
+    for n_features, n_named in ((60, 60), (61, 31)):
         names = tuple(f"f{i}" for i in range(n_features))
         info = first_layer_info({"w": torch.ones(2, n_features)}, described(n_features, names))
         assert info is not None
-        assert info.feature_names == (names if named else None)
+        shown = [label.get_text() for label in draw_first_layer(info).axes[0].get_xticklabels()]
+        assert shown == list(names)[:: 1 if n_named == 60 else 2]
+
+
+@pytest.mark.parametrize(("name", "first"), [("wine", "alcohol"), ("thresholds", "x"), ("three_integers", "a")])
+def test_the_first_layer_of_an_embedded_table_has_its_feature_names(name: str, first: str) -> None:
+    data = load_dataset(DATASETS[name]())
+    info = first_layer_info({"w": torch.ones(2, data.n_features)}, data)
+    assert info is not None
+    assert info.feature_names is not None
+    assert info.feature_names[0] == first
+
+
+def test_a_mistake_has_the_number_of_its_row_in_the_source_file(tmp_path: Path) -> None:
+    rows = [f"{i},{'ab'[i % 2]}" for i in range(40)]
+    rows[3] = ",a"  # is dropped, and the rows after it keep their numbers
+    (tmp_path / "t.csv").write_text("\n".join(["x,c", *rows]) + "\n")
+    data = load_dataset(DATASETS["csv"](path=str(tmp_path / "t.csv"), target="c", missing="drop_rows"))
+    column = data.features.columns[0]  # type: ignore[attr-defined]
+    for part, split in (("val", data.val), ("test", data.test)):
+        values = split.x_ND[:, 0].numpy() * column.std + column.mean
+        np.testing.assert_allclose(data.row_numbers[part], values, atol=1e-4)
+    wrong = 1 - data.test.y_N.numpy()
+    info = mistakes_info(
+        Predicted("test", ("a", "b"), 1 - wrong, wrong, np.eye(2)[wrong], data.test.x_ND.numpy(),
+                  rows_N=data.row_numbers["test"])
+    )  # fmt: skip
+    assert info.rows_of == "the source"
+    assert [m.row for m in info.shown] == data.row_numbers["test"].tolist()
+    shown = draw_mistakes(info).axes[0].get_yticklabels()[0].get_text()
+    assert shown.startswith(f"row {data.row_numbers['test'][0] + 1}: ")
+
+
+def test_thousands_of_epochs_are_running_means_with_a_band() -> None:
+    values = np.where(np.arange(3000) % 2, 0.9, 0.7)
+    info = curves_info([row(e + 1, accuracy=v) for e, v in enumerate(values.tolist())], 2886)
+    assert info.window == 30
+    mean, low, high = running(values, 30)
+    assert (mean[100], low[100], high[100]) == (pytest.approx(0.8), 0.7, 0.9)
+    assert len(mean) == 3000
+    axes = draw_curves(info).axes[1]
+    assert len(axes.collections) == 2  # bands
+    dots = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_marker() == "o"]
+    assert dots == [[[2886, 0.9]], [[2886, 0.45]]]  # the best epoch has its own values
+    assert np.isnan(running(np.full(5, np.nan), 3)[0]).all()
+    assert curves_info([row(e + 1) for e in range(300)]).window == 1
 
 
 def test_first_layer_survives_zero_and_broken_weights(tmp_path: Path) -> None:
@@ -342,10 +412,11 @@ def test_the_histograms_show_every_value() -> None:
 def test_the_comparison_shows_every_seed_mean_and_interval(tmp_path: Path) -> None:
     (part,) = compared(write_grid(tmp_path / "g", {"mse": B, "nll": A, "huber": {0: 0.7}}), "loss").parts
     values = [list(group.seeds.values()) for group in part.groups]
-    info = comparison_info(part, "test_accuracy, %")
+    info = comparison_info(part, "test_accuracy, %", "digits by loss")
     assert info.labels == ("nll", "mse", "huber")
     assert info.summaries[2].low is None
     axes = draw_comparison([info]).axes[0]
+    assert axes.get_title() == "digits by loss"
     dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert [sorted(line.get_xdata()) for line in dots] == [sorted(v) for v in values]
     means = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "D"]
@@ -357,7 +428,7 @@ def test_the_comparison_says_what_diverged_and_what_a_dot_is(tmp_path: Path) -> 
     folder = write_grid(tmp_path / "g", {"mse": B, "nll": A})
     write_run(folder / "100", result(seed=9, status="diverged"), config(9, loss="nll"))
     (part,) = compared(folder, "loss").parts
-    info = comparison_info(part, "test_accuracy, %")
+    info = comparison_info(part, "test_accuracy, %", "digits by loss")
     assert info.labels == ("mse", "nll (1 diverged)")
     (legend,) = draw_comparison([info]).legends
     assert legend.get_texts()[0].get_text() == "one seed"
@@ -415,7 +486,7 @@ def run() -> tuple[Dataset, TrialSpec, TrialResult]:
     return dataset, spec, train_trial(spec, dataset)
 
 
-ALL = ["confusion.png", "curves.png", "first_layer.png", "mistakes.png"]
+ALL = ["confusion.png", "curves.png", "first_layer.png", "mistakes.png", "reliability.png"]
 
 
 def test_run_leaves_all_figures(run: Any, tmp_path: Path) -> None:
@@ -431,7 +502,7 @@ def test_a_confusion_matrix_of_too_many_classes_is_left_out(run: Any, tmp_path: 
     crowded = replace(dataset, classes=tuple(map(str, range(501))))
     result = train_trial(replace(spec, trainer=TrainerSpec(epochs=1)), crowded)
     names = [path.name for path in draw_run(tmp_path, crowded, spec, result)]
-    assert sorted(names) == ["curves.png", "first_layer.png", "mistakes.png"]
+    assert sorted(names) == ["curves.png", "first_layer.png", "mistakes.png", "reliability.png"]
 
 
 def test_predictions_agree_with_the_metrics(run: Any) -> None:
@@ -449,7 +520,7 @@ def test_test_split_stays_unread_where_training_left_it(run: Any, tmp_path: Path
     searched = replace(result, metrics=metrics)
     unread = replace(dataset, test=None)
     assert predict_split(spec, unread, searched).split == "validation"
-    assert len(draw_run(tmp_path, unread, spec, searched)) == 4
+    assert len(draw_run(tmp_path, unread, spec, searched)) == 5
 
 
 def test_run_without_weights_leaves_its_curves_only(run: Any, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import hypothesis
@@ -16,7 +15,7 @@ from support.places import ROOT
 
 from phalanx import DATASETS, LOSSES, OPTIMIZERS, SCHEDULES, TrialSpec
 from phalanx.core.errors import RequestError, SpecError
-from phalanx.core.specs import walk
+from phalanx.core.specs import keys_of, walk
 from phalanx.runs.config import register_resolvers, resolved_yaml, settings, trial_spec
 from phalanx.runs.config_file import parse_value, to_yaml
 from phalanx.training.spec import config_digest
@@ -25,7 +24,8 @@ CONF = ROOT / "conf"
 GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device", "tracking", "checkpoint", "debug")
 OPTIONS = [(group, f.stem) for group in GROUPS for f in sorted((CONF / group).glob("*.yaml"))]
 ALIASES = {"handwritten_nll": "nll"}  # options that are another one with other values
-GIVEN = {"csv": ["data.path=some.csv", "data.target=y"]}
+GIVEN = {"csv": ["data.path=some.csv", "data.target=y"], "npz": ["data.path=some.npz"], "image_folder": ["data.path=some"],
+         "parquet": ["data.path=some.parquet", "data.target=y"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,7 +67,7 @@ def test_the_defaults_in_python_and_in_yaml_are_the_same():
 def test_each_yaml_names_every_field_with_its_python_default(group, options):
     for name, cls in options.items():
         values = OmegaConf.to_container(composed(f"{group}={name}", *GIVEN.get(name, []))[group], resolve=True)
-        fields = {f.name for f in dataclasses.fields(cls)}
+        fields = {f.name for f in keys_of(cls)}
         assert fields <= set(values), f"conf/{group}/{name}.yaml lacks {fields - set(values)}"
 
 
@@ -119,7 +119,7 @@ def test_all_faults_of_a_config_come_at_once():
                 "device.threads", "objective"):  # fmt: skip
         assert f"  - {key} must be" in text, key
     assert "9 faults" in text
-    assert "try model.hidden=[64,64]" in text
+    assert "try 'model.hidden=[64,64]'" in text
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,8 @@ def test_all_faults_of_a_config_come_at_once():
         (["+optimizer.lrr=1"], "optimizer.lrr is not an option of optimizer=adam; did you mean optimizer.lr?"),
         (["+nonsense=1"], "nonsense is not a key of the configuration"),
         (["model=mlp3", "model.name=cnn"], "model.name must be one of mlp"),
+        (["data.name={a: 1}"], "data.name must be one of clouds"),
+        (["optimizer.name=[adam]"], "optimizer.name must be one of adam"),
         (["optimizer.lr=${nowhere}"], "Interpolation key 'nowhere' not found"),
         (["loss=nll", "loss.output=logits"], "for logits take loss=cross_entropy"),
     ],

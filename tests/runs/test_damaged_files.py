@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support.run_folders import result, write_run
+from support.run_folders import result, stored, write_run
 
 from phalanx.core.errors import RunFolderError, UnreadableFile
 from phalanx.runs.config_file import read_values
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.metrics_csv import read_curve, read_metrics, read_seeds
+from phalanx.runs.metrics_csv import check_length, read_curve, read_metrics, read_seeds
 from phalanx.runs.stored_run import read_mlflow_run_id, read_stored_run
 
 HEAD = "epoch,train_loss,train_accuracy,train_likelihood,val_loss,val_accuracy,val_likelihood,lr,seconds\n"
@@ -67,3 +67,27 @@ def test_a_curve_of_a_damaged_table_is_refused_by_name(paths, text):
     paths.metrics.write_bytes(text.encode("latin-1"))
     with pytest.raises(UnreadableFile, match=r"metrics\.csv"):
         read_curve(paths, "val_accuracy")
+
+
+def test_a_curve_that_lacks_epochs_is_refused_and_says_how_many(paths):
+    whole = paths.metrics.read_text()
+    said = r"metrics\.csv is damaged: it has 1 of the 2 epochs that its result\.json names"
+    n_rows = read_stored_run(paths.root).n_rows
+    reads = [lambda: read_metrics(paths.metrics, n_rows), lambda: read_curve(paths, "val_accuracy", n_rows),
+             lambda: check_length(paths.metrics, n_rows)]  # fmt: skip
+    for read in reads:
+        paths.metrics.write_text(whole)
+        read()
+        paths.metrics.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+        with pytest.raises(UnreadableFile, match=said):
+            read()
+    paths.metrics.unlink()
+    for read in reads:
+        read()
+
+
+def test_the_curve_of_a_point_on_several_splits_is_that_of_one_of_them():
+    rows = [{"seed": s, "status": "completed", "value": 0.5, "metrics": {}, "best_epoch": 1, "epochs": 2 + s,
+             "split_seed": s} for s in (1, 2)]  # fmt: skip
+    assert stored(epochs=4, repeats=rows).n_rows == 3
+    assert stored(epochs=4).n_rows == 4

@@ -9,6 +9,7 @@ import pytest
 from support.places import ROOT
 from support.run_folders import result, write_run
 
+from hydra_plugins.phalanx._jobs import recorded
 from phalanx.core.errors import RunFolderError
 from phalanx.core.result import Objective, Status, Timing
 from phalanx.runs.layout import RunPaths, SweepPaths
@@ -102,7 +103,24 @@ def test_every_key_becomes_a_typed_field(tmp_path):
     assert found.written_ns == (folder / "result.json").stat().st_mtime_ns
 
 
-@pytest.mark.parametrize("content", [full(), result(status="diverged"), result(status="failed", failure="crash")])
+def test_the_overrides_are_those_of_the_result_and_without_these_those_of_hydra(tmp_path):
+    given = ["optimizer.lr=0.1", "+model.new=[1,2]", "++seed=3", "~model.dropout", "~trainer.patience=null", "seed=4"]
+    folder = write_run(tmp_path / "3", result(overrides=given), overrides=["loss=mse"])
+    found = read_stored_run(folder)
+    assert found.job_overrides == tuple(given)
+    assert found.overrides == {"optimizer.lr": "0.1", "model.new": "[1,2]", "seed": "4"}
+    assert found.to_json()["overrides"] == tuple(given)
+    (folder / ".hydra" / "overrides.yaml").write_text("[")  # is not looked at
+    assert read_stored_run(folder).overrides == found.overrides
+    earlier = read_stored_run(write_run(tmp_path / "4", result(), overrides=["loss=mse", "~a=1"]))
+    assert (earlier.overrides, earlier.job_overrides) == ({"loss": "mse"}, None)
+    assert read_stored_run(write_run(tmp_path / "5", result(overrides=[]), overrides=["loss=mse"])).overrides == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [full(), result(overrides=["~x", "y=1"]), result(status="diverged"), result(status="failed", failure="crash")],
+)
 def test_what_is_read_is_written_again_as_it_was(tmp_path, content):
     content = {key: value for key, value in content.items() if key != "mlflow_run_id"}
     folder = write_run(tmp_path / "0", content)
@@ -139,6 +157,14 @@ def test_a_run_that_was_stopped_is_told_from_one_that_failed(tmp_path):
         (json.dumps({**result(), "objective": {}}), "is not a result of this version of Phalanx: KeyError: 'name'"),
         (json.dumps({**result(), "metrics": 3}), "is not a result of this version of Phalanx: TypeError"),
         (json.dumps({**result(), "repeats": [3]}), "is not a result of this version of Phalanx: TypeError"),
+        (
+            json.dumps({**result(), "overrides": [3]}),
+            "is not a result of this version of Phalanx: ValueError: overrides",
+        ),
+        (
+            json.dumps({**result(), "overrides": "a=1"}),
+            "is not a result of this version of Phalanx: ValueError: overrides",
+        ),
         (json.dumps({**result(), "git": {"odd": 1}}), "is not a result of this version of Phalanx: TypeError"),
     ],
 )
@@ -191,3 +217,13 @@ def test_a_new_result_and_a_copy_have_no_id_yet(tmp_path):
     assert (copy.mlflow_run_id, copy.same_as, copy.value) == (None, 0, 0.9)
     write_stored_run(RunPaths(first), copy)
     assert read_stored_run(first).mlflow_run_id is None
+
+
+def test_a_damaged_result_is_named_and_no_copy_of_it_is_made(tmp_path, caplog):
+    first = write_run(tmp_path / "0", full())
+    (first / "result.json").write_text("{")
+    reuse(SweepPaths(tmp_path), 1, 0)
+    assert not (tmp_path / "1").exists()
+    assert f"not used: {first / 'result.json'} is damaged" in caplog.text
+    assert recorded(RunPaths(first)) is None  # so its search evaluates it again
+    assert caplog.text.count("not used") == 2

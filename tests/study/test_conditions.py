@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -90,3 +92,33 @@ def test_an_order_never_draws_a_parameter_before_what_it_asks_for(edges):
     assert sorted(names) == sorted(choices)
     for name, needed in conditions.items():
         assert all(names.index(c.key) < names.index(name) for c in needed)
+
+
+LISTS = {"model.hidden": ["[8]", "[4,4]"], "trainer.patience": [None, 2], "optimizer.lr": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("model.hidden=[4,4]", [{"model.hidden": "[4,4]"}]),
+        ("model.hidden=[4, 4],[8]", [{"model.hidden": "[4,4]"}, {"model.hidden": "[8]"}]),
+        ("trainer.patience=null", [{"trainer.patience": None}]),
+        ("trainer.patience=null,2", [{"trainer.patience": None}, {"trainer.patience": 2}]),
+    ],
+)
+def test_conditions_on_lists_and_null(text, holds):
+    (condition,) = parse({"optimizer.lr": text}, LISTS)["optimizer.lr"]
+    points = [
+        {"model.hidden": hidden, "trainer.patience": patience} for hidden in ("[8]", "[4,4]") for patience in (None, 2)
+    ]
+    expected = [point for point in points if any(part.items() <= point.items() for part in holds)]
+    assert [point for point in points if condition.holds(point)] == expected
+
+
+@pytest.mark.parametrize("text", ["model.hidden=[3]", "trainer.patience=None"])
+def test_what_a_wrong_value_of_a_condition_advises_holds(text):
+    with pytest.raises(SpecError, match="is never") as caught:
+        parse({"optimizer.lr": text}, LISTS)
+    (typed,) = shlex.split(str(caught.value).partition("; try ")[2])
+    (name, condition) = typed.partition("={")[2].removesuffix("'}").split(": '")
+    assert parse({name: condition}, LISTS)

@@ -13,6 +13,7 @@ from support.studies import (
 from phalanx.core.errors import RequestError
 from phalanx.study import (
     check_fingerprint,
+    differences,
     open_study,
 )
 
@@ -42,3 +43,10 @@ def test_a_study_that_was_started_otherwise_is_refused_by_name(later, directions
 def test_a_pruner_with_several_objectives_is_refused():
     with pytest.raises(RequestError, match="pruner must be none with several objectives, got MedianPruner"):
         open_study("m", None, ["minimize", "maximize"], None, optuna.pruners.MedianPruner())
+
+
+def test_a_difference_in_the_space_is_told_without_json():
+    study = optuna.create_study()
+    differences(study, {"space x": distribution_to_json(SMALL["x"])}, ["minimize"])
+    (line,) = differences(study, {"space y": distribution_to_json(SMALL["x"])}, ["minimize"])[:1]
+    assert line == f"space x: {SMALL['x']} then, None now"

@@ -24,7 +24,7 @@ from phalanx.study import (
 
 
 def watch(proposal):
-    return Pruning(proposal.trial, "val_accuracy")
+    return Pruning(proposal.trial, "val_accuracy", 3)
 
 
 def training(curves):
@@ -33,12 +33,11 @@ def training(curves):
     def evaluate(proposals):
         outcomes = []
         for proposal in proposals:
-            watcher, seen = watch(proposal), []
+            watcher, seen, pruned = watch(proposal), [], False
             for step, value in enumerate(curves[proposal.number], start=1):
                 seen.append(value)
-                if watcher.on_epoch({0: epoch(step, value)}):
+                if pruned := bool(watcher.on_epoch({0: epoch(step, value)})):
                     break
-            pruned = len(seen) < len(curves[proposal.number])
             outcomes.append(Outcome((seen[-1],), pruned=pruned))
         return outcomes
 
@@ -62,13 +61,20 @@ def test_a_pruner_gets_every_epoch_and_stops_trials(tmp_path):
     assert study.trials[3].intermediate_values == {1: 0.2, 2: 0.7, 3: 0.85}
 
 
+def test_a_pruner_is_not_asked_after_the_last_epoch(tmp_path):
+    """Its third epoch is below all others, but there is nothing left to save."""
+    study = pruned_study(tmp_path, optuna.pruners.ThresholdPruner(lower=0.2), [[0.5, 0.5, 0.1], [0.5, 0.1, 0.5]])
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED"]
+    assert study.trials[0].intermediate_values == {1: 0.5, 2: 0.5, 3: 0.1}
+
+
 @pytest.mark.parametrize(("silence", "heard"), [(0, {1: 0.9, 3: 0.7, 4: 0.1}), (1000, {1: 0.9})])
 def test_a_trial_is_pruned_again_when_its_storage_is_back(silence, heard, monkeypatch, caplog):
     """What was not heard is left out; a storage that is away is not asked at every epoch."""
     monkeypatch.setattr("phalanx.study.pruning.SILENCE_S", silence)
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.2))
     trial = study.ask()
-    watcher, report = Pruning(trial, "val_accuracy"), trial.report
+    watcher, report = Pruning(trial, "val_accuracy", 9), trial.report
 
     def away(value, step):
         raise optuna.exceptions.StorageInternalError("the server closed the connection")

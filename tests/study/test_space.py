@@ -32,10 +32,15 @@ def conditional_spaces(draw):
             parts = []
             for key in on:
                 wanted = draw(st.lists(st.sampled_from(choices[key].choices), min_size=1, max_size=2, unique=True))
-                parts.append(f"{key}={','.join(str(v).lower() if isinstance(v, bool) else str(v) for v in wanted)}")
+                parts.append(f"{key}={','.join(map(written, wanted))}")
             when[name] = " and ".join(parts)
     order = draw(st.permutations(sorted(space)))
     return {name: space[name] for name in order}, when
+
+
+def written(value):
+    """A value as YAML writes it, and as conditions name it."""
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def holds(text, params):
@@ -43,8 +48,7 @@ def holds(text, params):
         key, _, values = part.partition("=")
         if key not in params:
             return False
-        drawn = params[key]
-        if (str(drawn).lower() if isinstance(drawn, bool) else str(drawn)) not in values.split(","):
+        if written(params[key]) not in values.split(","):
             return False
     return True
 

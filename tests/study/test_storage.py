@@ -102,7 +102,7 @@ def test_a_question_mark_in_a_file_name_is_not_dropped(tmp_path):
         ("postgres://host/db", "postgresql://user:password@host/database"),
         ("postgresql://me:s3cret@host:port/db", "'postgresql://***@host:port/db'"),
         ("postgresql://me:s3cret/@host:port/db?password=s3cret", "@ is %40"),
-        ("sqlite:///missing/study.db", "mkdir -p 'missing'"),
+        ("sqlite:///missing/study.db", "mkdir -p missing"),
         ("journal:///missing/study.log", "No such file"),
     ],
 )

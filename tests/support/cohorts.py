@@ -57,7 +57,7 @@ def small_datasets(draw):
 @st.composite
 def cohorts(draw):
     """2 to 5 trials equal in static fields and different in everything else."""
-    name = draw(st.sampled_from(["sgd", "adam", "adamw"]))
+    name = draw(st.sampled_from(sorted(OPTIMIZERS)))
     optimizer = OPTIMIZERS[name]
     stackable = [
         LOSSES[name](output=output) for name in LOSSES if LOSSES[name].stackable for output in LOSSES[name].outputs
@@ -69,25 +69,27 @@ def cohorts(draw):
         draw(st.sampled_from([1, 7, 25, None, None])),
         draw(st.sampled_from([True, True, True, False])),
     )
-    activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity"]))
+    activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity", "leaky_relu", "silu", "selu"]))
     # Few shapes, so that some trials share a product.
     shapes = st.sampled_from(draw(st.lists(st.sampled_from(HIDDEN), min_size=1, max_size=3)))
     device = DeviceSpec(pad=draw(st.sampled_from([False, False, True])))
 
     def trial() -> TrialSpec:
         loss = draw(losses)
-        extra = {"momentum": draw(fractions)} if name == "sgd" else {"beta1": draw(st.sampled_from([0.0, 0.9]))}
+        has_momentum = name in ("sgd", "rmsprop")
+        extra = {"momentum": draw(fractions)} if has_momentum else {"beta1": draw(st.sampled_from([0.0, 0.9]))}
         return TrialSpec(
             seed=draw(seeds),
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
             loss=replace(loss, label_smoothing=draw(fractions) if loss.stackable else 0.0),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             device=device,
-            model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions)),
+            model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions),
+                      init=draw(st.sampled_from(["torch", "torch", "kaiming", "orthogonal"]))),
             trainer=TrainerSpec(
                 epochs=draw(st.integers(1, 3)), batch_size=batch_size,
                 patience=draw(st.sampled_from([None, 1])), clip_norm=draw(st.sampled_from([None, 0.1])),
-                zero_grad=zero_grad,
+                zero_grad=zero_grad, average=draw(st.sampled_from(["none", "none", "ema", "swa"])), swa_start=1,
             ),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 
-from support.forked import _run, server
+from support.forked import TRAIN, _run, server
 
 
 def count(names, file, *arguments, cwd):
@@ -32,7 +32,7 @@ def _counted(names, file, arguments, cwd):
         module = importlib.import_module(module)
         setattr(module, function, counted(name, getattr(module, function)))
     try:
-        _run(arguments, cwd, {}, f"{cwd}/out", f"{cwd}/out")
+        _run(TRAIN, arguments, cwd, {}, f"{cwd}/out", f"{cwd}/out")
     finally:
         with open(file, "w") as target:
             json.dump(calls, target)

@@ -134,6 +134,8 @@ def _cells(file: Path) -> Iterator[Damage]:
                 continue
             yield Damage(f"{name} inside", lambda f, p=place, c=cell: write(f, _with(rows, (-1, p), c)), title)
         yield Damage("a column missing", lambda f, p=place: write(f, [row[:p] + row[p + 1 :] for row in rows]), title)
+    if len(rows) > 2:
+        yield Damage("a row missing", lambda f: write(f, rows[:-1]))
     yield Damage("a row too long", lambda f: write(f, [*rows, rows[-1] * 2]))
     yield Damage("a row too short", lambda f: write(f, [*rows, rows[-1][:2]]))
 

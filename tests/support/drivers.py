@@ -28,7 +28,7 @@ STARTUP = 8  # complete trials before any is pruned
 SWEEP = [
     "-m", "hydra/sweeper=optuna", "hydra.sweeper.storage=${oc.env:STUDY_URL}", "hydra.sweeper.study_name=s",
     "hydra/sweeper/pruner=median", f"hydra.sweeper.pruner.n_startup_trials={STARTUP}",
-    "hydra.sweeper.pruner.n_warmup_steps=0",
+    "hydra.sweeper.pruner.n_warmup_steps=0", "hydra.sweeper.n_jobs=1",
     "data.n_train=100", "data.n_val=100", "data.n_test=50", "model.width=16", "trainer.epochs=6",
     "optimizer.lr=tag(log,interval(0.00001,0.1))", "model.dropout=interval(0,0.3)",
 ]  # fmt: skip
@@ -163,7 +163,7 @@ def check(fleet: Fleet, n_trials: int, keep: int) -> list[Trial]:
     for path in folders:
         trial, result = trials[int(path.name)], json.loads((path / "result.json").read_text())
         assert result["status"] == {"COMPLETE": "completed", "PRUNED": "pruned"}[trial.state]
-        said = dict(line[2:].split("=") for line in (path / ".hydra" / "overrides.yaml").read_text().splitlines())
+        said = dict(override.split("=", 1) for override in result["overrides"])
         assert {key: float(said[key]) for key in trial.params} == trial.params
     rows = list(csv.DictReader(open(fleet.sweep / "trials.csv")))
     assert [int(row["number"]) for row in rows] == list(range(n_trials))

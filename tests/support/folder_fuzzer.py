@@ -1,68 +1,41 @@
-"""Damages each file of runs and sweeps in each way, and starts each command that reads them.
+"""Damages the files of runs and sweeps, and starts the commands that read them or go on with them.
 
-`python -m support.folder_fuzzer` does all of it and says what came of it: `make fuzz-folders`.
+`python -m support.folder_fuzzer` starts each command on each file in some ways and says what came of it: `make
+fuzz-folders`. With `--each 0` it damages each file in every way for each command, which takes hours.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
+import itertools
 import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from support.damage import Damage, inside, restore, whole
-from support.forked import train
+from support.folder_commands import BROKEN_OFF, COMMANDS, GRID, MAKE, ONE_BY_ONE, RUN, SEARCH, Outcome, commands
+from support.train_command import temporaries
 
-from phalanx.cli.main import main
-
-TINY = ["data.n_train=100", "data.n_val=60", "data.n_test=60", "model.width=8", "trainer.epochs=3", "tracking=none"]
-RUN, GRID, SEARCH = "outputs/runs/run", "outputs/sweeps/grid", "outputs/sweeps/s"
 DAMAGED_TRIAL = "1"
-OTHERS = re.compile(rf"(final/)?(?!{DAMAGED_TRIAL}/)\d+/")  # files of other trials
+OTHERS = re.compile(rf"(final/)?(?!{DAMAGED_TRIAL}/)\d+/|final/\d+/split-[^1]/")  # files of other trials and splits
 UNREAD = (".lock", ".png", ".log", ".html", ".hydra/config.yaml", "optimization_results.yaml")
 SKIPPED = (*UNREAD, "study.db", "study.db-shm", "study.db-wal")  # SQLite's own to judge
-LIMIT_S = 300
 HINT = re.compile(r"Traceback \(most recent|^\w+Error: ", re.MULTILINE)
 NOT_THERE = ("missing", "a folder", "a dangling link")
-UNREADABLE = ("garbage", "zeros", "a folder", "deep", "a list as a whole", "text as a whole", "a number as a whole")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    status: int | str  # a text for an exception that reached the caller
-    out: str
-    err: str
-    page: str = ""  # the report that it wrote
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
-
-    @property
-    def shown(self) -> str:
-        return _steady(self.out + self.page)
-
-
-def _steady(text: str) -> str:
-    """Without what differs from one call to the next."""
-    return re.sub(
-        r"[0-9a-f]{32}|\b[0-9a-f]{10}\b|url\(#\w+\)|(id|href)=\"[^\"]+\"|\d{4}-\d\d-\d\d[T ][\d:.+]+", "", text
-    )
+UNREADABLE = (
+    "garbage", "zeros", "a folder", "deep", "a list as a whole", "text as a whole", "a number as a whole",
+    "a row missing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +51,7 @@ class Case:
 
 
 class Workplace:
-    """A folder with a run, a grid and a search, each really trained."""
+    """A folder with a run, another one that was broken off, a grid and a search, each really trained."""
 
     def __init__(self, folder: Path, *roots: str) -> None:
         self.folder, self.good = folder, folder / "good"
@@ -86,7 +59,7 @@ class Workplace:
         os.environ["MLFLOW_TRACKING_URI"] = store
         script = f"from mlflow import MlflowClient; MlflowClient({store!r}).search_experiments()"
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-        roots = roots or (RUN, GRID, SEARCH)
+        roots = roots or (RUN, BROKEN_OFF, GRID, SEARCH)
         for root in roots:
             MAKE[root](folder)
         shutil.copytree(folder / "outputs", self.good)
@@ -125,11 +98,14 @@ class Workplace:
         call = COMMANDS[command]
         if (case.root, command) not in self.baseline:
             self.put(case.root)
-            self.baseline[case.root, command] = call(self, case.root)
+            self.baseline[case.root, command] = call(self.folder, case.root)
             assert self.baseline[case.root, command].status == 0, self.baseline[case.root, command]
         self.put(case.root, case)
         before = self.baseline[case.root, command]
-        return list(faults(case, command, call(self, case.root), before))
+        found = list(faults(case, command, call(self.folder, case.root), before))
+        if left := temporaries(self.folder / case.root):
+            found.append(f"leaves temporary files: {left}")
+        return found
 
 
 def faults(case: Case, command: str, found: Outcome, before: Outcome) -> Iterator[str]:
@@ -147,7 +123,7 @@ def faults(case: Case, command: str, found: Outcome, before: Outcome) -> Iterato
         yield f"ends with {found.status} and does not name the file: {found.said[-500:]}"
     if found.status == 0 and case.damage.kind in UNREADABLE and found.shown != before.shown and not is_named:
         yield f"leaves something out without a word: {_difference(found.shown, before.shown)}"
-    if case.file.startswith(f"{DAMAGED_TRIAL}/") and found.status == 2 and command in ("report", "compare", "sync"):
+    if case.file.removeprefix("final/").startswith(f"{DAMAGED_TRIAL}/") and found.status == 2 and command in ONE_BY_ONE:
         yield f"a damaged trial takes the others with it: {found.said[-500:]}"
 
 
@@ -156,83 +132,15 @@ def _difference(one: str, other: str) -> str:
     return f"{one[max(0, first - 100) : first + 100]!r} for {other[max(0, first - 100) : first + 100]!r}"
 
 
-def in_process(*arguments: str, page: Path | None = None) -> Outcome:
-    """`phalanx` in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    status: int | str
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _time_limit():
-        try:
-            status = main([*arguments])
-        except (Exception, SystemExit, RecursionError) as error:
-            status = type(error).__name__
-            traceback.print_exc()
-    text = page.read_text() if page is not None and page.is_file() else ""
-    return Outcome(status, out.getvalue(), err.getvalue(), text)
-
-
-@contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"no end after {LIMIT_S} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LIMIT_S)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _trained(*arguments: str, cwd: Path) -> Outcome:
-    try:
-        done = train(*arguments, cwd=cwd)
-    except AssertionError as error:
-        return Outcome("a traceback", "", str(error))
-    except subprocess.TimeoutExpired:
-        return Outcome("no end", "", "")
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-def _report(place: Workplace, root: str) -> Outcome:
-    page = place.folder / "page.html"
-    page.unlink(missing_ok=True)
-    return in_process("report", root, "--output", str(page), page=page)
-
-
-RUN_COMMAND = [*TINY, f"hydra.run.dir={RUN}"]
-GRID_COMMAND = [
-    "-m", *TINY, "loss=cross_entropy,mse", "seed=0,1,2", "tracking.keep=1", f"hydra.sweep.dir={GRID}",
-]  # fmt: skip
-SEARCH_COMMAND = [
-    "-m", *TINY, "hydra/sweeper=optuna", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=3",
-    "hydra.sweeper.repeats=2", "hydra.sweeper.final={top: 3, seeds: 2}", "tracking.keep=1",
-]  # fmt: skip
-
-
-def _make_run(folder: Path) -> None:
-    train(*RUN_COMMAND, cwd=folder, check=0)
-
-
-MAKE: dict[str, Callable[[Path], None]] = {
-    RUN: _make_run,
-    GRID: lambda folder: train(*GRID_COMMAND, cwd=folder, check=0),
-    SEARCH: lambda folder: train(*SEARCH_COMMAND, cwd=folder, check=0),
-}
-COMMANDS: dict[str, Callable[[Workplace, str], Outcome]] = {
-    "inspect": lambda place, root: in_process("inspect", root),
-    "predict": lambda place, root: in_process("predict", root, str(place.folder / "rows.csv")),
-    "report": _report,
-    "compare": lambda place, root: in_process("compare", root),
-    "sync": lambda place, root: in_process("sync", root),
-    "from_run": lambda place, root: _trained(f"from_run={root}", "--cfg", "job", cwd=place.folder),
-}
-OF_A_NETWORK = ("inspect", "predict")
-
-
-def commands(root: str) -> list[str]:
-    """The commands for a folder."""
-    return [name for name in COMMANDS if root == RUN or name not in OF_A_NETWORK]
+def dealt(cases: Sequence[Case], each: int, draw: random.Random) -> Iterator[tuple[Case, str]]:
+    """Each command on each file with `each` of its damages, other ones for every command; with 0 with all of them."""
+    files: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        files.setdefault((case.root, case.file), []).append(case)
+    for (root, _), own in files.items():
+        shuffled = itertools.cycle(draw.sample(own, len(own)))
+        for command in commands(root):
+            yield from ((case, command) for case in (itertools.islice(shuffled, each) if each else own))
 
 
 def fuzz(place: Workplace, cases: Sequence[tuple[Case, str]], show: Callable[[str], object]) -> Counter[str]:
@@ -249,6 +157,7 @@ def fuzz(place: Workplace, cases: Sequence[tuple[Case, str]], show: Callable[[st
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--each", type=int, default=2, help="damages of each file for each command; 0 for all")
     parser.add_argument("--inside", type=int, default=20, help="damaged values a file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="a regular expression for commands with their cases")
@@ -257,9 +166,12 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         place = Workplace(Path(scratch))
-        pairs = [(case, name) for case in place.cases(options.inside, draw) for name in commands(case.root)]
+        pairs = list(dealt(place.cases(options.inside, draw), options.each, draw))
         chosen = [(case, name) for case, name in pairs if re.search(options.only, f"{name} {case}")]
         began = time.monotonic()
         counts = fuzz(place, chosen, lambda text: print(text, flush=True))
-        print(f"{len(chosen)} commands in {time.monotonic() - began:.0f} s, {counts.pop('faults', 0)} faults")
+        print(
+            f"{date.today()}, {os.cpu_count()} cores: {len(chosen)} commands in {time.monotonic() - began:.0f} s, "
+            f"{counts.pop('faults', 0)} faults"
+        )
         print(*(f"  {name}: {n}" for name, n in sorted(counts.items())), sep="\n")

@@ -21,14 +21,17 @@ TRAIN = str(ROOT / "train.py")
 IMPORTED = ["hydra.main", "phalanx.jobs.scheduler", "phalanx.analysis.final", "hydra_plugins.phalanx.sweeper"]
 
 server = multiprocessing.get_context("forkserver")
-server.set_forkserver_preload([*IMPORTED, "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite"])
+server.set_forkserver_preload(
+    [*IMPORTED, "hydra_plugins.phalanx._opening", "sqlalchemy.dialects.sqlite", "phalanx.report.build",
+     "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "scipy.special", "rich.progress"]
+)  # fmt: skip
 
 
-def train(*arguments, cwd, check=None, **variables):
-    """Runs `train.py` to its end; `check` is the exit status that it has to have."""
+def train(*arguments, cwd, check=None, script=TRAIN, **variables):
+    """Runs `train.py` to its end, or a copy of it; `check` is the exit status that it has to have."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        child = start(*arguments, cwd=cwd, out=out, err=err, **variables)
+        child = start(*arguments, cwd=cwd, out=out, err=err, script=script, **variables)
         child.join(timeout=300)
         if child.is_alive():
             child.kill()
@@ -40,9 +43,9 @@ def train(*arguments, cwd, check=None, **variables):
     return done
 
 
-def start(*arguments, cwd, out, err=None, **variables):
+def start(*arguments, cwd, out, err=None, script=TRAIN, **variables):
     """A `multiprocessing` process that runs `train.py`; what it writes goes to the files `out` and `err`."""
-    child = server.Process(target=_run, args=(arguments, str(cwd), variables, str(out), str(err or out)))
+    child = server.Process(target=_run, args=(str(script), arguments, str(cwd), variables, str(out), str(err or out)))
     child.start()
     return child
 
@@ -58,7 +61,7 @@ def until(word, out, child):
         time.sleep(0.02)
 
 
-def _run(arguments, cwd, variables, out, err):
+def _run(script, arguments, cwd, variables, out, err):
     os.chdir(cwd)
     for name in ("HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
@@ -67,5 +70,5 @@ def _run(arguments, cwd, variables, out, err):
         os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
     for text in (sys.stdout, sys.stderr):
         text.reconfigure(line_buffering=True)
-    sys.argv = [TRAIN, *arguments]
-    runpy.run_path(TRAIN, run_name="__main__")
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")

@@ -18,9 +18,9 @@ from phalanx.runs.manifest import Manifest, Sweep
 from phalanx.runs.options import CheckpointSpec, TrackingSpec
 
 
-def job(folder, number, **options):
+def job(folder, number, *, trial=None, **options):
     search = Sweep("s", number, Manifest(search=True))  # only a search asks for the trial to prune
-    trial = TrialSpec(seed=number, trainer=TrainerSpec(epochs=2))
+    trial = trial or TrialSpec(seed=number, trainer=TrainerSpec(epochs=2))
     asked = Settings(trial, TrackingSpec(kind="none"), CheckpointSpec(), ())
     return Job(asked, folder / str(number), search, **options)
 

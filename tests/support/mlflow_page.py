@@ -91,4 +91,4 @@ class Page:
     def compare(self, url, experiment, runs):
         """Opens the page that compares runs."""
         listed = "[" + ",".join(f'"{run}"' for run in runs) + "]"
-        self.open(f'{url}/#/compare-runs?runs={listed}&experiments=["{experiment}"]')
+        self.open(f'{url}/#/compare-runs?runs={listed}&experiments=["{experiment}"]&workflowType=machine_learning')

@@ -62,7 +62,7 @@ class Prototypes(ModelSpec):
     def layout(self, n_features, n_classes):
         return Layout(("scale", "points"), ((), (n_classes, n_features)))
 
-    def init(self, layout, seeds):
+    def initial(self, layout, seeds):
         return torch.stack([torch.randn(layout.size, generator=generator(seed, "init")) for seed in seeds])
 
     def forward(self, tensors, x_TBD, dropout=None, depths=None):

@@ -19,11 +19,13 @@ ENVIRONMENT = {
 }
 
 
-def phalanx_command(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
+def phalanx_command(
+    *arguments: Any, variables: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, with these environment variables beside its usual ones."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     command = [sys.executable, "-m", "phalanx", *map(str, arguments)]
-    return subprocess.run(command, text=True, env=ENVIRONMENT, check=False, **options)
+    return subprocess.run(command, text=True, env=ENVIRONMENT | (variables or {}), check=False, **options)
 
 
 def assert_refused(capsys: Any, arguments: list[Any], message: str) -> None:

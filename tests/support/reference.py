@@ -15,7 +15,10 @@ import torch
 from torch import nn
 
 M32 = np.uint64(0xFFFFFFFF)
-ACTIVATION = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}
+ACTIVATION = {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "silu": nn.SiLU, "selu": nn.SELU,
+    "softplus": nn.Softplus, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "identity": nn.Identity,
+}  # fmt: skip
 
 
 def seed_for(seed, *purpose):
@@ -38,22 +41,25 @@ def lowbias32(x):
 
 
 class HashDropout(nn.Module):
-    """Inverted dropout whose mask is a hash of (seed, layer, step, row, unit)."""
+    """Inverted dropout; a hash of (seed, layer, step, row, pair of units) is compared with the rate, half by half."""
 
     def __init__(self, rate, seed, layer, clock):
         super().__init__()
-        self.rate, self.clock = rate, clock
+        self.rate, self.clock = min(round(np.float64(np.float32(rate)) * 65536), 65535), clock  # of 65536
         self.key = seed_for(seed, "dropout", layer) % 2**32
 
     def forward(self, x):
         if not self.training or self.rate == 0:
             return x
         rows, units = (np.arange(n, dtype=np.uint64) for n in x.shape)
-        key = lowbias32(np.uint64((self.key + self.clock["step"] * 0xC2B2AE3D) % 2**32))
-        counter = (rows[:, None] * np.uint64(0x9E3779B1) + units[None] * np.uint64(0x85EBCA77)) & M32
-        uniform = (lowbias32(counter ^ key) >> np.uint64(8)).astype(np.float64) / 2**24
-        keep = torch.from_numpy((uniform >= np.float32(self.rate)).astype(np.float32))
-        return x * keep / (1 - self.rate)
+        key = np.uint64((self.key + self.clock["step"] * 0xC2B2AE3D) % 2**32)
+        hashed = (rows[:, None] * np.uint64(0x9E3779B1) + (units // 2)[None] * np.uint64(0x85EBCA77)) & M32 ^ key
+        hashed = (hashed * np.uint64(0x7FEB352D)) & M32
+        hashed = ((hashed ^ (hashed >> np.uint64(15))) * np.uint64(0x846CA68B)) & M32
+        hashed ^= hashed >> np.uint64(16)
+        halves = (hashed >> (16 * (units % 2))[None]).astype(np.uint16).view(np.int16)
+        keep = torch.from_numpy((halves >= self.rate - 32768).astype(np.float32))
+        return x * keep * (65536 / (65536 - self.rate))
 
 
 def network(widths, activation, dropout, dropout_at, seed, clock):
@@ -69,6 +75,12 @@ def network(widths, activation, dropout, dropout_at, seed, clock):
             if dropout_at == "all" or i == len(widths) - 3:
                 layers.append(HashDropout(dropout, seed, i, clock))
     return nn.Sequential(*layers)
+
+
+def with_hashed_dropout(net, seed, clock):
+    for layer, name in enumerate(name for name, part in net.named_modules() if type(part) is nn.Dropout):
+        net.set_submodule(name, HashDropout(net.get_submodule(name).p, seed, layer, clock))
+    return net
 
 
 def criterion(loss, output, smoothing):
@@ -112,12 +124,54 @@ def sampled_softmax(n_sampled, n_classes, seed, clock):
     return loss
 
 
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon by the singular values of each matrix, in float64, and torch's AdamW for all else."""
+
+    def __init__(
+        self, params, lr, weight_decay=0.1, momentum=0.95, nesterov=True, n_iterations=5, step_size="match_adamw",
+        last_layer="adamw", adamw_factor=1.0, beta1=0.9, beta2=0.999, eps=1e-8,
+    ):  # fmt: skip
+        params = list(params)
+        super().__init__(params, {"lr": lr})
+        matrices = [p for p in params if p.ndim == 2]
+        self.matrices = matrices[:-1] if last_layer == "adamw" else matrices
+        others = [p for p in params if not any(p is m for m in self.matrices)]
+        self.adamw = torch.optim.AdamW(others, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+        self.means = [torch.zeros_like(m) for m in self.matrices]
+        self.decay, self.momentum, self.nesterov, self.n_iterations = weight_decay, momentum, nesterov, n_iterations
+        self.original, self.factor = step_size == "original", adamw_factor
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        lr = self.adamw.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+        self.adamw.param_groups[0]["lr"] *= self.factor
+        self.adamw.step()
+        for p, mean in zip(self.matrices, self.means, strict=True):
+            mean.mul_(self.momentum).add_(p.grad, alpha=1 - self.momentum)
+            direction = self.momentum * mean + (1 - self.momentum) * p.grad if self.nesterov else mean
+            u, s, v = torch.linalg.svd(direction.double(), full_matrices=False)
+            s = s / max(s.square().sum().sqrt(), 1e-7)
+            for _ in range(self.n_iterations):
+                s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+            n_out, n_in = p.shape
+            size = max(1, n_out / n_in) ** 0.5 if self.original else 0.2 * max(n_out, n_in) ** 0.5
+            p.copy_(p.double() * (1 - lr * self.decay) - lr * size * (u * s) @ v)
+
+
 def optimizer_for(name, parameters, options):
     options = dict(options)
+    if name == "muon":
+        return MuonAndAdamW(parameters, **options)
     if name == "sgd":
         return torch.optim.SGD(parameters, **options)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(parameters, **options)
     options["betas"] = (options.pop("beta1", 0.9), options.pop("beta2", 0.999))
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](parameters, **options)
+    if name == "nadam":
+        options["decoupled_weight_decay"] = options.pop("decoupled", False)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam}[name](
+        parameters, **options
+    )
 
 
 def scheduler_for(name, optimizer, options, steps_per_epoch, total):
@@ -147,10 +201,18 @@ def train(
     train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
     optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
     dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, n_sampled=None, seed=0,
+    build=None, average="none", ema_decay=0.999, swa_start=1,
 ):  # fmt: skip
-    """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network."""
+    """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network.
+
+    `build` makes a network of another kind; its dropout modules are replaced.
+    """
     (x, y), clock = train_split, {"step": 0}
-    net = network(widths, activation, dropout, dropout_at, seed, clock)
+    if build is None:
+        net = network(widths, activation, dropout, dropout_at, seed, clock)
+    else:
+        torch.manual_seed(seed_for(seed, "init"))
+        net = with_hashed_dropout(build(), seed, clock)
     compute_loss = train_loss = criterion(loss, output, smoothing)
     if n_sampled is not None:
         train_loss = sampled_softmax(n_sampled, widths[-1], seed, clock)
@@ -158,7 +220,10 @@ def train(
     batch_size = min(batch_size or len(y), len(y))
     per_epoch = len(y) // batch_size if drop_last else -(-len(y) // batch_size)
     sched = scheduler_for(schedule, opt, schedule_options or {}, per_epoch, per_epoch * epochs)
-    rows = []
+    rows, averaged = [], None
+    if average != "none":
+        function = torch.optim.swa_utils.get_ema_multi_avg_fn(ema_decay) if average == "ema" else None
+        averaged = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=function)
     for epoch in range(1, epochs + 1):
         order = torch.randperm(len(y), generator=stream(seed, "order", epoch))
         loss_sum = hits = seen = 0.0
@@ -176,8 +241,13 @@ def train(
             opt.step()
             sched.step()
             clock["step"] += 1
+            if average == "ema":
+                averaged.update_parameters(net)
             loss_sum += value.item() * len(index)
             hits += (logits.argmax(-1) == y[index]).sum().item()
             seen += len(index)
-        rows.append((loss_sum / seen, hits / seen, *measure(net, compute_loss, *val_split), lr))
-    return rows, net
+        if average == "swa" and epoch >= swa_start:
+            averaged.update_parameters(net)
+        evaluated = averaged.module if averaged is not None and averaged.n_averaged else net
+        rows.append((loss_sum / seen, hits / seen, *measure(evaluated, compute_loss, *val_split), lr))
+    return rows, evaluated

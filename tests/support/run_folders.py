@@ -64,6 +64,7 @@ def complete(text: str) -> str:
 def write_run(folder: Path, content, cfg=None, overrides=(), curve=()) -> Path:
     """One run folder, its YAML written as JSON; `curve` holds val_accuracy by epoch."""
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+    content = {**content, "epochs": len(curve)} if curve else content
     (folder / "result.json").write_text(json.dumps(content))
     (folder / "config.yaml").write_text(json.dumps(config(content["seed"]) if cfg is None else cfg))
     (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(list(overrides)))

@@ -19,6 +19,13 @@ SECRET = "s3cret/p@ss"
 VARIABLES = ("MLFLOW_TRACKING_URI", *connection.DEFAULTS)
 
 
+def without_variables(patch):
+    """Has no tracking variable set, and none left behind that is set before the patch is undone."""
+    for name in VARIABLES:
+        patch.setenv(name, "")
+        patch.delenv(name)
+
+
 def history(epochs, **changes):
     return [
         EpochMetrics(
@@ -62,7 +69,7 @@ model: {name: mlp, width: 64, hidden: [50, 20], dropout: 0.0}
 loss: {name: LOSS, output: logits, default_lr: {sgd: 0.05}}
 optimizer: {name: sgd, lr: 1.0e-05}
 trainer: {epochs: 3, patience: null, drop_last: false}
-tracking: {kind: mlflow, uri: null, experiment: phalanx}
+tracking: {kind: mlflow, uri: null, experiment: phalanx, register: none}
 seed: 7
 objective: val_accuracy
 """

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from support.mlflow_servers import free_port
-from support.tracking_records import VARIABLES
+from support.tracking_records import without_variables
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,7 @@ def empty_store(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty working folder, with no tracking variable set now and none left behind."""
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    without_variables(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -17,11 +17,12 @@ from phalanx.data.base import Raw
 from phalanx.data.encoders import ArrayFeatures
 from phalanx.nn.losses.functional import negative_log
 from phalanx.nn.losses.sampled_softmax import SampledSoftmax
+from phalanx.nn.models import Layout
 from phalanx.testing import DataContract, LossContract, ModelContract, OptimizerContract, ScheduleContract, blobs
 
 
 class TestFocal(LossContract):
-    option = Focal(gamma=1.5)
+    option = Focal(gamma=2.0)
 
 
 class TestAdagrad(OptimizerContract):
@@ -122,13 +123,25 @@ class Drifting(Adagrad):
 
 
 class Numbered(Prototypes):
-    def init(self, layout, seeds):
-        return super().init(layout, range(len(seeds)))
+    def initial(self, layout, seeds):
+        return super().initial(layout, range(len(seeds)))
 
 
 class Centred(Prototypes):
     def forward(self, tensors, x_TBD, dropout=None, depths=None):
         return super().forward(tensors, x_TBD - x_TBD.mean(0), dropout, depths)  # of all trials
+
+
+class OneUnit(Prototypes):
+    """A product of one column adds in another order for a trial alone, as MKL does on some processors."""
+
+    def layout(self, n_features, n_classes):
+        return Layout(("first", "last"), ((n_features, 1), (1, n_classes)))
+
+    def forward(self, tensors, x_TBD, dropout=None, depths=None):
+        terms_TBD = x_TBD * tensors[0].transpose(1, 2)
+        total_TB = sum((terms_TBD.flip(2) if len(x_TBD) == 1 else terms_TBD).unbind(2))
+        return total_TB[:, :, None].tanh() * tensors[1]
 
 
 class BatchNormalized(Prototypes):
@@ -238,6 +251,7 @@ BROKEN = [
     (OptimizerContract, "padding_stays_zero", Drifting()),
     (ModelContract, "initial_weights_depend_on_the_seed_alone", Numbered()),
     (ModelContract, "a_trial_depends_on_no_other", Centred()),
+    (ModelContract, "the_smallest_sizes_are_the_same_in_a_cohort", OneUnit()),
     (ModelContract, "a_sample_depends_on_no_other_when_evaluated", BatchNormalized()),
     (ModelContract, "gradients_are_those_of_autograd", Adding()),
     (ModelContract, "hidden_outputs_have_a_row_per_sample", Flat()),

@@ -9,7 +9,7 @@ import pytest
 from support import mlflow_page
 from support.mlflow_page import CHROMIUM, DRIVER, Page
 from support.mlflow_servers import Server
-from support.tracking_records import METRICS, VARIABLES, by_key, run_folder, sweep_folder, synced
+from support.tracking_records import METRICS, PATIENT, by_key, run_folder, sweep_folder, synced, without_variables
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,24 +23,25 @@ def site(tmp_path_factory):
     """A folder with one single run and a sweep of three trials, delivered, and MLflow's page on it."""
     root = tmp_path_factory.mktemp("site")
     with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
-        for name in VARIABLES:
-            patch.setenv(name, "")
-            patch.delenv(name)
+        without_variables(patch)
+        for name, value in PATIENT.items():
+            patch.setenv(name, value)
         single = with_plot(run_folder(root / "outputs" / "single-run", 20, metrics=numbers(0.92)))
         sweep = sweep_folder(root / "outputs" / "three losses", metrics=numbers(0.86))
         for number, loss in enumerate(("nll", "cross_entropy", "mse")):
             value = numbers(round(0.80 + 0.03 * number, 2))
             with_plot(run_folder(sweep / str(number), 20, weights=number == 2, loss=loss, metrics=value))
-        synced(single)
-        synced(sweep)
+        other = sweep_folder(root / "outputs" / "other", 1, metrics=numbers(0.5))
+        places = {folder.name: synced(folder)[0].place for folder in (single, other, sweep)}
         with Server(root, "ui") as server:
             client = client_of(server.url)
             experiment = client.get_experiment_by_name("phalanx").experiment_id
             runs = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment])}
-            children = [runs[f"trial {number}"] for number in range(3)]
+            tracked = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{runs['three losses']}'")
+            children = [run.info.run_id for run in sorted(tracked, key=lambda run: run.info.run_name)]
             yield SimpleNamespace(
                 root=root, url=server.url, single=runs["single-run"], parent=runs["three losses"], children=children,
-                experiment=experiment,
+                experiment=experiment, places=places,
             )  # fmt: skip
 
 
@@ -78,16 +79,53 @@ def test_experiment_shows_the_sweep_its_trials_and_their_accuracy(site, page):
     page.open(site.url)
     page.click("span, button", "Model training")
     page.click("a", "phalanx")
-    page.see("three losses", "single-run", "5 matching runs")
+    page.see("three losses", "single-run", "7 matching runs")
     assert "trial 0" not in page.text()
     page.shoot("collapsed")
     page.unfold()
     page.see("trial 0", "trial 1", "trial 2")
     page.column("val_accuracy")
     column = "[role=gridcell][col-id$='-val_accuracy'], [role=gridcell][col-id$='`val_accuracy`']"
-    wanted = [0.8, 0.83, 0.86, 0.9, 0.92]  # the trials, the sweep as its best trial, the single run
+    wanted = [0.8, 0.83, 0.86, 0.9, 0.9, 0.92]  # the trials, the sweeps as their best trials, the single run
     page.until(lambda: sorted(round(float(c.text), 4) for c in page.find(column)) == wanted, f"val_accuracy {wanted}")
     page.shoot("expanded")
+
+
+def listed(page):
+    """The names in the table of runs, which is drawn when it is known which there are."""
+    return {name.text for name in page.find("[role=gridcell] a[href*='/runs/']")}
+
+
+def test_the_link_of_a_sweep_opens_its_runs_and_no_other(site, page):
+    page.open(f"{site.url}/{site.places['three losses'].path}")
+    page.see("three losses", "4 matching runs")
+    assert "single-run" not in page.text()
+    if "trial 0" not in page.text():  # the page remembers what was unfolded
+        page.unfold()
+    page.until(lambda: listed(page) == {"three losses", "trial 0", "trial 1", "trial 2"}, "the runs of the sweep")
+    assert site.places["three losses"].lines[0] == "mlflow: sqlite:///mlflow.db, experiment phalanx, run three losses"
+    assert site.places["three losses"].command == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    page.shoot("link")
+
+
+def test_the_link_of_a_run_opens_it(site, page):
+    page.open(f"{site.url}/{site.places['single-run'].path}")
+    page.see("single-run", "completed after 20 epochs", "Model registry")  # which the mode of traces does not have
+    page.shoot("link_run")
+
+
+def test_the_notes_lead_to_the_same_pages(site, page):
+    page.open(f"{site.url}/#/experiments/{site.experiment}/runs?workflowType=machine_learning")
+    page.see("Open the list of runs")
+    (link,) = [a.get_attribute("href") for a in page.find("a") if a.text == "Open the list of runs"]
+    page.open(link)
+    page.see("7 matching runs")
+    page.open(f"{site.url}/#/experiments/{site.experiment}/runs/{site.parent}")
+    page.until(lambda: [a for a in page.find("a") if a.text == "The trials of this sweep"], "the link in the note")
+    (link,) = [a.get_attribute("href") for a in page.find("a") if a.text == "The trials of this sweep"]
+    page.shoot("sweep_run")
+    page.open(link)
+    page.see("three losses", "4 matching runs")
 
 
 def test_run_page_shows_params_metrics_curves_and_how_to_load(site, page):

@@ -56,9 +56,14 @@ def test_what_cannot_be_read_is_explained(store, folder, empty_store, closed_por
     assert "s3cret" not in str(caught.value)
     shutil.copy(empty_store, folder / "old.db")
     with sqlite3.connect(folder / "old.db") as database:
-        database.execute("update alembic_version set version_num = '0123456789ab'")
+        database.execute("update alembic_version set version_num = '451aebb31d03'")
     with pytest.raises(RequestError, match="mlflow db upgrade"):
         read_experiment("phalanx", "sqlite:///old.db")
+
+
+def config_of(run):
+    found = reading.run_config(run)
+    return found.config, found.changes
 
 
 def test_the_configuration_of_a_run_is_read_back(store, folder):
@@ -69,9 +74,9 @@ def test_the_configuration_of_a_run_is_read_back(store, folder):
     synced(root)
     runs = {key: run.info.run_id for key, run in by_key(store).items()}
     own = (root / "0" / "config.yaml").read_text()
-    assert reading.run_config(runs["0"]) == (own, {})
-    assert reading.run_config(runs["0/seed 8"]) == (own, {"seed": 8})
-    assert reading.run_config(runs[""]) == ("text\n", {})  # a sweep's best_config.yaml
+    assert config_of(runs["0"]) == (own, {})
+    assert config_of(runs["0/seed 8"]) == (own, {"seed": 8})
+    assert config_of(runs[""]) == ("text\n", {})  # a sweep's best_config.yaml
     with pytest.raises(RequestError, match=r"has no run 'f{32}'"):
         reading.run_config("f" * 32)
     for file in folder.rglob("config.yaml"):
@@ -79,4 +84,4 @@ def test_the_configuration_of_a_run_is_read_back(store, folder):
     with pytest.raises(RequestError, match=r"has no config\.yaml: its artifacts are gone"):
         reading.run_config(runs["0"])
     (root / "0" / "config.yaml").write_text("seed: 3\n")
-    assert reading.run_config(runs["0"]) == ("seed: 3\n", {})  # from the run's own folder
+    assert config_of(runs["0"]) == ("seed: 3\n", {})  # from the run's own folder

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.delay_proxy import DelayProxy
 from support.mlflow_servers import Server
 from support.places import ROOT
+from support.saved_models import N_FEATURES, save_run
 from support.tracking_records import PATIENT, by_key, environment, sweep_folder, synced, warnings_of
 
 from phalanx.tracking import TrackingSpec, client, tracker
@@ -86,6 +89,65 @@ def test_a_server_that_is_paused_killed_and_back_gets_everything_once(server, fo
 
 
 @pytest.mark.slow
+def test_a_server_that_is_far_away_gets_everything_in_few_requests(server, folder, monkeypatch, caplog):
+    """Each request takes 0.2 s, all of them longer than the patience with a process that says nothing."""
+    from mlflow import MlflowClient
+
+    root, said = sweep_folder(folder / "s", n_trials=2), []
+    shutil.copy(save_run(folder / "model") / "model.safetensors", root / "1" / "model.safetensors")
+    (root / "1" / "input_example.json").write_text(json.dumps({"data": [[0.0] * N_FEATURES]}))
+    monkeypatch.setattr(client, "PATIENCE_S", 8.0)
+    monkeypatch.setattr(client, "QUIET_S", 1.0)
+    monkeypatch.setattr(client, "EXPLAIN_S", 0.0)
+    with DelayProxy(server.port, 0.2) as proxy:
+        tracking = tracker(TrackingSpec(uri=proxy.url), root, said.append)
+        tracking.start()
+        tracking.wait_until_delivered()
+        n_logging = len(proxy.requests)
+        tracking.end("completed")
+        paths = [path for _, path in proxy.requests[n_logging:]]
+    assert warnings_of(caplog) == []
+    assert tracking.model == "models:/phalanx-shapes/1"
+    states = {key: run.info.status for key, run in by_key(MlflowClient(server.url)).items()}
+    assert states == {"": "FINISHED", "0": "FINISHED", "1": "FINISHED"}
+    assert sum("/models/" in path for path in paths) <= 10  # files of the model, a request each
+    assert len(paths) < 50
+    assert any("registering the model of trial 1" in text for text in said)
+
+
+def test_a_process_that_gets_on_is_waited_for_and_one_that_hangs_is_not(folder, monkeypatch, caplog):
+    (folder / "gets_on.py").write_text(
+        "import sqlalchemy, sys, time\n"
+        "from multiprocessing.connection import Connection\n"
+        "from phalanx.tracking import heartbeat\n"
+        "heartbeat.PAUSE_S = 0.1\n"
+        "parent = Connection(0)\n"
+        "heartbeat.Heartbeat(lambda: parent.send(('alive', ''))).watch()\n"
+        "parent.recv(); parent.recv()\n"
+        "for _ in range(12):\n"
+        "    time.sleep(0.5)\n"
+        "    sys.audit('http.client.send', None, b'')\n"
+        "parent.send(('delivered', 0))\n"
+        "time.sleep(600)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(client, "PATIENCE_S", 4.0)
+    monkeypatch.setattr(client, "PROCESS", "gets_on")
+    tracking = tracker(TrackingSpec(), folder)
+    tracking.start()
+    tracking.wait_until_delivered()
+    assert (tracking.process is not None, warnings_of(caplog)) == (True, [])
+    tracking.end("completed")
+    assert "no answer within 4 seconds" in warnings_of(caplog)[0]
+
+
+def test_the_users_own_limit_of_a_request_makes_the_patience_longer(monkeypatch):
+    for text, seconds in (("", 30.0), ("5", 30.0), ("120", 240.0), ("soon", 30.0)):
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", text)
+        assert client.patience() == seconds
+
+
+@pytest.mark.slow
 def test_a_sweep_is_not_slowed_by_a_server_that_hangs(server, folder):
     """Training goes on at once; only the end asks the server once more, and its trials are complete."""
     server.signal(signal.SIGSTOP)
@@ -127,6 +189,29 @@ def test_a_run_whose_process_is_killed_says_so_and_keeps_its_curve(store, folder
     (root,) = (folder / "outputs" / "runs").iterdir()
     assert len(curve()) > 1
     assert not (root / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_the_trials_of_a_sweep_have_params_while_they_train_and_after_it_is_killed(store, folder):
+    command = [sys.executable, TRAIN, *QUICK, "-m", "model=mlp2,mlp3", "trainer.epochs=1000000", "tracking.live=0.5"]
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+
+    def trials():
+        found = store.get_experiment_by_name("phalanx")
+        runs = store.search_runs([found.experiment_id]) if found else []
+        return [run for run in runs if run.data.tags["phalanx.kind"] == "trial"]
+
+    def params():
+        return sorted((run.data.params.get("override.model"), run.data.params.get("model.hidden")) for run in trials())
+
+    try:
+        wait_until(lambda: len(trials()) == 2 and None not in params()[0], "trials with params", 120)
+        assert {run.info.status for run in trials()} == {"RUNNING"}
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: {run.info.status for run in trials()} == {"KILLED"}, "the end of the trials")
+    assert params() == [("mlp2", "[8]"), ("mlp3", "[8,8]")]
 
 
 def test_a_process_that_cannot_start_costs_one_warning(folder, monkeypatch, caplog):

@@ -27,7 +27,7 @@ from phalanx.core.result import EpochMetrics
 from phalanx.runs.provenance import write_diff
 from phalanx.tracking import TrackingSpec, tracker
 from phalanx.tracking.connection import write_sqlite_ahead
-from phalanx.tracking.limits import POINTS
+from phalanx.tracking.limits import is_logged
 from phalanx.tracking.notes import NO_WEIGHTS
 from phalanx.tracking.sync import FolderSync
 
@@ -88,7 +88,7 @@ def test_run_has_params_metrics_curves_tags_inputs_files_and_times(store, folder
         "data.name": "digits", "data.n_val": "288", "model.name": "mlp", "model.hidden": "[50,20]",
         "model.dropout": "0.0", "loss.name": "mse", "loss.output": "logits", "optimizer.name": "sgd",
         "optimizer.lr": "1e-05", "trainer.epochs": "3", "trainer.patience": "null", "trainer.drop_last": "false",
-        "seed": "7", "objective": "val_accuracy",
+        "seed": "7", "objective": "val_accuracy", "override.loss": "mse",
     }  # fmt: skip
     # The plain name holds the number of the saved weights, not the one of the last epoch.
     assert run.data.metrics["val_accuracy"] == 0.9
@@ -97,7 +97,7 @@ def test_run_has_params_metrics_curves_tags_inputs_files_and_times(store, folder
     curve = store.get_metric_history(run.info.run_id, "epoch/val_accuracy")
     assert [(m.step, m.value) for m in curve] == [(1, 0.0), (2, 0.5), (3, 1 - 1 / 3)]
     assert {name for name in run.data.metrics if name.startswith("epoch/")} == {
-        f"epoch/{name}" for name in EpochMetrics.__dataclass_fields__ if name != "epoch"
+        f"epoch/{name}" for name in EpochMetrics.__dataclass_fields__ if name not in ("epoch", "further")
     }
     wanted = {
         "phalanx.kind": "run", "phalanx.seed": "7", "phalanx.status": "completed", "phalanx.config_digest": "c0ffee",
@@ -165,7 +165,7 @@ def test_sweep_is_a_parent_with_children(store, folder):
     runs = by_key(store)
     assert set(runs) == {"", "0", "1", "2"}
     parent = runs[""]
-    assert (parent.info.status, parent.data.metrics) == ("FINISHED", {"val_accuracy": 0.9})
+    assert (parent.info.status, parent.data.metrics) == ("FINISHED", {"val_accuracy": 0.9, "best/val_accuracy": 0.9})
     assert parent.data.tags["best.loss"] == "mse"
     assert parent.data.tags["mlflow.runName"] == parent.data.tags["phalanx.study"] == "first"
     assert "| loss | mse |" in parent.data.tags["mlflow.note.content"]
@@ -220,7 +220,7 @@ def test_sweep_that_did_not_end_well_says_so(store, folder, status, state):
 
 
 def test_system_metrics_are_the_topmost_runs(store, folder, monkeypatch):
-    monkeypatch.setattr("phalanx.tracking.store.MONITOR_S", 0.1)
+    monkeypatch.setattr("phalanx.tracking.inputs.MONITOR_S", 0.1)
     sync = FolderSync(sweep_folder(folder / "s", 1), TrackingSpec(system_metrics=True, register="none"))
     sync.update()
     for _ in range(200):
@@ -484,10 +484,88 @@ def test_uncommitted_changes_are_an_artifact_without_secrets(store, folder, monk
     assert (root / "uncommitted.diff").read_text() == text
 
 
-def test_long_histories_are_thinned(store, folder):
-    synced(run_folder(folder / "run", rows=history(3000)))
-    steps = [m.step for m in store.get_metric_history(by_key(store)[""].info.run_id, "epoch/val_loss")]
-    assert (len(steps), steps[0], steps[-1]) == (POINTS, 1, 3000)
+def steps_of(store, key="", name="epoch/val_loss"):
+    run_id = by_key(store)[key].info.run_id
+    return [m.step for m in store.get_metric_history(run_id, name)]
+
+
+def test_a_long_curve_has_the_best_epoch_and_the_same_points_however_often_it_is_logged(store, folder):
+    once = run_folder(folder / "once", rows=history(3001), best_epoch=2777)
+    synced(once)
+    kept = [*range(1, 501), *range(502, 1001, 2), *range(1004, 2001, 4), *range(2008, 3002, 8)]
+    assert steps_of(store) == sorted([*kept, 2777, 3001])
+    live = folder / "live"
+    sync = FolderSync(live, TrackingSpec(register="none", experiment="live"))
+    for epochs in (100, 777, 1501, 2222, 3001):
+        run_folder(live, rows=history(epochs), best_epoch=2777)
+        if epochs < 3001:
+            (live / "result.json").unlink()
+        sync.update()
+    sync.close()
+    run = by_key(store, "live")[""]
+    assert [m.step for m in store.get_metric_history(run.info.run_id, "epoch/val_loss")] == sorted([*kept, 2777, 3001])
+
+
+def test_no_other_number_of_points_than_the_docs_say():
+    assert sum(map(is_logged, range(1, 501))) == 500
+    assert sum(map(is_logged, range(1, 10_001))) == 1562
+
+
+def test_the_sweeps_own_run_shows_data_objective_and_the_best_so_far_while_it_runs(store, folder):
+    root = sweep_folder(folder / "s", n_trials=5, summary=False)
+    values = (0.5, 0.4, None, 0.8, 0.7)
+    for number, value in enumerate(values):
+        objective = {"name": "val_accuracy", "value": value, "direction": "maximize"}
+        run_folder(root / str(number), objective=objective, status="completed" if value else "diverged")
+    (root / "3" / "result.json").unlink()  # it still trains
+    sync = FolderSync(root, TrackingSpec(register="none"))
+    sync.update()
+
+    def best():
+        parent = by_key(store)[""]
+        history = store.get_metric_history(parent.info.run_id, "best/val_accuracy")
+        return parent, {m.step: m.value for m in history}
+
+    parent, curve = best()
+    assert (parent.info.status, curve) == ("RUNNING", {0: 0.5, 1: 0.5, 2: 0.5})
+    assert parent.data.params == {"objective": "val_accuracy"}
+    assert parent.data.tags["phalanx.objective"] == "maximize val_accuracy"
+    assert {i.dataset.name for i in parent.inputs.dataset_inputs} == {"digits"}
+    run_folder(root / "3", objective={"name": "val_accuracy", "value": 0.8, "direction": "maximize"})
+    sync.finish("completed")
+    sync.close()
+    wanted = {0: 0.5, 1: 0.5, 2: 0.5, 3: 0.8, 4: 0.8}
+    assert best()[1] == wanted
+    synced(root)  # the same folder once more
+    parent, curve = best()
+    assert curve == wanted
+    assert len(store.get_metric_history(parent.info.run_id, "best/val_accuracy")) == 5
+    assert len(parent.inputs.dataset_inputs) == 3
+
+
+def test_overrides_are_params_that_no_key_of_the_configuration_collides_with(store, folder):
+    root = run_folder(folder / "run")
+    typed = ["model=mlp3", "model.width=64", "optimizer.lr=0.5", "+loss.a=1", "~trainer.patience", "seed=7",
+             f"tracking.uri=http://me:{SECRET}@host", "hydra.sweeper.n_trials=3", "device.threads=1"]  # fmt: skip
+    (root / ".hydra" / "overrides.yaml").write_text(json.dumps(typed))
+    synced(root)
+    params = by_key(store)[""].data.params
+    found = {key.removeprefix("override."): value for key, value in params.items() if key.startswith("override.")}
+    assert found == {"model": "mlp3", "model.width": "64", "optimizer.lr": "0.5", "loss.a": "1"}
+    assert params["optimizer.lr"] == "1e-05"
+
+
+def test_a_trial_whose_overrides_are_being_written_is_logged_all_the_same(store, folder):
+    root = sweep_folder(folder / "s", n_trials=1)
+    (root / "0" / "result.json").unlink()
+    (root / "0" / ".hydra" / "overrides.yaml").write_text("")
+    sync = FolderSync(root, TrackingSpec(register="none"))
+    sync.update()
+    assert "override.loss" not in by_key(store)["0"].data.params
+    run_folder(root / "0")
+    sync.finish("completed")
+    sync.close()
+    assert by_key(store)["0"].data.params["override.loss"] == "mse"
 
 
 def test_the_tracker_of_a_spec(folder):

@@ -11,13 +11,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from support.tracking_records import SECRET, by_key, count_runs, run_folder, sweep_folder
+from support.tracking_records import SECRET, by_key, count_runs, run_folder, sweep_folder, synced
 
 from phalanx.cli.main import main
+from phalanx.core.errors import UnreadableFile
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.client import ProcessTracker
 from phalanx.tracking.sync import FolderSync
-from phalanx.tracking.sync_folders import configured_tracking, find_folders
+from phalanx.tracking.sync_folders import SyncCount, configured_tracking, find_folders
 
 pytest_plugins = ("support.tracking_store",)
 
@@ -229,6 +230,66 @@ def test_a_file_that_leads_out_of_the_folder_is_not_logged(store, folder, capsys
     assert logged == []
 
 
+def of_two_seeds(trial):
+    """A trial of the seeds 7 and 8, each with two epochs."""
+    row = {"status": "completed", "value": 0.5, "metrics": {}, "best_epoch": 1, "epochs": 2}
+    run_folder(trial, epochs=2, repeats=[{"seed": seed, **row} for seed in (7, 8)])
+    head, *lines = (trial / "metrics.csv").read_text().splitlines()
+    rows = [f"{seed},{line}" for seed in (7, 8) for line in lines]
+    (trial / "seeds.csv").write_text("\n".join([f"seed,{head}", *rows]) + "\n")
+
+
+@pytest.mark.parametrize(("name", "of"), [("metrics.csv", ""), ("seeds.csv", " of seed 8")])
+def test_a_curve_that_lacks_epochs_is_not_delivered_as_a_whole_one(store, folder, capsys, name, of):
+    root = sweep_folder(folder / "s", n_trials=3)
+    of_two_seeds(root / "1")
+    whole = (root / "1" / name).read_text()
+    (root / "1" / name).write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    assert main(["sync", "s"]) == 1
+    said = f"trial 1 is not logged to MLflow: s/1/{name} is damaged: it has 1 of the 2 epochs{of} that its result.json"
+    assert said in capsys.readouterr().out
+    assert set(by_key(store)) == {"", "0", "2"}
+    (root / "1" / name).write_text(whole)
+    assert main(["sync", "s"]) == 0
+    assert set(by_key(store)) == {"", "0", "1", "1/seed 7", "1/seed 8", "2"}
+
+
+def test_each_run_that_is_not_delivered_is_named_and_so_is_a_model_that_is_not_registered(store, folder, capsys):
+    root = sweep_folder(folder / "s", n_trials=3)
+    config = root / "0" / "config.yaml"
+    config.write_text(config.read_text().replace("register: none", "register: sweep"))
+    assert main(["sync", "s"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "s: 3 runs delivered\n"
+    assert "all that can be read is in MLflow, but for:\n  - the model is not registered: s/2/model.safeten" in said.err
+    for number in "01":
+        (root / number / "result.json").write_text("{")
+    assert main(["sync", "s", "--experiment", "other"]) == 1
+    reasons = capsys.readouterr().out.partition("2 not delivered (")[2].split("; ")
+    assert [reason.split(":")[0] for reason in reasons] == [
+        "trial 0 is not logged to MLflow", "trial 1 is not logged to MLflow", "the model is not registered",
+    ]  # fmt: skip
+
+
+def test_a_trial_whose_training_begins_anew_while_it_is_read_is_logged_when_it_has_ended(store, folder, monkeypatch):
+    root = sweep_folder(folder / "s", n_trials=2, epochs=3)
+    sync = FolderSync(root, TrackingSpec(register="none"))
+
+    def begins_anew(location):
+        monkeypatch.undo()
+        run_folder(root / "0", epochs=1)
+        (root / "0" / "result.json").unlink()
+        raise UnreadableFile(root / "0" / "metrics.csv", "is damaged: it has 1 of the 3 epochs")
+
+    monkeypatch.setattr("phalanx.tracking.sync.read_records", begins_anew)
+    sync.update()
+    assert sync.refused == {}
+    run_folder(root / "0", epochs=3)
+    assert sync.finish("completed") == 0
+    sync.close()
+    assert set(by_key(store)) == {"", "0", "1"}
+
+
 def test_a_password_on_the_command_line_is_refused(folder, capsys):
     run_folder(folder / "a")
     assert main(["sync", "a", "--uri", f"postgresql://me:{SECRET}@h/d"]) == 2
@@ -236,3 +297,38 @@ def test_a_password_on_the_command_line_is_refused(folder, capsys):
     assert "set MLFLOW_TRACKING_URI" in said.err
     assert SECRET not in said.err + said.out
     assert not (folder / "a" / ".mlflow.json").exists()
+
+
+def test_a_renamed_experiment_is_the_one_that_is_meant(store, folder):
+    root = sweep_folder(folder / "s")
+    synced(root)
+    (number,) = [e.experiment_id for e in store.search_experiments(filter_string="name = 'phalanx'")]
+    store.rename_experiment(number, "a study of losses")
+    sync, left = synced(root)
+    assert (sync.n_logged, sync.n_there, left) == (0, 3, 0)
+    assert sync.place.experiment == "a study of losses"
+    assert store.get_experiment_by_name("phalanx") is None
+    assert synced(root, experiment="other")[0].n_logged == 3  # which was asked for
+    assert len(store.search_runs([number])) == 4
+
+
+def test_a_run_that_was_deleted_in_mlflow_stays_deleted(store, folder):
+    root, single = sweep_folder(folder / "s"), run_folder(folder / "run")
+    synced(root)
+    synced(single)
+    deleted = [run.info.run_id for key, run in by_key_of(store) if key in ("1", "single")]
+    for run_id in deleted:
+        store.delete_run(run_id)
+    before = store.search_runs(["1"])
+    for path, there in ((root, 3), (single, 1)):
+        sync, left = synced(path)
+        assert (sync.n_logged, sync.n_there, left, len(sync.left_deleted)) == (0, there, 0, 1)
+    assert {run.info.run_id for run in store.search_runs(["1"])} == {run.info.run_id for run in before}
+    count = SyncCount(0, 3, 0, "", 1)
+    assert str(count) == "0 runs delivered, 3 already there (1 of them deleted in MLflow, and left so)"
+
+
+def by_key_of(store):
+    """Each run with its key; that of the single run is `single`."""
+    runs = store.search_runs(["1"])
+    return [("single" if run.data.tags["phalanx.kind"] == "run" else run.data.tags["phalanx.key"], run) for run in runs]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 
 import pytest
 from support.forked import train
-from support.train_command import temporaries
+from support.train_command import result_of, temporaries
 
 pytestmark = pytest.mark.slow
 
 GRID = [
     "-m", "seed=0,1", "data.n_train=60", "data.n_val=40", "data.n_test=40", "model.width=8", "trainer.epochs=1",
     "tracking=none", "tracking.keep=0", "hydra.sweep.dir=grid",
+]  # fmt: skip
+SEARCH = [
+    *GRID[:1], *GRID[2:8], "hydra/sweeper=optuna", "optimizer.lr=choice(0.001,0.01)", "hydra.sweeper.n_trials=2",
+    "hydra/sweeper/sampler=grid", "hydra.sweeper.final={top: 2, seeds: 2}", "hydra.sweep.dir=search",
 ]  # fmt: skip
 SUMMARY = ("best_config.yaml", "report.html", "sweep.json", "trials.csv")
 
@@ -51,10 +56,49 @@ def test_a_damaged_manifest_is_named_before_anything_is_trained(copy, text):
     assert (copy / "trials.csv").stat() == before
 
 
-@pytest.mark.parametrize("name", ["result.json", ".hydra/overrides.yaml"])
-def test_a_damaged_trial_is_trained_again(copy, name):
-    (copy / "0" / name).write_bytes(b"\xff\xfe garbage")
+def test_a_damaged_trial_is_trained_again(copy):
+    (copy / "0" / "result.json").write_bytes(b"\xff\xfe garbage")
     done = train(*GRID, cwd=copy.parent, check=0)
-    assert f"grid/0/{name} is damaged" in done.stderr
+    assert "grid/0/result.json is damaged" in done.stderr
     assert "1 trial was finished before" in done.stdout
     assert (copy / "trials.csv").read_text().count("completed") == 2
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    train(*SEARCH, cwd=folder, check=0)
+    return folder / "search"
+
+
+@pytest.mark.parametrize("damaged", [["result.json"], ["result.json", "split-2/result.json"]])
+def test_a_damaged_point_of_the_final_is_named_and_trained_again(search, tmp_path, damaged):
+    copy = shutil.copytree(search, tmp_path / "search")
+    (copy / "study.db").unlink()
+    with sqlite3.connect(search / "study.db") as one, sqlite3.connect(copy / "study.db") as other:
+        one.backup(other)
+    first, second = sorted((copy / "final").iterdir())
+    before = result_of(first)
+    for name in damaged:
+        (first / name).write_bytes(b"\xff\xfe garbage")
+    kept = [*second.rglob("result.json"), first / "split-1" / "result.json"]
+    times = [file.stat().st_mtime_ns for file in kept]
+    tables = [(copy / name).read_text() for name in ("final.csv", "final.json")]
+    done = train(*SEARCH, cwd=copy.parent, check=0)
+    assert all(f"search/final/{first.name}/{name} is damaged" in done.stderr for name in damaged)
+    assert [file.stat().st_mtime_ns for file in kept] == times
+    assert _numbers(result_of(first)) == _numbers(before)
+    assert [(copy / name).read_text() for name in ("final.csv", "final.json")] == tables
+
+
+def _numbers(result):
+    return [result[key] for key in ("status", "metrics", "epochs", "repeats", "config_digest")]
+
+
+def test_the_record_of_a_trial_is_its_result_and_not_what_hydra_wrote(copy):
+    before = (copy / "trials.csv").read_text()
+    (copy / "0" / ".hydra" / "overrides.yaml").write_text("[loss=mse, seed=7]\n")
+    (copy / "1" / ".hydra" / "overrides.yaml").write_bytes(b"\xff\xfe garbage")
+    done = train(*GRID, cwd=copy.parent, check=0)
+    assert "2 trials were finished before" in done.stdout
+    assert (copy / "trials.csv").read_text() == before

@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-import runpy
 import subprocess
 import sys
 import urllib.request
 
 import pytest
+import torch
 from support.mlflow_servers import Server
 from support.places import ROOT
-from support.run_folders import complete
+from support.run_folders import complete, result, write_run
 from support.tracking_records import environment
 from support.train_command import mlflow_run_id_of
 
 from phalanx.core.errors import RequestError
 from phalanx.runs.options import TrackingSpec
+from phalanx.runs.tensor_file import write_tensors
 from phalanx.tracking.sync import FolderSync
 
 TRAIN = str(ROOT / "train.py")
@@ -47,6 +48,9 @@ def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("again")
     done = train(root, *SWEEP)
     assert "mlflow models serve -m models:/phalanx-digits/1" in done.stdout
+    assert "mlflow: sqlite:///mlflow.db, experiment phalanx, run odd\n  mlflow ui --backend-store-uri" in done.stdout
+    link = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&amp;searchFilter="
+    assert link in (root / "outputs" / "sweeps" / "odd" / "report.html").read_text()
     best = json.loads((root / "outputs" / "sweeps" / "odd" / "sweep.json").read_text())["summary"]["best"]
     return root, root / "outputs" / "sweeps" / "odd", root / "outputs" / "sweeps" / "odd" / str(best)
 
@@ -106,7 +110,7 @@ def expanded_in(folder, monkeypatch, *arguments):
     from hydra_plugins.phalanx._from_run import expanded
 
     monkeypatch.chdir(folder)
-    return expanded(["from_run=run", *arguments], runpy.run_path(TRAIN)["main"])
+    return expanded(["from_run=run", *arguments], ROOT / "conf")
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "best_config.yaml"])
@@ -134,6 +138,27 @@ def test_a_value_that_is_given_takes_the_place_of_one_that_is_refused(tmp_path, 
     text = "data: {path: '${oc.env:OWN}'}\nseed: 3\ntracking: {uri: '${oc.env:OWN}'}\nhydra: {run: {dir: '${now:}'}}\n"
     (tmp_path / "run" / "config.yaml").write_text(complete(text))
     assert expanded_in(tmp_path, monkeypatch, "data.path=mine") == ["seed=3", "data.path=mine"]
+
+
+def test_what_else_is_damaged_is_named_and_the_configuration_taken(tmp_path, monkeypatch, capsys):
+    run = write_run(tmp_path / "run", result(), curve=[0.5, 0.6])
+    (run / "config.yaml").write_text(complete("seed: 3"))
+    about = {"format": 1}
+    write_tensors(run / "model.safetensors", {"layers.0.bias": torch.zeros(3)}, about)
+    assert expanded_in(tmp_path, monkeypatch) == ["seed=3"]
+    assert capsys.readouterr().err == ""
+    model = run / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-4] + b"\0\0\0\1")
+    (run / "metrics.csv").write_text("epoch\n1\n")
+    assert expanded_in(tmp_path, monkeypatch) == ["seed=3"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("run/metrics.csv is damaged: it has 1 of the 2 epochs")
+    assert said[1].startswith("run/model.safetensors is damaged: its check sum is not the one that was written")
+    assert all(line.endswith("; from_run takes the configuration alone") for line in said)
+    (run / "result.json").write_text("[]")
+    model.unlink()
+    assert expanded_in(tmp_path, monkeypatch) == ["seed=3"]
+    assert capsys.readouterr().err.startswith("run/result.json is not a result")
 
 
 def test_a_group_is_chosen_by_a_name_and_not_by_a_path(tmp_path, monkeypatch):
@@ -197,7 +222,7 @@ def test_the_registered_model_has_a_signature_an_example_and_one_version(site, m
     assert version.run_id == mlflow_run_id_of(best)
     assert version.tags["phalanx.trial"] == best.name
     info = get_model_info("models:/phalanx-digits/1")
-    assert info.signature.inputs.inputs[0].shape == (-1, 64)
+    assert info.signature.inputs is None  # the model checks its rows itself, and takes more than MLflow would
     assert info.signature.outputs.input_names() == ["predicted", *(f"p_{n}" for n in range(10))]
     assert info.saved_input_example_info is not None
 
@@ -219,6 +244,7 @@ def test_a_single_run_is_registered_if_asked_and_a_table_keeps_its_columns(tmp_p
     from mlflow import MlflowClient
 
     (version,) = MlflowClient(uri).search_model_versions()
-    assert version.name == "my tables_ a_b-csv"
+    assert version.name == "my tables_ a_b-rows-kind"
+    assert "`size` (numbers), `colour` (text)" in version.description
     info = get_model_info(f"models:/{version.name}/1")
-    assert [(c.name, c.type.name) for c in info.signature.inputs.inputs] == [("size", "double"), ("colour", "string")]
+    assert info.signature.outputs.input_names() == ["predicted", "p_a", "p_b"]

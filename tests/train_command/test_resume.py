@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import random
-import runpy
 import shutil
 import signal
 import subprocess
@@ -16,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from support.forked import start, train
-from support.run_folders import complete, result
-from support.train_command import TRAIN, environment, mlflow_run_id_of, result_of
+from support.places import ROOT
+from support.run_folders import complete, result, write_run
+from support.train_command import TRAIN, environment, mlflow_run_id_of, result_of, temporaries
 
+from phalanx.core.errors import RequestError
 from phalanx.runs.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,8 @@ NET = [
     "schedule=cosine", "checkpoint.every_epochs=1",
 ]  # fmt: skip
 RUN = [*NET, "trainer.epochs=50", "hydra.run.dir=run"]
-TIMES = ("seconds", "train_seconds", "samples_per_second", "timing", "mlflow_run_id")
+# `resume=` gives the whole configuration where the first start gave what was typed.
+TIMES = ("seconds", "train_seconds", "samples_per_second", "timing", "mlflow_run_id", "overrides")
 
 
 def same(one, other):
@@ -93,6 +95,20 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(uninterru
     assert (run / "train.log").read_text().count("goes on after epoch") == 2
     ended = train("resume=run", cwd=tmp_path, check=0)
     assert "has ended (completed, 50 epochs)" in ended.stdout
+    same(run, uninterrupted)
+
+
+def test_a_run_that_is_killed_while_its_plots_are_drawn_gets_them(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    child = started_until_it_goes_on(RUN, tmp_path, run / "result.json")
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert not (run / "plots").exists()
+    done = train("resume=run", cwd=tmp_path, check=0)
+    assert "has ended (completed, 50 epochs)" in done.stdout
+    drawn, expected = ({file.name for file in folder.glob("plots/*")} for folder in (run, uninterrupted))
+    assert drawn == expected
+    assert temporaries(run) == []
     same(run, uninterrupted)
 
 
@@ -299,7 +315,7 @@ def test_what_cannot_go_on_is_told(given, said, tmp_path, monkeypatch):
     (tmp_path / "sweep" / "sweep.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match=said):
-        resumed(given, lambda: None)
+        resumed(given, ROOT / "conf")
 
 
 def resumed_in(folder, monkeypatch, *arguments):
@@ -307,7 +323,7 @@ def resumed_in(folder, monkeypatch, *arguments):
     from hydra_plugins.phalanx._resume import resumed
 
     monkeypatch.chdir(folder)
-    return resumed(arguments, runpy.run_path(TRAIN)["main"])[0]
+    return resumed(arguments, ROOT / "conf")[0]
 
 
 @pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "failed"])
@@ -323,6 +339,15 @@ def test_a_run_that_has_ended_does_not_go_on_unless_it_was_broken_off(status, tm
         resumed_in(tmp_path, monkeypatch, "resume=run")
     assert left.value.code == 0
     assert f"has ended ({status}, 7 epochs)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", ["resume", "from_run"])
+def test_a_wrong_value_of_the_run_is_told_with_its_file(key, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(complete("objective: odd\ntracking: {kind: none}"))
+    done = train(f"{key}=run", cwd=tmp_path, check=2)
+    assert "objective must be one of val_loss, val_accuracy" in done.stderr
+    assert done.stderr.endswith("values that were not typed are those of run/config.yaml\n")
 
 
 def test_what_is_given_beside_it_takes_the_place_of_the_runs_own(tmp_path, monkeypatch):
@@ -386,7 +411,7 @@ def test_a_server_in_the_users_own_conf_is_taken(tmp_path, monkeypatch):
     options.write_text(options.read_text().replace("uri: null", "uri: ${oc.env:OWN_STORE}"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(complete("tracking: {uri: '${oc.env:OWN_STORE}'}"))
-    found = resumed([f"resume={tmp_path / 'run'}"], runpy.run_path(str(tmp_path / "train.py"))["main"])[0]
+    found = resumed([f"resume={tmp_path / 'run'}"], tmp_path / "conf")[0]
     assert found[0] == "++tracking.uri='${oc.env:OWN_STORE}'"
 
 
@@ -401,3 +426,21 @@ def test_secrets_stay_unresolved_and_tracking_is_the_runs_own(tmp_path, monkeypa
     assert "uri: ${oc.env:STORE}" in text
     assert "experiment: mine" in text
     assert "epochs: 3" in text
+
+
+def test_a_folder_of_any_name_is_advised_as_it_can_be_pasted(tmp_path, monkeypatch, capsys):
+    from hydra_plugins.phalanx._resume import resumed
+
+    name = "my run's $HOME `touch x` größe\n[1]"
+    write_run(tmp_path / name, result())
+    (tmp_path / name / "plots").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        resumed([f"resume={name}"], lambda: None)
+    with pytest.raises(RequestError) as refused:
+        resumed([f"resume={name}", "seed=1"], lambda: None)
+    for message in (capsys.readouterr().out, str(refused.value)):
+        script = f"printf '%s\\0' {message.rpartition(' type ')[2]}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, cwd=tmp_path)
+        assert done.stdout.decode().split("\0")[0] == f"from_run={name}"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -100,6 +100,85 @@ def test_a_seed_of_a_final_is_what_it_would_be_alone(tmp_path):
     assert seed["metrics"] == result_of(alone)["metrics"]
 
 
+FINAL = "hydra.sweeper.final={top: 1, seeds: 2}"
+
+
+def trained(folder):
+    """What a run trained, without its seed and split."""
+    values = read_values(folder / "config.yaml")
+    values["data"].pop("split_seed", None)
+    return {key: value for key, value in values.items() if key not in ("seed", "tracking", "checkpoint")}
+
+
+def test_a_point_is_what_the_study_has_of_it_and_not_what_hydra_wrote(tmp_path):
+    done = search(LR, "hydra.sweeper.n_trials=2", FINAL, "hydra.output_subdir=null", cwd=tmp_path)
+    sweep = sweep_of(tmp_path)
+    assert not list(sweep.rglob(".hydra"))
+    points = {str(t.number): t.params["optimizer.lr"] for t in stored(sweep).trials}
+    assert {row["number"]: float(row["optimizer.lr"]) for row in table(sweep)} == points
+    assert all(f"optimizer.lr={lr}" in done.stdout.partition("done: ")[0].split("final: ")[1] for lr in points.values())
+    (row,) = table(sweep, "final.csv")
+    folder = sweep / "final" / row["number"]
+    assert float(row["optimizer.lr"]) == points[row["number"]]
+    for run in (folder, folder / "split-1", folder / "split-2"):
+        assert trained(run) == trained(sweep / row["number"])
+    assert f"{points['0']:.6g}"[:5] in (sweep / "report.html").read_text()
+    assert read_values(sweep / "best_config.yaml")["hydra"]["run"]["dir"].startswith("outputs/runs/")
+
+
+def test_overrides_with_signs_and_deletions_reach_the_final_as_they_reached_the_trials(tmp_path):
+    signs = [
+        "~model.dropout",
+        "+model.dropout=0.1",
+        "~trainer.patience=null",
+        "++optimizer.weight_decay=0.01",
+        "++seed=5",
+    ]
+    search("++optimizer.lr=choice(0.01,0.1)", *signs, "hydra.sweeper.n_trials=2", FINAL, cwd=tmp_path)
+    sweep = sweep_of(tmp_path)
+    (row,) = table(sweep, "final.csv")
+    assert result_of(sweep / row["number"])["overrides"][-6:] == [f"++optimizer.lr={row['optimizer.lr']}", *signs]
+    for split in ("split-1", "split-2"):
+        assert trained(sweep / "final" / row["number"] / split) == trained(sweep / row["number"])
+    assert [r["seed"] for r in result_of(sweep / "final" / row["number"])["repeats"]] == [6, 7]
+
+
+def test_a_final_refuses_to_train_what_its_trial_did_not_train(tmp_path):
+    file = tmp_path / "mine" / "optimizer" / "own.yaml"
+    file.parent.mkdir(parents=True)
+    text = (ROOT / "conf" / "optimizer" / "sgd.yaml").read_text()
+    file.write_text(text)
+    options = ["--config-dir", "mine", "optimizer=choice(own)", "optimizer.lr=0.1", "hydra.sweeper.n_trials=1"]
+    search(*options, cwd=tmp_path)
+    file.write_text(text.replace("momentum: 0.9", "momentum: 0.5"))
+    assert file.read_text() != text
+    refused = search(*options, FINAL, cwd=tmp_path, check=2)
+    assert "trial 0: optimizer.momentum=0.9 then, 0.5 now" in refused.stderr
+    assert not (sweep_of(tmp_path) / "final").exists()
+    file.write_text(text)
+    search(*options, FINAL, cwd=tmp_path)
+    assert len(table(sweep_of(tmp_path), "final.csv")) == 1
+
+
+def test_objectives_on_the_command_line_leave_the_results_in_the_tables(tmp_path):
+    for name, objective in (("s", "val_loss"), ("t", "[val_loss,n_parameters]")):
+        options = [
+            LR,
+            "hydra.sweeper.n_trials=3",
+            "hydra.sweeper.final={top: 2, seeds: 3}",
+            f"hydra.sweeper.study_name={name}",
+        ]
+        search(*options, f"objective={objective}", cwd=tmp_path)
+        sweep = sweep_of(tmp_path, name)
+        for row in table(sweep):
+            assert float(row["objective"]) == result_of(sweep / row["number"])["objective"]["value"]
+            assert row["override.objective"] == objective
+        for row in table(sweep, "final.csv"):
+            assert float(row["objective"]) == result_of(sweep / "final" / row["number"])["objective"]["value"]
+            assert row["override.objective"] == objective
+        assert "val_loss" in (sweep / "report.html").read_text()
+
+
 def test_a_final_on_data_with_an_official_test_split_keeps_its_splits(tmp_path):
     for name in ("train", "test"):
         rows = [f"{k % 7},{k % 5},{'ab'[k % 7 > 3]}" for k in range(60)]
@@ -263,6 +342,17 @@ WRONG = {
     "a space of nowhere": (
         [LR, "hydra.sweeper.custom_search_space=no.where"], ["hydra.sweeper.custom_search_space=no.where must be"],
     ),
+    "a space of one's own that draws what is fixed": (
+        ["optimizer.lr=0.05", "hydra.sweeper.custom_search_space=support.custom_spaces.rate"],
+        ["support.custom_spaces.rate draws what is fixed: optimizer.lr=0.05"],
+    ),
+    "a grid beside a space of one's own": (
+        ["loss=nll,mse", "hydra/sweeper/sampler=grid", "hydra.sweeper.custom_search_space=support.custom_spaces.rate"],
+        ["custom_search_space=support.custom_spaces.rate draws optimizer.lr beside it", "sampler=tpe"],
+    ),
+    "an interval where every value is tried": (
+        [LR, "hydra/sweeper/sampler=brute_force"], ["optimizer.lr has no end of them", "sampler=qmc"],
+    ),
     "a journal in a relative place": ([LR, "hydra.sweeper.storage=journal://study.log"], ["hydra.sweeper.storage"]),
     "a database that is not there": (
         [LR, "hydra.sweeper.storage=sqlite:////nowhere/at/all/study.db"], ["hydra.sweeper.storage"],
@@ -278,6 +368,35 @@ def test_a_wrong_search_is_refused_before_the_first_trial(case, tmp_path):
         assert text in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not sweep_of(tmp_path).exists()
+
+
+def test_a_space_of_ones_own_with_automatic_sampler_and_start_points(tmp_path):
+    search(
+        "hydra.sweeper.custom_search_space=support.custom_spaces.momentum_of_sgd", "hydra/sweeper/sampler=auto",
+        "hydra.sweeper.enqueue=[{optimizer: sgd, optimizer.momentum: 0.25}]", "hydra.sweeper.n_trials=3", FINAL,
+        cwd=tmp_path,
+    )  # fmt: skip
+    sweep = sweep_of(tmp_path)
+    for trial, row in zip(stored(sweep).trials, table(sweep), strict=True):
+        config = read_values(sweep / row["number"] / "config.yaml")["optimizer"]
+        assert (row["optimizer"], row.get("optimizer.momentum") or None) == (
+            trial.params["optimizer"], str(trial.params["optimizer.momentum"]) if row["optimizer"] == "sgd" else None,
+        )  # fmt: skip
+        assert config["name"] == trial.params["optimizer"]
+        assert config.get("momentum") == trial.params.get("optimizer.momentum")
+    assert table(sweep)[0]["optimizer.momentum"] == "0.25"
+    assert len(table(sweep, "final.csv")) == 1
+
+
+def test_an_error_of_a_space_of_ones_own_is_named_with_its_file(tmp_path):
+    path = "hydra.sweeper.custom_search_space=support.custom_spaces"
+    first = search(f"{path}.fails", cwd=tmp_path, check=1)
+    assert "support.custom_spaces.fails raised KeyError: 'nothing' (custom_spaces.py, line" in first.stderr
+    assert not sweep_of(tmp_path).exists()
+    one_by_one = ["hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
+    later = search(f"{path}.fails_later", *one_by_one, cwd=tmp_path, check=1)
+    assert "support.custom_spaces.fails_later raised KeyError: 'nothing' (custom_spaces.py, line" in later.stderr
+    assert [row["status"] for row in table(sweep_of(tmp_path))] == ["completed"]
 
 
 def test_a_single_run_that_is_configured_wrongly_leaves_nothing(tmp_path):
@@ -326,7 +445,7 @@ def test_several_objectives_give_a_front(tmp_path):
         names = {o["name"]: o["value"] for o in result_of(sweep / str(s["number"]))["objectives"]}
         assert list(names.values()) == s["values"]
         assert names["n_parameters"] == result_of(sweep / str(s["number"]))["n_parameters"]
-    assert sum(line.startswith("front ") for line in done.stdout.splitlines()) == min(5, len(solutions))
+    assert sum(line.startswith("front ") for line in done.stdout.splitlines()) == len(solutions)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
@@ -370,6 +489,20 @@ def test_a_study_with_each_sampler_reaches_its_total_in_two_starts(sampler, tmp_
     assert len(rows) == expected
     keys = [option.split("=")[0] for option in SAMPLERS[sampler]]
     assert len({tuple(row[key] for key in keys) for row in rows}) == expected  # a later start draws other points
+
+
+def test_a_grid_with_start_points_tries_every_point_once(tmp_path):
+    space = ["optimizer.lr=choice(0.01,0.1)", "loss=choice(nll,mse)", "hydra/sweeper/sampler=grid"]
+    points = "hydra.sweeper.enqueue=[{optimizer.lr: 0.1, loss: mse},{loss: nll},{loss: nll}]"
+    for total, options in ((2, [points]), (20, [points]), (20, [])):
+        done = search(*space, *options, f"hydra.sweeper.n_trials={total}", cwd=tmp_path)
+    rows = table(sweep_of(tmp_path))
+    assert sorted((row["loss"], row["optimizer.lr"]) for row in rows) == [
+        ("mse", "0.01"), ("mse", "0.1"), ("nll", "0.01"), ("nll", "0.1"),
+    ]  # fmt: skip
+    assert (rows[0]["loss"], rows[0]["optimizer.lr"], rows[1]["loss"]) == ("mse", "0.1", "nll")
+    assert "done: 4/4 trials" in done.stdout
+    assert not any(row["same_as"] for row in rows)
 
 
 def test_a_configuration_written_for_the_stock_plugin_runs_unchanged(tmp_path):
@@ -483,14 +616,15 @@ def test_ten_kills_at_random_moments_cost_no_finished_trial_and_repeat_none(tmp_
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_finished_and_the_next_start_takes_the_rest_at_once(how, tmp_path):
-    options = [LR, "hydra.sweeper.n_trials=3", "trainer.epochs=3000"]
+    # One at a time: with all three in flight, they end together.
+    options = [LR, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "trainer.epochs=1200"]
     process = spawn(tmp_path, *options)
     assert any(line.startswith("trial 0 ") for line in process.stdout)
     time.sleep(0.2)
     process.send_signal(how)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "Traceback" not in out
+    assert "Traceback" not in out, out
     sweep = sweep_of(tmp_path)
     first = (sweep / "0" / "result.json").read_bytes()
     before = {t.number: t.params for t in stored(sweep).trials if t.params}
@@ -522,3 +656,19 @@ def test_no_password_of_the_storage_is_left_anywhere(tmp_path):
     assert sweep_of(tmp_path) / "multirun.yaml" in files
     assert tmp_path / "study.db" in files
     assert not [p for p in files if secret.encode() in p.read_bytes()]
+
+
+def test_a_search_keeps_several_trials_in_flight_unasked_and_repeats_itself_with_a_seed(tmp_path):
+    seeded = ["optimizer.lr=tag(log,interval(0.001,0.1))", "optimizer=sgd,adam", "hydra.sweeper.sampler.seed=1",
+              "hydra.sweeper.n_trials=16"]  # fmt: skip
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        search(*seeded, cwd=tmp_path / name)
+        rows = table(sweep_of(tmp_path / name))
+        found.append([(row["number"], row["optimizer"], row["optimizer.lr"], row["val_loss"]) for row in rows])
+    assert found[0] == found[1]
+    assert len({row[2] for row in found[0]}) == 16
+    logs = [file.read_text() for file in sweep_of(tmp_path / "one").glob("*/train.log")]
+    assert any("trained in a cohort of 2" in log or "trained in a cohort of 3" in log for log in logs)
+    assert not any("trained in a cohort of 5" in log for log in logs)

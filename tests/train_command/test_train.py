@@ -42,7 +42,7 @@ def test_a_run_leaves_everything_it_should(tmp_path):
     for name in ("result.json", "metrics.csv", "model.safetensors", "config.yaml", "train.log", ".hydra/config.yaml"):
         assert (run / name).stat().st_size > 0, name
     assert {p.name for p in (run / "plots").iterdir()} == {
-        "curves.png", "confusion.png", "first_layer.png", "mistakes.png",
+        "curves.png", "confusion.png", "first_layer.png", "mistakes.png", "reliability.png",
     }  # fmt: skip
     result = result_of(run)
     assert set(result) >= RESULT_KEYS
@@ -61,11 +61,11 @@ def test_a_run_leaves_everything_it_should(tmp_path):
 
 
 WRONG = [
-    (["optimizer=adma"], "Could not find 'optimizer/adma'", "adam\n"),
+    (["optimizer=adma"], "optimizer=adma names no option (did you mean", "try optimizer=adam"),
     (["nonsense=1"], "nonsense", ""),
     (["optimizer.lrr=1"], "optimizer.lrr", ""),
     (["optimizer=3"], "must be a string or a list", ""),
-    (["optimizer.lr=-1", "model.hidden=[]"], "2 faults", "try model.hidden=[64,64]"),
+    (["optimizer.lr=-1", "model.hidden=[]"], "2 faults", "try 'model.hidden=[64,64]'"),
     (["data=csv", "data.path=no.csv", "data.target=y"], "no.csv", ""),
     (["device=cuda"], "device=cuda cannot be used", "device=cpu"),
     (["data.n_val=100000"], "data.n_val must be at most", "try data.n_val="),
@@ -82,16 +82,18 @@ WRONG = [
         "loss is never x",
         "one of nll",
     ),
-    (["-m", "loss=nll,adma"], "Could not find 'loss/adma'", "mse"),
-    (["-m", "seed=0,1", "optimizer.lr=-1", "model.hidden=[]"], "2 faults", "try model.hidden=[64,64]"),
+    (["-m", "loss=nll,adma"], "loss=adma names no option; loss has cross_entropy, ", "try loss=cross_entropy"),
+    (["-m", "seed=0,1", "optimizer.lr=-1", "model.hidden=[]"], "2 faults", "try 'model.hidden=[64,64]'"),
     (["-m", "seed=0,1", "data=csv", "data.path=no.csv", "data.target=y"], "no.csv", ""),
-    (["-m", "seed=range(0)", "loss=range(3,0)"], "2 faults", "seed=range(0) has no values; try seed="),
-    (["-m", "seed=range(0,3,0)"], "seed=range(0,3,0) has no values", "try seed="),
+    (["-m", "seed=range(0)", "loss=range(3,0)"], "2 faults", "seed=range(0) has no values; try 'seed=range(0,1)'"),
+    (["-m", "seed=range(0,3,0)"], "seed=range(0,3,0) has no values", "try 'seed=range(0,3)'"),
     (["-m", "seed=range(0,1000000000)"], "more than 100,000 jobs", "hydra/sweeper=optuna"),
     (["-m", "optimizer.lr=interval(0,1)"], "optimizer.lr=interval(0,1) is a range", "hydra/sweeper=optuna"),
     (["-m", "objective=val_loss,val_accuracy"], "objective differs between trials", "try objective=val_accuracy"),
     (["-m", "seed=0,1", "hydra.sweeper.max_batch_size=0"], "got 0", "try hydra.sweeper.max_batch_size=null"),
     (["-m", "seed=0,1", "hydra.sweeper.max_batch_size=abc"], "got 'abc'", "try hydra.sweeper.max_batch_size=null"),
+    (["-m", "seed=0,1", "hydra.sweeper.live_report_s=0"], "got 0", "try hydra.sweeper.live_report_s=30"),
+    (["-m", "hydra/sweeper=optuna", "hydra.sweeper.live_report_s=0"], "got 0", "try hydra.sweeper.live_report_s=30"),
     (["-m", "seed=0,1", "+hydra.sweeper.n_trials=3"], "n_trials is not a key of a grid", "hydra/sweeper=optuna"),
     (["-m", "seed=0,1", "hydra.sweeper.params=foo"], "must be a mapping or null, got 'foo'", "{seed:"),
 ]
@@ -196,6 +198,32 @@ def test_a_full_disk_ends_with_a_clear_message_and_nothing_half_written(tmp_path
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"], ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]])
+def test_a_reader_that_stops_reading_ends_no_training(sweep, tmp_path):
+    """As `| head -1` does; a full device is named at the end, when everything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    for name, status, sink in (("pipe", 0, writing), ("full", 1, os.open("/dev/full", os.O_WRONLY))):
+        command = [
+            sys.executable,
+            TRAIN,
+            *sweep,
+            *QUICK,
+            "tracking=none",
+            f"hydra.{'sweep' if sweep else 'run'}.dir={name}",
+        ]
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=sink, stderr=subprocess.PIPE, text=True, env=environment(), timeout=300
+        )
+        os.close(sink)
+        assert done.returncode == status, done.stderr
+        assert ("the output could not be printed (No space left on device)" in done.stderr) == (status == 1)
+        results = [f"{number}/result.json" for number in (0, 1)] if sweep else ["result.json", "plots/curves.png"]
+        for file in [*results, "trials.csv", "report.html", "best_config.yaml"] if sweep else results:
+            assert (tmp_path / name / file).is_file(), file
+        assert not list((tmp_path / name).glob("*-wal"))  # the study is closed
+
+
 def test_a_grid_goes_on_past_failures_and_sums_up(tmp_path):
     done = train("-m", *QUICK, "loss=nll,mse", "optimizer.lr=0.01,1e30", cwd=tmp_path, check=0)
     sweep = only(tmp_path / "outputs" / "sweeps")
@@ -212,7 +240,7 @@ def test_a_grid_goes_on_past_failures_and_sums_up(tmp_path):
     assert page.count("<svg") >= 4
     assert "http" not in page  # opens offline
     assert {f.name for f in sweep.iterdir() if f.is_file()} == {
-        "multirun.yaml", "sweep.json", "trials.csv", "best_config.yaml", "report.html",
+        "multirun.yaml", "sweep.json", "trials.csv", "best_config.yaml", "report.html", ".train.lock",
     }  # fmt: skip
 
 
@@ -375,8 +403,8 @@ PRUNERS = sorted(path.stem for path in (ROOT / "conf" / "hydra" / "sweeper" / "p
 def test_every_pruner_runs_and_says_what_it_pruned(pruner, tmp_path):
     never = ["hydra.sweeper.pruner.lower=1.1"] if pruner == "threshold" else []  # which then prunes everything
     done = train(
-        *SEARCH, f"hydra/sweeper/pruner={pruner}", *never, "hydra.sweeper.n_trials=8", "trainer.epochs=8",
-        "hydra.sweeper.sampler.seed=3", cwd=tmp_path, check=0,
+        *SEARCH, f"hydra/sweeper/pruner={pruner}", *never, "hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=1",
+        "trainer.epochs=8", "hydra.sweeper.sampler.seed=3", cwd=tmp_path, check=0,
     )  # fmt: skip
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     rows = list(csv.DictReader(open(sweep / "trials.csv")))
@@ -392,7 +420,10 @@ def test_every_pruner_runs_and_says_what_it_pruned(pruner, tmp_path):
 
 
 def test_help_and_config_inspection_cost_no_training(tmp_path):
-    assert "optimizer: adam, adamw, sgd" in train_from_the_start("--help", cwd=tmp_path, check=0).stdout
+    assert (
+        "optimizer: adam, adamw, muon, nadam, rmsprop, sgd"
+        in train_from_the_start("--help", cwd=tmp_path, check=0).stdout
+    )
     assert "name: adam" in train("--cfg", "job", cwd=tmp_path, check=0).stdout
     assert "model" in train("--info", "defaults", cwd=tmp_path, check=0).stdout
     assert not (tmp_path / "outputs" / "runs").exists()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, TrainerSpec, TrialSpec, load_dataset, train_cohort, train_trial
-from phalanx.nn.models.mlp import ACTIVATIONS
+from phalanx.nn.models.activations import ACTIVATIONS
 
 # Odd sizes on purpose: rows of parameters that are not aligned, batches that are not full, tensors with odd ends.
 CASES = [

@@ -26,7 +26,7 @@ def test_a_loss_that_shares_no_cohort_keeps_its_training_accuracy(dataset):
 def test_a_model_with_a_scalar_parameter_is_evaluated(dataset):
     model = Prototypes()
     layout = model.layout(dataset.n_features, dataset.n_classes)
-    params_TP = model.init(layout, [0, 1])
+    params_TP = model.initial(layout, [0, 1])
     assert layout.size == 1 + dataset.n_features * dataset.n_classes
     assert layout.views(params_TP)[0].shape == (2,)
     loss = StackedLoss([CrossEntropy()] * 2, torch.device("cpu"))

@@ -13,13 +13,14 @@ from support.datasets import blobs
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, SpecError, TrainingInterrupted
 from phalanx.core.result import EpochMetrics
+from phalanx.nn.models.activations import ACTIVATIONS
 from phalanx.training.chunk import TrialProgress
 from phalanx.training.cohort import partition
 from phalanx.training.loop import train_cohort, train_trial
 
 # float32 sums in another order: one rounding is 6e-8, and some 40 updates of a smooth loss amplify it little.
 CLOSE = {"rtol": 2e-4, "atol": 2e-6}
-LR = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01}
+LR = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01, "muon": 0.01, "nadam": 0.01, "rmsprop": 0.003}
 DEPTHS = ((8,), (8, 7), (8, 7, 6))
 OUTPUTS = [(loss, output) for loss, cls in LOSSES.items() for output in cls.outputs]
 
@@ -73,9 +74,10 @@ def test_agrees_with_plain_torch(dataset, loss, output, optimizer, hidden):
     assert_same(*run_both(dataset, loss=loss, output=output, optimizer=optimizer, hidden=hidden))
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "sigmoid", "identity"])
-def test_activations_agree(dataset, activation):
-    assert_same(*run_both(dataset, model={"activation": activation}))
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_agree(dataset, activation, dropout):
+    assert_same(*run_both(dataset, model={"activation": activation, "dropout": dropout}))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,16 @@ def test_schedules_agree(dataset, schedule, options):
         {"optimizer": "sgd", "options": {"momentum": 0.8, "nesterov": True, "weight_decay": 0.01}},
         {"optimizer": "adam", "options": {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-5}},
         {"optimizer": "adamw", "options": {"weight_decay": 0.2}},
+        {"optimizer": "muon", "options": {"weight_decay": 0.2, "momentum": 0.8, "beta1": 0.5, "adamw_factor": 0.1}},
+        {"optimizer": "muon", "options": {"nesterov": False, "last_layer": "muon", "step_size": "original"}},
+        {"optimizer": "muon", "options": {"momentum": 0.0, "n_iterations": 3, "weight_decay": 0.0}},
+        {"optimizer": "nadam", "options": {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95, "momentum_decay": 0.1}},
+        {"optimizer": "nadam", "options": {"weight_decay": 0.2, "decoupled": True, "momentum_decay": 0.0}},
+        {"optimizer": "rmsprop", "options": {"weight_decay": 0.1, "alpha": 0.9, "eps": 1e-4, "momentum": 0.8}},
+        {"optimizer": "rmsprop", "options": {"centered": True, "eps": 1e-3}},
         {"smoothing": 0.2},
+        {"average": "ema", "ema_decay": 0.8, "optimizer": "sgd"},
+        {"average": "swa", "swa_start": 2, "model": {"dropout": 0.2}},
         {"clip_norm": 0.05, "optimizer": "sgd"},
         {"zero_grad": False, "optimizer": "sgd", "options": {"lr": 0.003, "weight_decay": 0.1}},
         {"zero_grad": False, "clip_norm": 0.05},
@@ -221,6 +232,19 @@ def test_a_callback_can_prune_without_touching_the_others(dataset):
     assert [r.status for r in results] == [Status.COMPLETED, Status.PRUNED, Status.COMPLETED]
     assert [r.epochs for r in results] == [4, 2, 4]
     assert_equal_results(results[2], train_trial(specs[2], dataset))
+
+
+def test_a_trial_that_has_trained_all_its_epochs_is_not_pruned(dataset):
+    class Pruner(Callback):
+        def on_epoch(self, rows):
+            return [trial for trial, metrics in rows.items() if metrics.epoch == 2]
+
+    trainers = [TrainerSpec(epochs=2), TrainerSpec(epochs=9, patience=1), TrainerSpec(epochs=3)]
+    optimizers = [OPTIMIZERS["sgd"](lr=lr) for lr in (0.1, 1e-12, 0.1)]  # the second does not get better
+    specs = [TrialSpec(trainer=t, optimizer=o) for t, o in zip(trainers, optimizers, strict=True)]
+    results = train_cohort(specs, dataset, Pruner())
+    assert [r.epochs for r in results] == [2, 2, 2]
+    assert [r.status for r in results] == [Status.COMPLETED, Status.COMPLETED, Status.PRUNED]
 
 
 def test_kept_weights_are_those_of_the_best_validation_epoch():

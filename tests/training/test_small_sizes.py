@@ -13,8 +13,11 @@ import pytest
 import torch
 from support.cohorts import exactly
 from support.datasets import blobs
+from support.jobs import job, trained
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, DeviceSpec, TrainerSpec, TrialSpec, train_cohort, train_trial
+from phalanx.data.clouds import Clouds
+from phalanx.jobs.scheduler import train_together
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkl.is_available(), reason="this torch multiplies by another library than MKL"
@@ -31,7 +34,7 @@ GRID = list(
         [1, 6],  # features
         [2, 3],  # classes
         [1, 2, 20],  # validation samples
-        ["tanh", "gelu", "sigmoid"],
+        ["tanh", "gelu", "sigmoid", "silu", "selu", "softplus"],
         sorted(OPTIMIZERS),
         [0.0, 0.2],  # dropout
         [2, 3, 5],  # trials
@@ -43,6 +46,7 @@ KNOWN = [
     (LOSSES["cross_entropy"](), (5, 1), None, 1, 3, 20, "tanh", "adam", 0.0, 2),
     (SAMPLED[0], (33,), 25, 1, 2, 1, "tanh", "adam", 0.0, 5),
 ]
+APART = [*KNOWN, *random.Random(1).sample(GRID, 21)]
 
 
 def name_of(case):
@@ -65,6 +69,34 @@ def test_alone_in_any_order_and_beside_one_that_diverges(case):
         for spec, result in zip(others, train_cohort(others, dataset), strict=True):
             if spec is not diverges:
                 assert exactly(result) == exactly(alone[specs.index(spec)])
+
+
+@pytest.mark.slow
+def test_alone_here_and_alone_or_in_a_cohort_in_another_process(tmp_path):
+    shards, names, alone = [], {}, {}
+    for loss, hidden, batch, n_features, n_classes, n_val, activation, optimizer, dropout, n_trials in APART:
+        data = Clouds(n_train=101, n_val=n_val, n_test=2, n_inputs=n_features, n_classes=n_classes)
+        plain = TrialSpec(
+            data=data, loss=loss, model=MLP(hidden=hidden, activation=activation, dropout=dropout),
+            trainer=TrainerSpec(epochs=2, batch_size=batch),
+        )  # fmt: skip
+        specs = [replace(plain, seed=s, optimizer=OPTIMIZERS[optimizer](lr=0.01 * (s + 1))) for s in range(n_trials)]
+        for shard in (specs, specs[:1]):
+            jobs = [job(tmp_path, len(names) + place, trial=spec) for place, spec in enumerate(shard)]
+            names |= {one.sweep.number: str(one.trial) for one in jobs}
+            shards.append(jobs)
+            for one in jobs:
+                ((_, alone[one.sweep.number]),) = train_together([one])
+    apart = trained(shards)
+    assert apart.keys() == alone.keys()
+    differing = [names[number] for number, found in apart.items() if told(found) != told(alone[number])]
+    assert not differing
+
+
+def told(found):
+    """All numbers of a job's results, for each seed."""
+    assert found.error is None
+    return [exactly(result) for result in found.results]
 
 
 @pytest.mark.parametrize(("hidden", "batch"), [((1000,), 333), ((500, 100), 128)])

@@ -78,7 +78,10 @@ def record(body):
     captured = body.__self__
     stack = captured.stack
     tensors = [stack.params_TP, *stack.state.values(), captured.step_1, captured.tally.loss_TN, captured.tally.class_TN]
+    if captured.tally.logits_TNC is not None:
+        tensors.append(captured.tally.logits_TNC)
     if stack.dropout is not None:
+        stack.dropout.most_ahead = 1
         tensors.append(stack.dropout.step_T)
     before = [tensor.clone() for tensor in tensors]
     with Recorder() as recorder:
@@ -91,8 +94,14 @@ def record(body):
 @pytest.mark.parametrize(("optimizer", "n_train"), [*((name, 100) for name in sorted(OPTIMIZERS)), ("sgd", 96)])
 def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
     data = blobs(n_train=n_train, n_val=20)  # 12 full batches, and a rest or none
-    specs = [replace(spec, optimizer=OPTIMIZERS[optimizer](lr=0.01), trainer=replace(spec.trainer, clip_norm=1.0 + i))
-             for i, spec in enumerate(mixed(5))]  # fmt: skip
+    metrics = ("f1_macro", "brier")
+    specs = [
+        replace(
+            spec, optimizer=OPTIMIZERS[optimizer](lr=0.01),
+            trainer=replace(spec.trainer, clip_norm=1.0 + i, metrics=metrics),
+        )
+        for i, spec in enumerate(mixed(5))
+    ]  # fmt: skip
     around = specs[0].model.enclosing([spec.model for spec in specs])
     chunks = [Chunk(specs[0], data, torch.device("cpu"), test=False, model=around) for _ in range(2)]
     chunks[1].capture = record
@@ -111,6 +120,7 @@ def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
             assert replayed[position].train_loss == pytest.approx(row.train_loss, rel=1e-6)
             assert replayed[position].train_accuracy == row.train_accuracy
             assert replayed[position].val_loss == pytest.approx(row.val_loss, rel=1e-6)
+            assert replayed[position].further == pytest.approx(row.further, rel=1e-5)
     assert chunks[1].captured.repeat is not None
     assert steps == list(range(1, 1 + -(-n_train // 8))) * 12
     torch.testing.assert_close(chunks[1].stack.params_TP, chunks[0].stack.params_TP, rtol=1e-6, atol=1e-7)

@@ -1,7 +1,9 @@
-"""Composes the configs of a sweep's jobs as Hydra does, but runs Hydra's composition once per choice of config groups.
+"""Composes the configs of a sweep's jobs as Hydra does, but runs Hydra's composition once per option of a config group.
 
-The other overrides of a job are applied to a copy of the composed config, in Hydra's order. Whatever might differ from
-what Hydra does is left to Hydra, and so is every error. Files and environment are read once per choice of groups.
+A combination of options that each change their own part of the config alone is put together from these parts; any other
+one is composed by Hydra, once. The other overrides of a job are applied to a copy of the composed config, in Hydra's
+order. Whatever might differ from what Hydra does is left to Hydra, and so is every error. Files and environment are
+read once per option.
 """
 
 import contextlib
@@ -9,7 +11,7 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.phalanx._overrides import raw_list
 
@@ -120,6 +122,8 @@ class Composer:
         It records `cwd` and depends on the sweep's own overrides, so both are part of the key of the cache.
         """
         try:
+            if (joined := self._joined(structure, of_sweep, cwd)) is not None:
+                return joined
             cfg = self._loader.load_sweep_config(self._master, list(structure))
             if not self._is_independent_of_edits(cfg):
                 return None
@@ -132,6 +136,29 @@ class Composer:
         except Exception:  # the structure may be wrong without the edits
             return None
 
+    def _joined(self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str) -> bytes | None:
+        """Puts a combination of options together from the parts of each; None where they may change more than these.
+
+        A choice that the sweep makes anyway changes nothing.
+        """
+        if len(structure) < 2 or (plain := self._base((), of_sweep, cwd)) is None:
+            return None
+        cfg, before = _unpickled(plain), _unpickled(plain)
+        chosen = {o.key_or_group: (text, o) for text in structure for o in [self._parse(text)]}
+        if len(chosen) < len(structure) or not all(_is_option(o, cfg) for _, o in chosen.values()):
+            return None
+        changing = {group: text for group, (text, o) in chosen.items() if o.value() != cfg.hydra.runtime.choices[group]}
+        for group, text in changing.items():
+            alone = self._base((text,), of_sweep, cwd)
+            other = None if alone is None else _unpickled(alone)
+            if other is None or _beside(group, other) != _beside(group, before):
+                return None
+            with read_write(cfg), open_dict(cfg):
+                cfg[group] = other[group]
+                cfg.hydra.runtime.choices[group] = other.hydra.runtime.choices[group]
+        OmegaConf.clear_cache(cfg)
+        return pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL)
+
     def _is_independent_of_edits(self, cfg: DictConfig) -> bool:
         """Whether what Hydra does after applying the overrides is the same for all edits."""
         job, given = cfg.hydra.job, cfg.hydra.overrides.hydra
@@ -142,6 +169,25 @@ class Composer:
             and not job.env_copy  # is read from the environment for each job
             and searched == [(s.path, s.scheme(), s.provider) for s in self._loader.get_sources()]
         )
+
+
+def _is_option(override: Override, cfg: DictConfig) -> bool:
+    """Whether an override chooses one option of a config group of the application that has a part of its own."""
+    group = override.key_or_group
+    return (
+        override.type is OverrideType.CHANGE
+        and isinstance(override.value(), str)
+        and "/" not in group
+        and isinstance(cfg.get(group), DictConfig)
+        and isinstance(cfg.hydra.runtime.choices.get(group), str)
+    )
+
+
+def _beside(group: str, cfg: DictConfig) -> str:
+    """Everything but the part of a group and its choice, in order and with types."""
+    values = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
+    values[group] = values["hydra"]["runtime"]["choices"][group] = None
+    return repr(values)
 
 
 def _apply(override: Override, cfg: DictConfig) -> None:
@@ -190,3 +236,15 @@ def _looks_through(holder: DictConfig | None, leaf: str, value: object) -> bool:
     if isinstance(value, list) or OmegaConf.is_missing(holder, leaf) or not isinstance(holder[leaf], DictConfig):
         return False
     return any(_looks_through(holder[leaf], key, inner) for key, inner in value.items())
+
+
+def trains_here(launcher: Mapping[str, Any]) -> bool:
+    """Whether a launcher trains the jobs in processes of this machine, with its devices."""
+    return launcher.get("executor", "local") in ("local", "processes")
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Returns the application's part of a composed config, with the values that resolvers have given it so far."""
+    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    OmegaConf.copy_cache(cfg, part)
+    return part

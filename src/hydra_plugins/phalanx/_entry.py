@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import errno
 import functools
-import gc
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig
 
+from hydra_plugins.phalanx._arguments import check_arguments, overrides_in
+from hydra_plugins.phalanx._overrides import raw_list
+from hydra_plugins.phalanx._project import Project
 from hydra_plugins.phalanx._secrets import refuse_in_arguments
-from hydra_plugins.phalanx._state import STATE
-from phalanx.core.errors import PhalanxError, RequestError
+from hydra_plugins.phalanx._state import STATE, where_typed
+from hydra_plugins.phalanx._words import in_words, is_wrong_request
+from phalanx.core.errors import Failure, PhalanxError, RequestError, failure_of
+from phalanx.core.extensions import load_extensions
+from phalanx.core.garbage import uncollected
+from phalanx.core.interrupts import interruptible, raises_interrupt
+from phalanx.core.output import lasting_output
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -35,28 +41,29 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRONG_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
-# Imports leave a million permanent objects, and Hydra's copies much garbage: with Python's default thresholds
-# (700, 10, 10) garbage collection takes a sixth of a sweep of tiny networks.
-GC_THRESHOLDS = (5_000, 50, 100)
-
 
 def run_job(cfg: DictConfig) -> float | tuple[float, ...]:
     """The body of `train.py`: one job of a run or of a sweep."""
-    STATE.job_started = True
+    hydra = HydraConfig.get()
+    with where_typed(hydra):
+        return _run_job(cfg, hydra)
+
+
+def _run_job(cfg: DictConfig, hydra: HydraConf) -> float | tuple[float, ...]:
     from phalanx.jobs.job import Job
     from phalanx.jobs.run import run
     from phalanx.runs.manifest import Sweep
 
-    hydra = HydraConfig.get()
+    overrides = tuple(raw_list(cast(ListConfig, hydra.overrides.task)))
     folder = Path(hydra.runtime.output_dir)
     job, trained = STATE.jobs.take(folder) or (None, None)
     if hydra.mode == RunMode.MULTIRUN:
         if job is None:
             sweep = Sweep.of(folder, int(hydra.job.num))
-            job = Job(cfg, folder, sweep, functools.partial(find_trial, hydra, sweep, folder))
+            job = Job(cfg, folder, sweep, functools.partial(find_trial, hydra, sweep, folder), overrides)
         return run(job, trained)
     try:
-        return run(job or Job(cfg, folder))
+        return run(job or Job(cfg, folder, overrides=overrides), logging_process=STATE.logging.take())
     except (PhalanxError, OSError) as error:
         # By SystemExit, which Hydra passes on; it would report an Exception once more.
         leave(error)
@@ -88,22 +95,48 @@ def storage_of(hydra: HydraConf) -> str | None:
     return hydra.sweeper.get("storage") or (f"sqlite:///{file.resolve()}" if file.is_file() else None)
 
 
-def main(app: Callable[[], Any]) -> NoReturn:
-    """Runs a `@hydra.main` function and exits with the right status and one clear message."""
+def main(app: Callable[[], Any], project: Project | None = None) -> NoReturn:
+    """Runs a `@hydra.main` function and exits with the right status and one clear message.
+
+    Output that nobody reads ends nothing; if it was lost for another reason, the status is 1.
+
+    Args:
+        app: The function.
+        project: The folder that it works for; None for that of its file.
+    """
+    STATE.project = project or Project.of(app)
+    try:
+        with interruptible(), lasting_output() as lost, uncollected():
+            _main(app, STATE.project)
+    except SystemExit as end:
+        if not lost or end.code:
+            raise
+    finally:
+        if raises_interrupt(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what Python does at its end would print a traceback
+    print(
+        f"the output could not be printed ({lost[0].strerror}), and what was printed is not all of it; the files are "
+        "written and whole",
+        file=sys.stderr,
+    )
+    sys.exit(1)
+
+
+def _main(app: Callable[[], Any], project: Project) -> NoReturn:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    gc.set_threshold(*GC_THRESHOLDS)
     try:
         refuse_in_arguments(sys.argv[1:])
+        check_arguments(sys.argv[1:])
+        load_extensions(*project.extensions(sys.argv[1:]))
         if any(argument.startswith("resume=") for argument in sys.argv[1:]):
             from hydra_plugins.phalanx._resume import resumed
 
-            sys.argv[1:], _lock = resumed(sys.argv[1:], app)  # held until this function returns
+            sys.argv[1:], _lock = resumed(sys.argv[1:], project.conf)  # held until this function returns
         if any(argument.startswith("from_run=") for argument in sys.argv[1:]):
             from hydra_plugins.phalanx._from_run import expanded
 
-            sys.argv[1:] = expanded(sys.argv[1:], app)
+            sys.argv[1:] = expanded(sys.argv[1:], project.conf)
         app()
     except KeyboardInterrupt:
         print("interrupted: everything finished so far is kept", file=sys.stderr)
@@ -112,6 +145,9 @@ def main(app: Callable[[], Any]) -> NoReturn:
         if wants_traceback:
             traceback.print_exc()
         leave(error)
+    finally:
+        STATE.logging.stop()  # of a run that did not begin
+        STATE.project = None
     sys.exit(0)
 
 
@@ -126,14 +162,25 @@ def status_and_message(error: Exception) -> tuple[int, str]:
     """The exit status and the message of an error; only an unexpected error shows its traceback."""
     if isinstance(error, OSError) and not isinstance(error, (RequestError, HydraException)):
         return _of_system(error)
-    if isinstance(error, (RequestError, HydraException, OmegaConfBaseException)):
-        cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        return 2, f"{error}{cause}"
+    if isinstance(error, RequestError):
+        return 2, _with_source(str(error))
+    if is_wrong_request(error):
+        return 2, _with_source(in_words(error, overrides_in(sys.argv[1:])))
     if isinstance(error, PhalanxError):
         return 1, str(error)
-    if isinstance(error, ValueError) and not STATE.job_started:  # Hydra cannot parse an override
-        return 2, str(error)
+    if failure_of(error) is Failure.OUT_OF_MEMORY:
+        return 1, (
+            f"memory ran out: {str(error).partition(chr(10))[0]}; try a smaller trainer.batch_size or smaller "
+            "layers, such as 'model.hidden=[64,64]'"
+        )
     return 1, "".join(traceback.format_exception(error))
+
+
+def _with_source(text: str) -> str:
+    """The message, with the file that values come from which were not typed, if there is one."""
+    if not STATE.source or STATE.source in text:
+        return text
+    return f"{text}\nvalues that were not typed are those of {STATE.source}"
 
 
 def _of_system(error: OSError) -> tuple[int, str]:

@@ -4,18 +4,20 @@ The stock plugin keeps that parser in a private module. Only this file imports i
 checks that both give an override the same meaning.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper import _impl as stock
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from phalanx.core.errors import SpecError
+from hydra_plugins.phalanx._overrides import some_values
+from phalanx.core.errors import SpecError, pasted
 from phalanx.study import Value
 
 SCALARS = (str, int, float, bool, type(None))
@@ -72,7 +74,7 @@ def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space
             try:
                 distributions[key], texts[key] = _distribution(override)
             except (ValueError, HydraException) as error:
-                faults.append(f"{override.input_line} cannot be searched: {error}")
+                faults.append(f"{override.input_line} cannot be searched: {error}; try {some_values(override, loader)}")
         else:
             distributions.pop(key, None)
             fixed[key] = override.get_value_element_as_str()
@@ -83,10 +85,33 @@ def parse(arguments: Sequence[str], loader: ConfigLoader | None = None) -> Space
     return Space(distributions, fixed, tuple(deletions), aliases, texts, tuple(order))
 
 
+def unknown_tags(arguments: Sequence[str]) -> list[str]:
+    """Returns a fault for each sweep with a tag that a search does not know; it knows only `log`, of an interval."""
+    faults = []
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        sweep = override.value() if override.is_sweep_override() else None
+        tags = set(getattr(sweep, "tags", ())) - ({"log"} if isinstance(sweep, IntervalSweep) else set())
+        if tags:
+            plain = re.sub(r"tag\((?:\w+,\s*)*(.*)\)$", r"\1", override.input_line or "")
+            faults.append(
+                f"{override.input_line}: {', '.join(sorted(tags))} has no meaning here; known is tag(log,interval(…)); "
+                f"try {pasted(plain)}"
+            )
+    return faults
+
+
 def grid(space: Space) -> dict[str, list[Value]]:
     """Returns every value of every parameter, as Optuna's grid sampler needs them."""
     to_choices = stock.OptunaSweeperImpl._to_grid_sampler_choices
     return {key: list(to_choices(distribution)) for key, distribution in space.distributions.items()}
+
+
+def n_values(distribution: BaseDistribution) -> int:
+    """Returns the number of values of a choice or of a range with a step."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return round((distribution.high - distribution.low) / (distribution.step or 1)) + 1
 
 
 def _distribution(override: Override) -> tuple[BaseDistribution, Mapping[str, str]]:

@@ -16,7 +16,7 @@ from phalanx.core.errors import Failure
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
 from phalanx.runs.layout import RunPaths, SweepPaths
-from phalanx.runs.stored_run import find_stored_run
+from phalanx.runs.stored_run import find_usable_run
 from phalanx.study import Evaluator, Outcome, Proposal
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def launch(
         for proposal in proposals:  # of jobs that ran in other processes, or not at all
             STATE.trials.take(paths.trial(proposal.number).root)
     return [
-        recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), returned, error)
-        for p, returned in zip(proposals, returns, strict=True)
+        recorded(paths.trial(p.number)) or _failed(paths.trial(p.number), asked, returned, error)
+        for p, asked, returned in zip(proposals, overrides, returns, strict=True)
     ]
 
 
@@ -85,7 +85,8 @@ class LauncherStream(Evaluator):
         found = []
         for number, returned in self.launcher.wait():
             paths, proposal = self.paths.trial(number), self.in_flight.pop(number)
-            found.append((proposal, recorded(paths) or _failed(paths, returned, None)))
+            asked = self.space.overrides(proposal.params)
+            found.append((proposal, recorded(paths) or _failed(paths, asked, returned, None)))
             self.show(proposal)
         return found
 
@@ -96,8 +97,8 @@ def _begin(paths: SweepPaths, proposal: Proposal) -> None:
 
 
 def recorded(paths: RunPaths) -> Outcome | None:
-    """Returns the outcome that a trial has written; None if it failed or wrote nothing."""
-    stored = find_stored_run(paths.root)
+    """Returns the outcome that a trial has written; None if it failed, or wrote nothing that can be read."""
+    stored = find_usable_run(paths.root)
     if stored is None or stored.status is Status.FAILED:
         return None
     values = tuple(float(o.value) for o in stored.objectives if o.value is not None)
@@ -105,7 +106,9 @@ def recorded(paths: RunPaths) -> Outcome | None:
     return Outcome(known, stored.error, stored.status is Status.PRUNED, stored.failure)
 
 
-def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None) -> Outcome:
+def _failed(
+    paths: RunPaths, overrides: Sequence[str], returned: JobReturn | None, error: Exception | None
+) -> Outcome:  # fmt: skip
     """Returns the outcome of a job that wrote no value; writes a `result.json` for one that wrote nothing."""
     from phalanx.runs.run_folder import write_failure
 
@@ -114,9 +117,9 @@ def _failed(paths: RunPaths, returned: JobReturn | None, error: Exception | None
     cause = error if returned is None else returned._return_value
     text = f"{type(cause).__name__}: {cause}"
     failure = Failure.CONFIG if isinstance(cause, HydraException) else Failure.CRASH
-    if (stored := find_stored_run(paths.root)) is not None:
+    if (stored := find_usable_run(paths.root)) is not None:
         return Outcome(None, stored.error, failure=stored.failure or failure)
-    write_failure(paths, text, failure)
+    write_failure(paths, text, failure, job_overrides=tuple(overrides))
     return Outcome(None, text, failure=failure)
 
 

@@ -1,27 +1,24 @@
 """Configurations as overrides on the command line: what `from_run=…` and `resume=…` are replaced by."""
 
-import inspect
+import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from omegaconf import ListConfig, OmegaConf
 
-from phalanx.core.errors import RequestError, UnreadableFile
+from hydra_plugins.phalanx._project import has_option
+from phalanx.core.errors import RequestError, UnreadableFile, pasted
 from phalanx.runs.config import plain
 from phalanx.runs.config_file import TOP_LEVEL, flat_values
 from phalanx.runs.trust import interpolations
 
 GROUPS = ("data", "model", "loss", "optimizer", "schedule", "trainer", "device")
 PLAIN_KEY = re.compile(r"[\w.-]+")
-
-
-def folder_of(app: Callable[[], object]) -> Path:
-    """Returns the folder `conf` beside the file of a `@hydra.main` function."""
-    return Path(inspect.getfile(inspect.unwrap(app))).absolute().parent / "conf"
 
 
 def overrides_of(values: Mapping[str, Any], conf: Path, taken: Collection[str], source: object) -> list[str]:
@@ -46,7 +43,7 @@ def overrides_of(values: Mapping[str, Any], conf: Path, taken: Collection[str], 
     check_plain({k: v for k, v in flat_values(values).items() if _is_taken(k, taken)}, source)
     chosen = {g: values[g]["name"] for g in GROUPS if isinstance(values.get(g), Mapping) and "name" in values[g]}
     names = {g: n for g, n in chosen.items() if PLAIN_KEY.fullmatch(str(n)) and g not in taken}
-    groups = [f"{g}={n}" for g, n in names.items() if (conf / g / f"{n}.yaml").is_file()]
+    groups = [f"{g}={n}" for g, n in names.items() if has_option(conf, g, n)]
     with initialize_config_dir(str(conf)):
         present = flat_values(plain(compose("config", groups)))
     wanted = {key: value for key, value in flat_values(values).items() if _is_taken(key, taken)}
@@ -114,3 +111,16 @@ def lines_of(params: Mapping[str, Any]) -> list[str]:
 def raw_list(node: ListConfig) -> list[str]:
     """Returns a list of overrides in a config, with their interpolations unresolved."""
     return cast(list[str], OmegaConf.to_container(node, resolve=False))
+
+
+def some_values(override: Override, loader: ConfigLoader | None) -> str:
+    """Returns an override to type instead of a sweep that has no values."""
+    key, sweep = override.get_key_element(), override.value()
+    if isinstance(sweep, (RangeSweep, IntervalSweep)):
+        ends = (sweep.start, sweep.stop) if isinstance(sweep, RangeSweep) else (sweep.start, sweep.end)
+        numbers = sorted(float(end) for end in ends if end is not None and math.isfinite(float(end))) or [0.0]
+        low, high = numbers[0], numbers[-1] if numbers[-1] > numbers[0] else numbers[0] + 1
+        low, high = (int(number) if number.is_integer() else number for number in (low, high))
+        return pasted(f"{key}={'range' if isinstance(sweep, RangeSweep) else 'interval'}({low},{high})")
+    options = loader.get_group_options(override.key_or_group)[:2] if loader is not None else []
+    return pasted(f"{key}={','.join(options) if len(options) == 2 else 'VALUE,VALUE'}")

@@ -1,71 +1,38 @@
 """Reads and checks the keys under `hydra.sweeper` before anything is opened."""
 
+import functools
 import logging
 import pydoc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar, cast
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, BruteForceSampler
 
 from hydra_plugins.phalanx import _grammar as grammar
-from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._arguments import check_grammar, swept_objective
+from hydra_plugins.phalanx._compose import Composer, without_hydra
+from hydra_plugins.phalanx._options import KEY, Faults, Options, as_list
 from hydra_plugins.phalanx._overrides import lines_of
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from hydra_plugins.phalanx.launcher import options_of
 from phalanx.analysis.final import FinalSpec
 from phalanx.core.errors import Fault, RequestError, SpecError
-from phalanx.core.specs import Spec, static
-from phalanx.jobs.seeds import AGGREGATES
-from phalanx.runs.config import objectives_of
-from phalanx.study import Budget, Value, in_memory, start_points
-from phalanx.training.spec import COSTS, OBJECTIVES
+from phalanx.core.metrics import COSTS
+from phalanx.core.metrics import objectives as known_objectives
+from phalanx.runs.config import objectives_of, trial_spec
+from phalanx.study import Budget, CustomSpace, Trial, Value, in_memory, start_points, suggest_from
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Faults = list[Fault | str]
 
-KEY = "hydra.sweeper"
-SEEDS = ("seed", "data.split_seed")  # never searched: the best of them would be luck
-OBJECTIVE = "objective"
-PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
-
-
-@dataclass(frozen=True)
-class Options(Spec):
-    """The keys of conf/hydra/sweeper/optuna.yaml that are not part of the budget, as Hydra passes them."""
-
-    group: ClassVar[str] = KEY
-    sampler: dict[str, Any] | None = None
-    pruner: dict[str, Any] | None = None
-    direction: Any = None  # text, an enum of the stock plugin, or a list of these
-    storage: str | None = static(None, advice="sqlite:///study.db")
-    study_name: str | int | None = None
-    custom_search_space: str | None = None
-    params: Mapping[str, Any] | None = static(None, advice=PARAMS)
-    default_params: Mapping[str, Any] | None = static(None, advice=PARAMS)
-    conditions: Mapping[str, str] | None = static(None, advice="{optimizer.momentum: optimizer=sgd}")
-    repeats: int = static(1, ge=1, advice="5")
-    aggregate: str = static("mean", choices=AGGREGATES)
-    final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
-    enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="[{optimizer.lr: 0.1}]")
-    warm_start: Any = None  # the name of a study, a mapping, or a list of these
-    on_mismatch: str = static("error", choices=("error", "new"))
-    lease_s: float = static(60.0, gt=0)
-
-    def conflicts(self) -> Faults:
-        faults: Faults = []
-        if not all(isinstance(point, dict) for point in self.enqueue or []):
-            advice = f"{KEY}.enqueue=[{{optimizer.lr: 0.1}}]"
-            faults.append(Fault(f"{KEY}.enqueue", self.enqueue, "a list of mappings", advice))
-        if not all(map(_names_study, as_list(self.warm_start or []))):
-            allowed = "null, the name of a study, {study_name: …, storage: …} or a list of these"
-            faults.append(Fault(f"{KEY}.warm_start", self.warm_start, allowed, f"{KEY}.warm_start=first"))
-        if self.aggregate == "lower_bound" and self.repeats == 1:
-            faults.append(f"{KEY}.aggregate=lower_bound needs several seeds; try {KEY}.repeats=5")
-        return faults + _not_callable(self.custom_search_space)
+SEEDS = ("seed", "data.split_seed", "data.fold")  # never searched: the best of them would be luck
+AUTO, IN_FLIGHT = "auto", 4  # of `n_jobs`, and what it comes to; benchmarks/in_flight.py measures what more would cost
+BUDGET_KEYS = tuple(field.name for field in fields(Budget))
 
 
 @dataclass(frozen=True)
@@ -77,14 +44,34 @@ class Request:
     directions: list[str]
     search: Search
     points: list[dict[str, Value]]  # to try first
+    custom: CustomSpace | None  # draws further parameters
+    known: Mapping[str, BaseDistribution]  # the space, with what `custom` draws for a first trial
     final: FinalSpec | None
     composer: Composer
     loader: ConfigLoader
     ours: bool  # whether train.py is what is searched, not somebody else's application
+    auto: bool  # whether `n_jobs` is to be chosen
 
     def check(self) -> None:
         """Composes every reachable combination of groups once; raises `SpecError` with all their faults."""
         check(self.search, self.composer, self.loader, ours=self.ours)
+
+    def n_jobs(self, config: DictConfig, sampler: BaseSampler) -> int:
+        """The number of trials in flight: with `auto` several where they train together and cost little more than one.
+
+        Args:
+            config: The composed config of the sweep, whose own network stands for those that are searched.
+            sampler: Of the study; that of brute force asks for points that are in flight once more at the end.
+        """
+        from phalanx.jobs.job import is_small
+
+        launcher = options_of(config.hydra.launcher)
+        if self.auto and isinstance(sampler, BruteForceSampler):
+            return 1
+        if not self.auto or (launcher is not None and launcher.executor != "local"):
+            return self.budget.n_jobs
+        together = self.ours and launcher is not None and is_small(trial_spec(without_hydra(config)))
+        return self.budget.n_jobs if together else 1
 
 
 def read(
@@ -101,14 +88,38 @@ def read(
 
     Raises:
         SpecError: With every fault that can be seen from the keys alone.
-        RequestError: If budgets or processes do not go together with the objectives or the storage.
+        RequestError: If budgets or processes do not go together with the objectives or the storage, or if
+            `custom_search_space` draws what is fixed.
+        CustomSpaceFailed: If it raises an error.
     """
-    budget_keys = {field.name for field in fields(Budget)}
-    keys = _known(keys, (*(field.name for field in fields(Options)), *budget_keys))
+    keys = _known(keys, (*(field.name for field in fields(Options)), *BUDGET_KEYS))
+    if auto := keys.get("n_jobs") == AUTO:
+        keys["n_jobs"] = IN_FLIGHT
+    options, budget, directions, final, space = _checked(keys, config, loader, arguments, ours=ours)
+    budget.check(len(directions))
+    # A value fixed on the command line needs no condition.
+    conditions = {key: text for key, text in (options.conditions or {}).items() if key not in space.fixed}
+    composer, search = Composer(loader, config), Search(space, conditions)
+    if ours:
+        _check_launcher(config, options, budget)
+        search = with_options(search, composer, loader)
+    custom = _custom(options.custom_search_space, config, search)
+    drawn = {} if custom is None else custom.drawn({})
+    known = {**search.space.distributions, **drawn}
+    points = start_points(
+        options.enqueue or [], search.space.distributions, search.conditions, custom.drawn if custom else None
+    )
+    return Request(options, budget, directions, search, points, custom, known, final, composer, loader, ours, auto)
+
+
+def _checked(
+    keys: Mapping[str, Any], config: DictConfig, loader: ConfigLoader, arguments: Sequence[str], *, ours: bool
+) -> tuple[Options, Budget, list[str], FinalSpec | None, grammar.Space]:
+    """Checks each key by itself; arguments as those of `read`. Raises `SpecError` with every fault."""
     passwords = secrets(config)
     faults: Faults = [*passwords]
-    options = _gathered(faults, lambda: Options(**{key: keys[key] for key in keys if key not in budget_keys}))
-    budget = _gathered(faults, lambda: Budget(**{key: keys[key] for key in keys if key in budget_keys}))
+    options = _gathered(faults, lambda: Options(**{key: keys[key] for key in keys if key not in BUDGET_KEYS}))
+    budget = _gathered(faults, lambda: Budget(**{key: keys[key] for key in keys if key in BUDGET_KEYS}))
     directions = _gathered(faults, lambda: _directions(keys.get("direction"), config, ours))
     final = _gathered(faults, lambda: _final(keys.get("final")))
     space = None
@@ -119,15 +130,7 @@ def read(
         faults += _needs_ours(options, final)
     if faults or options is None or budget is None or directions is None or space is None:
         raise SpecError(faults)
-    budget.check(len(directions))
-    # A value fixed on the command line needs no condition.
-    conditions = {key: text for key, text in (options.conditions or {}).items() if key not in space.fixed}
-    composer, search = Composer(loader, config), Search(space, conditions)
-    if ours:
-        _check_launcher(config, options, budget)
-        search = with_options(search, composer, loader)
-    points = start_points(options.enqueue or [], search.space.distributions, search.conditions)
-    return Request(options, budget, directions, search, points, final, composer, loader, ours)
+    return options, budget, directions, final, space
 
 
 def _known(keys: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -144,6 +147,10 @@ def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigL
     Raises `SpecError` where everything that would be searched is fixed.
     """
     params, default = (lines_of(keys.get(name) or {}) for name in ("params", "default_params"))
+    check_grammar(params, f"{KEY}.params")
+    check_grammar(default, f"{KEY}.default_params")
+    if tags := grammar.unknown_tags([*params, *arguments]):
+        raise SpecError(tags)
     space = grammar.parse([*params, *arguments], loader)
     if space.distributions or keys.get("custom_search_space"):
         return space
@@ -154,7 +161,7 @@ def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigL
     if wanted and not space.distributions:
         fixed = ", ".join(f"{key}={space.fixed[key]}" for key in wanted if key in space.fixed)
         raise SpecError(
-            [f"nothing is left to search: {fixed} is fixed; try optimizer.lr='tag(log,interval(0.001,0.1))'"]
+            [f"nothing is left to search: {fixed} is fixed; try 'optimizer.lr=tag(log,interval(0.001,0.1))'"]
         )
     return space
 
@@ -170,16 +177,6 @@ def refused_in_space(keys: Collection[str]) -> list[str]:
     return seeds + swept_objective(keys)
 
 
-def swept_objective(keys: Collection[str]) -> list[str]:
-    """Returns a fault where trials would have different objectives, of which none is the best."""
-    if OBJECTIVE not in keys:
-        return []
-    return [
-        "objective differs between trials, so that none of them is the best; fix one, try objective=val_accuracy, or "
-        "search for several at once, try objective=[val_accuracy,n_parameters]"
-    ]
-
-
 def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
     """Returns a fault for each key that only the jobs of train.py can follow."""
     wanted = {"repeats": (options.repeats, options.repeats > 1, 1), "final": ("{…}", final is not None, "null")}
@@ -189,17 +186,6 @@ def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
         for key, (value, is_set, default) in wanted.items()
         if is_set
     ]
-
-
-def _names_study(source: object) -> bool:
-    if isinstance(source, dict):
-        return "study_name" in source and set(source) <= {"study_name", "storage"}
-    return not isinstance(source, list)
-
-
-def as_list(value: object) -> list[Any]:
-    """Returns a list as it is, and any other value as a list of one."""
-    return value if isinstance(value, list) else [value]
 
 
 def _gathered(faults: Faults, make: Callable[[], T]) -> T | None:
@@ -228,29 +214,26 @@ def _check_launcher(config: DictConfig, options: Options, budget: Budget) -> Non
         log.warning("all points train in one job of Slurm; try hydra.launcher.workers=<jobs at a time>")
 
 
-def _not_callable(path: str | None) -> list[str]:
-    """Returns a fault where `custom_search_space` names no function."""
-    try:
-        if path is None or callable(pydoc.locate(str(path))):
-            return []
-        why = "there is none of that name"
-    except pydoc.ErrorDuringImport as error:
-        why = f"{error.filename} cannot be imported: {error.value}"
-    return [f"{KEY}.custom_search_space={path} must be the dotted path of a function (config, trial): {why}"]
+def _custom(path: str | None, config: DictConfig, search: Search) -> CustomSpace | None:
+    if path is None:
+        return None
+    function = cast(Callable[[DictConfig, Trial], object], pydoc.locate(path))
+    draw = suggest_from(search.space.distributions, search.conditions)
+    return CustomSpace(path, functools.partial(function, config), draw, search.space.fixed)
 
 
 def _final(given: Any) -> FinalSpec | None:
     if not isinstance(given, dict):
         return None  # as `Options` checks
     if not set(given) <= {field.name for field in fields(FinalSpec)}:
-        allowed, advice = "null or {top: …, seeds: …}", f"'{KEY}.final={{top: 3, seeds: 10}}'"
+        allowed, advice = "null or {top: …, seeds: …}", f"{KEY}.final={{top: 3, seeds: 10}}"
         raise SpecError([Fault(f"{KEY}.final", given, allowed, advice)])
     return FinalSpec(**given)
 
 
 def _directions(given: Any, config: DictConfig, ours: bool) -> list[str]:
     """Returns a direction for each objective: as given, or by the name of the objective."""
-    known, objectives = OBJECTIVES | COSTS, objectives_of(config)
+    known, objectives = known_objectives() | COSTS, objectives_of(config)
     derived = [known.get(name, "") for name in objectives]
     names = [getattr(name, "name", name) for name in (derived if given is None else as_list(given))]
     advice = f"{KEY}.direction=null"
@@ -259,7 +242,7 @@ def _directions(given: Any, config: DictConfig, ours: bool) -> list[str]:
         why = " (the test split is for the final report and never chooses anything)" if test else ""
         allowed = f"one of {', '.join(known)}{why}"
         raise SpecError([Fault("objective", ", ".join(objectives), allowed, "objective=val_accuracy")])
-    if not set(names) <= {"minimize", "maximize"}:
+    if not names or not all(name in ("minimize", "maximize") for name in names):
         allowed = f"minimize or maximize, or null where the objective is among {', '.join(known)}"
         raise SpecError([Fault(f"{KEY}.direction", given, allowed, advice)])
     if ours and len(names) != len(derived):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_plugins.phalanx._overrides import check_plain, extract, folder_of, key_of, overrides_of, stores_in, typed
-from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile
+from hydra_plugins.phalanx._overrides import check_plain, extract, key_of, overrides_of, stores_in, typed
+from hydra_plugins.phalanx._state import STATE
+from phalanx.core.advice import folder_option, override
+from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, pasted
+from phalanx.core.files import delete_stale
 from phalanx.core.redaction import redact
 from phalanx.core.result import Status
 from phalanx.runs.checkpoint import read_checkpoint
 from phalanx.runs.config_file import ASIDE, read_values
+from phalanx.runs.folder_lock import lock_run
 from phalanx.runs.layout import FINAL, SPLIT, RunPaths, SweepPaths
-from phalanx.runs.run_folder import lock_run
 from phalanx.runs.stored_run import find_stored_run
+from phalanx.runs.trained_on import with_places
 from phalanx.runs.trust import is_own_store
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ KEY = "resume"
 FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
 
 
-def resumed(arguments: Sequence[str], app: Callable[[], object]) -> tuple[list[str], FileLock | None]:
+def resumed(arguments: Sequence[str], conf: Path) -> tuple[list[str], FileLock | None]:
     """Replaces `resume=…` by the run's configuration and folder, and returns the folder's lock, for the caller to hold.
 
     Exits with status 0 if the run has ended. Raises `RequestError` if it cannot go on, or if another process trains it.
@@ -36,14 +40,15 @@ def resumed(arguments: Sequence[str], app: Callable[[], object]) -> tuple[list[s
     _check_arguments(run, rest)
     paths = _run(run)
     _leave_if_ended(paths)
-    lock = lock_run(paths)
+    lock = lock_run(paths.root)
     _leave_if_ended(paths)  # in another process, which has just released it
     if paths.checkpoint.is_file():
         read_checkpoint(paths.checkpoint)
     else:
         print(f"{paths.root} has no checkpoint: the run starts from its beginning")
-    values = read_values(paths.config_resolved)
-    taken, conf = {key_of(argument) for argument in rest}, folder_of(app)
+    values = with_places(read_values(paths.config_resolved), paths.root)
+    STATE.source = str(paths.config_resolved)
+    taken = {key_of(argument) for argument in rest}
     aside = _aside(values, conf, taken, paths)
     place = f"hydra.run.dir={typed(str(paths.root))}"
     own = overrides_of(values, conf, taken, paths.config_resolved)
@@ -65,9 +70,12 @@ def _aside(values: Mapping[str, Any], conf: Path, taken: Collection[str], paths:
         found.pop("tracking.uri", None)  # which is unused
     elif not is_own_store(uri, [] if uri is None else stores_in(conf)):
         own = redact(str(uri), str(uri))
+        # An interpolation is typed as one, not as text.
+        typed = pasted(f"tracking.uri={own}") if "${" in own else override("tracking.uri", own)
         raise RequestError(
             f"{paths.config_resolved} has tracking.uri={own!r}, and an address is not taken from a folder, which may "
-            f"come from somebody else; to use it type {KEY}={paths.root} 'tracking.uri={own}', else tracking=none"
+            "come from somebody else; to use it type "
+            f"{folder_option(KEY, paths.root)} {typed}, else tracking=none"
         )
     check_plain({key: value for key, value in found.items() if key != "tracking.uri"}, paths.config_resolved)
     return found
@@ -82,7 +90,7 @@ def _check_arguments(run: str, rest: Sequence[str]) -> None:
     if others:
         raise RequestError(
             f"{KEY} goes on with a run as it is, so {', '.join(others)} cannot be given beside it; for a run with "
-            f"changes type from_run={run}"
+            f"changes type {folder_option('from_run', run)}"
         )
 
 
@@ -97,7 +105,7 @@ def _run(given: str) -> RunPaths:
         if SweepPaths(sweep).manifest.is_file():
             raise RequestError(
                 f"{KEY}={given}: a sweep goes on by its own command, typed again with the same study_name or "
-                f"hydra.sweep.dir={sweep}; its trials go on from their checkpoints"
+                f"{override('hydra.sweep.dir', str(sweep))}; its trials go on from their checkpoints"
             )
     if not RunPaths(folder).config_resolved.is_file():
         raise RunFolderError(f"{KEY}={given}: there is no run's config.yaml; try {KEY}=outputs/runs/<time>-<id>")
@@ -109,6 +117,26 @@ def _leave_if_ended(paths: RunPaths) -> None:
     if stored is not None and stored.status is not Status.FAILED:
         print(
             f"{paths.root} has ended ({stored.status}, {stored.epochs} epochs), so there is nothing to go on "
-            f"with; for a longer run type from_run={paths.root} trainer.epochs=…"
+            f"with; for a longer run type {folder_option('from_run', paths.root)} trainer.epochs=…"
         )
+        _finish(paths)
         sys.exit(0)
+
+
+def _finish(paths: RunPaths) -> None:
+    """Removes and draws what a process left that was killed after it had written the result.
+
+    Raises `RequestError` if that process still runs.
+    """
+    delete_stale(paths.root)
+    if paths.plots.is_dir():
+        return
+    lock = lock_run(paths.root)
+    try:
+        from phalanx.jobs.run import draw_again
+
+        draw_again(paths)
+    except (RequestError, OSError) as error:
+        print(f"the plots of {paths.root} cannot be drawn: {error}", file=sys.stderr)
+    finally:
+        lock.release()

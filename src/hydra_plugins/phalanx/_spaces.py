@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.phalanx import _grammar as grammar
-from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._compose import Composer, trains_here, without_hydra
+from hydra_plugins.phalanx._words import in_words, is_wrong_request
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.runs.config_file import SEARCH
 from phalanx.study import Value, choices_of
@@ -63,8 +62,10 @@ class Checker:
         """Returns the config of a point; None if it cannot be composed."""
         try:
             return self.composer.compose(self.search.space.overrides(point))
-        except (HydraException, OmegaConfBaseException) as error:
-            self._add(str(error), point)
+        except Exception as error:
+            if not is_wrong_request(error):
+                raise
+            self._add(in_words(error, self.search.space.overrides(point)), point)
             return None
 
     def check(self, point: Point) -> None:
@@ -164,18 +165,6 @@ def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: boo
     for point in itertools.islice(points, MOST_POINTS):
         checker.check(point)
     checker.raise_faults()
-
-
-def trains_here(launcher: Mapping[str, Any]) -> bool:
-    """Whether a launcher trains the jobs in processes of this machine, with its devices."""
-    return launcher.get("executor", "local") in ("local", "processes")
-
-
-def without_hydra(cfg: DictConfig) -> DictConfig:
-    """Returns the application's part of a composed config, with the values that resolvers have given it so far."""
-    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    OmegaConf.copy_cache(cfg, part)
-    return part
 
 
 def _points(checker: Checker, combination: Point) -> Iterator[Point]:

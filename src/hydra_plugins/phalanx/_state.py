@@ -8,13 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from phalanx.jobs.early_logging import EarlyLogging
+
 if TYPE_CHECKING:
+    from filelock import FileLock
+    from hydra.conf import HydraConf
+
+    from hydra_plugins.phalanx._project import Project
     from phalanx.jobs.job import Job, JobResult
     from phalanx.jobs.sweep_log import SweepLog
     from phalanx.study import Trial
@@ -44,14 +51,20 @@ class PluginState:
         jobs: Validated jobs, each with its result if it has been trained.
         trials: Trials of a study in this process, to which jobs report.
         sweep_log: The log of the sweep that this process leads.
-        job_started: Whether Hydra has called the job function.
+        lock: On the folder of that sweep, if no other process may train in it.
+        logging: The process that logs the run or the sweep, from its start until its tracker takes it.
+        project: The folder that `train.py` or `phalanx train` works for; None in another application.
+        source: Where values come from that were not typed: the file of `resume=` or `from_run=`; empty without.
     """
 
     def __init__(self) -> None:
         self.jobs: Handover[tuple[Job, JobResult | None]] = Handover()
         self.trials: Handover[Trial] = Handover()
         self.sweep_log: SweepLog | None = None
-        self.job_started = False
+        self.lock: FileLock | None = None
+        self.logging = EarlyLogging()
+        self.project: Project | None = None
+        self.source = ""
 
 
 STATE = PluginState()
@@ -67,3 +80,12 @@ def hydra_config(config: DictConfig) -> Iterator[None]:
         yield
     finally:
         singleton.cfg = before
+
+
+def where_typed(hydra: HydraConf) -> AbstractContextManager[None]:
+    """Goes back to the folder in which the command was typed, which `hydra.job.chdir` leaves: paths are relative to it.
+
+    Args:
+        hydra: The node `hydra` of a job's config.
+    """
+    return contextlib.chdir(hydra.runtime.cwd) if hydra.job.chdir else contextlib.nullcontext()

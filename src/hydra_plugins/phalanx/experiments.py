@@ -1,9 +1,12 @@
-"""Makes `experiment=<name>` find `experiments/<name>/experiment/<name>.yaml` beside the application's `conf/`."""
+"""Makes `experiment=<name>` find `experiments/<name>/experiment/<name>.yaml` in the folder that a command is for."""
 
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from hydra_plugins.phalanx._project import Project
+from hydra_plugins.phalanx._state import STATE
 
 
 class ExperimentsSearchPath(SearchPathPlugin):
@@ -13,6 +16,6 @@ class ExperimentsSearchPath(SearchPathPlugin):
         for entry in list(search_path.get_path()):
             conf = Path((entry.path or "").removeprefix("file://"))
             if entry.provider == "main" and conf.is_dir():
-                experiments = conf.resolve().parent / "experiments"
-                for folder in sorted(experiments.glob("*/experiment")):
+                project = STATE.project or Project(conf.resolve().parent)
+                for folder in sorted(project.experiments.glob("*/experiment")):
                     search_path.append("phalanx-experiments", f"file://{folder.parent}")  # Hydra does not decode a URI

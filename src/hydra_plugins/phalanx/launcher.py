@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.phalanx._compose import Composer
 from hydra_plugins.phalanx._overrides import raw_list
+from hydra_plugins.phalanx._run_job import JobRunner
 from hydra_plugins.phalanx._state import STATE, hydra_config
 from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from hydra.conf import HydraConf
 
     from phalanx.jobs.executors.dispatch import RemoteScheduler
-    from phalanx.jobs.job import FindTrial, Job, JobResult, TrainedJob
+    from phalanx.jobs.job import FindTrial, Job, TrainedJob
     from phalanx.jobs.scheduler import Scheduler
     from phalanx.study import Trial
 
@@ -89,6 +90,7 @@ class CohortLauncher(Launcher):
         self.composer = Composer(hydra_context.config_loader, config)  # a sweeper of ours shares its own
         self.options = LauncherSpec.of(_plain(self.keys))
         self.together = is_marked(task_function)
+        self.runner = JobRunner(hydra_context, task_function, config)
         if self.options.executor != "local" and not self.together:
             raise RequestError(
                 f"hydra.launcher.executor={self.options.executor} trains the jobs of Phalanx's own train.py; "
@@ -104,7 +106,7 @@ class CohortLauncher(Launcher):
             job_config(self.composer, overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)
         ]
         if not self.together:
-            return [self._run(config) for config in configs]
+            return [self.runner.run(config) for config in configs]
         try:
             return self._train_and_run(configs)
         except BaseException:
@@ -166,6 +168,7 @@ class CohortLauncher(Launcher):
         jobs = [_job(config, self.options.executor) for config in configs]
         returns = _finished(jobs, configs)
         in_flight = {job: (place, configs[place]) for place, job in enumerate(jobs) if place not in returns}
+        _discard_results(in_flight)
         for scheduler in self._submitted(list(in_flight)):
             while scheduler.running:
                 returns.update(self._advance(scheduler, in_flight))
@@ -185,35 +188,18 @@ class CohortLauncher(Launcher):
             while trained:
                 job, result = trained.popleft()
                 number, config = in_flight.pop(job)
-                found.append((number, self._run(config, job, result)))
+                found.append((number, self.runner.run(config, job, result)))
         except KeyboardInterrupt:
             for job, result in [*trained, *scheduler.abandon()]:
                 with contextlib.suppress(KeyboardInterrupt):  # which such a job raises again
-                    self._run(in_flight[job][1], job, result)
+                    self.runner.run(in_flight[job][1], job, result)
             raise KeyboardInterrupt from None
         return found
 
     def _begin(self) -> None:
         setup_globals()
-        self._log_of_sweep()
+        self.runner.log_of_sweep()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-
-    def _run(self, config: DictConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
-        if job is not None:
-            STATE.jobs.put(job.folder, (job, result))
-        try:
-            return run_job(
-                hydra_context=self.context, task_function=self.task_function, config=config,
-                job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
-            )  # fmt: skip
-        finally:
-            self._log_of_sweep()
-
-    def _log_of_sweep(self) -> None:
-        configure_log(
-            self.config.hydra.hydra_logging, self.config.hydra.verbose,
-            execution_whitelist=self.context.execution_whitelist,
-        )  # fmt: skip
 
 
 def job_config(composer: Composer, overrides: Sequence[str], number: int) -> DictConfig:
@@ -232,18 +218,36 @@ def job_config(composer: Composer, overrides: Sequence[str], number: int) -> Dic
 
 
 def _finished(jobs: Sequence[Job], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
-    """The return values of jobs that an earlier start completed, by position; prints how many there are."""
-    from phalanx.jobs.scheduler import finished
+    """The return values of jobs that an earlier start completed, by position; prints how many there are.
 
-    returns = {}
+    It also prints how many were trained on data that have changed since, which therefore train again.
+    """
+    from phalanx.jobs.scheduler import finished
+    from phalanx.runs.trained_on import other_data
+
+    returns, changed = {}, Counter[str]()
     for place, (job, config) in enumerate(zip(jobs, configs, strict=True)):
-        if (stored := finished(job)) is not None:
+        if (found := finished(job)) is None:
+            continue
+        stored, digest = found
+        if stored.data_digest == digest:
             overrides = raw_list(config.hydra.overrides.task)
             returns[place] = JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED)
             returns[place].return_value = stored.return_value
-    if returns and STATE.sweep_log is not None:
-        STATE.sweep_log.kept(len(returns))
+        elif stored.data_digest is not None:
+            changed[other_data(job.trial.data, "the trials there were", stored.data_digest, digest)] += 1
+    if STATE.sweep_log is not None:
+        STATE.sweep_log.kept(len(returns), changed)
     return returns
+
+
+def _discard_results(jobs: Iterable[Job]) -> None:
+    """Removes the results of jobs of a grid that train anew, so that none of them is summed up beside new ones."""
+    for job in jobs:
+        if job.sweep is not None and not job.sweep.manifest.search:
+            job.paths.result.unlink(missing_ok=True)
+            if STATE.sweep_log is not None:
+                STATE.sweep_log.trains_anew(job.sweep.number)
 
 
 def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
@@ -254,7 +258,7 @@ def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
         executor: Where the job will train; what goes to another process knows nothing of Hydra.
         trial: The trial of a study in this process to report to.
     """
-    from hydra_plugins.phalanx._spaces import without_hydra
+    from hydra_plugins.phalanx._compose import without_hydra
     from phalanx.jobs.job import Job
     from phalanx.runs.manifest import Sweep
 
@@ -262,7 +266,7 @@ def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
         folder = Path(os.path.abspath(Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir))))
         sweep = Sweep.of(folder, int(config.hydra.job.num))
         find = None if trial is None else _find_trial(trial, None if executor == "local" else config.hydra)
-        job = Job(without_hydra(config), folder, sweep, find)
+        job = Job(without_hydra(config), folder, sweep, find, tuple(raw_list(config.hydra.overrides.task)))
         _ = job.error  # validated here, where interpolations find this job's values
         return job
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
     from hydra_plugins.phalanx._opening import Opened
-    from phalanx.study import Evaluate, Evaluator, Outcome, Proposal, Suggest, Trial
+    from phalanx.study import Evaluate, Evaluator, Outcome, Proposal, Suggest
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,11 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study to its total, then the final; writes the summary also if it is stopped early."""
+        from hydra_plugins.phalanx._known_data import check_study_data
         from hydra_plugins.phalanx._opening import open_matching, sources
         from hydra_plugins.phalanx._request import read
         from phalanx.runs.layout import SweepPaths
-        from phalanx.study import Leases, enqueue, run_study, warm_start
+        from phalanx.study import Leases, TooManyFailures, run_study
 
         ours = is_marked(self.task_function)
         self.request = read(self.keys, self.config, self.context.config_loader, arguments, ours=ours)
@@ -54,21 +55,20 @@ class StudySweeper(Sweeper):
         warm = sources(self.request, self.config)
         if not SweepPaths(Path(self.config.hydra.sweep.dir)).storage.is_file():
             self.request.check()  # a search that is continued was checked when it began
-        opened = open_matching(self.request, self.config)
-        self.paths, study = opened.paths, opened.study
-        for source in warm:
-            taken, left = warm_start(study, source, self.space.distributions)
-            log.info(
-                "%d trials of %s are known from the start, %d are not of this space", taken, source.study_name, left
-            )
-        enqueue(study, self.request.points)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context, task_function=self.task_function, config=self.config
         )
+        opened = open_matching(self.request, self.config)
+        self.paths, study = opened.paths, opened.study
+        if ours:
+            check_study_data(self.paths, self.config)
+        if warm or self.request.points:
+            self._inform(opened, warm)
         if isinstance(self.launcher, CohortLauncher):
             self.launcher.composer = self.request.composer
-        self._begin(study.study_name, opened.n_trials)
-        limits = replace(self.request.budget, n_trials=opened.n_trials)
+        self._begin(opened)
+        n_jobs = self.request.n_jobs(self.config, study.sampler)
+        limits = replace(self.request.budget, n_trials=opened.n_trials, n_jobs=n_jobs)
         try:
             ending = run_study(
                 study, self._suggest(), self._evaluator(), budget=limits,
@@ -76,42 +76,50 @@ class StudySweeper(Sweeper):
                 leases=Leases.of(opened.url, study.study_name, self.request.options.lease_s),
             )  # fmt: skip
             self._ended(opened, ending)
+        except TooManyFailures as error:
+            raise TooManyFailures(f"{error}; {self._where_errors_are()}") from error
         finally:
             if isinstance(self.launcher, CohortLauncher):
                 self.launcher.close()  # processes of trials that are still in flight
             self._sum_up(study, sys.exc_info()[1])
 
-    def _suggest(self) -> Suggest:
-        from hydra.utils import get_method
+    def _inform(self, opened: Opened, warm: Sequence[Study]) -> None:
+        """Takes in the trials of other studies and queues the start points; of several drivers one after another."""
+        from phalanx.study import Leases, enqueue, warm_start
 
+        study = opened.study
+        with Leases.of(opened.url, study.study_name, self.request.options.lease_s) as leases, leases.exclusive("start"):
+            for source in warm:
+                taken, left = warm_start(study, source, self.request.known)
+                log.info(
+                    "%d trials of %s are known from the start, %d are not of this space", taken, source.study_name, left
+                )
+            enqueue(study, self.request.points, opened.grid)
+
+    def _suggest(self) -> Suggest:
         from phalanx.study import suggest_from
 
-        draw = suggest_from(self.space.distributions, self.request.search.conditions)
-        path = self.request.options.custom_search_space
-        if not path:
-            return draw
-        extend = get_method(path)
+        return self.request.custom or suggest_from(self.space.distributions, self.request.search.conditions)
 
-        def suggest(trial: Trial) -> None:
-            draw(trial)
-            extend(self.config, trial)
-
-        return suggest
-
-    def _begin(self, study_name: str, n_trials: int) -> None:
+    def _begin(self, opened: Opened) -> None:
         from phalanx.core.files import write_text
         from phalanx.jobs.sweep_log import SweepLog
+        from phalanx.study import Leases, identity_of
 
-        write_text(self.paths.root / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        write_text(self.paths.request, OmegaConf.to_yaml(self.config))
         self.log = None
         if self.request.ours:
-            options, final = self.request.options, self.request.final
+            options, final, study = self.request.options, self.request.final, opened.study
+            with Leases.of(opened.url, study.study_name, options.lease_s) as leases:
+                identity = identity_of(study, leases)
             manifest = {
-                "study": study_name, "search": True, "repeats": options.repeats, "aggregate": options.aggregate,
+                "study": study.study_name, "study_id": identity, "search": True,
+                "repeats": options.repeats, "aggregate": options.aggregate,
                 "final_seeds": final.seeds if final else 0, "trial_timeout_s": self.request.budget.trial_timeout_s,
                 "ending": None,
             }  # fmt: skip
-            self.log = SweepLog(self.paths.root, self.config, n_trials=n_trials, manifest=manifest)
+            self.log = SweepLog(self.paths.root, self.config, n_trials=opened.n_trials, manifest=manifest,
+                                live_report_s=options.live_report_s, logging_process=STATE.logging.take())  # fmt: skip
             self.log.start()
             STATE.sweep_log = self.log
 
@@ -160,13 +168,15 @@ class StudySweeper(Sweeper):
         from hydra_plugins.phalanx._final import train_final
         from phalanx.core.errors import StudyFailed
         from phalanx.runs.manifest import update_manifest
-        from phalanx.study import Leases, n_finished, n_valued
+        from phalanx.study import Leases, n_finished, n_valued, points_of
 
         name, final = opened.study.study_name, self.request.final
         update_manifest(self.paths, ending=ending)
         n_trials = n_finished(opened.study)
-        if n_trials and not n_valued(opened.study):
-            raise StudyFailed(f"no trial of {name} came to a value; their errors are in trials.csv")
+        if not n_trials:
+            raise StudyFailed(f"no trial of {name} was trained: {ending}; try hydra.sweeper.timeout_s=null")
+        if not n_valued(opened.study):
+            raise StudyFailed(f"no trial of {name} came to a value; {self._where_errors_are()}")
         elsewhere = n_trials - sum(1 for _ in self.paths.root.glob("[0-9]*/result.json"))
         if self.log is not None and elsewhere > 0:
             log.info(
@@ -176,7 +186,14 @@ class StudySweeper(Sweeper):
         if final is not None and self.log is not None:
             # One driver trains it; the others then find its results.
             with Leases.of(opened.url, name, self.request.options.lease_s) as leases, leases.exclusive("final", WEEK_S):
-                train_final(self.launcher, self.paths, self.space, final, self.log.direction)
+                points = points_of(opened.study)
+                self.log.progress.final_begins()
+                train_final(self.launcher, self.paths, self.request, final, points, self.log.direction)
+
+    def _where_errors_are(self) -> str:
+        """What writes `trials.csv` is ours; the jobs of another application leave a `result.json` each if they fail."""
+        errors = self.paths.trials if self.log is not None else self.paths.root / "*" / "result.json"
+        return f"the errors are in {errors}"
 
     def _sum_up(self, study: Study, error: BaseException | None) -> None:
         from phalanx.core.files import write_text

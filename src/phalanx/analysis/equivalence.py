@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from phalanx.analysis.statistics import Difference, checked_size, holm
+from phalanx.analysis.statistics import Difference, bonferroni, checked_size
 from phalanx.analysis.student import below_zero
 
 
@@ -11,9 +11,9 @@ def equivalence(differences: Sequence[Difference], relevant: float) -> list[Diff
     """Tests each difference of a comparison for being smaller than `relevant`.
 
     Each of the two one-sided tests (TOST; Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15) has
-    the p-value of a true difference of ± `relevant` or more; the larger one counts. Holm's adjustment over all pairs
-    keeps the chance of even one false "any difference is smaller" at 2.5 %, half of that for differences, because
-    then the verdict on a single pair agrees with its 95 % interval.
+    the p-value of a true difference of ± `relevant` or more; the larger one counts. Bonferroni's correction over all
+    pairs keeps the chance of even one false "any difference is smaller" at 2.5 %, half of that for differences,
+    because then each verdict agrees with the pair's interval: it lies within ± `relevant`.
 
     Args:
         differences: All pairs of one comparison, as `phalanx.analysis.statistics.compare` returns them.
@@ -25,7 +25,7 @@ def equivalence(differences: Sequence[Difference], relevant: float) -> list[Diff
     Raises:
         ValueError: `relevant` is not above 0.
     """
-    adjusted = holm([_p_value(difference, checked_size(relevant)) for difference in differences])
+    adjusted = bonferroni([_p_value(difference, checked_size(relevant)) for difference in differences])
     return [replace(d, relevant=relevant, p_equivalent=p) for d, p in zip(differences, adjusted, strict=True)]
 
 

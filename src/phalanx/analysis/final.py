@@ -4,12 +4,13 @@ The validation split chose the points, so their validation metrics are too good,
 not average out. The search never read the test split, which is why it alone says which point is best.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
+from phalanx.analysis.compare.values import identity, typed
 from phalanx.analysis.statistics import (
     SEEDS,
     SPLITS,
@@ -22,12 +23,15 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import Lost, sentence
-from phalanx.core.csv_text import csv_text
+from phalanx.core.csv_text import csv_text, override_columns
 from phalanx.core.files import write_json, write_text
-from phalanx.core.result import Status, limits_of
+from phalanx.core.metrics import find_metric, limits_of
+from phalanx.core.result import Status
 from phalanx.core.specs import Spec, static
 from phalanx.runs.layout import FINAL, SweepPaths
+from phalanx.runs.left_out import LeftOut
 from phalanx.runs.stored_run import SeedResult, StoredRun, find_stored_run
+from phalanx.runs.sweep_folder import RESULTS
 
 OBJECTIVE, TEST = "objective", "test_accuracy"
 
@@ -71,12 +75,12 @@ class Finalist:
         """The number of seeds that were completed."""
         return len(self.metrics.get(self.objective, ()))
 
-    @cached_property
+    @functools.cached_property
     def value(self) -> Summary | None:
         """Mean and interval of the objective; None if no seed was completed."""
         return self.summary(self.objective)
 
-    @cached_property
+    @functools.cached_property
     def test(self) -> Summary | None:
         """Mean and interval of the judging metric; None if no seed was completed."""
         return self.summary(self.judge)
@@ -93,19 +97,35 @@ def judge_of(objective: str) -> str:
 
 
 def chosen(best: Sequence[StoredRun], top: int) -> list[StoredRun]:
-    """The first `top` different points among the trials, which come best first."""
-    different = {tuple(sorted(trial.overrides.items())): trial for trial in reversed(best)}
+    """The first `top` different points among the trials, which come best first.
+
+    Points are equal if all their values are: `1e-1` is 0.1, and `[64,64]` is `[64, 64]`.
+    """
+    different = {_point(trial): trial for trial in reversed(best)}
     kept = {trial.number for trial in different.values()}
     return [trial for trial in best if trial.number in kept][:top]
 
 
-def read_finalists(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[Finalist]:
-    """The finalists that have been trained so far, in the order of `trials`."""
+def _point(trial: StoredRun) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, identity(typed(text))) for key, text in trial.overrides.items()))
+
+
+def read_finalists(
+    paths: SweepPaths, trials: Sequence[StoredRun], left_out: LeftOut | None = None
+) -> list[Finalist]:  # fmt: skip
+    """The finalists that have been trained so far, in the order of `trials`.
+
+    Args:
+        paths: The sweep's folder.
+        trials: Trials of the search.
+        left_out: Takes the results that cannot be read; None raises their errors.
+    """
     found: list[Finalist] = []
     if not paths.root.joinpath(FINAL).is_dir():
         return found
     for trial in trials:
-        final = find_stored_run(paths.final(trial.number).root)
+        read = functools.partial(find_stored_run, paths.final(trial.number).root)
+        final = read() if left_out is None else left_out.attempt(read, None)
         if final is not None and final.repeats:
             found.append(_finalist(trial, final.repeats))
     return found
@@ -130,8 +150,8 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     """Writes `final.csv` and `final.json`; returns what they say in sentences.
 
     The best point has the best mean on the test split among those whose every seed was completed. The others are
-    tested against it, paired by seed, with Holm's correction over all pairs, since only the values say which one is
-    the best.
+    tested against it, paired by seed, with Bonferroni's correction over all pairs, since only the values say which
+    one is the best.
 
     Args:
         paths: The sweep's folder.
@@ -143,7 +163,8 @@ def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str
     first = ordered[0]
     best = first.name if first.lost is None else None
     groups = {f.name: values for f in ordered if (values := f.metrics[f.judge])}
-    step = resolution(groups.values()) if first.judge.endswith("accuracy") else 0.0
+    counts = (info := find_metric(first.judge)) is not None and info.counts_samples
+    step = resolution(groups.values()) if counts else 0.0
     found = compare(groups, direction, step=step, limits=limits_of(first.judge))
     found = [difference for difference in found if best is None or best in (difference.a, difference.b)]
     sentences = _sentences(ordered, found)
@@ -188,7 +209,8 @@ def _table(finalists: Sequence[Finalist]) -> str:
     keys = list(dict.fromkeys(key for f in finalists for key in f.overrides))
     measures = {OBJECTIVE: first.objective, **{name: name for name in dict.fromkeys((TEST, first.judge))}}
     columns = [f"{measure}{end}" for measure in measures for end in ("", "_std", "_low", "_high")]
-    rows: list[list[Any]] = [["number", "n", "diverged", "chosen_by", "judged_by", *columns, *keys]]
+    columns = ["number", "n", "diverged", "chosen_by", "judged_by", *columns]
+    rows: list[list[Any]] = [[*columns, *override_columns(keys, (*columns, *RESULTS))]]
     for f in finalists:
         found = [f.summary(metric) for metric in measures.values()]
         numbers = [x for s in found for x in ((s.mean, s.std, s.low, s.high) if s else (None,) * 4)]

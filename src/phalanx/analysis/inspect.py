@@ -3,20 +3,23 @@
 Axes: N samples, H units of a hidden layer.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
+from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.model_file import SavedModel, load_model, saved_hidden
-from phalanx.runs.stored_run import find_stored_run
+from phalanx.runs.stored_run import find_stored_run, read_stored_run
+from phalanx.runs.trained_on import with_places
 
 BINS = 16
 CHUNK_ROWS = 4096  # validation samples whose hidden outputs are held at once
@@ -56,10 +59,7 @@ class Inspection:
     hidden: tuple[HiddenLayer, ...]
     activation: str
     notes: tuple[str, ...]
-
-    @property
-    def n_parameters(self) -> int:
-        return sum(tensor.count for tensor in self.tensors)
+    n_parameters: int  # trained numbers; the tensors hold a module's buffers too
 
 
 def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
@@ -70,6 +70,7 @@ def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
     saved = load_model(path)
     notes: list[str] = []
     dataset = _dataset(path, notes)
+    _check_curve(path, notes)
     hidden: tuple[HiddenLayer, ...] = ()
     if dataset is not None:
         hidden = hidden_layers(saved, dataset.val.x_ND)
@@ -77,9 +78,10 @@ def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
     if hidden and activation != "relu":
         notes.append(f"dead units are told of relu alone; this network has {activation}")
     tensors = tuple(tensor_info(name, tensor) for name, tensor in in_order(saved).items())
-    widths = (saved.n_features, *getattr(saved.model, "hidden", ()), len(saved.classes))
+    widths = (saved.n_features, *saved.model.hidden_widths, len(saved.classes))
     title = f"{saved.data}: {saved.model.name} {'-'.join(map(str, widths))} {activation}".rstrip()
-    return Inspection(title, tensors, hidden, activation, tuple(notes)), saved, dataset
+    n_parameters = saved.model.layout(saved.n_features, len(saved.classes)).n_trained
+    return Inspection(title, tensors, hidden, activation, tuple(notes), n_parameters), saved, dataset
 
 
 def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:
@@ -119,7 +121,7 @@ def _dataset(path: Path, notes: list[str]) -> Dataset | None:
         notes.append("without its run folder a model has no data, so hidden layers are not looked at")
         return None
     try:
-        dataset = dataset_of(trial_spec(read_values(paths.config_resolved)).data)
+        dataset = dataset_of(trial_spec(with_places(read_values(paths.config_resolved), path)).data)
     except RequestError as error:
         where = "" if isinstance(error, RunFolderError) else f" (by {paths.config_resolved})"
         notes.append(f"the data cannot be read{where}, so hidden layers are not looked at: {error}")
@@ -130,5 +132,18 @@ def _dataset(path: Path, notes: list[str]) -> Dataset | None:
         notes.append(f"whether the data are those that were trained on is not known: {error}")
         stored = None
     if stored is not None and stored.data_digest not in (None, dataset.digest):
-        notes.append("the data have changed since this run was trained")
+        notes.append(
+            f"the data have changed since this run was trained: their digest was {stored.data_digest} and is "
+            f"{dataset.digest} now"
+        )
     return dataset if dataset.n_features else None
+
+
+def _check_curve(path: Path, notes: list[str]) -> None:
+    """Notes a `metrics.csv` with fewer epochs than were trained."""
+    with contextlib.suppress(RunFolderError, FileNotFoundError, NotADirectoryError):
+        n_rows = read_stored_run(path).n_rows
+        try:
+            check_length(RunPaths(path).metrics, n_rows)
+        except UnreadableFile as error:
+            notes.append(str(error))

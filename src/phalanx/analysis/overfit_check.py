@@ -3,7 +3,9 @@
 import statistics
 from collections.abc import Sequence
 
+from phalanx.core.quantities import number
 from phalanx.core.result import EpochMetrics, TrialResult
+from phalanx.nn.models.mlp import MLP
 from phalanx.training.spec import TrialSpec
 
 FALLING = 0.98  # of the tenth of the epochs before the last tenth: a loss below it was still falling
@@ -22,11 +24,12 @@ def sentence(spec: TrialSpec, result: TrialResult) -> str:
     reached, n_steps = result.metrics.train_accuracy or 0.0, f"{result.epochs:,} epochs"
     if passed(spec, result):
         return (
-            f"check passed: training accuracy {reached:.4f} after {n_steps}, so network, loss and optimizer step "
+            f"check passed: training accuracy {number(reached)} after {n_steps}, so network, loss and optimizer step "
             "work together"
         )
     lines = [
-        f"check not passed: training accuracy {reached:.4f} after {n_steps}, {spec.trainer.expect_accuracy:g} expected",
+        f"check not passed: training accuracy {number(reached)} after {n_steps}, "
+        f"{spec.trainer.expect_accuracy:g} expected",
         *(f"  try {what}" for what in advice(spec, result.history)),
     ]
     return "\n".join(lines)
@@ -50,10 +53,12 @@ def advice(spec: TrialSpec, history: Sequence[EpochMetrics]) -> list[str]:
         found.append(f"trainer.epochs={2 * len(losses)} or optimizer.lr={lr * 10:g}: the loss was still falling")
     if getattr(spec.data, "normalize", "") == "none":
         found.append("data.normalize=feature: inputs far from mean 0 and deviation 1 are learnt slowly")
-    if getattr(spec.model, "dropout", 0.0) > 0:
+    dropout = getattr(spec.model, "dropout", 0.0)
+    if isinstance(dropout, float) and dropout > 0:
         found.append("model.dropout=0: what is dropped cannot be learnt by heart")
     if getattr(spec.optimizer, "weight_decay", 0.0) > 0.01:
         found.append("optimizer.weight_decay=0: it pulls the weights back")
-    if getattr(spec.model, "activation", "") == "identity":
+    if isinstance(spec.model, MLP) and spec.model.activation == "identity":
         found.append("model.activation=relu: without an activation all layers are one")
-    return found or ["a wider network, e.g. model.width=256; and look for equal samples of different classes"]
+    wider = "a wider network, e.g. model.width=256" if isinstance(spec.model, MLP) else "a larger network"
+    return found or [f"{wider}; and look for equal samples of different classes"]

@@ -4,39 +4,46 @@ No code from a file is run: numpy's pickles are refused and the model is safeten
 Axes: N rows, D features, C classes, h × w pixels.
 """
 
-import contextlib
 import io
 import json
+import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from phalanx.core.csv_text import csv_text
-from phalanx.core.errors import DataError, UnreadableFile
-from phalanx.core.reading import MAX_DATA, opened
-from phalanx.data import table_encoder
-from phalanx.data.read_table import read_table
+from phalanx.core.errors import DataError
+from phalanx.data.array_file import open_arrays, opened_data
+from phalanx.data.cell_values import Kind, decode
+from phalanx.data.images import SUFFIXES, ImageForm
+from phalanx.data.npz import NAMES
+from phalanx.data.table_columns import bad_number
 from phalanx.data.table_encoder import TableFeatures
-from phalanx.runs.model_file import SavedModel, load_model
+from phalanx.data.table_reader import TableReader
+from phalanx.data.table_text import is_parquet
+from phalanx.runs.input_rows import TARGETS, array_rows, table_rows
+from phalanx.runs.model_file import OverflowingRows, SavedModel, load_model
+from phalanx.runs.sweep_folder import best_with_weights, is_sweep
 
-TABLES, ARRAYS, IMAGES = (".csv", ".tsv"), (".npy", ".npz"), (".png", ".jpg", ".jpeg")
-TARGETS = ("label", "target", "class")  # columns that are left out of a table for a model trained on plain arrays
+log = logging.getLogger(__name__)
 
-_LARGEST = float(np.finfo(np.float32).max)
+TABLES, ARRAYS, IMAGES = (".csv", ".tsv", ".parquet"), (".npy", ".npz"), SUFFIXES
+
 _MAX_FAULTS = 5  # faults listed in one message
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file: `values` is an array (N, D) or a table, `names` has a name for each row."""
+    """Rows of a file: `values` is an array (N, D) or a `DecodedTable`, `names` has a name for each row."""
 
     values: Any
     names: tuple[str, ...]
     named_by: str = "row"  # "row": numbers from 1; "file": file names
+    notes: tuple[str, ...] = ()  # what was left out
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Predictions:
     p_NC: np.ndarray
     names: tuple[str, ...]
     named_by: str = "row"
+    notes: tuple[str, ...] = ()  # for the user: which trial predicted, what was left out or was never seen in training
 
     def ranked(self, top: int | None) -> np.ndarray:
         """Class numbers, most probable first and the earlier class first among equals: (N, min(top, C))."""
@@ -96,18 +104,22 @@ def printable(text: str) -> str:
 
 
 def predict_file(run: Path | str, source: Path | str) -> Predictions:
-    """Predicts the rows in `source` with the run in a folder or `.safetensors` file.
+    """Predicts the rows in `source` with the run in a folder or `.safetensors` file, or a sweep's best trial.
 
     Raises `RunFolderError` where there is no sound model, `DataError` where the rows do not fit it.
     """
+    notes: tuple[str, ...] = ()
+    if is_sweep(Path(run)):
+        run = best_with_weights(Path(run)).root
+        notes = (f"trial {run.name} predicts, the best of the sweep",)
     model = load_model(run)
     rows = read_rows(Path(source), model)
-    p_NC = model.predict(rows.values)
-    broken = np.flatnonzero(~np.isfinite(p_NC).all(1))
-    if len(broken):
-        first = rows.names[broken[0]]
-        raise DataError(f"{source}: the network overflows on {len(broken)} rows, first {rows.named_by} {first}")
-    return Predictions(model.classes, p_NC, rows.names, rows.named_by)
+    try:
+        p_NC, unseen = model.predict_with_notes(rows.values)
+    except OverflowingRows as error:
+        first = f"{rows.named_by} {rows.names[error.rows[0]]}"
+        raise DataError(f"{source}: the network overflows on {len(error.rows)} rows, first {first}") from error
+    return Predictions(model.classes, p_NC, rows.names, rows.named_by, (*notes, *rows.notes, *unseen))
 
 
 def read_rows(path: Path, model: SavedModel) -> Rows:
@@ -117,12 +129,12 @@ def read_rows(path: Path, model: SavedModel) -> Rows:
         return _read_folder(path, model)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file or folder")
-    if suffix in TABLES:
-        return _read_table(path, model)
     if suffix in ARRAYS:
         return _read_array(path, model)
     if suffix in IMAGES:
         return Rows(_read_image(path, model)[None], (path.name,), "file")
+    if suffix in TABLES or isinstance(model.features, TableFeatures):  # any name that training may have read
+        return _read_table(path, model)
     known = ", ".join((*TABLES, *ARRAYS, *IMAGES))
     raise DataError(f"{path} has an unknown extension; give a file with one of {known}, or a folder of images")
 
@@ -132,29 +144,36 @@ def _numbered(values: Any) -> Rows:
 
 
 def _read_table(path: Path, model: SavedModel) -> Rows:
-    """For table data the frame itself, since the encoder finds its columns; else its numeric columns in order."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else None
+    """For table data the cells themselves, since the encoder finds its columns; else its numeric columns in order."""
     if isinstance(model.features, TableFeatures):
-        return _numbered(read_table(str(path), "INPUT", delimiter, model.features.text_columns).frame)
-    _check_header(path)
-    file = read_table(str(path), "INPUT", delimiter)
-    names = [name for name in file.frame.columns if name.strip().lower() not in TARGETS]
+        may_lack = model.features.missing == "impute"
+        cells = model.features.reader.read(str(path), "INPUT", model.features.names, may_lack=may_lack)
+        table = table_rows(cells.frame, model.features)
+        cells.refuse(table.faults(cells.place))
+        if absent := model.features.absent(cells.frame):
+            log.warning("%s lacks the columns %s: their values count as missing", path, ", ".join(absent))
+        return replace(_numbered(cells.frame), values=table)
+    if not is_parquet(str(path)):
+        _check_header(path)
+    cells = TableReader().read(str(path), "INPUT")
+    names = [name for name in cells.frame.columns if name.strip().lower() not in TARGETS]
     if len(names) != model.n_features:
         nameless = any(name.startswith("Unnamed: ") for name in names)
         hint = "; a column without a name may be a row index: leave it out" if nameless else ""
-        file.refuse([f"{_needs(model)} a row, this file has {len(names)} columns beside {', '.join(TARGETS)}{hint}"])
-    bad = table_encoder.bad_numbers(file.frame, names)
-    faults = [f"{fault}, line {file.line(row)}" for fault, row in bad[:_MAX_FAULTS]]
-    gaps = table_encoder.missing_counts(file.frame, names)
-    faults += [f"column {name!r} has {n} missing values" for name, n in list(gaps.items())[:_MAX_FAULTS]]
-    hidden = len(bad) + len(gaps) - len(faults)
-    file.refuse(faults + ([f"{hidden} more columns like these"] if hidden else []))
-    return _numbered(np.column_stack([table_encoder.numbers(file.frame[name])[0] for name in names]))
+        cells.refuse([f"{_needs(model)} a row, this file has {len(names)} columns beside {', '.join(TARGETS)}{hint}"])
+    columns = {name: decode(cells.frame[name], Kind.NUMBER, TableReader().notation) for name in names}
+    faults = [fault for name, found in columns.items() for fault in bad_number(name, cells.frame, found, cells.place)]
+    faults += [
+        f"column {name!r} has {n} missing values" for name, found in columns.items() if (n := found.missing_N.sum())
+    ]
+    hidden = [f"{len(faults) - _MAX_FAULTS} more columns like these"] * (len(faults) > _MAX_FAULTS)
+    cells.refuse(faults[:_MAX_FAULTS] + hidden)
+    return _numbered(np.column_stack([found.by_row(found.value_U) for found in columns.values()]))
 
 
 def _check_header(path: Path) -> None:
     """Refuses a file whose first line holds numbers: taken for names, a sample would be lost without a word."""
-    with _opened(path) as content, io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
+    with opened_data(path) as content, io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
         cells = [cell.strip() for cell in re.split(r"[,;\t|]", file.readline().strip())]
     try:
         values = [float(cell.strip('"')) for cell in cells]
@@ -173,89 +192,40 @@ def _needs(model: SavedModel) -> str:
 def _read_array(path: Path, model: SavedModel) -> Rows:
     if isinstance(model.features, TableFeatures):
         columns = ", ".join(column.name for column in model.features.columns)
-        raise DataError(f"{path}: the model was trained on a table; give a .csv or .tsv with the columns {columns}")
+        raise DataError(
+            f"{path}: the model was trained on a table; give a .csv, .tsv or .parquet with the columns {columns}"
+        )
     values = _load_numpy(path)
     if values.dtype.kind not in "buif":
         raise DataError(f"{path} must hold real numbers, got the type {values.dtype}")
-    shapes = [("N", model.n_features)] + ([("N", *model.image_shape)] if model.image_shape else [])
-    if not len(shapes[0]) <= values.ndim <= len(shapes[-1]) or values.shape[1:] not in [s[1:] for s in shapes]:
-        allowed = " or ".join(f"({', '.join(map(str, shape))})" for shape in shapes)
-        raise DataError(f"{path} must have the shape {allowed}, got {values.shape}")
-    if not len(values):
-        raise DataError(f"{path} is empty: it has no rows")
-    flat_ND = values.reshape(len(values), -1)
-    # abs(NaN) > x is false, so the comparison is turned round.
-    bad = np.argwhere(~(np.abs(flat_ND.astype(np.float64)) <= _LARGEST))
-    if len(bad):
-        row, column = bad[0]
-        what = f"{flat_ND[row, column]} in row {row + 1}, column {column + 1}"
-        raise DataError(f"{path} must hold finite numbers, got {len(bad)} that are not, first {what}")
-    return _numbered(flat_ND)
+    return _numbered(array_rows(values, model.n_features, model.image_shape, str(path)))
 
 
 def _load_numpy(path: Path) -> np.ndarray:
-    """The array of a `.npy`, or of a `.npz` the one named x or the only one."""
-    import zipfile
-
-    try:
-        with _opened(path) as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            if (size := sum(member.file_size for member in loaded.zip.infolist())) > MAX_DATA:
-                raise DataError(f"{path} has {size:,} bytes when it is unpacked, and at most {MAX_DATA:,} are read")
-            name = "x" if "x" in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
-            if name is not None:
-                array: np.ndarray = loaded[name]
-                return array
-            found = ", ".join(loaded.files) or "none"
-    except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):  # numpy's own words advise to load it all the same
-            advice = "save plain numbers with numpy.save"
-            raise DataError(f"{path} holds pickled Python objects, which could run code; {advice}") from error
-        raise DataError(f"{path} is not an array file of numpy, or is damaged: {error}") from error
+    """The array of a `.npy`, or of a `.npz` the only one or that of the samples, as `data=npz` finds it."""
+    with open_arrays(path) as loaded:
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        names = list(loaded) if len(loaded) == 1 else [name for name in NAMES["x"] if name in loaded]
+        if names and (len(names) == 1 or names[0] == "x"):
+            return loaded[names[0]]
+        found = ", ".join(loaded) or "none"
     raise DataError(f"{path} must hold one array, or one named x; its arrays are: {found}")
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, opened; the user named it, so links are followed. Raises `DataError` for a pipe or a device."""
-    try:
-        with opened(path.resolve(), limit=MAX_DATA) as file:
-            yield file
-    except UnreadableFile as error:
-        raise DataError(str(error)) from error
-
-
 def _read_image(path: Path, model: SavedModel) -> np.ndarray:
-    """The pixels (D,) of one grey-scale image, in the grey levels of the training data."""
-    from PIL import Image
-
-    if model.image_shape is None:
+    """The pixels (D,) of one image, in the grey levels of the training data."""
+    form = model.image_form or (ImageForm(*model.image_shape) if model.image_shape else None)
+    if form is None:
         raise DataError(f"{path} is an image, but the model was trained on data={model.data}, which are not images")
-    height, width = model.image_shape
-    try:
-        with _opened(path) as file, Image.open(file) as image:
-            if image.size != (width, height):
-                found = "{} × {}".format(*image.size)
-                raise DataError(f"{path} must be {width} × {height} pixels (width × height), got {found}; resize it")
-            return _grey(path, image).reshape(-1) * np.float32(model.max_pixel / 255.0)
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
-
-
-def _grey(path: Path, image: Any) -> np.ndarray:
-    """Grey levels 0 to 255, float32 (h, w). Colours become their luminance; what has no one meaning is refused."""
-    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        raise DataError(f"{path} must be an 8-bit grey-scale or colour image, got mode {image.mode}; convert it")
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        raise DataError(f"{path} is partly transparent, so its grey levels are not known; flatten it")
-    return np.asarray(image.convert("L"), dtype=np.float32)
+    return form.read(path).reshape(-1).astype(np.float32) * np.float32(model.max_pixel / 255.0)
 
 
 def _read_folder(folder: Path, model: SavedModel) -> Rows:
     """Every image of a folder, sorted by name. All that do not fit are named at once."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = [path for path in found if path.suffix.lower() in IMAGES]
+    others = [path.name for path in found if path not in set(paths)]
     if not paths:
         raise DataError(f"{folder} has no images: it must hold files with one of {', '.join(IMAGES)}")
     images, faults = [], []
@@ -268,4 +238,6 @@ def _read_folder(folder: Path, model: SavedModel) -> Rows:
         shown = "\n  - ".join(map(str, faults[:_MAX_FAULTS]))
         rest = f"\n  - and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
         raise DataError(f"{len(faults)} of {len(paths)} images in {folder} do not fit:\n  - {shown}{rest}")
-    return Rows(np.stack(images), tuple(path.name for path in paths), "file")
+    shown = f"{', '.join(others[:_MAX_FAULTS])}{' …' if len(others) > _MAX_FAULTS else ''}"
+    notes = (f"left out, since no {' '.join(IMAGES)}: {len(others)} of {len(found)} files ({shown})",) if others else ()
+    return Rows(np.stack(images), tuple(path.name for path in paths), "file", notes)

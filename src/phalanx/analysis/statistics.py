@@ -1,4 +1,4 @@
-"""Numbers for comparing configurations that were trained with the same seeds: intervals, paired t-tests, Holm.
+"""Numbers for comparing configurations that were trained with the same seeds: intervals, paired t-tests.
 
 Values are plain numbers in any unit, by seed; means, spreads and bounds come back in that unit. Values of runs on
 several splits are given by (split seed, seed): each split is then one repeat, and its value the mean over its seeds,
@@ -53,8 +53,9 @@ class Summary:
 class Difference:
     """The paired difference a - b over the repeats that both groups have.
 
-    `mean`, `std` and the interval `low` to `high` are in the unit of the values. `p` and the interval are for this
-    pair alone; `p_holm` and `p_equivalent` are adjusted for all `pairs` of the comparison. `effect` has no unit.
+    `mean`, `std` and the interval `low` to `high` are in the unit of the values. `p` is for this pair alone. The
+    interval, `p_adjusted` and `p_equivalent` are for all `pairs` of the comparison at once, by the same (Bonferroni's)
+    correction, so zero lies outside the interval where `p_adjusted` is below 1 - `level`. `effect` has no unit.
     """
 
     a: str
@@ -64,7 +65,7 @@ class Difference:
     low: float | None
     high: float | None
     p: float | None
-    p_holm: float | None
+    p_adjusted: float | None
     effect: float | None
     std: float | None = None
     direction: str = "maximize"
@@ -91,7 +92,7 @@ class Difference:
     @property
     def shown(self) -> bool:
         """Whether the difference is significant at `level`, adjusted for all comparisons."""
-        return self.n >= FEWEST and self.p_holm is not None and self.p_holm < 1 - self.level
+        return self.n >= FEWEST and self.p_adjusted is not None and self.p_adjusted < 1 - self.level
 
     @property
     def equivalent(self) -> bool:
@@ -100,8 +101,9 @@ class Difference:
         return self.n >= FEWEST and self.p_equivalent is not None and self.p_equivalent < (1 - self.level) / 2
 
     def at(self, level: float) -> Difference:
-        """The same difference, with the interval and the verdicts at another level."""
-        low, high = interval(self.mean, self.spread, self.n, checked_level(level), (-self.largest, self.largest))
+        """The same difference, with the interval and the verdicts at another level, which holds for all `pairs`."""
+        each = 1 - (1 - checked_level(level)) / self.pairs
+        low, high = interval(self.mean, self.spread, self.n, each, (-self.largest, self.largest))
         return replace(self, low=low, high=high, level=level)
 
 
@@ -160,7 +162,7 @@ def paired(
     a: Values, b: Values, names: tuple[str, str] = ("a", "b"), direction: str = "maximize", level: float = 0.95,
     step: float = 0.0, limits: Limits = UNLIMITED,
 ) -> Difference:  # fmt: skip
-    """Student's paired t-test of `a` - `b` over the repeats that both have, as the only comparison (`p_holm` is `p`).
+    """Student's paired t-test of `a` - `b` over the repeats that both have, as the only pair: `p_adjusted` is `p`.
 
     Over seeds it holds on the same data and split, over splits for other splits of the same rows. With fewer than two
     shared repeats there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not
@@ -194,37 +196,34 @@ def paired(
     if mean is None:
         return found
     p = p_value(mean, found.spread, found.n)
-    return replace(found, p=p, p_holm=p, effect=effect_size(mean, found.spread, found.n)).at(level)
+    return replace(found, p=p, p_adjusted=p, effect=effect_size(mean, found.spread, found.n)).at(level)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values, in the order given (Holm 1979, Scandinavian Journal of Statistics 6).
+def bonferroni(p_values: Sequence[float | None]) -> list[float | None]:
+    """The p-values times their number, at most 1, in the order given.
 
     Calling significant what lies below 0.05 keeps the chance of even one false alarm at 5 % or less, however the
-    tests depend on each other. None stays None and is not counted. ValueError outside 0 to 1.
+    tests depend on each other. Holm's steps find more, but no intervals around the differences say the same as they
+    do. None stays None and is not counted. ValueError outside 0 to 1.
     """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for place, (p, i) in enumerate(known):
-        if not 0 <= p <= 1:
-            raise ValueError(f"a p-value lies between 0 and 1, got {p!r}")
-        adjusted[i] = largest = max(largest, min(1.0, (len(known) - place) * p))
-    return adjusted
+    known = [p for p in p_values if p is not None]
+    if wrong := [p for p in known if not 0 <= p <= 1]:
+        raise ValueError(f"a p-value lies between 0 and 1, got {wrong[0]!r}")
+    return [None if p is None else min(1.0, len(known) * p) for p in p_values]
 
 
 def compare(
     groups: Mapping[str, Values], direction: str, baseline: str | None = None, level: float = 0.95,
     step: float = 0.0, limits: Limits = UNLIMITED,
 ) -> list[Difference]:  # fmt: skip
-    """Compares all pairs of groups, or all groups with a baseline, with Holm's adjustment over all of them.
+    """Compares all pairs of groups, or all groups with a baseline. Intervals and p-values hold for all of them at once.
 
     Args:
         groups: Values by seed, or by (split seed, seed), by the group's name.
         direction: `maximize` or `minimize`.
         baseline: A group that was chosen before its values were seen: compared with the best one, false alarms are
             up to twice as frequent.
-        level: The level of the intervals.
+        level: The share of comparisons in which every interval holds the true difference, or more.
         step: As in `paired`.
         limits: As in `paired`.
 
@@ -235,9 +234,12 @@ def compare(
         raise ValueError(f"the baseline {baseline!r} is not one of {', '.join(map(str, groups))}")
     pairs = combinations(groups, 2) if baseline is None else ((name, baseline) for name in groups if name != baseline)
     found = [paired(groups[a], groups[b], (a, b), direction, level, step, limits) for a, b in pairs]
-    adjusted = holm([difference.p for difference in found])
+    adjusted = bonferroni([difference.p for difference in found])
     n_pairs = max(1, sum(p is not None for p in adjusted))
-    return [replace(difference, p_holm=p, pairs=n_pairs) for difference, p in zip(found, adjusted, strict=True)]
+    return [
+        replace(difference, p_adjusted=p, pairs=n_pairs).at(level)
+        for difference, p in zip(found, adjusted, strict=True)
+    ]
 
 
 def resolution(groups: Iterable[Values]) -> float:

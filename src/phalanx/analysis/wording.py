@@ -1,7 +1,7 @@
 """Differences as sentences, with as many digits as their intervals justify."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.analysis.statistics import FEWEST, SEEDS, Difference, seeds_needed
@@ -46,10 +46,10 @@ def sentence(
     """
     d = difference if level is None else difference.at(level)
     lacking = f"not enough {d.repeats} to tell {d.a} from {d.b}: {d.n} shared, "
-    if d.n < FEWEST or d.mean is None or d.low is None or d.high is None or d.p_holm is None:
+    if d.n < FEWEST or d.mean is None or d.low is None or d.high is None or d.p_adjusted is None:
         return f"{lacking}at least {FEWEST} are needed{_lost(d, lost)}"
     where = f" on {split}" if d.repeats == SEEDS else ""
-    evidence = f"({d.n} {d.repeats}, {'adjusted ' if d.p_holm != d.p else ''}{format_p(d.p_holm)})"
+    evidence = f"({d.n} {d.repeats}, {'adjusted ' if d.pairs > 1 else ''}{format_p(d.p_adjusted)})"
     if d.shown and d.better is not None:
         loser = d.b if d.better == d.a else d.a
         sizes = (d.mean, d.low, d.high) if d.mean > 0 else (-d.mean, -d.high, -d.low)
@@ -64,15 +64,33 @@ def sentence(
     return _with_relevant(d, unit, nothing, lacking)
 
 
+def no_differences(found: Sequence[Difference], which: str, best: str | None) -> str:
+    """One sentence for many pairs between which no difference is shown.
+
+    Args:
+        found: The differences, each with a p-value.
+        which: `all` pairs of the comparison, or `other` ones than those that were told.
+        best: The group that belongs to every pair, if there is one, is named.
+    """
+    with_best = best is not None and all(best in (d.a, d.b) for d in found)
+    if with_best:
+        pairs = f"between {best} and {'any other' if which == 'all' else f'{len(found)} others'}"
+    else:
+        pairs = f"in any of {len(found)} pairs" if which == "all" else f"in {len(found)} other pairs"
+    where = " on this split" if found[0].repeats == SEEDS else ""
+    counts = {d.n for d in found}
+    n = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    least = min(d.p_adjusted for d in found if d.p_adjusted is not None)
+    return f"no difference shown {pairs}{where} ({n} {found[0].repeats}, smallest adjusted {format_p(least)})"
+
+
 def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str) -> str:
     """The sentence of a difference that is not shown, with what can be said of its relevant size."""
-    if d.relevant is None or d.low is None or d.high is None:
+    if d.relevant is None:
         return nothing
     size = f"{d.relevant:g} {unit}".strip()
     if d.equivalent:
         return f"{nothing}; any is smaller than {size}"
-    if not d.low <= 0 <= d.high:
-        return nothing
     needed = seeds_needed(d.spread or 0.0, d.relevant, 1 - (1 - d.level) / d.pairs)
     return f"{lacking}a difference of {size} would need about {needed}"
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phalanx.cli.options import Subparsers, check_files, console, names, positive_number
+from phalanx.cli.options import Subparsers, check_files, console, names, positive_number, say_written
 from phalanx.core.errors import Incomplete
-from phalanx.core.files import write_text
+from phalanx.core.named_files import is_plain, named_file, write_named
 
 if TYPE_CHECKING:
     from phalanx.analysis.compare import Comparison
@@ -18,10 +18,10 @@ Compare groups of finished runs: means with 95 % intervals, and paired differenc
 
 PATH is the folder of a run or of a sweep (a grid, a search, the final of a search), a folder that contains run
 folders, or mlflow:EXPERIMENT. The value of a seed is the mean over the settings that all groups share. Groups are
-compared on the seeds that they share, by paired t-tests with Holm's correction over all pairs; that holds on this split
-of the data. Runs on three splits or more (data.split_seed) are pooled: each split is one repeat. Runs on different data
-are compared separately. A group of which runs diverged or failed wins nothing. Notes say what else differs between the
-groups and which runs were left out.
+compared on the seeds that they share, by paired t-tests with Bonferroni's correction over all pairs, which the
+intervals have too; that holds on this split of the data. Runs on three splits or more (data.split_seed) are pooled:
+each split is one repeat. Runs on different data are compared separately. A group of which runs diverged or failed wins
+nothing. Notes say what else differs between the groups and which runs were left out.
 """
 EXAMPLES = """\
 examples:
@@ -63,7 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
     """
     sources = [*arguments.sources, *(f"mlflow:{name}" for name in arguments.mlflow)]
     nothing = "nothing to compare: give a run or sweep folder, or mlflow:EXPERIMENT; try outputs/sweeps/<name>"
-    check_files(arguments, *([] if sources else [nothing]))
+    table = arguments.csv
+    derived = {} if table is None or not is_plain(table) else {"the table of differences": _differences(table)}
+    check_files(arguments, *([] if sources else [nothing]), further=derived)
     from phalanx.analysis.compare import compare_runs, read_sources
     from phalanx.analysis.compare.tables import show
 
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     show(found, console())
     for path in _write_files(arguments, found):
-        print(f"wrote {path}")
+        say_written(path)
     if read.n_damaged:
         results = "1 result" if read.n_damaged == 1 else f"{read.n_damaged} results"
         raise Incomplete(f"all was compared but for {results} that cannot be read; the notes name the files")
@@ -81,20 +83,25 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]:
     """Writes the requested files and returns their paths."""
-    from phalanx.analysis.compare.tables import differences_csv, groups_csv, markdown
+    from phalanx.analysis.compare.tables import differences_csv, groups_csv, markdown, titled
 
-    texts: dict[Path, str] = {}
+    pages: list[tuple[Path, str]] = []
     if arguments.csv is not None:
-        texts[arguments.csv] = groups_csv(found)
-        texts[arguments.csv.with_stem(f"{arguments.csv.stem}_differences")] = differences_csv(found)
+        pages += [(arguments.csv, groups_csv(found)), (_differences(arguments.csv), differences_csv(found))]
     if arguments.markdown is not None:
-        texts[arguments.markdown] = markdown(found)
+        pages.append((arguments.markdown, markdown(found)))
+    texts = {path: "\n".join(text for other, text in pages if other == path) for path, _ in pages}
     for path, text in texts.items():
-        write_text(path, text)
+        write_named(path, text)
     if arguments.figure is None:
         return [*texts]
     from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
     from phalanx.report.style import save_figure
 
-    infos = [comparison_info(part, found.measure.title) for part in found.parts]
-    return [*texts, save_figure(draw_comparison(infos), arguments.figure)]
+    infos = [comparison_info(part, found.measure.title, titled(found, part)) for part in found.parts]
+    return [*texts, save_figure(draw_comparison(infos), arguments.figure, named_file)]
+
+
+def _differences(table: Path) -> Path:
+    """The file of the second table; a pipe or a device gets both, with an empty line between them."""
+    return table.with_stem(f"{table.stem}_differences") if is_plain(table) else table

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phalanx.cli.options import Subparsers, check_files, console
+from phalanx.cli.options import Subparsers, check_files, console, say_written
+from phalanx.core.quantities import number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,9 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the table and writes the figures."""
-    check_files(arguments)
+    figure = arguments.figure
+    further = {} if figure is None else {"the figure of hidden outputs": _hidden(figure)}
+    check_files(arguments, further=further)
     from phalanx.analysis.inspect import inspect_run
 
     found, saved, dataset = inspect_run(arguments.model)
@@ -53,10 +56,10 @@ def run(arguments: argparse.Namespace) -> None:
     screen.print(_table(found, wide=screen.width >= 116))
     screen.print(f"  {found.n_parameters:,} parameters", highlight=False)
     for note in found.notes:
-        screen.print(f"  note: {note}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    if arguments.figure is not None:
-        for path in _draw(arguments.figure, found, saved, dataset):
-            print(f"wrote {path}")
+        screen.print(f"  note: {note}", style="dim", soft_wrap=True)
+    if figure is not None:
+        for path in _draw(figure, found, saved, dataset):
+            say_written(path)
 
 
 def _table(found: Inspection, wide: bool) -> Table:
@@ -73,7 +76,7 @@ def _table(found: Inspection, wide: bool) -> Table:
         columns["count"] = [f"{t.count:,}" for t in tensors]
     for name, attribute in {"mean": "mean", "std": "std", **({"min": "low", "max": "high"} if wide else {})}.items():
         values = [getattr(t, attribute) for t in tensors]
-        columns[name] = ["–" if value is None else f"{value:.4f}" for value in values]
+        columns[name] = [number(value) for value in values]
     broken = [f" {t.not_finite:,} not finite" if t.not_finite else "" for t in tensors]
     columns["histogram"] = [bars(t.counts, blocks) + text for t, text in zip(tensors, broken, strict=True)]
     if any(dead := dead_units(found)):
@@ -102,13 +105,19 @@ def _blocks() -> str:
 
 def _draw(path: Path, found: Inspection, saved: SavedModel, dataset: Dataset | None) -> list[Path]:
     """Writes the figures and returns their paths."""
+    from phalanx.core.named_files import named_file
     from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
     from phalanx.report.run_figures.layers import draw_layers, layers_info
     from phalanx.report.style import save_figure
 
-    written = [save_figure(draw_layers(layers_info(found)), path)]
+    written = [save_figure(draw_layers(layers_info(found)), path, named_file)]
     if dataset is not None and dataset.n_features == 1:
         info = hidden_info(saved.model, dataset, saved.weights)
         if info is not None:
-            written.append(save_figure(draw_hidden(info), path.with_stem(f"{path.stem}_hidden")))
+            written.append(save_figure(draw_hidden(info), _hidden(path), named_file))
     return written
+
+
+def _hidden(figure: Path) -> Path:
+    """The file of the second figure."""
+    return figure.with_stem(f"{figure.stem}_hidden")

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phalanx.cli.options import Subparsers, check_files, positive_integer
-from phalanx.core.files import write_text
+from phalanx.cli.options import Subparsers, check_files, positive_integer, say_written
+from phalanx.core.console import plain_console
+from phalanx.core.named_files import write_named
 
 if TYPE_CHECKING:
     from phalanx.analysis.predict import Predictions
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 HELP = """\
 Predict the classes of new samples with a trained run.
 
-RUN is a run's folder or its model.safetensors. INPUT is one of
-  .csv .tsv   a table with a header. Models of table data (data=csv) find their columns by name and ignore others;
-              other models take all columns in order, except those named label, target or class
-  .npy .npz   an array (N, features) or (N, height, width); in .npz the one named x, or the only one
-  .png .jpg   one grey-scale image of the size of the training images, with black and white as in them
+RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts. INPUT is one of
+  .csv .tsv .parquet
+              a table with names of columns. Models of tables (data=csv, data=parquet) read it as the training file,
+              whatever its name, find their columns by name and ignore others; other models take all columns in order,
+              except those named label, target or class
+  .npy .npz   an array (N, features) or (N, height, width); in .npz the only one, or that of the samples (x)
+  .png .jpg   one image of the size of the training images, with black and white as in them; models of data=image_folder
+              read it in the colours of training, and make it equal to data.size where that was given
   a folder    all such images in it, sorted by name
 """
 EXAMPLES = """\
@@ -44,18 +48,28 @@ def add(subparsers: Subparsers) -> None:
     option = parser.add_argument
     option("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
     option("source", metavar="INPUT", type=Path, help="table, array file, image, or folder of images")
-    option("--output", metavar="FILE", type=Path, help="write CSV (or --format) to FILE instead of stdout")
-    option("--format", choices=("table", "csv", "json"), help="default: table on a terminal, else csv")
+    option("--output", metavar="FILE", type=Path, help="write FILE, as JSON if it ends in .json, else as CSV")
+    option(
+        "--format",
+        choices=("table", "csv", "json"),
+        help="default: by --output; table on a terminal, else csv",
+    )
     option("--top", metavar="K", type=positive_integer, help="only the K most probable classes of each row")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Predicts, and prints or writes the predictions."""
-    check_files(arguments)
-    from phalanx.analysis.predict import predict_file
+    check_files(
+        arguments, inputs=[arguments.source] if arguments.model.is_dir() else [arguments.source, arguments.model]
+    )
+    from phalanx.analysis.predict import predict_file, printable
 
     predictions, form, top = predict_file(arguments.model, arguments.source), arguments.format, arguments.top
+    for note in predictions.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    if form is None and arguments.output is not None:
+        form = "json" if arguments.output.suffix.lower() == ".json" else "csv"
     if arguments.output is None and sys.stdout.isatty() and form in (None, "table"):
         _show_table(predictions, top, 50 if form is None else None)
         return
@@ -63,9 +77,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is None:
         sys.stdout.write(convert(top))
     else:
-        write_text(arguments.output, convert(top))
+        write_named(arguments.output, convert(top))
         n_rows = len(predictions.names)
-        print(f"wrote {n_rows:,} prediction{'' if n_rows == 1 else 's'} to {arguments.output}")
+        say_written(arguments.output, what=f"{n_rows:,} prediction{'' if n_rows == 1 else 's'} to ")
 
 
 def _show_table(predictions: Predictions, top: int | None, limit: int | None) -> None:
@@ -77,7 +91,6 @@ def _show_table(predictions: Predictions, top: int | None, limit: int | None) ->
         limit: How many rows are shown; None for all.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -95,7 +108,7 @@ def _show_table(predictions: Predictions, top: int | None, limit: int | None) ->
         table.add_column(Text(title), style="bold" if place == 1 else "", overflow="fold")
     for row in texts[1:]:
         table.add_row(*map(Text, row))
-    console = Console()
+    console = plain_console()
     console.print(table)
     if notes:
         console.print(f"Shown: {' and '.join(notes)}. All: --format csv", style="dim", highlight=False)

@@ -3,17 +3,18 @@
 import argparse
 from pathlib import Path
 
-from phalanx.cli.options import Subparsers, check_files
+from phalanx.cli.options import Subparsers, check_files, positive_number, say_written
 
 HELP = """\
 Write the report of a run or a sweep: one HTML file that opens offline, and fits a phone too.
 
 PATH is the folder of a run or a sweep. Every sweep writes its report.html when it ends; use this command while a sweep
-is still running, or after it was killed.
+is still running, or after it was killed. With hydra.sweeper.live_report_s=30 a sweep writes it every 30 seconds itself.
 """
 EXAMPLES = """\
 examples:
   phalanx report outputs/sweeps/my_search
+  phalanx report outputs/sweeps/my_search --refresh 30
   phalanx report outputs/runs/2026-01-31_12-00-00-a1b2 --output report.html
 
 Exit status: 0 the report is written; 1 it cannot be written, or leaves out damaged files; 2 the request was wrong.
@@ -26,6 +27,8 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("report", help=title, description=HELP, epilog=EXAMPLES)
     parser.add_argument("folder", metavar="PATH", type=Path, help="run folder or sweep folder")
     parser.add_argument("--output", metavar="FILE", type=Path, help="default: report.html in the folder")
+    parser.add_argument("--refresh", metavar="SECONDS", type=positive_number,
+                        help="the page loads itself again so often, while the sweep runs")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -36,6 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
     from phalanx.runs.left_out import LeftOut
 
     left_out = LeftOut()
-    path = write_report(arguments.folder, arguments.output, left_out)
-    print(f"wrote {path}")
+    path = write_report(arguments.folder, arguments.output, left_out, arguments.refresh)
+    say_written(path)
     left_out.check("the report is whole")

@@ -1,12 +1,20 @@
 """`phalanx sync`: logs to MLflow what it lacks of finished runs and sweeps."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from phalanx.cli.options import Subparsers
 from phalanx.core.errors import RequestError, UnreadableFile
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import relative
+
+if TYPE_CHECKING:
+    from phalanx.runs.left_out import LeftOut
+    from phalanx.runs.options import TrackingSpec
 
 _HELP = """\
 Deliver to MLflow what it lacks: a tracking server was down, or runs were made with tracking=none.
@@ -46,27 +54,14 @@ def run(arguments: argparse.Namespace) -> None:
         RequestError: No folder could be synced as it was asked for.
     """
     from phalanx.runs.left_out import LeftOut
-    from phalanx.tracking.sync_folders import (
-        NotDelivered,
-        configured_tracking,
-        find_folders,
-        goes_elsewhere,
-        sync_folder,
-    )
+    from phalanx.tracking.sync_folders import NotDelivered, find_folders, goes_elsewhere, sync_folder
 
     if redact(arguments.uri or "") != (arguments.uri or ""):
         raise RequestError("--uri holds a password, which every user of this machine can see; set MLFLOW_TRACKING_URI")
     changes = {key: getattr(arguments, key) for key in ("uri", "experiment") if getattr(arguments, key) is not None}
-    left_out, specs, faults = LeftOut(), {}, []
-    for root in (folders := find_folders(arguments.paths)):
-        try:
-            specs[root] = configured_tracking(root, changes)
-        except UnreadableFile as error:
-            left_out.add(error)
-        except RequestError as error:
-            faults.append(str(error))
-    if faults or not specs:
-        raise RequestError("\n".join([*faults, *left_out.faults]))
+    left_out = LeftOut()
+    folders = find_folders(arguments.paths)
+    specs = _configured(folders, changes, left_out)
     n_left = len(folders) - len(specs)
     for root, spec in specs.items():
         count = sync_folder(root, spec, left_out, keep_ids=goes_elsewhere(root, changes))
@@ -78,3 +73,24 @@ def run(arguments: argparse.Namespace) -> None:
             f"{n_left} of the runs are not in MLflow; what was delivered stays, so try again later{also}"
         )
     left_out.check("all that can be read is in MLflow")
+
+
+def _configured(folders: Sequence[Path], changes: Mapping[str, str], left_out: LeftOut) -> dict[Path, TrackingSpec]:
+    """Returns where each folder's runs go; a folder that cannot be read is left out.
+
+    Raises:
+        RequestError: A folder's configuration is wrong, or no folder is left.
+    """
+    from phalanx.tracking.sync_folders import configured_tracking
+
+    specs, faults = {}, []
+    for root in folders:
+        try:
+            specs[root] = configured_tracking(root, changes)
+        except UnreadableFile as error:
+            left_out.add(error)
+        except RequestError as error:
+            faults.append(str(error))
+    if faults or not specs:
+        raise RequestError("\n".join([*faults, *left_out.faults]))
+    return specs

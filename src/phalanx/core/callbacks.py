@@ -36,7 +36,8 @@ class Callback:
         """Called after each update; both count from 1. It must be cheap, and several threads may call it."""
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
-        """Called after each epoch with the metrics of each running trial. Returns the trials to prune."""
+        """Called after each epoch with the metrics of each running trial. Returns the trials to prune; one whose
+        training ends with this epoch anyway is completed."""
         return ()
 
     def on_end(self, trial: int, result: TrialResult) -> None:

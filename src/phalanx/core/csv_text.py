@@ -23,6 +23,16 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     return "".join(lines)
 
 
+def override_columns(keys: Iterable[str], results: Sequence[str]) -> list[str]:
+    """Names for the columns of overrides in a table of results: the key, or `override.<key>` where a result has it.
+
+    Args:
+        keys: Of the overrides, each once.
+        results: The names of the other columns.
+    """
+    return [f"override.{key}" if key in results else key for key in keys]
+
+
 def protected(cell: Any) -> Any:
     """The cell, with an apostrophe before it if it is text that a spreadsheet would take for a formula."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _is_number(cell) else cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,16 +16,47 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class Fault:
-    """One invalid value of a request: its key, the value, what is allowed, and what to type instead."""
+    """One invalid value of a request: its key, the value, what is allowed, and what to type instead.
+
+    `advice` is an argument that can be typed as it is; `otherwise` says in words what else would do.
+    """
 
     key: str
     value: Any
     allowed: str
     advice: str = ""
+    otherwise: str = ""
 
     def __str__(self) -> str:
-        tail = f"; try {self.advice}" if self.advice else ""
+        tail = f"; try {pasted(self.advice)}{self.otherwise}" if self.advice else ""
         return f"{self.key} must be {self.allowed}, got {self.value!r}{tail}"
+
+
+def pasted(argument: str) -> str:
+    """Returns an argument as it has to be typed into a shell: in quotes if a shell would change it.
+
+    zsh refuses brackets for which there is no file, and takes a word that begins with `=` for the name of a command.
+    What cannot be printed, such as a line break, is written by its bytes in quotes of bash and zsh: `$'\\x0a'`.
+    """
+    if re.fullmatch(r"(?!=)[\w@%+=:,./-]+", argument):
+        return argument
+    if not argument.isprintable():
+        return "$'" + "".join(map(_escaped, argument)) + "'"
+    in_double = "'" in argument and not set(argument) & set('"$`\\!')
+    return f'"{argument}"' if in_double else "'" + argument.replace("'", "'\"'\"'") + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Returns names for a message, separated by commas: at most so many, and the number of the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class PhalanxError(Exception):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from phalanx.core.metrics import split_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,11 +54,28 @@ class EpochMetrics:
     val_likelihood: float
     lr: float  # at the epoch's last step
     seconds: float  # the epoch's wall time divided by the number of trials in the chunk
+    further: Mapping[str, float] = field(default_factory=dict)  # such as `val_f1_macro`: those that were asked for
+
+    def __getitem__(self, name: str) -> float:
+        value: float = self.further[name] if name in self.further else getattr(self, name)
+        return value
+
+    def flat(self) -> dict[str, float]:
+        """All numbers by name: the columns of `metrics.csv`."""
+        return _flat(self)
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of the saved weights, each over a whole split; None where it was not computed."""
+    """Metrics of the saved weights, each over a whole split; None where it was not computed or is not defined.
+
+    Examples:
+        >>> from phalanx import TrainerSpec, TrialSpec, load_dataset, train_trial
+        >>> spec = TrialSpec(trainer=TrainerSpec(epochs=2))
+        >>> metrics = train_trial(spec, load_dataset(spec.data)).metrics
+        >>> metrics["test_accuracy"] == metrics.test_accuracy
+        True
+    """
 
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -68,11 +86,33 @@ class Metrics:
     test_loss: float | None = None
     test_accuracy: float | None = None
     test_likelihood: float | None = None
+    further: Mapping[str, float | None] = field(default_factory=dict)  # all other metrics, such as `test_f1_macro`
+
+    def __getitem__(self, name: str) -> float | None:
+        value: float | None = self.further[name] if name in self.further else getattr(self, name)
+        return value
+
+    def flat(self) -> dict[str, float | None]:
+        """All metrics by name, as `result.json` has them."""
+        return _flat(self)
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, float | None]) -> Metrics:
+        """The metrics by name as an object."""
+        return cls(**unflat(cls, values))
 
 
-def limits_of(metric: str) -> tuple[float, float]:
-    """The possible range of a metric: 0 to 1 for accuracies and likelihoods, else 0 to infinity."""
-    return (0.0, 1.0 if metric.endswith(("accuracy", "likelihood")) else math.inf)
+def _flat(metrics: EpochMetrics | Metrics) -> dict[str, Any]:
+    return {**{f.name: getattr(metrics, f.name) for f in fields(metrics) if f.name != "further"}, **metrics.further}
+
+
+def unflat(cls: type[EpochMetrics] | type[Metrics], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `cls` for numbers by name. Raises `ValueError` for a name that is none of a metric."""
+    known = {f.name for f in fields(cls)} - {"further"}
+    further = {name: value for name, value in values.items() if name not in known}
+    if odd := [name for name in further if not split_name(name)[0]]:
+        raise ValueError(f"{', '.join(odd)} is no name of a metric")
+    return {**{name: value for name, value in values.items() if name in known}, "further": further}
 
 
 @dataclass(frozen=True)
@@ -136,13 +176,15 @@ class TrialResult:
     n_parameters: int
     error: str | None = None
     timing: Timing | None = None
+    way: str | None = None  # how a network or optimizer of the user's own trained, and why: together, or one by one
+    notes: tuple[str, ...] = ()  # why metrics are None
     weights: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `result.json` that training knows, as plain types."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("history", "weights")}
         plain["status"] = str(self.status)
-        plain["objective"], plain["metrics"] = asdict(self.objective), asdict(self.metrics)
+        plain["objective"], plain["metrics"] = asdict(self.objective), self.metrics.flat()
         plain["timing"] = self.timing and asdict(self.timing)
         return plain
 
@@ -164,9 +206,10 @@ class TrialResult:
         parts = {
             "status": Status(stored["status"]),
             "objective": Objective(**stored["objective"]),
-            "metrics": Metrics(**stored["metrics"]),
+            "metrics": Metrics.from_flat(stored["metrics"]),
             "timing": Timing(**timing) if (timing := stored.get("timing")) else None,
             "history": tuple(history),
+            "notes": tuple(stored.get("notes") or ()),
             "weights": weights,
         }
         return cls(**{**{key: value for key, value in stored.items() if key in known}, **parts})

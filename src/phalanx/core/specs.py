@@ -1,8 +1,7 @@
 """Option specs: frozen dataclasses whose fields carry a type and a constraint.
 
-A field is *static* (equal for all trials of a cohort: shapes, kinds, data) or *stacked* (may differ from trial to
-trial inside a cohort: seed, learning rate, dropout). The field itself says which; partitioning into cohorts,
-validation, digests and the YAML files all read it from there.
+A field is *static* (equal for all trials of a cohort: shapes, kinds, data) or *stacked* (may differ inside a cohort:
+seed, learning rate, dropout). The field says which; cohorts, validation, digests and YAML files read it from there.
 """
 
 from __future__ import annotations
@@ -19,12 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from phalanx.core.advice import argument
 from phalanx.core.errors import Fault, SpecError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 S = TypeVar("S", bound="Spec")
+_TOO_LARGE = 2**63  # for a whole number in a tensor, a file or a database
 REQUIRED = "???"  # OmegaConf's mark for a value that the user must give
 
 
@@ -40,7 +41,10 @@ class Constraint:
     choices: tuple[str, ...] | None = None
     min_items: int = 0
     determines_numbers: bool = True  # False keeps the field out of the config digest
+    neutral: bool = False  # the default stays out of the config digest, so that a field that is added changes no digest
+    internal: bool = False  # no key of a configuration, but derived from the other fields
     advice: str = ""  # a valid value, shown in the error message
+    any_text: bool = True  # whether a number is advised in quotes, as the text that it may be
 
 
 def static(default: Any = MISSING, **constraint: Any) -> Any:
@@ -49,7 +53,7 @@ def static(default: Any = MISSING, **constraint: Any) -> Any:
 
 
 def stacked(default: Any = MISSING, **constraint: Any) -> Any:
-    """Declares a numeric field that may differ from trial to trial inside a cohort. Keywords: see `Constraint`."""
+    """Declares a field that may differ from trial to trial inside a cohort. Keywords: see `Constraint`."""
     return static(default, stacked=True, **constraint)
 
 
@@ -60,6 +64,7 @@ class Spec:
     group: ClassVar[str] = ""  # the config group, which prefixes keys in errors
     name: ClassVar[str] = ""  # the option inside the group
     stackable: ClassVar[bool] = False  # whether trials with different options of this group may share a cohort
+    source: ClassVar[str] = ""  # file and digest of an option that a user wrote
 
     def __post_init__(self) -> None:
         faults: list[Fault | str] = []
@@ -67,18 +72,32 @@ class Spec:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(self, field, _hints(cls)[field.name], faults))
         known = {fault.key for fault in faults if isinstance(fault, Fault)}
-        faults.extend(f for f in self.conflicts() if not isinstance(f, Fault) or f.key not in known)
+        faults.extend(f for f in self._conflicts(bool(faults)) if not isinstance(f, Fault) or f.key not in known)
         if faults:
             raise SpecError(faults)
 
+    def _conflicts(self, has_faults: bool) -> list[Fault | str]:
+        """The result of `conflicts`; nothing if they do not bear a value of another type, which is a fault already."""
+        try:
+            return self.conflicts()
+        except Exception:
+            if has_faults:
+                return []
+            raise
+
     def conflicts(self) -> list[Fault | str]:
-        """Faults between fields. Called even if a single field is wrong, so it must tolerate invalid values."""
+        """Faults between fields. Called even if one is wrong, to find all at once; what it raises then is ignored."""
         return []
 
 
 def constraint_of(field: dataclasses.Field[Any]) -> Constraint:
     """The constraint that a field was declared with; a field declared otherwise is static and has no bounds."""
     return field.metadata.get("constraint") or Constraint()
+
+
+def keys_of(spec: Spec | type[Spec]) -> list[dataclasses.Field[Any]]:
+    """The fields that are keys of a configuration."""
+    return [field for field in dataclasses.fields(spec) if not constraint_of(field).internal]
 
 
 def key_of(spec: Spec, name: str) -> str:
@@ -102,9 +121,24 @@ def _checked(spec: Spec, field: dataclasses.Field[Any], kind: Any, faults: list[
         if (lost := _lost_in_float32(converted, constraint)) is None:
             return converted
         allowed += f" in float32, where {lost!r} becomes {float32(lost):g}"
-    advice = constraint.advice or _default_advice(field)
-    faults.append(Fault(key, value, allowed, f"{key}={advice}" if advice else ""))
+    elif isinstance(converted, int) and abs(converted) >= _TOO_LARGE:
+        allowed += " and less than 2**63"
+    advice = constraint.advice or _default_advice(field, kind)
+    as_text = _as_text(key, value, kind) if constraint.any_text and constraint.choices is None else ""
+    faults.append(Fault(key, value, allowed, as_text or (f"{key}={advice}" if advice else "")))
     return converted
+
+
+def _as_text(key: str, value: Any, kind: Any) -> str:
+    """How to type a number as the text, or one item as the list, that a field takes; empty where it takes neither."""
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+    plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    if str in kinds:
+        return argument(key, str(value)) if plain else ""
+    if not any(typing.get_origin(part) is tuple and typing.get_args(part)[0] is str for part in kinds):
+        return ""
+    items = value if isinstance(value, (list, tuple)) else [value] if plain else None
+    return argument(key, map(str, items)) if items and None not in items else ""
 
 
 def float32(value: float) -> float:
@@ -160,7 +194,7 @@ def _within(value: Any, constraint: Constraint) -> bool:
         return value in constraint.choices
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return True
-    if not math.isfinite(value):
+    if abs(value) >= _TOO_LARGE if isinstance(value, int) else not math.isfinite(value):
         return False
     return (
         (constraint.gt is None or value > constraint.gt)
@@ -202,10 +236,10 @@ def _interval(constraint: Constraint) -> str:
     return "" if high is None else f" {'of at most' if constraint.lt is None else 'below'} {high:g}"
 
 
-def _default_advice(field: dataclasses.Field[Any]) -> str:
+def _default_advice(field: dataclasses.Field[Any], kind: Any) -> str:
     default = field.default
     if default in (MISSING, None, ""):
-        return ""
+        return "null" if default is None and type(None) in typing.get_args(kind) else ""
     return "[" + ",".join(map(str, default)) + "]" if isinstance(default, tuple) else str(default).lower()
 
 
@@ -217,7 +251,7 @@ def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) ->
         values: Field values by name. `???` counts as not given.
         faults: Takes everything that is wrong: unknown names, missing values, values out of bounds.
     """
-    known = {f.name: f for f in dataclasses.fields(cls)}
+    known = {f.name: f for f in keys_of(cls)}
     given = {}
     for name, value in values.items():
         if name not in known:
@@ -227,8 +261,8 @@ def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) ->
         elif value != REQUIRED:
             given[name] = value
     missing = [n for n, f in known.items() if f.default is f.default_factory is MISSING and n not in given]
-    faults.extend(f"{cls.group}.{n} has to be given: type {cls.group}.{n}=…" for n in missing)
     if missing:
+        faults.extend(f"{cls.group}.{n} has to be given: type {cls.group}.{n}=…" for n in missing)
         return None
     try:
         return cls(**given)
@@ -239,23 +273,27 @@ def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) ->
 
 def walk(spec: Spec) -> Iterator[tuple[str, Constraint, Any]]:
     """Yields every field of a spec and of the specs inside it as (dotted key, constraint, value)."""
-    for field in dataclasses.fields(spec):
+    for field in keys_of(spec):
         value = getattr(spec, field.name)
         if isinstance(value, Spec):
             yield f"{field.name}.name", Constraint(), value.name
             yield from walk(value)
         else:
-            yield key_of(spec, field.name), constraint_of(field), value
+            constraint = constraint_of(field)
+            if constraint.neutral and value == field.default:
+                constraint = dataclasses.replace(constraint, determines_numbers=False)
+            yield key_of(spec, field.name), constraint, value
 
 
 def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:
-    """The stacked fields of one option across trials: float64 tensors (T,); null becomes infinity."""
+    """The stacked numbers of one option across trials: float64 tensors (T,); null becomes infinity."""
     import torch
 
     def number(spec: Spec, name: str) -> float:
         return math.inf if getattr(spec, name) is None else float(getattr(spec, name))
 
-    names = [field.name for field in dataclasses.fields(specs[0]) if constraint_of(field).stacked]
+    stacked_fields = [field for field in dataclasses.fields(specs[0]) if constraint_of(field).stacked]
+    names = [field.name for field in stacked_fields if not isinstance(getattr(specs[0], field.name), str)]
     return {name: torch.tensor([number(s, name) for s in specs], dtype=torch.float64) for name in names}
 
 

@@ -6,6 +6,7 @@ and turns all rows into the tensors of a `Dataset`. Axes: N samples, D features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -13,9 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.errors import DataError
+from phalanx.core.errors import DataError, Fault
+from phalanx.core.labels import label_of_data
 from phalanx.core.specs import Spec, static
 from phalanx.data.encoders import Features, Rows
+from phalanx.data.images import ImageForm
+
+RESAMPLING = ("holdout", "kfold", "repeated_kfold", "shuffle_split")
+PLACES = ("path", "test_path", "root")  # the fields of data sources that name a file or a folder
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,10 @@ class Raw:
     test_x: Rows | None = None
     test_y: np.ndarray | None = None
     image_shape: tuple[int, int] | None = None
+    features: Features | None = None  # what encodes these rows, if reading them decides it; else `DataSpec.features`
+    notes: tuple[str, ...] = ()  # what looks odd and may be right
+    about: tuple[str, ...] = ()  # what reading them decided: what was left out, what counts as missing
+    image_form: ImageForm | None = None  # of image files
 
     def __post_init__(self) -> None:
         for x, y in ((self.x, self.y), (self.test_x, self.test_y)):
@@ -41,11 +51,43 @@ class DataSpec(Spec):
     file."""
 
     group: ClassVar[str] = "data"
+    is_known: ClassVar[bool] = False  # whether these rows are known to be sound, so that no note doubts them
     max_pixel: ClassVar[float] = 255.0  # the largest pixel value of an image source
+    feature_names: ClassVar[tuple[str, ...]] = ()  # of a source whose columns have names, unless its encoder has them
     n_train: int | None = static(None, ge=1)  # training samples; null: all rows outside the other splits
     n_val: int | None = static(None, ge=1)  # validation samples; null: a fifth of the rows outside the test split
     n_test: int | None = static(None, ge=1)  # test samples; null: the official test split, else a fifth of all rows
+    at_most: bool = static(False, determines_numbers=False)  # the sizes are limits: of few rows less is taken
     split_seed: int = static(0, ge=0)  # seed of the stratified split, independent of `seed`
+    resampling: str = static("holdout", choices=RESAMPLING, neutral=True)  # how rows outside the test split are divided
+    folds: int = static(5, ge=2, neutral=True)  # parts of a cross-validation
+    repeats: int = static(2, ge=1, neutral=True)  # cross-validations of repeated_kfold, draws of shuffle_split
+    fold: int = static(0, ge=0, neutral=True)  # which fold or draw validates
+    stratify: bool = static(True, neutral=True)  # whether each split gets its share of each class
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the validation split is one of several parts of the rows."""
+        return self.resampling in ("kfold", "repeated_kfold")
+
+    @property
+    def n_folds(self) -> int:
+        """How many different folds or draws there are."""
+        parts = self.folds if self.has_folds else 1
+        return parts * (self.repeats if self.resampling in ("repeated_kfold", "shuffle_split") else 1)
+
+    def conflicts(self) -> list[Fault | str]:
+        if self.fold < self.n_folds:
+            return []
+        if self.resampling == "holdout":
+            return [Fault("data.fold", self.fold, "0 with data.resampling=holdout", "data.resampling=kfold")]
+        return [
+            Fault("data.fold", self.fold, f"a number from 0 to {self.n_folds - 1}", f"data.fold={self.n_folds - 1}")
+        ]
+
+    def label(self) -> str:
+        """See `label_of_data`, by the source's `title` and `path`, if it has these."""
+        return label_of_data(getattr(self, "title", None), getattr(self, "path", None), self.name)
 
     def read(self) -> Raw:
         """All rows of the source. Raises `DataError` if they cannot be read."""
@@ -87,7 +129,13 @@ class Dataset:
     features: Features
     digest: str  # of the rows, the split and the encoding
     image_shape: tuple[int, int] | None = None
+    inputs: str = ""  # what the columns hold and what was left out, in one line; empty where there is nothing to decide
+    notes: tuple[str, ...] = ()  # what looks odd, and what of the validation and test rows training never had
     official_test: bool = False  # whether the source has a test split of its own, which no `split_seed` changes
+    feature_names: tuple[str, ...] = ()  # of the encoded features; empty where they have no names
+    image_form: ImageForm | None = None  # of the files, if the rows are image files
+    row_numbers: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    """By "val" and "test": the row of each sample in its source, from 0; empty where that is not known."""
     copies: dict[torch.device, Dataset] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -97,6 +145,11 @@ class Dataset:
     @property
     def n_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def sizes(self) -> tuple[int, int, tuple[int, int] | None]:
+        """What a network is built for: D, C, and height and width where the rows are images."""
+        return self.n_features, self.n_classes, self.image_shape
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data on `device`; each device gets one copy."""

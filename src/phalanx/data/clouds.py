@@ -21,6 +21,7 @@ class Clouds(DataSpec):
     """
 
     name: ClassVar[str] = "clouds"
+    is_known: ClassVar[bool] = True
     n_classes: int = static(10, ge=2)
     n_inputs: int = static(32, ge=1)
     noise: float = static(0.5, ge=0)
@@ -30,11 +31,14 @@ class Clouds(DataSpec):
     normalize: str = static("none", choices=("global", "feature", "none"))
 
     def conflicts(self) -> list[Fault | str]:
-        numbers = (self.n_classes, self.n_train)
+        faults, numbers = super().conflicts(), (self.n_classes, self.n_train)
         if not all(isinstance(number, int) for number in numbers) or self.n_classes <= self.n_train:
-            return []
+            return faults
         allowed = f"at most data.n_train, {self.n_train}, since each class needs a training point"
-        return [Fault("data.n_classes", self.n_classes, allowed, f"data.n_classes={max(2, self.n_train // 4)}")]
+        return [
+            *faults,
+            Fault("data.n_classes", self.n_classes, allowed, f"data.n_classes={max(2, self.n_train // 4)}"),
+        ]
 
     def read(self) -> Raw:
         """`n_train + n_val + n_test` points, x of shape (N, n_inputs)."""

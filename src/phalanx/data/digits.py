@@ -14,6 +14,7 @@ class Digits(DataSpec):
     """The default data set."""
 
     name: ClassVar[str] = "digits"
+    is_known: ClassVar[bool] = True
     max_pixel: ClassVar[float] = 16.0
     n_val: int | None = static(288, ge=1)
     n_test: int | None = static(360, ge=1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from phalanx.core.errors import DataError
 from phalanx.data.narrow import NARROW, narrow_statistics, refuse_overflow
+from phalanx.data.value_scale import COLUMNS, PIXELS, scale_notes
 
 Rows = Any  # an array (N, D) or a pandas table
 
@@ -20,7 +21,10 @@ IN_FLOAT32 = 1e6  # the mean, in standard deviations, from which float32 loses w
 
 
 class Features(Protocol):
-    """The interface of an encoder. `fit` returns a fitted copy; `transform` needs one."""
+    """The interface of an encoder. `fit` returns a fitted copy, which the other methods need.
+
+    `notes` says what training never had in rows that can be encoded, `summary` what was decided of the columns.
+    """
 
     kind: ClassVar[str]
 
@@ -28,6 +32,8 @@ class Features(Protocol):
     def n_features(self) -> int: ...
     def fit(self, rows: Rows) -> Features: ...
     def transform(self, rows: Rows) -> np.ndarray: ...
+    def notes(self, rows: Rows) -> list[str]: ...
+    def summary(self) -> str: ...
     def to_json(self) -> dict[str, Any]: ...
 
 
@@ -44,12 +50,13 @@ class ArrayFeatures:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     n_features: int = 0
+    largest: tuple[float, ...] = ()  # magnitude of each column; empty in a model of an earlier version
 
     def fit(self, rows: np.ndarray) -> ArrayFeatures:
         """A copy with the mean and standard deviation of `rows` (N, D)."""
-        n_features = rows.shape[1]
+        fitted = replace(self, mean=(0.0,), std=(1.0,), n_features=rows.shape[1], largest=_largest(rows))
         if self.normalize == "none":
-            return replace(self, mean=(0.0,), std=(1.0,), n_features=n_features)
+            return fitted
         axis = 0 if self.normalize == "feature" else None
         # Applying the scale to the statistics avoids a float64 copy of all pixels.
         mean = np.atleast_1d(rows.mean(axis=axis, dtype=np.float64)) / self.scale
@@ -58,7 +65,7 @@ class ArrayFeatures:
             values = rows[:, place] if self.normalize == "feature" else rows.reshape(-1)
             center, spread = narrow_statistics(values.astype(np.float64))
             mean[place], std[place] = center / self.scale, spread / self.scale or 1.0  # a constant becomes 0, not NaN
-        return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()), n_features=n_features)
+        return replace(fitted, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
         """Float32 features of shape (N, D); `rows` may be (N, h, w) as well."""
@@ -75,13 +82,31 @@ class ArrayFeatures:
         refuse_overflow(encoded, "feature")
         return encoded
 
+    def notes(self, rows: np.ndarray) -> list[str]:
+        """A note if the rows are in other units than the training rows, such as pixels from 0 to 1."""
+        if not self.largest or not len(rows):
+            return []
+        found_D, largest_D = np.array(_largest(rows)), np.array(self.largest)
+        return scale_notes(found_D, largest_D, PIXELS if self.scale != 1 else COLUMNS)
+
+    def summary(self) -> str:
+        """Nothing: all columns are numbers."""
+        return ""
+
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> ArrayFeatures:
         fields = {k: v for k, v in stored.items() if k != "kind"}
-        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        lists: dict[str, Any] = {key: tuple(fields[key]) for key in ("mean", "std", "largest") if key in fields}
+        return cls(**{**fields, **lists})
+
+
+def _largest(rows: np.ndarray) -> tuple[float, ...]:
+    """The largest magnitude of each column."""
+    flat_ND = np.asarray(rows).reshape(len(rows), -1)
+    return tuple(np.maximum(flat_ND.max(0).astype(np.float64), -flat_ND.min(0).astype(np.float64)).tolist())
 
 
 def features_from_json(stored: dict[str, Any]) -> Features:

@@ -6,6 +6,7 @@ An IDX file has two zero bytes, the type (8: unsigned bytes), the number of axes
 big-endian 32-bit number, then the values. Axes: N images, D = 784 pixels.
 """
 
+import contextlib
 import gzip
 import logging
 import math
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 class IdxImages(DataSpec):
     """Base of the sources in this format, which define `name`, `torchvision_name` and `labels`."""
 
+    is_known: ClassVar[bool] = True
     torchvision_name: ClassVar[str]  # torchvision's name of the data set, and of its folder below `root`
     labels: ClassVar[tuple[str, ...]]  # the name of each class
     root: str = static("~/.cache/phalanx", determines_numbers=False)
@@ -74,6 +76,7 @@ class IdxImages(DataSpec):
 
     def _download(self, folder: Path) -> None:
         """Downloads into a temporary folder and moves complete files, so that a failure leaves nothing behind."""
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             scratch = temporary_of(folder.parent / "download")
@@ -90,6 +93,9 @@ class IdxImages(DataSpec):
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except Exception as error:  # of torchvision, the network or the disk: the advice is the same
+            with contextlib.suppress(OSError):  # one that is not empty, or was never made
+                for path in new:
+                    path.rmdir()
             raise DataError(self._not_there(folder, error)) from error
 
     def _not_there(self, folder: Path, error: Exception) -> str:
@@ -124,8 +130,10 @@ def read_idx(path: Path, n_axes: int) -> np.ndarray:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file, with or without .gz, or None."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.exists(path)), None)
+    """The file, with or without .gz, also as Kaggle has it (a folder `train-images.idx3-ubyte`), or None."""
+    names = [f"{stem}{end}" for stem in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+    paths = [path for found in names for path in (folder / found / found, folder / found)]  # in a folder of its name
+    return next((path for path in paths if os.path.exists(path)), None)
 
 
 def _content(path: Path) -> bytes:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from phalanx.core.errors import DataError
 from phalanx.data.base import Dataset, DataSpec, Raw, Split
+from phalanx.data.doubts import class_doubts, repeated_rows, telling_columns
 from phalanx.data.encoders import Features, Rows
-from phalanx.data.splits import stratified
+from phalanx.data.resampling import split_rows
+from phalanx.data.table_encoder import TableFeatures
 
 
 def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
@@ -25,76 +28,51 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
     n_classes = len(np.unique(raw.y))
     if n_classes < 2:
         raise DataError(f"data={spec.name} has one class only ({raw.classes[0]!r}); a classifier needs two or more")
-    train, val, test_x, test_y = _split(spec, raw)
+    places = split_rows(spec, raw)
+    train, val, test = places.train, places.val, places.test
+    test_x, test_y = (raw.x, raw.y) if raw.test_y is None else (raw.test_x, raw.test_y)
+    test_x, test_y = _rows(test_x, test), test_y[test]
     _check_classes(spec, raw, train, {"validation": raw.y[val], "test": test_y})
-    encoder = spec.features().fit(_rows(raw.x, train))
+    encoder = (raw.features or spec.features()).fit(_rows(raw.x, train))
+    val_x = _rows(raw.x, val)
+    train_split = _tensors(encoder, _rows(raw.x, train), raw.y[train])
+    val_split, test_split = _tensors(encoder, val_x, raw.y[val]), _tensors(encoder, test_x, test_y)
+    doubts = () if spec.is_known else _doubts(raw, encoder, train_split, {"validation": val_split, "test": test_split})
     return Dataset(
         name=spec.name,
-        train=_tensors(encoder, _rows(raw.x, train), raw.y[train]),
-        val=_tensors(encoder, _rows(raw.x, val), raw.y[val]),
-        test=_tensors(encoder, test_x, test_y),
+        train=train_split,
+        val=val_split,
+        test=test_split,
         classes=raw.classes,
         features=encoder,
         digest=_digest(raw, train, val, test_x, test_y, encoder),
         image_shape=raw.image_shape,
+        inputs="; ".join(filter(None, [encoder.summary(), *raw.about])),
+        notes=(*raw.notes, *doubts, *_unseen(encoder, {"validation": val_x, "test": test_x})),
         official_test=raw.test_y is not None,
+        image_form=raw.image_form,
+        feature_names=tuple(getattr(encoder, "column_names", spec.feature_names)),
+        row_numbers={"val": _numbers(raw.x, val), "test": _numbers(raw.x if raw.test_y is None else raw.test_x, test)},
     ).to(device)
 
 
-def _split(spec: DataSpec, raw: Raw) -> tuple[np.ndarray, np.ndarray, Rows, np.ndarray]:
-    """Row numbers for training and validation, and the test rows and their classes."""
-    n_test, n_val, n_train = _sizes(spec, len(raw.y), None if raw.test_y is None else len(raw.test_y))
-    seed = spec.split_seed
-    if raw.test_y is None:
-        test, rest = stratified(raw.y, n_test, seed, "test")
-        test_x, test_y = _rows(raw.x, test), raw.y[test]
-    else:
-        rest = np.arange(len(raw.y))
-        test_x, test_y = raw.test_x, raw.test_y
-        if spec.n_test is not None:
-            kept, _ = stratified(test_y, n_test, seed, "test")
-            test_x, test_y = _rows(test_x, kept), test_y[kept]
-    val, train = (rest[i] for i in stratified(raw.y[rest], n_val, seed, "val"))
-    if spec.n_train is not None:
-        kept, _ = stratified(raw.y[train], n_train, seed, "train")
-        train = train[kept]
-    return train, val, test_x, test_y
+def _doubts(raw: Raw, encoder: Features, train: Split, others: Mapping[str, Split]) -> list[str]:
+    """What makes an accuracy on these rows mean less than it seems."""
+    notes = class_doubts(raw.y, raw.classes)
+    if hasattr(raw.x, "iloc"):
+        dropped = encoder.reader.dropped if isinstance(encoder, TableFeatures) else ()
+        notes += telling_columns(raw.x, raw.y, dropped)
+    return notes + repeated_rows(train.x_ND.numpy(), {name: split.x_ND.numpy() for name, split in others.items()})
 
 
-def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:
-    """The sizes of the test, validation and training splits.
+def _unseen(encoder: Features, others: Mapping[str, Rows]) -> list[str]:
+    """What of the other splits training never had."""
+    return [f"{split} split: {note}" for split, rows in others.items() for note in encoder.notes(rows)]
 
-    Args:
-        spec: The requested sizes.
-        n_rows: Rows outside an official test split.
-        n_official: Rows of the official test split; None without one.
 
-    Raises:
-        DataError: Some sizes are too large; lists all of them.
-    """
-    faults: list[str] = []
-
-    def part(key: str, default: int, available: int) -> int:
-        asked: int = getattr(spec, key) or default
-        if asked <= available:
-            return asked
-        fits = max(available // 2, 1)
-        faults.append(
-            f"data.{key} must be at most {max(available, 0)} with data={spec.name} and the other splits, "
-            f"got {asked}; try data.{key}={fits}"
-        )
-        return fits
-
-    if n_official is None:
-        n_test = part("n_test", max(1, n_rows // 5), n_rows - 2)
-        n_rows -= n_test
-    else:
-        n_test = part("n_test", n_official, n_official)
-    n_val = part("n_val", max(1, n_rows // 5), n_rows - 1)
-    n_train = part("n_train", n_rows - n_val, n_rows - n_val)
-    if faults:
-        raise DataError("\n".join(faults))
-    return n_test, n_val, n_train
+def _numbers(x: Rows, index: np.ndarray) -> np.ndarray:
+    """The rows of the source, from 0: those of a table keep their numbers when others are dropped."""
+    return np.asarray(x.index)[index] if hasattr(x, "iloc") else index
 
 
 def _check_classes(spec: DataSpec, raw: Raw, train: np.ndarray, others: dict[str, np.ndarray]) -> None:

@@ -30,3 +30,9 @@ def stratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[n
     taken = np.zeros(len(y_N), dtype=bool)
     taken[by_class[place < np.repeat(take, counts)]] = True
     return order[taken], order[~taken]
+
+
+def unstratified(y_N: np.ndarray, n_take: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a random sample whatever the classes; as `stratified` else."""
+    order = torch.randperm(len(y_N), generator=generator(seed, "split", purpose)).numpy()
+    return order[:n_take], order[n_take:]

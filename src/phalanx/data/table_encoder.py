@@ -5,90 +5,30 @@ All statistics and categories come from the rows given to `fit`. Axes: N rows, D
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from phalanx.core.errors import DataError
-from phalanx.data.narrow import NARROW, narrow_statistics, refuse_overflow
+from phalanx.core.advice import override
+from phalanx.core.errors import DataError, listed
+from phalanx.data.cell_values import Decoded, Kind, decode
+from phalanx.data.narrow import refuse_overflow
+from phalanx.data.table_columns import NumericColumn, TextColumn, bad_number, column_from_json, counted, unseen
+from phalanx.data.table_reader import TableReader
+from phalanx.data.value_scale import COLUMNS, scale_notes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = "missing"  # the category of a missing text
-_NO_TEXT = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not parse as text
-_TOO_LARGE = float(np.finfo(np.float32).max)
-
-
-@dataclass(frozen=True)
-class NumericColumn:
-    """One output, (value - mean) / std; `fill` replaces a missing value."""
-
-    kind: ClassVar[str] = "numeric"
-    name: str
-    mean: float
-    std: float
-    fill: float
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @classmethod
-    def fit(cls, series: pd.Series, normalize: str) -> NumericColumn:
-        values, _ = numbers(series)
-        values = values[~np.isnan(values)]
-        if not len(values):
-            raise DataError(f"column {series.name!r} has no value in the training rows; {typed('drop', [series.name])}")
-        fill = float(values.mean())
-        if normalize == "none":
-            return cls(series.name, 0.0, 1.0, fill)
-        std, largest = float(values.std()), float(np.abs(values).max())
-        if std <= NARROW * largest:
-            mean, std = narrow_statistics(values)
-            return cls(series.name, mean, std or max(largest, 1.0), mean if std else fill)  # a constant becomes 0
-        return cls(series.name, fill, std, fill)
-
-    def encode(self, series: pd.Series) -> np.ndarray:
-        """Shape (N, 1)."""
-        values, _ = numbers(series)
-        return ((np.where(np.isnan(values), self.fill, values) - self.mean) / self.std)[:, None]
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """One output per category: 1 for a text of that category. All are 0 for a text that training never had."""
-
-    kind: ClassVar[str] = "text"
-    name: str
-    categories: tuple[str, ...]
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}={category}" for category in self.categories)
-
-    @classmethod
-    def fit(cls, series: pd.Series) -> TextColumn:
-        return cls(series.name, tuple(sorted(set(texts(series)))))
-
-    def encode(self, series: pd.Series) -> np.ndarray:
-        """Shape (N, number of categories)."""
-        import pandas as pd
-
-        place_N: np.ndarray = pd.Index(self.categories).get_indexer(texts(series))  # -1 for an unknown text
-        is_category_ND: np.ndarray = place_N[:, None] == np.arange(len(self.categories))
-        return is_category_ND
-
 
 @dataclass(frozen=True)
 class TableFeatures:
-    """Encodes the rows of a table. The columns in `numeric`, and those that pandas reads as numbers, must be numbers.
+    """Encodes the rows of a table. The columns in `numeric`, and those that pandas has as numbers, must be numbers.
 
     A missing value raises `DataError`, unless `missing` is `impute`: then it is replaced by the mean of the training
-    rows, or by the category "missing".
+    rows, or by the category "missing". `reader` is how the training file was read.
     """
 
     kind: ClassVar[str] = "table"
@@ -96,6 +36,7 @@ class TableFeatures:
     missing: str = "error"
     numeric: tuple[str, ...] = ()
     columns: tuple[NumericColumn | TextColumn, ...] = ()
+    reader: TableReader = field(default_factory=TableReader)
 
     @property
     def n_features(self) -> int:
@@ -108,107 +49,153 @@ class TableFeatures:
         return tuple(name for column in self.columns for name in column.outputs)
 
     @property
-    def text_columns(self) -> tuple[str, ...]:
-        """The inputs to read as text even if a file has only digits in them."""
-        return tuple(column.name for column in self.columns if isinstance(column, TextColumn))
+    def names(self) -> tuple[str, ...]:
+        """The columns of a table that are needed."""
+        return tuple(column.name for column in self.columns)
 
     def fit(self, rows: pd.DataFrame) -> TableFeatures:
         """A copy with the statistics and categories of `rows`. All of its columns become inputs."""
-        numeric = {name for name in rows.columns if name in self.numeric or is_numeric(rows[name])}
-        self._check(rows, list(rows.columns), numeric)
-        return replace(
-            self,
-            columns=tuple(
-                NumericColumn.fit(rows[name], self.normalize) if name in numeric else TextColumn.fit(rows[name])
-                for name in rows.columns
-            ),
-        )
+        kinds = {name: self._kind(rows[name]) for name in rows.columns}
+        decoded = {name: decode(rows[name], kind, self.reader.notation) for name, kind in kinds.items()}
+        DecodedTable(self, rows, decoded).refuse()
+        empty = [name for name, kind in kinds.items() if kind is not Kind.TEXT and decoded[name].missing_N.all()]
+        if empty:
+            advice = override("data.drop", (*self.reader.dropped, *empty))
+            raise DataError(f"no value in the training rows: {listed(list(map(repr, empty)))}; type {advice}")
+        columns = [
+            TextColumn.fit(name, decoded[name])
+            if kind is Kind.TEXT
+            else NumericColumn.fit(name, decoded[name], self.normalize, truth=kind is Kind.TRUTH)
+            for name, kind in kinds.items()
+        ]
+        return replace(self, columns=tuple(columns))
 
-    def transform(self, rows: pd.DataFrame) -> np.ndarray:
-        """Float32 features (N, D). Columns are found by name; their order and additional columns do not matter."""
-        names = [column.name for column in self.columns]
+    def _kind(self, series: pd.Series) -> Kind:
+        import pandas as pd
+
+        if _is_truth(series):
+            return Kind.TRUTH
+        is_number = series.name in self.numeric or pd.api.types.is_numeric_dtype(series)
+        return Kind.NUMBER if is_number else Kind.TEXT
+
+    def absent(self, rows: pd.DataFrame) -> list[str]:
+        """The columns that `rows` lacks."""
+        return [name for name in self.names if name not in rows.columns]
+
+    def decode(self, rows: pd.DataFrame) -> DecodedTable:
+        """Finds out what the cells of rows mean. The order of columns and additional ones do not matter.
+
+        A column that is absent is a missing value in each row if `missing` is `impute`, unless all are.
+
+        Raises:
+            DataError: A column is absent, or `rows` is no table.
+        """
+        import pandas as pd
+
         if not hasattr(rows, "columns"):
-            raise DataError(f"rows must be a table with the columns {', '.join(names)}, got {type(rows).__name__}")
-        absent = [name for name in names if name not in rows.columns]
-        if absent:
+            raise DataError(f"rows must be a table with the columns {', '.join(self.names)}, got {type(rows).__name__}")
+        absent = self.absent(rows)
+        if absent and (self.missing != "impute" or len(absent) == len(self.columns)):
             found = ", ".join(map(str, rows.columns))
             raise DataError(f"the table lacks the columns {', '.join(map(repr, absent))}; it has {found}")
-        self._check(rows, names, {column.name for column in self.columns if isinstance(column, NumericColumn)})
-        with np.errstate(over="ignore"):  # refused below
-            encoded = [column.encode(rows[column.name]).astype(np.float32) for column in self.columns]
-        encoded_ND = np.concatenate(encoded, axis=1)
-        refuse_overflow(encoded_ND, "column", self.column_names)
-        return encoded_ND
+        nothing = pd.Series(None, index=rows.index, dtype=object)
+        decoded = {
+            column.name: decode(
+                nothing if column.name in absent else rows[column.name],
+                column.cells,
+                self.reader.notation,
+                column.categories if isinstance(column, TextColumn) else (),
+            )
+            for column in self.columns
+        }
+        return DecodedTable(self, rows, decoded)
 
-    def _check(self, rows: pd.DataFrame, names: list[str], numeric: set[str]) -> None:
-        """Raises one `DataError` with every reason why `rows` cannot be encoded."""
-        ordered = [name for name in names if name in numeric]
-        faults = [f"{fault}, in row {row + 1}" for fault, row in bad_numbers(rows, ordered)]
-        if self.missing != "impute":
-            faults += [f"column {name!r} has {n} missing values" for name, n in missing_counts(rows, names).items()]
-        if faults:
-            raise DataError("the table cannot be encoded: " + "; ".join(faults))
+    def transform(self, rows: pd.DataFrame) -> np.ndarray:
+        """Float32 features (N, D). Raises `DataError` for rows that cannot be encoded."""
+        return self.decode(rows).encoded()
+
+    def notes(self, rows: pd.DataFrame) -> list[str]:
+        """What training never had in rows that can be encoded: texts, in how many rows, and the nearest known ones."""
+        return self.decode(rows).notes()
+
+    def summary(self) -> str:
+        """The columns and what they hold, in one line."""
+        text = [
+            f"{c.name}: {counted(len(c.categories), 'category', 'categories')}"
+            for c in self.columns
+            if isinstance(c, TextColumn)
+        ]
+        n_numbers = len(self.columns) - len(text)
+        parts = [f"{n_numbers} numeric"] * bool(n_numbers)
+        parts += [f"{len(text)} text ({listed(text)})"] * bool(text)
+        parts += [f"left out: {listed(self.reader.dropped)}"] * bool(self.reader.dropped)
+        constant = [column.name for column in self.columns if column.constant]
+        without = [f"constant in training and so without effect: {listed(constant)}"] * bool(constant)
+        return "; ".join([", ".join(parts), *without])
 
     def to_json(self) -> dict[str, Any]:
         columns = [{"kind": column.kind, **asdict(column)} for column in self.columns]
-        return {"kind": self.kind, **asdict(self), "columns": columns}
+        own = {"normalize": self.normalize, "missing": self.missing, "numeric": self.numeric}
+        return {"kind": self.kind, **own, "columns": columns, "reader": self.reader.to_json()}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TableFeatures:
-        columns = tuple(_column(column) for column in stored["columns"])
-        return cls(stored["normalize"], stored["missing"], tuple(stored["numeric"]), columns)
+        """Models of earlier versions have no `reader`: their tables are read as data=csv reads without options."""
+        columns = tuple(column_from_json(column) for column in stored["columns"])
+        reader = TableReader.from_json(stored["reader"]) if "reader" in stored else TableReader()
+        return cls(stored["normalize"], stored["missing"], tuple(stored["numeric"]), columns, reader)
 
 
-def _column(stored: dict[str, Any]) -> NumericColumn | TextColumn:
-    if stored["kind"] == "text":
-        return TextColumn(stored["name"], tuple(stored["categories"]))
-    return NumericColumn(stored["name"], stored["mean"], stored["std"], stored["fill"])
+@dataclass(frozen=True)
+class DecodedTable:
+    """Rows whose cells were decoded once, for what cannot be encoded, what training never had, and the features."""
+
+    features: TableFeatures
+    rows: pd.DataFrame
+    columns: dict[str, Decoded]
+
+    def faults(self, place: Callable[[int], str]) -> list[str]:
+        """Every reason why the rows cannot be encoded; `place` says where a row (from 0) is, in words."""
+        faults = [fault for name, found in self.columns.items() for fault in bad_number(name, self.rows, found, place)]
+        if self.features.missing != "impute":
+            faults += [
+                f"column {name!r} has {int(n)} missing values, the first in {place(int(np.argmax(found.missing_N)))}"
+                for name, found in self.columns.items()
+                if (n := found.missing_N.sum())
+            ]
+        return faults
+
+    def refuse(self) -> None:
+        """Raises `DataError` with all faults, if there are any."""
+        if faults := self.faults(lambda row: f"row {row + 1}"):
+            raise DataError("the table cannot be encoded: " + "; ".join(faults))
+
+    def notes(self) -> list[str]:
+        """What training never had: texts, and numbers in other units."""
+        notes = [
+            note
+            for column in self.features.columns
+            if isinstance(column, TextColumn) and not column.constant
+            for note in unseen(column, self.columns[column.name])
+        ]
+        numbers = [column for column in self.features.columns if isinstance(column, NumericColumn)]
+        found_D = np.array([self.columns[column.name].largest for column in numbers])
+        return notes + scale_notes(found_D, np.array([column.largest for column in numbers]), COLUMNS)
+
+    def encoded(self) -> np.ndarray:
+        """Float32 features (N, D). Raises `DataError` for rows that cannot be encoded."""
+        self.refuse()
+        with np.errstate(over="ignore"):  # refused below
+            encoded = [column.encode(self.columns[column.name]).astype(np.float32) for column in self.features.columns]
+        encoded_ND = np.concatenate(encoded, axis=1)
+        refuse_overflow(encoded_ND, "column", self.features.column_names)
+        return encoded_ND
 
 
-def is_numeric(series: pd.Series) -> bool:
-    """Whether a column holds numbers or booleans, which pandas keeps as objects if some are missing."""
+def _is_truth(series: pd.Series) -> bool:
+    """Whether a column holds truth values, which pandas keeps as objects if some are missing."""
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(series):
+    if pd.api.types.is_bool_dtype(series.dtype):
         return True
     return series.dtype == object and len(kinds := set(map(type, series.dropna()))) == 1 and bool in kinds
-
-
-def numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The float64 values, NaN where missing or not a number, and a mask of the values that are not numbers."""
-    import pandas as pd
-
-    values = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return values, np.isnan(values) & series.notna().to_numpy()
-
-
-def texts(series: pd.Series) -> list[str]:
-    """Each value as stripped text; `MISSING` for a missing one."""
-    return [MISSING if gap else str(value).strip() for value, gap in zip(series, series.isna(), strict=True)]
-
-
-def bad_numbers(rows: pd.DataFrame, names: Iterable[str]) -> list[tuple[str, int]]:
-    """For each column with a value that is not a finite float32: the fault, and its first row (from 0)."""
-    found = []
-    for name in names:
-        values, is_text = numbers(rows[name])
-        bad = is_text | (np.abs(values) > _TOO_LARGE)
-        if bad.any():
-            row = int(np.argmax(bad))
-            what = "text" if is_text[row] else "an infinite or too large number"
-            found.append((f"column {name!r} must hold numbers, got {what} ({str(rows[name].iloc[row])!r})", row))
-    return found
-
-
-def missing_counts(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, int]:
-    """The number of missing values of each column that has any."""
-    counts = {name: int(rows[name].isna().sum()) for name in names}
-    return {name: n for name, n in counts.items() if n}
-
-
-def typed(option: str, names: Iterable[str]) -> str:
-    """The advice to type a list of columns, `type data.drop=[a,b]`, quoted if a name needs it."""
-    listed = list(names)
-    if all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name.lower() not in _NO_TEXT for name in listed):
-        return f"type data.{option}=[{','.join(listed)}]"
-    return f'type "data.{option}=[{",".join(repr(name) for name in listed)}]"'

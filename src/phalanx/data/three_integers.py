@@ -19,6 +19,8 @@ class ThreeIntegers(DataSpec):
     """
 
     name: ClassVar[str] = "three_integers"
+    is_known: ClassVar[bool] = True
+    feature_names: ClassVar[tuple[str, ...]] = ("a", "b", "c")
     n_train: int = static(1000, ge=1)
     n_val: int = static(500, ge=1)
     n_test: int = static(1000, ge=1)

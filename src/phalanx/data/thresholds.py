@@ -20,6 +20,8 @@ class Thresholds(DataSpec):
     """x ~ U(0, 10); class 0 below 3, 1 below 6, else 2. `split_seed` is the seed of the points and their split."""
 
     name: ClassVar[str] = "thresholds"
+    is_known: ClassVar[bool] = True
+    feature_names: ClassVar[tuple[str, ...]] = ("x",)
     n_train: int = static(100, ge=1)
     n_val: int = static(100, ge=1)
     n_test: int = static(100, ge=1)

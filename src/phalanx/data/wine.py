@@ -14,6 +14,11 @@ class Wine(DataSpec):
     """A small table; the scales of its features differ by a factor of a thousand."""
 
     name: ClassVar[str] = "wine"
+    is_known: ClassVar[bool] = True
+    feature_names: ClassVar[tuple[str, ...]] = (
+        "alcohol", "malic acid", "ash", "alcalinity of ash", "magnesium", "total phenols", "flavanoids",
+        "nonflavanoid phenols", "proanthocyanins", "colour intensity", "hue", "OD280/OD315", "proline",
+    )  # fmt: skip
     n_val: int | None = static(28, ge=1)
     n_test: int | None = static(36, ge=1)
     normalize: str = static("feature", choices=("global", "feature", "none"))

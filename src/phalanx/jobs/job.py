@@ -1,27 +1,41 @@
 """`Job`: one configuration to train, the folder of its files, and its place in a sweep."""
 
+from __future__ import annotations
+
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from phalanx.core.callbacks import Callback, Deadline
 from phalanx.core.device import precision, resolve
 from phalanx.core.errors import RequestError, TrainingInterrupted
+from phalanx.core.files import write_text
 from phalanx.core.result import TrialResult
 from phalanx.data.cache import dataset_of
+from phalanx.nn.models.mlp import MLP
 from phalanx.runs.checkpoint import RunCheckpointer
-from phalanx.runs.config import Config, Settings, settings
+from phalanx.runs.config import Config, Settings, resolved_yaml, settings
+from phalanx.runs.config_file import to_yaml
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
-from phalanx.study import Pruning, Trial
+from phalanx.training.memory_check import check_memory
+from phalanx.training.metric_check import check_objective
+from phalanx.training.planning import ONE_THREAD_FLOPS
+from phalanx.training.preparation import prepared
 from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import TrialSpec, static_key
 
-FindTrial = Callable[[], Trial | None]
+if TYPE_CHECKING:
+    from phalanx.study import Trial
+
+log = logging.getLogger(__name__)
+
+FindTrial = Callable[[], Optional["Trial"]]
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: comparing two configurations takes milliseconds
@@ -33,6 +47,7 @@ class Job:
         folder: The absolute folder of the job's files.
         sweep: The job's place in its sweep; None for a single run.
         find_trial: Finds the trial of a study that the job evaluates; None where nothing prunes.
+        overrides: The job's own overrides as Hydra has them, which are stored with the result.
         fence: The folder's fencing token from when the job was created, which is the default.
     """
 
@@ -40,6 +55,7 @@ class Job:
     folder: Path
     sweep: Sweep | None = None
     find_trial: FindTrial | None = None
+    overrides: tuple[str, ...] = ()
     fence: FencingToken | None = None
 
     def __post_init__(self) -> None:
@@ -116,25 +132,63 @@ class Job:
             checkpointer: Its states are what the trials had reached before.
             progress: Takes the place of pruning in a single run.
         """
-        live = LiveMetrics(self.paths, self.settings.tracking.live, self.fence, progress or self._pruning())
+        seconds = self.settings.tracking.live
+        live = LiveMetrics(self.paths, seconds, self.fence, progress or self._pruning(), self.describe)
         live.goes_on(dict(enumerate(checkpointer.states)))
         limit_s = None if self.sweep is None else self.sweep.manifest.trial_timeout_s
         return live if limit_s is None else Deadline(limit_s, live, checkpointer.seconds_before)
+
+    def describe(self) -> None:
+        """Writes the configuration and the overrides of a trial that trains, which its end writes again.
+
+        So tracking knows the params while it trains, or if it is killed. In another process, which has no
+        configuration, it does nothing: the one that leads the sweep has done it.
+        """
+        if self.sweep is None or isinstance(self.config, Settings) or self.paths.config_resolved.exists():
+            return
+        try:
+            text = resolved_yaml(self.config, seed=self.specs[0].seed)
+        except Exception as error:  # an interpolation that has a value only where Hydra runs the job
+            log.debug("no params while %s trains: %s", self.folder, error)
+            return
+        write_text(self.paths.overrides, to_yaml(list(self.overrides)), durable=False)
+        write_text(self.paths.config_resolved, text, durable=False)
 
     def _pruning(self) -> Callback:
         """Reports epochs to the study; does nothing outside a search and in a final, which read the test split."""
         if self.reads_test or self.find_trial is None:
             return Callback()
-        return Pruning(self.find_trial(), self.trial.objective)
+        from phalanx.study import Pruning  # imports Optuna, which only a search needs
+
+        return Pruning(self.find_trial(), self.trial.objective, self.trial.trainer.epochs)
 
 
 def check_trial(spec: TrialSpec, *, here: bool) -> None:
-    """Finds faults that building a spec does not: reads the data, compares the steps with the schedule, and looks for
-    the device where the trial trains here. Raises `RequestError`."""
-    check_schedule(spec, len(dataset_of(spec.data).train))
+    """Finds faults that building a spec does not. Raises `RequestError`.
+
+    Args:
+        spec: The trial. Its data are read, and its steps compared with its schedule.
+        here: Whether it trains on this machine, so that its device, memory and batches are looked at too.
+    """
+    dataset = dataset_of(spec.data)
+    check_schedule(spec, len(dataset.train))
+    check_objective(spec, dataset)
     if here:
-        with precision(spec.trainer.precision, resolve(spec.device)):
-            pass
+        device = resolve(spec.device)
+        with precision(spec.trainer.precision, device):
+            check_memory(spec, dataset.n_features, dataset.n_classes, device, dataset.image_shape)
+            prepared(spec, dataset.to(device))
+
+
+def is_small(spec: TrialSpec) -> bool:
+    """Whether a step costs more in Python than in arithmetic, so that several trials in a cohort take little longer
+    than one. Reads the data. Raises `RequestError` if that is impossible. What a network of another family than the
+    built-in ones costs is not known from its parameters."""
+    dataset = dataset_of(spec.data)
+    if not isinstance(spec.model, MLP):
+        return False
+    batch_size = spec.trainer.batch_size or len(dataset.train)
+    return 6 * spec.model.layout(dataset.n_features, dataset.n_classes).size * batch_size < ONE_THREAD_FLOPS
 
 
 @dataclass(frozen=True)

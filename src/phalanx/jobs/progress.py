@@ -5,27 +5,25 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from phalanx.analysis.final import Finalist
-from phalanx.analysis.statistics import SPLITS
 from phalanx.core.callbacks import Callback
+from phalanx.core.console import print_line, print_request, print_words
+from phalanx.core.metrics import BASIC, SPLITS, measures_of
+from phalanx.core.quantities import column, counted, number
 from phalanx.core.result import EpochMetrics, Status, TrialResult
 from phalanx.data import Dataset
+from phalanx.jobs.closing_tables import closing_tables
+from phalanx.jobs.progress_bar import WIDTH, BarWithNotes, bar_column
 from phalanx.runs.stored_run import StoredRun
 from phalanx.training.spec import TrialSpec
 
 PLAIN_LINES = 10  # lines of progress that a run prints where there is no terminal
 REDRAWS_PER_SECOND = 8
-BEST_SHOWN = 5  # trials in a sweep's summary
-
-
-def print_line(console: Console, text: str) -> None:
-    """Prints text as it is, without markup, colors or line breaks."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 class RunProgress(Callback):
@@ -35,9 +33,9 @@ class RunProgress(Callback):
         self.console = console
         self.n_epochs, self.steps_per_epoch = 0, 1
         self.note, self.drawn, self.started = "", 0.0, time.monotonic()
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("epoch {task.fields[epoch]}"),
-            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        self.bar = BarWithNotes(
+            bar_column("{task.description}"), BarColumn(WIDTH), bar_column("epoch {task.fields[epoch]}"),
+            TimeElapsedColumn(), bar_column("left"), TimeRemainingColumn(),
             console=console, auto_refresh=False, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
 
@@ -50,7 +48,7 @@ class RunProgress(Callback):
 
     def on_start(self, n_trials: int, n_epochs: int, steps_per_epoch: int) -> None:
         self.n_epochs, self.steps_per_epoch = n_epochs, steps_per_epoch
-        self.task = self.bar.add_task("training", total=n_epochs * steps_per_epoch, epoch=f"0/{n_epochs}", note="")
+        self.task = self.bar.add_task("training", total=n_epochs * steps_per_epoch, epoch=f"0/{n_epochs}")
 
     def on_step(self, epoch: int, step: int) -> None:
         # Redrawn here and not by a timer thread, which would compete with the training loop.
@@ -58,18 +56,20 @@ class RunProgress(Callback):
         if now - self.drawn > 1 / REDRAWS_PER_SECOND:
             self.drawn = now
             done = (epoch - 1) * self.steps_per_epoch + step
-            self.bar.update(self.task, completed=done, epoch=f"{epoch}/{self.n_epochs}", note=self.note)
+            self.bar.update(self.task, completed=done, epoch=f"{epoch}/{self.n_epochs}")
+            self.bar.notes = [self.note]
             self.bar.refresh()
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
         row = next(iter(rows.values()))
-        self.note = f"loss {row.train_loss:.4f}  val accuracy {row.val_accuracy:.4f}"
+        further = "".join(f"  {name} {number(v)}" for name, v in row.further.items() if name.startswith("val_"))
+        self.note = f"loss {number(row.train_loss)}  val accuracy {number(row.val_accuracy)}"
         has_line = row.epoch in (1, self.n_epochs) or row.epoch % max(1, self.n_epochs // PLAIN_LINES) == 0
         if has_line and not self.console.is_terminal:
             print_line(
                 self.console,
-                f"epoch {row.epoch}/{self.n_epochs}  loss {row.train_loss:.4f}  val_loss {row.val_loss:.4f}  "
-                f"val_accuracy {row.val_accuracy:.4f}  {time.monotonic() - self.started:.1f} s",
+                f"epoch {row.epoch}/{self.n_epochs}  loss {number(row.train_loss)}  val_loss {number(row.val_loss)}  "
+                f"val_accuracy {number(row.val_accuracy)}{further}  {time.monotonic() - self.started:.1f} s",
             )
         return ()
 
@@ -85,27 +85,39 @@ class SweepProgress:
             n_trials: The total number of trials; None if it is not known.
             direction: `maximize` or `minimize`, of the first objective.
         """
-        self.console, self.n_trials, self.sign = console, n_trials, -1 if direction == "maximize" else 1
+        self.console, self.n_trials, self.direction = console, n_trials, direction
+        self.sign = -1 if direction == "maximize" else 1
         self.trials: dict[int, StoredRun] = {}  # a trial that is trained again replaces its first attempt
         self.counts: Counter[str] = Counter()
         self.best: StoredRun | None = None
-        self.bar = Progress(
-            TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+        self.told: set[str] = set()  # lines about the data, which most trials share
+        self.bar = BarWithNotes(
+            bar_column("{task.description}"), BarColumn(WIDTH), bar_column("{task.fields[count]}"), TimeElapsedColumn(),
+            bar_column("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
             refresh_per_second=2, transient=True,
         )  # fmt: skip
-        self.task = self.bar.add_task("trials", total=n_trials, note="")
+        self.task = self.bar.add_task("trials", total=n_trials, count=self._n_of_total)
 
-    def start(self, folder: str) -> None:
-        """Opens the display."""
-        total = "" if self.n_trials is None else f" of {self.n_trials} trials"
+    def start(self, folder: str, overrides: Sequence[str] = ()) -> None:
+        """Opens the display.
+
+        Args:
+            folder: Of the sweep.
+            overrides: What it was started with.
+        """
+        total = "" if self.n_trials is None else f" of {counted(self.n_trials, 'trial')}"
         earlier = f", {self._n_finished} finished before" if self._n_finished else ""
         print_line(self.console, f"sweep{total} in {folder}{earlier}")
+        print_request(self.console, overrides)
         self.bar.start()
 
     def training(self, text: str) -> None:
         """Shows the progress of the trials in training, on a terminal only."""
-        self.bar.update(self.task, note=f"{self._note()}  ·  {text}")
+        self.bar.notes = [", ".join(self._notes()), text]
+
+    def final_begins(self) -> None:
+        """Shows how long the final already takes, in place of the trials of the search, which have ended."""
+        self.bar.reset(self.task, total=None, description="final", count="")
 
     def stop(self) -> None:
         """Closes the display."""
@@ -124,15 +136,31 @@ class SweepProgress:
             self.counts[_ending(earlier)] -= 1
         self.trials[trial.number] = trial
         self.counts[_ending(trial)] += 1
-        if _ending(trial) == "completed" and (self.best is None or self._rank(trial) < self._rank(self.best)):
+        if self.best is not None and self.best.number == trial.number:
+            self.best = min(filter(_completed, self.trials.values()), key=self._rank, default=None)
+        elif _completed(trial) and (self.best is None or self._rank(trial) < self._rank(self.best)):
             self.best = trial
-        self.bar.update(self.task, completed=self._n_finished, note=self._note())
+        self._show()
+        for line in about_inputs(trial.data.inputs, trial.data.notes) if trial.data is not None else ():
+            if line not in self.told and not quiet:
+                print_words(self.console, line)
+                self.told.add(line)
         if not quiet and (not self.console.is_terminal or trial.status in (Status.FAILED, Status.DIVERGED)):
-            print_line(self.console, _trial_line(trial, overrides))
+            print_words(self.console, _trial_line(trial, overrides))
+
+    def discard(self, number: int) -> None:
+        """Takes a trial out of the counts, if it is there."""
+        trial = self.trials.pop(number, None)
+        if trial is not None:
+            self.counts[_ending(trial)] -= 1
+            ended = [other for other in self.trials.values() if _ending(other) == "completed"]
+            self.best = min(ended, key=self._rank, default=None)
+            self._show()
 
     def summary(
-        self, best: Sequence[StoredRun], folder: str, ending: str | None = None, *, stopped: bool = False
-    ) -> None:
+        self, best: Sequence[StoredRun], folder: str, ending: str | None = None, *, stopped: bool = False,
+        chosen: int | None = None,
+    ) -> None:  # fmt: skip
         """Prints the best trials with the overrides in which they differ, and the folder of the sweep.
 
         Args:
@@ -140,25 +168,26 @@ class SweepProgress:
             folder: Of the sweep.
             ending: Why the sweep ended; None for a grid.
             stopped: Whether an error or an interrupt ended it early.
+            chosen: The number of the trial that the final chose, if there was one.
         """
-        shared = set.intersection(*(set(trial.overrides.items()) for trial in best)) if len(best) > 1 else set()
-        table = Table(show_edge=False, pad_edge=False)
-        for name in ("trial", "objective", "test accuracy", "parameters", "overrides"):
-            table.add_column(name, justify="left" if name == "overrides" else "right", overflow="fold")
-        for trial in best[:BEST_SHOWN]:
-            differing = [f"{key}={value}" for key, value in trial.overrides.items() if (key, value) not in shared]
-            row = (
-                str(trial.number), _number(trial.value), _number(trial.metrics.get("test_accuracy")),
-                f"{trial.n_parameters:,}", " ".join(differing),
-            )  # fmt: skip
-            table.add_row(*row)
-            if not self.console.is_terminal:
-                print_line(self.console, "  ".join(["front" if trial.front else "best", *row]))
-        if best and self.console.is_terminal:
-            self.console.print(table)
+        if best:
+            self.best = best[0]  # as the folders have it now
+        for table in closing_tables(list(self.trials.values()), best, self.direction):
+            if self.console.is_terminal:
+                table.show(self.console)
+            else:
+                print_line(self.console, table.title)
+                for line in table.lines():
+                    print_line(self.console, line)
         reason = f" ({ending})" if ending else ""
-        print_line(self.console, f"{'stopped' if stopped else 'done'}: {self._note()}{reason}")
+        reason += "" if chosen is None else f"; the final chose trial {chosen}"
+        texts = [f"{self._n_of_total} trials", *self._notes()]
+        print_words(self.console, f"{'stopped' if stopped else 'done'}: {', '.join(texts)}{reason}")
         print_line(self.console, f"files: {folder}")
+
+    def _show(self) -> None:
+        self.bar.update(self.task, completed=self._n_finished, count=self._n_of_total)
+        self.bar.notes = [", ".join(self._notes())]
 
     def _rank(self, trial: StoredRun) -> tuple[float, int]:
         return self.sign * (trial.value or 0.0), trial.number
@@ -168,13 +197,16 @@ class SweepProgress:
         """The number of trials that are not trained again at the next start."""
         return len(self.trials) - self.counts["interrupted"]
 
-    def _note(self) -> str:
-        total = "" if self.n_trials is None else f"/{self.n_trials}"
-        texts = [f"{self._n_finished}{total} trials", f"{self.counts['failed']} failed"]
+    @property
+    def _n_of_total(self) -> str:
+        return f"{self._n_finished}" + ("" if self.n_trials is None else f"/{self.n_trials}")
+
+    def _notes(self) -> list[str]:
+        texts = [f"{self.counts['failed']} failed"]
         texts += [f"{self.counts[kind]} {kind}" for kind in ("interrupted", "pruned") if self.counts[kind]]
         if self.best is not None:
-            texts.append(f"best {self.best.objective.name} {self.best.value:.4f} (trial {self.best.number})")
-        return ", ".join(texts)
+            texts.append(f"best {self.best.objective.name} {number(self.best.value)} (trial {self.best.number})")
+        return texts
 
 
 def _ending(trial: StoredRun) -> str:
@@ -182,9 +214,13 @@ def _ending(trial: StoredRun) -> str:
     return trial.ending if trial.ending == "interrupted" or trial.value is not None else "failed"
 
 
+def _completed(trial: StoredRun) -> bool:
+    return _ending(trial) == "completed"
+
+
 def _trial_line(trial: StoredRun, overrides: Sequence[str]) -> str:
     value = trial.value
-    outcome = f"{trial.status}: {trial.error}" if value is None else f"{trial.objective.name} {value:.4f}"
+    outcome = f"{trial.status}: {trial.error}" if value is None else f"{trial.objective.name} {number(value)}"
     if _ending(trial) == "interrupted":
         outcome = "interrupted" + (f" after epoch {trial.epochs}" if trial.epochs else "")
     if trial.status is Status.PRUNED:
@@ -194,48 +230,38 @@ def _trial_line(trial: StoredRun, overrides: Sequence[str]) -> str:
     return f"trial {trial.number}  {outcome}  {' '.join(overrides)}".rstrip()
 
 
-def final_summary(console: Console, finalists: Sequence[Finalist], sentences: Sequence[str]) -> None:
-    """Prints the final's points with mean and 95 % interval, and what the tests say of them.
-
-    Args:
-        console: Where to print.
-        finalists: One or more, the best first.
-        sentences: What the tests say, as `write_final` returns it.
-    """
-    on_splits = ", each on a fresh split" if any(finalist.repeats == SPLITS for finalist in finalists) else ""
-    print_line(console, f"final on {finalists[0].n_seeds} fresh seeds{on_splits}, mean [95 % interval]:")
-    for finalist in finalists:
-        measures = [
-            f"{name} {found.mean:.4f}" + ("" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]")
-            for name, found in ((finalist.judge, finalist.test), (finalist.objective, finalist.value))
-            if found is not None
-        ]
-        lost = [finalist.lost.counts] if finalist.lost else []
-        print_line(console, "  ".join(["", finalist.name, *measures, *lost]))
-    for text in sentences:
-        print_line(console, f"  {text}")
-
-
-def summary(console: Console, result: TrialResult, folder: str) -> None:
+def summary(
+    console: Console, result: TrialResult, folder: str,
+    intervals: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> None:  # fmt: skip
     """Prints the metrics of a run, its headline and its folder.
 
     Args:
         console: Where to print.
         result: Of the run; with several seeds their results as one.
         folder: Of the run.
+        intervals: 95 % intervals of its test metrics over the test samples.
     """
-    table = Table("split", show_edge=False, pad_edge=False, title_justify="left")
-    names = ("loss", "accuracy", "likelihood")
-    for name in names:
-        table.add_column(name, justify="right")
-    for split in ("train", "val", "test"):
-        numbers = [_number(getattr(result.metrics, f"{split}_{name}")) for name in names]
-        table.add_row(split, *numbers)
-        if not console.is_terminal:
-            print_line(console, f"{split:<6}" + "  ".join(map(" ".join, zip(names, numbers, strict=True))))
+    followed = measures_of(result.history[-1].flat()) if result.history else []
+    names = [*dict.fromkeys([*(info.name for info in BASIC), *followed])]
+    metrics = result.metrics.flat()
+    columns = [[number(metrics.get(f"{split}_{name}")) for split in SPLITS] for name in names]
     if console.is_terminal:
+        headed = [column(name, cells) for name, cells in zip(names, columns, strict=True)]
+        table = Table("split", *(name for name, *_ in headed), show_edge=False, pad_edge=False)
+        for row in zip(SPLITS, *(cells for _, *cells in headed), strict=True):
+            table.add_row(*row)
         console.print(table)
-    print_line(console, headline(result))
+    else:
+        for split, *numbers in zip(SPLITS, *columns, strict=True):
+            print_line(console, f"{split:<6}" + "  ".join(map(" ".join, zip(names, numbers, strict=True))))
+    if "test_accuracy" in intervals:
+        low, high = intervals["test_accuracy"]
+        accuracy = f"{result.metrics.test_accuracy:.4f} [{low:.3f}, {high:.3f}]"
+        print_words(console, f"test accuracy {accuracy} over test samples (95 %)")
+    for note in result.notes:
+        print_words(console, f"note: {note}")
+    print_words(console, headline(result))
     print_line(console, f"files: {folder}")
 
 
@@ -247,13 +273,20 @@ def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
         dataset: Its data.
         epochs_before: Epochs that were trained before the run was interrupted.
     """
-    widths = "-".join(map(str, (dataset.n_features, *getattr(spec.model, "hidden", ()), dataset.n_classes)))
+    widths = "-".join(map(str, (dataset.n_features, *spec.model.hidden_widths, dataset.n_classes)))
+    of_own = f"{spec.model.name} {widths}"
+    network = of_own if spec.model.source else f"{widths} {getattr(spec.model, 'activation', '')}"
     return (
-        f"{dataset.name} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
-        f"{widths} {getattr(spec.model, 'activation', '')}  {spec.loss.name}  {spec.optimizer.name} "
+        f"{spec.data.label()} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
+        f"{network}  {spec.loss.name}  {spec.optimizer.name} "
         f"lr={spec.optimizer.lr:g}  batch {spec.trainer.batch_size or len(dataset.train)}  seed {spec.seed}"
         + (f"  goes on after epoch {epochs_before}" if epochs_before else "")
     )
+
+
+def about_inputs(inputs: str, notes: Sequence[str]) -> list[str]:
+    """The lines about a table: what its columns hold, and a note for what training never had of other rows."""
+    return [*([f"inputs: {inputs}"] if inputs else []), *(f"note: {note}" for note in notes)]
 
 
 def headline(result: TrialResult) -> str:
@@ -261,11 +294,7 @@ def headline(result: TrialResult) -> str:
     reached = "no epoch ended well" if result.best_epoch is None else f"weights of epoch {result.best_epoch}"
     status = str(result.status) if result.status is not Status.COMPLETED else "done"
     return (
-        f"{status}: {result.epochs} epochs in {result.train_seconds:.1f} s "
+        f"{status}: {counted(result.epochs, 'epoch')} in {result.train_seconds:.1f} s "
         f"({result.samples_per_second:,.0f} samples/s, {result.device}), {reached}, "
         f"{result.n_parameters:,} parameters"
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -3,14 +3,18 @@
 Configuration → specs → data → training → files → plots → tracking → a number for the sweeper.
 """
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
 
 from phalanx.analysis import overfit_check
+from phalanx.analysis.sample_intervals import sample_intervals
+from phalanx.core.advice import folder_option
+from phalanx.core.console import busy, plain_console, print_line, print_request, print_words
 from phalanx.core.device import DeviceSpec, resolve
 from phalanx.core.errors import (
     CheckpointError,
@@ -23,22 +27,24 @@ from phalanx.core.errors import (
     failure_of,
 )
 from phalanx.core.files import write_text
+from phalanx.core.metrics import COSTS, direction_of
 from phalanx.core.result import Objective, Status, TrialResult
+from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult
-from phalanx.jobs.progress import RunProgress, headline, opening, print_line, summary
+from phalanx.jobs.progress import RunProgress, about_inputs, headline, opening, summary
 from phalanx.jobs.seeds import combined, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Settings, resolved_yaml
-from phalanx.runs.layout import relative
+from phalanx.runs.layout import RunPaths, relative
 from phalanx.runs.metrics_csv import curves_csv
-from phalanx.runs.run_folder import described, write_example, write_failure, write_run
+from phalanx.runs.run_folder import described, read_run, write_example, write_failure, write_run
 from phalanx.runs.stored_run import StoredRun
-from phalanx.tracking.client import Tracker, tracker
+from phalanx.tracking.client import LoggingProcess, Tracker, tracker
 from phalanx.training.loop import train_cohort
 from phalanx.training.schedule_check import check_schedule
-from phalanx.training.spec import COSTS, OBJECTIVES, TrialSpec, config_digest
+from phalanx.training.spec import TrialSpec, config_digest
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +53,17 @@ class RunFailed(PhalanxError):
     """The configuration was valid, but training did not end well; all files have been written."""
 
 
-def run(job: Job, trained: JobResult | None = None, console: Console | None = None) -> float | tuple[float, ...]:
+def run(
+    job: Job, trained: JobResult | None = None, console: Console | None = None,
+    logging_process: LoggingProcess | None = None,
+) -> float | tuple[float, ...]:  # fmt: skip
     """Trains a job and writes its files. Also after an error `result.json` tells what happened.
 
     Args:
         job: The job; a single run shows its progress on the console.
         trained: The result of a job that a scheduler has trained, which is then only written.
         console: The console of a single run; by default standard output.
+        logging_process: As of `phalanx.tracking.client.tracker`, for a single run.
 
     Returns:
         The objective, or all of them if there are several; NaN where the trial has no value.
@@ -63,7 +73,7 @@ def run(job: Job, trained: JobResult | None = None, console: Console | None = No
         RunFailed: A single run diverged, or missed `trainer.expect_accuracy`.
         TrainingInterrupted: Ctrl-C or SIGTERM, after everything reached was written.
     """
-    attempt = _Attempt(job, console or Console())
+    attempt = _Attempt(job, console or plain_console(), logging_process)
     try:
         attempt.train(trained)
     except Superseded:
@@ -82,15 +92,16 @@ def run(job: Job, trained: JobResult | None = None, console: Console | None = No
 class _Attempt:
     """One attempt to train a job and to write its files."""
 
-    def __init__(self, job: Job, console: Console) -> None:
-        self.job, self.console, self.tracker = job, console, Tracker()
-        self.known: dict[str, Any] = {}  # for `result.json` in case of an error
+    def __init__(self, job: Job, console: Console, logging_process: LoggingProcess | None) -> None:
+        self.job, self.console, self.tracker, self.logging_process = job, console, Tracker(), logging_process
+        self.known: dict[str, Any] = {"job_overrides": job.overrides}  # for `result.json` in case of an error
 
     def train(self, trained: JobResult | None) -> None:
         """Validates, trains, and writes the result. `trained` takes the place of training."""
         job, settings = self.job, self.job.settings
         if job.sweep is None:  # the process that leads a sweep tracks all its trials
-            self.tracker = tracker(settings.tracking, job.folder)
+            say = functools.partial(print_line, self.console)
+            self.tracker = tracker(settings.tracking, job.folder, say, self.logging_process)
         self.known.update(seed=job.specs[0].seed, config_digest=config_digest(job.trial))
         assert not isinstance(job.config, Settings), "a job is run where it was configured"
         start = trained or job.checkpointer()
@@ -115,6 +126,8 @@ class _Attempt:
 
     def _train(self, checkpointer: RunCheckpointer) -> JobResult:
         job, specs = self.job, self.job.specs
+        for line in about_inputs(self.dataset.inputs, self.dataset.notes):
+            log.info(line)
         log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
         checkpointer.begin(self.dataset)
         if job.sweep is None and checkpointer.states:
@@ -127,14 +140,17 @@ class _Attempt:
                 )
         except TrainingInterrupted as interrupt:
             if job.sweep is None and job.paths.checkpoint.is_file():
-                print_line(self.console, f"go on: python train.py resume={relative(job.folder)}")
+                print_line(self.console, f"go on: python train.py {folder_option('resume', relative(job.folder))}")
             return JobResult(interrupt.results, interrupt)
 
     def _progress(self, checkpointer: RunCheckpointer) -> AbstractContextManager[RunProgress | None]:
         """The progress of a single run; in a sweep it is shown for all jobs together."""
         if self.job.sweep is not None:
             return nullcontext()
-        print_line(self.console, opening(self.job.trial, self.dataset, checkpointer.epochs_before))
+        print_words(self.console, opening(self.job.trial, self.dataset, checkpointer.epochs_before))
+        print_request(self.console, self.job.overrides)
+        for line in about_inputs(self.dataset.inputs, self.dataset.notes):
+            print_words(self.console, line)
         return RunProgress(self.console)
 
     def _write(self, results: Sequence[TrialResult]) -> tuple[TrialResult, StoredRun]:
@@ -149,6 +165,7 @@ class _Attempt:
         stored = write_run(
             paths, job.specs[0], self.dataset, result, objectives=objectives(job.settings.objectives, result),
             failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
+            job_overrides=job.overrides, intervals=None if several else _intervals(job.trial, self.dataset, result),
         )  # fmt: skip
         if result.status is not Status.FAILED:
             paths.checkpoint.unlink(missing_ok=True)
@@ -162,30 +179,53 @@ class _Attempt:
         self.tracker.cancel() if isinstance(error, RequestError) else self.tracker.end("failed")
 
     def finish(self) -> None:
-        """Draws, tracks and prints the result. Raises `RunFailed`, or the interrupt that ended training."""
+        """Prints the result, draws and tracks it. Raises `RunFailed`, or the interrupt that ended training."""
         job = self.job
+        if self.result.way is not None:
+            log.info("model=%s trained %s", job.trial.model.name, self.result.way)
+        for note in self.result.notes:
+            log.info("note: %s", note)
         log.info(headline(self.result))
         if job.sweep is None and self.interrupt is None:
-            draw_plots(job.paths, job.trial, self.dataset, self.result)
+            summary(self.console, self.result, relative(job.folder), self.stored.intervals or {})
+            with busy(self.console, "drawing"):
+                draw_plots(job.paths, job.trial, self.dataset, self.result)
             if job.settings.tracking.register == "all":
                 write_example(job.paths, job.trial.data)
-        self.tracker.end(str(self.stored.status))
+        tracked = job.sweep is None and job.settings.tracking.kind != "none"
+        with busy(self.console, "MLflow") if tracked else nullcontext():
+            self.tracker.end(str(self.stored.status))
         if self.interrupt is not None:
             raise self.interrupt
         if job.sweep is None:
-            summary(self.console, self.result, relative(job.folder))
+            for line in self.tracker.lines:
+                print_line(self.console, line)
             if text := _check_outcome(job.trial, self.result):
                 print_line(self.console, text)
+
+
+def draw_again(paths: RunPaths) -> None:
+    """Draws the plots of a run that has ended. Raises `RequestError` if its files or its data cannot be read."""
+    draw_plots(paths, *read_run(paths))
 
 
 def objectives(names: Sequence[str], result: TrialResult) -> list[Objective]:
     """All objectives of the trial with their values; the first is that of `result`."""
     found = [result.objective]
     for name in names[1:]:
-        number = getattr(result, name) if name in COSTS else getattr(result.metrics, name)
+        number = getattr(result, name) if name in COSTS else result.metrics[name]
         value = None if result.objective.value is None else number
-        found.append(Objective(name, value, (OBJECTIVES | COSTS)[name]))
+        found.append(Objective(name, value, direction_of(name)))
     return found
+
+
+def _intervals(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Mapping[str, tuple[float, float]]:
+    """The intervals of the test metrics over test samples; none, with a warning, where they cannot be computed."""
+    try:
+        return sample_intervals(spec, dataset, result)
+    except Exception:
+        log.warning("the test metrics have no intervals over test samples", exc_info=True)
+        return {}
 
 
 def _device(spec: DeviceSpec, trained: JobResult | None) -> str:

@@ -14,6 +14,7 @@ from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
 from phalanx.training.cohort import group_equal
 from phalanx.training.loop import CohortLoop, Member
+from phalanx.training.metric_check import check_objective
 from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import config_digest
 
@@ -77,10 +78,12 @@ def explain(groups: Sequence[Sequence[int]], jobs: Sequence[Job]) -> str:
     )
 
 
-def finished(job: Job) -> StoredRun | None:
-    """Reads the result of a grid's job that an earlier start completed with the same configuration and data.
+def finished(job: Job) -> tuple[StoredRun, str] | None:
+    """Reads the result of a grid's job that an earlier start completed with the same configuration.
 
-    Returns None for a job that has to be trained, and in a search and a final, whose sweeper knows what has ended.
+    Returns:
+        The result, and the digest of the data today: with another one the job has to be trained again. None for a job
+        without such a result, and in a search and a final, whose sweeper knows what has ended.
     """
     if job.sweep is None or job.sweep.manifest.search or job.sweep.final:
         return None
@@ -91,7 +94,7 @@ def finished(job: Job) -> StoredRun | None:
         trial, names = job.trial, tuple(objective.name for objective in stored.objectives)
         wanted = config_digest(trial), trial.seed, job.settings.objectives
         same = (stored.config_digest, stored.seed, names) == wanted
-        return stored if same and stored.data_digest == dataset_of(trial.data).digest else None
+        return (stored, dataset_of(trial.data).digest) if same else None
     except (RequestError, OSError):  # a damaged result, or a fault that the job itself reports
         return None
 
@@ -141,7 +144,9 @@ class CohortScheduler:
     def add(self, job: Job) -> None:
         """The job starts with the next epoch of its cohort."""
         try:
-            check_schedule(job.trial, len(dataset_of(job.trial.data).train))
+            dataset = dataset_of(job.trial.data)
+            check_schedule(job.trial, len(dataset.train))
+            check_objective(job.trial, dataset)
             if job.cohort_key not in self.cohorts:
                 self.cohorts[job.cohort_key] = _JobCohort(job, self.report)
         except RequestError as error:

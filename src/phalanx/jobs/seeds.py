@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from phalanx.analysis.statistics import lower_bound
 from phalanx.core.result import Metrics, Status, TrialResult
@@ -34,12 +34,13 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
         value = statistics.fmean(values) if aggregate == "mean" else lower_bound(values, direction)
     errors = [f"seed {result.seed}: {result.error}" for result in results if result.error is not None]
     timings = [result.timing for result in results if result.timing is not None]
-    metrics = [asdict(result.metrics) for result in results]
+    metrics = [result.metrics.flat() for result in results]
+    names = dict.fromkeys(name for row in metrics for name in row)
     return replace(
         first,
         status=status,
         objective=replace(objective, value=value),
-        metrics=Metrics(**{name: _mean([row[name] for row in metrics]) for name in metrics[0]}),
+        metrics=Metrics.from_flat({name: _mean([row.get(name) for row in metrics]) for name in names}),
         history=mean_history([result.history for result in results]),
         epochs=max(result.epochs for result in results),
         train_seconds=sum(result.train_seconds for result in results),
@@ -52,7 +53,7 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
 def seed_results(results: Sequence[TrialResult]) -> list[SeedResult]:
     """The result of each seed as `result.json` has it."""
     return [
-        SeedResult(r.seed, r.status, r.objective.value, asdict(r.metrics), r.best_epoch, r.epochs, r.error)
+        SeedResult(r.seed, r.status, r.objective.value, r.metrics.flat(), r.best_epoch, r.epochs, r.error)
         for r in results
     ]
 

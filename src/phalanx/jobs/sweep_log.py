@@ -6,6 +6,7 @@ Everything is read from the folders of the trials, so it is right after a resume
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ from typing import Any
 from rich.console import Console
 
 from phalanx.analysis.final import Finalist, in_order, read_finalists, write_final
+from phalanx.core.console import busy, plain_console, print_line
 from phalanx.core.files import write_text
-from phalanx.jobs.progress import SweepProgress, final_summary, print_line
-from phalanx.runs.config import Config, objectives_of, tracking_spec
+from phalanx.core.metrics import direction_of
+from phalanx.jobs.closing_tables import final_summary
+from phalanx.jobs.live_report import LiveReport
+from phalanx.jobs.progress import SweepProgress
+from phalanx.runs.config import Config, objectives_of, overrides_typed, tracking_spec
+from phalanx.runs.final_folder import chosen_by_final, decided
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.left_out import LeftOut
-from phalanx.runs.manifest import Manifest, update_manifest
+from phalanx.runs.manifest import Manifest, read_manifest, update_manifest
 from phalanx.runs.stored_run import StoredRun, read_mlflow_run_id
 from phalanx.runs.sweep_folder import (
     best_config,
@@ -29,8 +35,7 @@ from phalanx.runs.sweep_folder import (
     summarise_sweep,
     trials_csv,
 )  # fmt: skip
-from phalanx.tracking.client import tracker
-from phalanx.training.spec import OBJECTIVES
+from phalanx.tracking.client import LoggingProcess, tracker
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,8 @@ class SweepLog:
 
     def __init__(
         self, root: Path, config: Config, *, n_trials: int | None, manifest: Mapping[str, Any] | None = None,
-        console: Console | None = None,
+        console: Console | None = None, live_report_s: float | None = None,
+        logging_process: LoggingProcess | None = None,
     ) -> None:  # fmt: skip
         """Writes nothing yet.
 
@@ -50,13 +56,17 @@ class SweepLog:
             n_trials: The total number of trials; None if it is not known.
             manifest: Entries of the manifest.
             console: By default standard output.
+            live_report_s: Seconds between two reports while the sweep runs; None for one at its end alone.
+            logging_process: As of `tracker`.
         """
         self.paths, self.manifest = SweepPaths(root), dict(manifest or {})
         self.tracking = tracking_spec(config)
-        self.tracker = tracker(self.tracking, root)
-        self.direction = OBJECTIVES.get(objectives_of(config)[0], "maximize")
-        self.console = console or Console()
+        self.overrides = overrides_typed(config)
+        self.console = console or plain_console()
+        self.tracker = tracker(self.tracking, root, lambda text: print_line(self.console, text), logging_process)
+        self.direction = direction_of(objectives_of(config)[0])
         self.progress = SweepProgress(self.console, n_trials, self.direction)
+        self.live_report = LiveReport(root, live_report_s)
         self.known: dict[int, StoredRun] = {}
         self.best: list[StoredRun] = []  # trials that keep their weights
 
@@ -71,12 +81,21 @@ class SweepLog:
         self.tracker.start()
         self._add_missing(earlier := collect(self.paths, self.known))
         self._keep_best(earlier)
-        self.progress.start(str(self.paths.root))
+        self.progress.start(str(self.paths.root), self.overrides)
 
-    def kept(self, n_trials: int) -> None:
-        """Prints how many trials an earlier start has completed."""
-        trials = "1 trial was" if n_trials == 1 else f"{n_trials} trials were"
-        print_line(self.console, f"{trials} finished before and stay as they are")
+    def kept(self, n_trials: int, changed: Mapping[str, int]) -> None:
+        """Prints how many trials of an earlier start stay, and how many train again for a reason that is given."""
+        if n_trials:
+            trials = "1 trial was" if n_trials == 1 else f"{n_trials} trials were"
+            print_line(self.console, f"{trials} finished before and stay as they are")
+        for why, n in changed.items():
+            print_line(self.console, f"{why}; {'1 trial trains' if n == 1 else f'{n} trials train'} again")
+
+    def trains_anew(self, number: int) -> None:
+        """Takes a trial of an earlier start out of the counts; its folder has no result any more."""
+        self.known.pop(number, None)
+        self.best = [trial for trial in self.best if trial.number != number]
+        self.progress.discard(number)
 
     def trial_ended(self, number: int, overrides: Sequence[str]) -> None:
         """Shows a finished trial; a second call for the same result does nothing."""
@@ -85,6 +104,7 @@ class SweepLog:
         if trial is not None and trial is not before:
             self.progress.add(trial, overrides)
             self._keep_best([trial])
+            self.live_report.update()
 
     def _add_missing(self, trials: Sequence[StoredRun]) -> None:
         """Counts trials that this process has not seen ending: of an earlier start, or of another driver."""
@@ -101,39 +121,53 @@ class SweepLog:
             self.paths.trial(number).model.unlink(missing_ok=True)
 
     def finish(self, error: BaseException | None, left_out: LeftOut) -> None:
-        """Writes the summary files, draws plots of the best trials, ends tracking and prints the summary.
+        """Writes the summary files, prints the summary, draws plots of the best trials and ends tracking.
 
         Args:
             error: The exception that ended the sweep early, if any.
             left_out: Takes the files that cannot be read or written, each of which leaves the others as they are.
         """
+        self.live_report.stop()
         trials = collect(self.paths, self.known, left_out)
-        best = front_first(ranked(trials, self.direction))
-        self._add_missing(trials)
-        self._keep_best(trials)
-        left_out.attempt(lambda: write_text(self.paths.trials, trials_csv(trials)), None)
-        self.progress.stop()
+        best, finalists = self._sum_up(trials, left_out, stopped=error is not None)
         if best:
-            first = self.paths.trial(best[0].number)
-            left_out.attempt(lambda: write_text(self.paths.best_config, best_config(first)), None)
+            left_out.attempt(lambda: self._register(best[0].number), None)
+        with busy(self.console, "drawing"):
             left_out.attempt(lambda: self._draw(best[: self.tracking.keep]), None)
-        finalists = left_out.attempt(lambda: read_finalists(self.paths, best), [])
-        write = functools.partial(write_final, self.paths, finalists, self.direction)
-        sentences = left_out.attempt(write, []) if finalists else []
-        self._report(trials, finalists, left_out)
+            self._report(trials, finalists, left_out)
         interrupted = isinstance(error, KeyboardInterrupt)
         nothing_to_do = not trials and error is None  # other drivers have evaluated all, in folders of their own
         status = "interrupted" if interrupted else "completed" if best or nothing_to_do else "failed"
         summary = summarise_sweep(trials, best, status)
-        ending = left_out.attempt(lambda: update_manifest(self.paths, summary=summary), {}).get("ending")
-        left_out.attempt(lambda: self._track(trials), None)
-        self.tracker.end(status)
-        self.progress.summary(best, str(self.paths.root), ending, stopped=error is not None)
-        if self.tracker.model is not None:
-            serve = f"mlflow models serve -m {self.tracker.model} --env-manager local"
-            print_line(self.console, f"model: {self.tracker.model}  ({serve})")
+        left_out.attempt(lambda: update_manifest(self.paths, summary=summary), {})
+        with busy(self.console, "MLflow") if self.tracking.kind != "none" else nullcontext():
+            left_out.attempt(lambda: self._track(trials), None)
+            self.tracker.end(status)
+        for line in self.tracker.lines:
+            print_line(self.console, line)
+
+    def _sum_up(
+        self, trials: Sequence[StoredRun], left_out: LeftOut, *, stopped: bool
+    ) -> tuple[list[StoredRun], list[Finalist]]:
+        """Writes the tables and `best_config.yaml`, and prints the numbers. Returns the best trials and finalists."""
+        searched = front_first(ranked(trials, self.direction))
+        self._add_missing(trials)
+        self._keep_best(trials)
+        left_out.attempt(lambda: write_text(self.paths.trials, trials_csv(trials)), None)
+        self.progress.stop()
+        finalists = left_out.attempt(lambda: read_finalists(self.paths, searched), [])
+        write = functools.partial(write_final, self.paths, finalists, self.direction)
+        sentences = left_out.attempt(write, []) if finalists else []
+        chosen = left_out.attempt(lambda: chosen_by_final(self.paths), None)
+        best = decided(searched, chosen)
+        if best:
+            number = best[0].number
+            left_out.attempt(lambda: write_text(self.paths.best_config, best_config(self.paths, number)), None)
+        ending = left_out.attempt(lambda: read_manifest(self.paths), {}).get("ending")
+        self.progress.summary(searched, str(self.paths.root), ending, stopped=stopped, chosen=chosen)
         if finalists:
             final_summary(self.console, in_order(finalists, self.direction), sentences)
+        return best, finalists
 
     def _track(self, trials: Sequence[StoredRun]) -> None:
         """Waits until the trials are logged to MLflow, and adds their ids there to `trials.csv`."""
@@ -143,26 +177,38 @@ class SweepLog:
             ids = {trial.number: read_mlflow_run_id(self.paths.trial(trial.number)) for trial in trials}
             known = [replace(trial, mlflow_run_id=ids[trial.number]) for trial in trials]
             write_text(self.paths.trials, trials_csv(known))
+        if self.tracker.place is not None:
+            from phalanx.report.build import add_place
+
+            add_place(self.paths, self.tracker.place)
 
     def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist], left_out: LeftOut) -> None:
         """Writes `report.html`; if drawing it fails, only a warning is logged."""
         from phalanx.report.build import write_sweep_report
 
         try:
-            write_sweep_report(self.paths, trials, finalists=finalists, left_out=left_out)
+            write_sweep_report(self.paths, trials, finalists=finalists or None, left_out=left_out)
         except OSError as error:
             left_out.add(error)
         except Exception:
             log.warning("the report could not be written; everything else is in %s", self.paths.root, exc_info=True)
 
-    def _draw(self, best: Sequence[StoredRun]) -> None:
-        """Draws plots of the best trials; writes example rows for the registered model of the best one."""
-        from phalanx.report.run_figures.draw import draw_plots
+    def _register(self, number: int) -> None:
+        """Writes example rows of the best trial's model, which is then registered while figures are drawn."""
         from phalanx.runs.run_folder import read_run, write_example
 
-        for rank, trial in enumerate(best):
+        trial = self.paths.trial(number)
+        registered = trial if trial.model.is_file() else self.paths.final(number)
+        if self.tracking.register != "none" and registered.model.is_file():
+            write_example(registered, read_run(registered)[0].data)
+            self.tracker.register(number)
+
+    def _draw(self, best: Sequence[StoredRun]) -> None:
+        """Draws plots of the best trials."""
+        from phalanx.report.run_figures.draw import draw_plots
+        from phalanx.runs.run_folder import read_run
+
+        for trial in best:
             paths = self.paths.trial(trial.number)
             if paths.model.is_file() and not paths.plots.is_dir():
                 draw_plots(paths, *read_run(paths))
-            if rank == 0 and paths.model.is_file() and self.tracking.register != "none":
-                write_example(paths, read_run(paths)[0].data)

@@ -1,7 +1,8 @@
 """Products and sums of T matrices whose last bits depend neither on T nor on the number of threads.
 
 On a CPU, MKL adds in one order for a product in a batch, and in another for a product alone if that has one column, or
-if it is small and several threads share it. Axes: T trials, M rows, K summed numbers, N columns, B batch, H units.
+one row (on a CPU with AMX), or if it is small and several threads share it. Axes: T trials, M rows, K summed numbers,
+N columns, B batch, H units.
 """
 
 from contextlib import nullcontext
@@ -23,13 +24,13 @@ def product(left_TMK: Tensor, right_TKN: Tensor, bias: Tensor | None = None, out
         bias: Is added to the product; its shape can be expanded to (T, M, N).
         out_TMN: Takes the product, if given.
     """
-    n_threads, n_columns = torch.get_num_threads(), right_TKN.shape[2]
-    if (n_threads == 1 and n_columns > 1) or not left_TMK.is_cpu:
+    n_threads, (n_trials, n_rows, _), n_columns = torch.get_num_threads(), left_TMK.shape, right_TKN.shape[2]
+    is_vector = n_columns == 1 or n_rows == 1
+    if (n_threads == 1 and not is_vector) or not left_TMK.is_cpu:
         return _product(left_TMK, right_TKN, bias, out_TMN)
-    n_trials, n_rows, _ = left_TMK.shape
     is_small = n_trials * n_rows * n_columns <= (SIDE * n_threads) ** 2
     with threads(1) if is_small and n_threads > 1 else nullcontext():
-        if n_trials > 1 or n_columns > 1:
+        if n_trials != 1 or not is_vector:
             return _product(left_TMK, right_TKN, bias, out_TMN)
         bias = None if bias is None else bias.expand(2, -1, -1)
         found_TMN = _product(left_TMK.expand(2, -1, -1), right_TKN.expand(2, -1, -1), bias)[:1]

@@ -8,40 +8,50 @@ from typing import Any
 
 from phalanx.analysis.compare import Run, compare_runs
 from phalanx.analysis.compare.sources import runs_of
-from phalanx.analysis.compare.tables import group_table
+from phalanx.analysis.compare.tables import group_table, titled
 from phalanx.analysis.final import Finalist, in_order, read_finalists
 from phalanx.analysis.statistics import SPLITS
 from phalanx.core.errors import PhalanxError, RunFolderError, UnreadableFile
 from phalanx.core.files import write_text
-from phalanx.core.reading import read_entry
+from phalanx.core.named_files import write_named
+from phalanx.core.reading import MAX_TABLE, read_entry, read_text
 from phalanx.core.result import Status
+from phalanx.report.context import command_of, facts, mlflow_fact, read_config, study_fact
+from phalanx.report.differences import Row, differences
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
+from phalanx.report.pages.tracked import with_place
 from phalanx.runs.config_file import read_values
+from phalanx.runs.final_folder import chosen_by_final, decided
 from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import read_manifest
 from phalanx.runs.metrics_csv import read_curve
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
+from phalanx.tracking.links import Place, read_place
+
+MOST_GROUPS = 200  # of seeds in a report: their pairs take a second
 
 
-def write_report(folder: Path, target: Path | None = None, left_out: LeftOut | None = None) -> Path:
+def write_report(
+    folder: Path, target: Path | None = None, left_out: LeftOut | None = None, refresh_s: float | None = None
+) -> Path:  # fmt: skip
     """Writes the report of a run or a sweep to `target`, by default `report.html` in its folder; returns the path.
 
     Args:
         folder: The folder of the run or the sweep.
-        target: The file to write.
+        target: The file to write, as a user named it.
         left_out: Takes the files that cannot be read, which the report names too.
+        refresh_s: After how many seconds the page of a sweep that still runs loads itself again; None for never.
 
     Raises:
         RunFolderError: The folder has no results.
     """
     left_out = LeftOut() if left_out is None else left_out
-    target = target or SweepPaths(folder).report
     if RunPaths(folder).result.exists():
-        write_text(target, run_html(RunPaths(folder), left_out))
-        return target
+        html = run_html(RunPaths(folder), left_out)
+        return _write(SweepPaths(folder), target, with_place(html, left_out.attempt(lambda: read_place(folder), None)))
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
     paths = SweepPaths(folder)
@@ -52,49 +62,79 @@ def write_report(folder: Path, target: Path | None = None, left_out: LeftOut | N
             f"{folder} holds no results (result.json) that can be read; give a run's folder "
             f"(outputs/runs/<time>-<id>) or a sweep's (outputs/sweeps/<name>){faults}"
         )
-    return write_sweep_report(paths, trials, target, left_out=left_out)
+    return write_sweep_report(paths, trials, target, left_out=left_out, refresh_s=refresh_s)
 
 
 def write_sweep_report(
     paths: SweepPaths, trials: Sequence[StoredRun], target: Path | None = None,
-    finalists: Sequence[Finalist] | None = None, left_out: LeftOut | None = None,
+    finalists: Sequence[Finalist] | None = None, left_out: LeftOut | None = None, refresh_s: float | None = None,
 ) -> Path:  # fmt: skip
     """Writes the report of a sweep whose results have been read already.
 
     Args:
         paths: The sweep's folder.
         trials: Its trials, as `collect` returns them.
-        target: The file to write; None for `report.html` in the folder.
+        target: The file to write, as a user named it; None for `report.html` in the folder.
         finalists: The final's points, as `read_finalists` returns them; None to read them here.
         left_out: Takes the files that cannot be read; the report names them, and those that it has already.
+        refresh_s: As of `write_report`.
 
     Returns:
         The file that was written.
     """
-    target = target or paths.report
     left_out = LeftOut() if left_out is None else left_out
-    write_text(target, sweep_html(_sweep_content(paths, trials, finalists, left_out)))
-    return target
+    place = left_out.attempt(lambda: read_place(paths.root), None)
+    html = with_place(sweep_html(_sweep_content(paths, trials, finalists, left_out, refresh_s)), place)
+    return _write(paths, target, html)
+
+
+def _write(paths: SweepPaths, target: Path | None, html: str) -> Path:
+    if target is not None:
+        write_named(target, html)
+        return target
+    write_text(paths.report, html)
+    return paths.report
+
+
+def add_place(paths: SweepPaths, place: Place) -> None:
+    """Adds to the report of a sweep, if there is one, where MLflow has it."""
+    if paths.report.is_file():
+        write_text(paths.report, with_place(read_text(paths.report, limit=MAX_TABLE), place))
 
 
 def _sweep_content(
-    paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None, left_out: LeftOut
-) -> SweepContent:
+    paths: SweepPaths, trials: Sequence[StoredRun], finalists: Sequence[Finalist] | None, left_out: LeftOut,
+    refresh_s: float | None,
+) -> SweepContent:  # fmt: skip
     """Reads what the report of a sweep shows, each file by itself."""
     direction = direction_of(trials)
-    best = front_first(ranked(trials, direction))
+    searched = front_first(ranked(trials, direction))
+    chosen = left_out.attempt(lambda: chosen_by_final(paths), None)
+    best = decided(searched, chosen)
     manifest: dict[str, Any] = left_out.attempt(lambda: read_manifest(paths), {})
     if finalists is None:
-        finalists = left_out.attempt(lambda: read_finalists(paths, best), [])
+        finalists = read_finalists(paths, searched, left_out)
+    groups, groups_note = ([], "") if manifest.get("search") else _seed_groups(paths, trials, left_out)
+    command = left_out.attempt(lambda: command_of(paths.root / "multirun.yaml", multirun=True), "")
+    study = left_out.attempt(lambda: study_fact(paths.root), None) if manifest.get("search") else None
+    shared = read_config(paths.trial(trials[0].number).config_resolved) if trials else {}
+    known = left_out.attempt(lambda: read_place(paths.root), None)  # then the page has a line of its own
+    mlflow = mlflow_fact(manifest.get("mlflow_run_id"), shared) if known is None else None
     content = SweepContent(
         name=paths.root.absolute().name,
         trials=trials,
         best=best,
+        chosen=chosen,
         curves=_curves(paths, trials, left_out),
         configs=_configs(paths, best[:5], left_out),
+        differences=_differences(paths, best[:5]),
         finalists=in_order(finalists, direction),
         sentences=left_out.attempt(lambda: _sentences(paths), ()),
-        groups=() if manifest.get("search") else _seed_groups(paths, trials, left_out),
+        groups=groups,
+        groups_note=groups_note,
+        search=bool(manifest.get("search")),
+        facts=facts(trials, command, [mlflow, study]),
+        refresh_s=refresh_s,
         ending=manifest.get("ending"),
         log=left_out.attempt(lambda: _log_keys(paths), {}),
     )
@@ -113,10 +153,9 @@ def _sentences(paths: SweepPaths) -> Sequence[str]:
 
 def _log_keys(paths: SweepPaths) -> dict[str, bool]:
     """Whether the search drew each key on a logarithmic scale, according to the request that Hydra stored."""
-    file = paths.root / "multirun.yaml"
-    if not file.exists():
+    if not paths.request.exists():
         return {}
-    hydra = _mapping(read_values(file).get("hydra"))
+    hydra = _mapping(read_values(paths.request).get("hydra"))
     task, sweeper = _mapping(hydra.get("overrides")).get("task"), _mapping(hydra.get("sweeper"))
     texts = task if isinstance(task, list) else []
     typed = (text.split("=", 1) for text in texts if isinstance(text, str) and "=" in text)
@@ -136,7 +175,7 @@ def _curves(
     for trial in trials:
         if name := trial.objective.name:
             run = paths.trial(trial.number)
-            found[trial.number] = left_out.attempt(functools.partial(read_curve, run, name), ([], []))
+            found[trial.number] = left_out.attempt(functools.partial(read_curve, run, name, trial.n_rows), ([], []))
     return found
 
 
@@ -147,9 +186,16 @@ def _configs(paths: SweepPaths, best: Sequence[StoredRun], left_out: LeftOut) ->
     return {number: text for number, text in found.items() if text}
 
 
-def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun], left_out: LeftOut) -> list[SeedGroups]:
-    """The groups that differ by more than seed and split, on each data set; none where nothing is repeated, or in a
-    sweep with too many groups."""
+def _differences(paths: SweepPaths, best: Sequence[StoredRun]) -> list[Row]:
+    """How the best trials differ from the defaults and from the best one."""
+    return differences([(read_config(paths.trial(t.number).config_resolved), t.overrides) for t in best])
+
+
+def _seed_groups(
+    paths: SweepPaths, trials: Sequence[StoredRun], left_out: LeftOut
+) -> tuple[list[SeedGroups], str]:  # fmt: skip
+    """The groups that differ by more than seed and split, on each data set, and why there are none: nothing is
+    repeated, or there are too many groups."""
     several = len({trial.seed for trial in trials if trial.seed is not None}) > 1
     runs: list[Run] = []
     for trial in trials:
@@ -158,12 +204,14 @@ def _seed_groups(paths: SweepPaths, trials: Sequence[StoredRun], left_out: LeftO
         read = functools.partial(runs_of, trial, paths.root.name, str(trial.number))
         runs += left_out.attempt(read, [])
     try:
-        found = compare_runs(runs)
-    except PhalanxError:  # a search by many parameters makes no groups
-        return []
+        found = compare_runs(runs, most_groups=MOST_GROUPS)
+    except PhalanxError as error:
+        return [], f"The groups are not compared: {error}." if several else ""
     parts = [part for part in found.parts if several or part.repeats == SPLITS]
     tables = [(part, *group_table(found.measure, part)) for part in parts]
     return [
-        SeedGroups(part.data, [*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes)
+        SeedGroups(
+            titled(found, part), [*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes
+        )
         for part, header, rows in tables
-    ]
+    ], ""

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from phalanx.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, new_figure
+from phalanx.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RAMP, SKY, VERMILLION, YELLOW, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 4.4  # inches of a figure in a column: its text is 10 pixels high on a phone
+REM = 5.8  # the width of a page's figure in rem, of each inch: so all figures have text of the same size
 VARIABLES = {  # colours in a figure, and the variables of templates/style.css that replace them
     BLACK: "ink", GREY: "grey", "#b0b0b0": "grid", BLUE: "blue", VERMILLION: "vermillion", GREEN: "green",
     ORANGE: "orange", SKY: "sky", PURPLE: "purple", YELLOW: "yellow", "#ffffff": "paper",
+    **{colour: f"ramp{place}" for place, colour in enumerate(RAMP)},
 }  # fmt: skip
 
 _VARIABLE = {colour.lower(): f"var(--{name})" for colour, name in VARIABLES.items()}
@@ -97,7 +99,8 @@ def inline(figure: Figure, description: str, tips: Mapping[int, str] | None = No
     body = _WRAPPED.sub(r"\1", body)
     body = _LINK.sub(lambda found: _link(int(found[1]), tips or {}), body).replace("xlink:href", "href")
     body = re.sub(r">\s+<", "><", body)
-    head = Markup('<svg {} role="img" aria-label="{}">').format(Markup(box[0] if box else ""), description)
+    size = Markup('style="--width:{:.1f}rem"').format(REM * float(figure.get_figwidth()))
+    head = Markup('<svg {} {} role="img" aria-label="{}">').format(Markup(box[0] if box else ""), size, description)
     return head + Markup(body.strip() + "</svg>")
 
 

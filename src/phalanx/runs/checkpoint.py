@@ -8,7 +8,6 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -19,11 +18,11 @@ from phalanx.core.callbacks import Checkpointer
 from phalanx.core.errors import CheckpointError, RunFolderError, Superseded
 from phalanx.core.files import delete_stale
 from phalanx.core.reading import parse_json
-from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
+from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult, unflat
 from phalanx.data.base import Dataset
 from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.metrics_csv import COLUMNS
+from phalanx.runs.metrics_csv import COLUMNS, columns_of
 from phalanx.runs.options import CheckpointSpec
 from phalanx.runs.provenance import versions
 from phalanx.runs.state_check import state_faults
@@ -129,14 +128,14 @@ class RunCheckpointer(Checkpointer):
 
     def _unfit(self, dataset: Dataset) -> str:
         """Why the states cannot be continued on these data; empty if they can."""
-        if self.about["data_digest"] != dataset.digest:
-            return "is of a training on other data"
+        if (then := self.about["data_digest"]) != dataset.digest:
+            return f"is of a training on other data, whose digest was {then} and is {dataset.digest} now"
         if len(self.states) != len(self.trials):
             return f"has the states of {len(self.states)} seeds, and the trial has {len(self.trials)}"
         faults = [
             f"the state of seed {trial.seed} {fault}"
             for trial, state in zip(self.trials, self.states, strict=True)
-            for fault in state_faults(trial, state, dataset.n_features, dataset.n_classes)
+            for fault in state_faults(trial, state, *dataset.sizes)
         ]
         return f"does not fit its configuration: {'; '.join(faults)}" if faults else ""
 
@@ -180,13 +179,17 @@ def write_checkpoint(file: Path, about: About, states: Sequence[State]) -> None:
         if state is None:
             lanes.append(None)
             continue
-        own = {CURVES: torch.tensor(list(map(attrgetter(*COLUMNS), state.history)), dtype=torch.float64)}
+        columns = columns_of(state.history)
+        values = [[row[name] for name in columns] for row in state.history]
+        own = {CURVES: torch.tensor(values, dtype=torch.float64)}
+        lane: dict[str, Any] = {} if columns == COLUMNS else {"columns": columns}
         if isinstance(state, Snapshot):
-            lanes.append({"best_epoch": state.best_epoch})
+            lane["best_epoch"] = state.best_epoch
             own |= state.tensors
         else:
-            lanes.append({"result": state.to_json()})
+            lane["result"] = state.to_json()
             own |= state.weights or {}
+        lanes.append(lane)
         tensors |= {f"{place}/{name}": tensor for name, tensor in own.items()}
     write_tensors(file, tensors, {**about, "lanes": lanes})
 
@@ -218,8 +221,9 @@ def _state(place: int, lane: dict[str, Any] | None, tensors: Mapping[str, Tensor
         return None
     prefix = f"{place}/"
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    rows = (dict(zip(COLUMNS, values, strict=True)) for values in own.pop(CURVES).tolist())
-    history = tuple(EpochMetrics(**{**row, "epoch": int(row["epoch"])}) for row in rows)
+    columns = lane.get("columns", COLUMNS)
+    rows = (dict(zip(columns, values, strict=True)) for values in own.pop(CURVES).tolist())
+    history = tuple(EpochMetrics(**unflat(EpochMetrics, {**row, "epoch": int(row["epoch"])})) for row in rows)
     if "result" in lane:
         return TrialResult.from_json(lane["result"], history, own or None)
     return Snapshot(history, lane["best_epoch"], own)

@@ -6,25 +6,37 @@ Specs are imported when first needed: they import torch, which `--help` can do w
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from phalanx.core.advice import command
 from phalanx.core.errors import Fault, RequestError, SpecError
+from phalanx.core.extensions import SOURCE, load_asked
+from phalanx.core.metrics import COSTS, find_metric
+from phalanx.core.metrics import objectives as known_objectives
 from phalanx.core.specs import Spec, build
-from phalanx.runs.config_file import ASIDE, SEARCH, SHORTHANDS, TOP_LEVEL, read_values, to_yaml
+from phalanx.runs.config_file import ASIDE, SEARCH, TOP_LEVEL, read_values, shorthands, to_yaml
+from phalanx.runs.own_options import source_fault
 from phalanx.runs.trust import VARIABLE, untrusted
 
 if TYPE_CHECKING:
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
     from phalanx.training.spec import TrialSpec
 
+DEFAULTS = {  # the groups without which no configuration can be read, with an option of each
+    "data": "digits", "model": "mlp3", "loss": "cross_entropy", "optimizer": "adam",
+}  # fmt: skip
+_DETAIL = re.compile(r"\s+(full_key|object_type|reference_type)\b")
+_RESOLVER = re.compile(r"^\w+ raised while resolving interpolation: ")
+_UNSET = re.compile(r"Environment variable '(?P<name>[^']*)' not found")
 Config = DictConfig  # for packages that do not import OmegaConf
 Faults = list[Fault | str]
 
@@ -62,6 +74,8 @@ def settings(cfg: DictConfig) -> Settings:
     """The specs described by a composed config. Raises one `SpecError` with every fault of it."""
     from phalanx.runs.options import CheckpointSpec, TrackingSpec
 
+    if lacking := _lacking(cfg):
+        raise SpecError(lacking)
     values = plain(cfg)
     faults: Faults = []
     tracking = build(TrackingSpec, _group("tracking", values.pop("tracking", {}), faults), faults)
@@ -70,6 +84,15 @@ def settings(cfg: DictConfig) -> Settings:
     if faults or trial is None or tracking is None or checkpoint is None:
         raise SpecError(faults)
     return Settings(trial, tracking, checkpoint, objectives)
+
+
+def _lacking(cfg: DictConfig) -> Faults:
+    """A fault for each config group that was deleted; values of others may refer to it, so that none can be read."""
+    return [
+        f"{group} is missing; every configuration has this group: try {group}={option}"
+        for group, option in DEFAULTS.items()
+        if group not in cfg
+    ]
 
 
 def tracking_spec(cfg: DictConfig) -> TrackingSpec:
@@ -101,7 +124,7 @@ def tracking_of(file: Path, given: Mapping[str, Any]) -> TrackingSpec:
         stored["uri"] = None  # the folder has no address, and the user has named one
     found = {} if faults else untrusted({key: value for key, value in stored.items() if key not in given})
     uri = found.get("uri", "")
-    named = f"set {VARIABLE} to the store" if "${" in uri or "***" in uri else f"to use it type --uri {uri}"
+    named = f"set {VARIABLE} to the store" if "${" in uri or "***" in uri else f"to use it type {command('--uri', uri)}"
     advice = {"uri": named, "experiment": "type --experiment NAME"}
     faults += [
         f"tracking.{key}={text!r} is not taken from a folder; {advice.get(key, 'write its value into the file')}"
@@ -111,6 +134,12 @@ def tracking_of(file: Path, given: Mapping[str, Any]) -> TrackingSpec:
     if faults or spec is None:
         raise RequestError("\n  - ".join([f"{file} cannot be used as it is:", *map(str, faults)]))
     return spec
+
+
+def overrides_typed(cfg: DictConfig) -> list[str]:
+    """The overrides of a composed config as Hydra has them, interpolations unresolved; without Hydra's part, none."""
+    found = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False) if "hydra" in cfg else []
+    return [str(text) for text in found] if isinstance(found, list) else []
 
 
 def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
@@ -134,8 +163,17 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     try:
         values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
-        raise RequestError(f"the configuration cannot be resolved: {error}") from error
+        raise RequestError(f"the configuration cannot be resolved: {reason_of(error)}") from error
     return values
+
+
+def reason_of(error: OmegaConfBaseException) -> str:
+    """An error of OmegaConf in one line: the key, then what is wrong, without types and traces of resolvers."""
+    lines = [line for line in str(error).splitlines() if not _DETAIL.match(line)]
+    text = _RESOLVER.sub("", " ".join(line.strip() for line in lines)).strip() or type(error).__name__
+    if found := _UNSET.search(text):
+        text = f"the environment variable {found['name']} is not set; first type export {found['name']}=VALUE"
+    return f"{error.full_key}: {text}" if error.full_key else text
 
 
 def _trial(values: Mapping[str, Any], faults: Faults) -> TrialSpec | None:
@@ -150,11 +188,13 @@ def _trial(values: Mapping[str, Any], faults: Faults) -> TrialSpec | None:
     options: dict[str, Mapping[str, type[Spec]]] = {
         "data": DATASETS, "model": MODELS, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES,
     }  # fmt: skip
+    _load_metrics(values)
     parts: dict[str, Any] = {group: _option(group, known, values.get(group, {}), faults)
                              for group, known in options.items()}  # fmt: skip
     for cls in (TrainerSpec, DeviceSpec):
         parts[cls.group] = build(cls, _group(cls.group, values.get(cls.group, {}), faults), faults)
     top = {key: values[key] for key in TOP_LEVEL if key in values}
+    _add_own_objectives(parts, objectives_of(top))
     if "objective" in top:
         top["objective"] = _first_objective(objectives_of(top), faults)
     known = (*parts, *TOP_LEVEL)
@@ -169,19 +209,39 @@ def _trial(values: Mapping[str, Any], faults: Faults) -> TrialSpec | None:
 
 
 def _first_objective(names: tuple[str, ...], faults: Faults) -> str:
-    from phalanx.training.spec import COSTS, OBJECTIVES
-
-    known = (*OBJECTIVES, *COSTS)
+    known = (*known_objectives(), *COSTS)
     unknown = [name for name in names[1:] if name not in known or names.count(name) > 1]
     allowed = "different ones of " + ", ".join(known)
     faults.extend(Fault("objective", name, allowed, f"objective=[{names[0]},n_parameters]") for name in unknown)
     return names[0] if names else ""
 
 
+def _load_metrics(values: Mapping[str, Any]) -> None:
+    """Imports what the user has installed or named, if the configuration has a metric that is not known yet."""
+    trainer = values.get("trainer")
+    asked = trainer.get("metrics") if isinstance(trainer, Mapping) else ()
+    names = [*(objectives_of(values) if "objective" in values else ()), *(asked if isinstance(asked, list) else ())]
+    if any(name not in COSTS and find_metric(str(name)) is None for name in names):
+        load_asked()
+
+
+def _add_own_objectives(parts: dict[str, Any], names: Sequence[str]) -> None:
+    """Has each epoch compute the further objectives that a user wrote: those of Phalanx are computed in any case."""
+    trainer, own = parts["trainer"], [find_metric(name) for name in names[1:] if name in known_objectives()]
+    added = tuple(info.name for info in own if info and info.source and trainer and info.name not in trainer.metrics)
+    if added:
+        parts["trainer"] = replace(trainer, metrics=(*trainer.metrics, *added))
+
+
 def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: Faults) -> Spec | None:
     values = _group(group, given, faults)
     name = values.pop("name", None)
-    if name not in options:
+    is_name = isinstance(name, str)
+    is_own = is_name and (name not in options or options[name].source)
+    if is_own and (fault := source_fault(group, name, values.pop(SOURCE, None), options)):
+        faults.append(fault)
+        return None
+    if not is_name or name not in options:
         faults.append(Fault(f"{group}.name", name, "one of " + ", ".join(options), f"{group}={next(iter(options))}"))
         return None
     return build(options[name], values, faults)
@@ -189,9 +249,9 @@ def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: F
 
 def _group(group: str, given: Any, faults: Faults) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        faults.append(Fault(group, given, "a config group", f"{group}=<option>, see python train.py --help"))
+        faults.append(Fault(group, given, "a config group", f"{group}={DEFAULTS.get(group, 'default')}"))
         return {}
-    return {key: value for key, value in given.items() if key not in (SEARCH, *SHORTHANDS.get(group, ()))}
+    return {key: value for key, value in given.items() if key not in (SEARCH, *shorthands(group, given))}
 
 
 def resolved_yaml(cfg: DictConfig, **values: Any) -> str:

@@ -1,18 +1,27 @@
 """Config files of runs: read, written, flattened to dotted keys."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from phalanx.core.errors import UnreadableFile
+from phalanx.core.extensions import SOURCE
+from phalanx.core.labels import label_of_data
 from phalanx.core.reading import parse_yaml, read_yaml
 
 SHORTHANDS = {"model": ("width",), "loss": ("default_lr",)}  # keys that only other keys of the YAML files refer to
 SEARCH = "search"  # the key under which an option adds parameters to a search
 TOP_LEVEL = ("objective", "seed")
 ASIDE = ("tracking", "checkpoint")  # groups that are no part of a trial
+NO_SETTING = (*ASIDE, *TOP_LEVEL, "hydra", "device", "debug", "experiment")  # overrides that set nothing of a trial
+
+
+def shorthands(group: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a group that only other keys refer to. A network of the user's own may have a key `width`."""
+    return () if group == "model" and SOURCE in values else SHORTHANDS.get(group, ())
 
 
 def read_overrides(path: Path, *, inside: Path | None = None) -> list[str]:
@@ -24,6 +33,12 @@ def read_overrides(path: Path, *, inside: Path | None = None) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UnreadableFile(path, "is damaged: it holds no list of overrides; a job without any has []")
     return values
+
+
+def settings_typed(overrides: Iterable[str]) -> dict[str, str]:
+    """What overrides set of a trial, by key as it was typed: `model: mlp3`, `model.width: 64`; no seed, no tracking."""
+    pairs = (text.lstrip("+").partition("=") for text in overrides if not text.startswith("~"))
+    return {key: value for key, mark, value in pairs if mark and re.split(r"[./@]", key)[0] not in NO_SETTING}
 
 
 def read_values(path: Path, *, inside: Path | None = None) -> dict[str, Any]:
@@ -59,7 +74,7 @@ def flat_values(values: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             found[group] = value
         elif group not in (*ASIDE, "hydra"):
-            skipped = (SEARCH, *SHORTHANDS.get(group, ()))
+            skipped = (SEARCH, *shorthands(group, value))
             found |= {f"{group}.{key}": inner for key, inner in value.items() if key not in skipped}
     return found
 
@@ -67,6 +82,11 @@ def flat_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """As `flat_values`, without seed, objective and device."""
     return {k: value for k, value in flat_values(values).items() if k.split(".")[0] not in (*TOP_LEVEL, "device")}
+
+
+def data_label(params: Mapping[str, Any]) -> str:
+    """What the data of a run are called, by the run's flat values; empty if it has none. See `label_of_data`."""
+    return label_of_data(*(params.get(f"data.{key}") for key in ("title", "path", "name")))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -86,7 +106,8 @@ def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def to_yaml(values: Mapping[str, Any]) -> str:
+def to_yaml(values: Mapping[str, Any] | list[str]) -> str:
     """YAML text of plain values, in a fifth of the time of `OmegaConf.to_yaml`."""
-    text: str = yaml.dump(dict(values), Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    plain = values if isinstance(values, list) else dict(values)
+    text: str = yaml.dump(plain, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return text

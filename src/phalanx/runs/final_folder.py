@@ -1,15 +1,45 @@
-"""A point of a final on several splits: the results of its seeds, each trained in a folder of its own, as one."""
+"""What a final leaves: the trial that it chose, and points on several splits, whose seeds each trained in a folder of
+their own, as one result."""
 
+import re
 import shutil
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from phalanx.core.errors import UnreadableFile
+from phalanx.core.reading import read_json
 from phalanx.core.result import Status
-from phalanx.runs.layout import RunPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.stored_run import SeedResult, StoredRun, find_stored_run, write_stored_run
 
 COPIED = ("config_resolved", "metrics", "overrides", "model")  # of the first split on which the training was completed
+
+
+def chosen_by_final(paths: SweepPaths) -> int | None:
+    """The number of the trial that `final.json` calls the best; None without a final, or if it has no best point.
+
+    Raises `UnreadableFile` if the file is damaged.
+    """
+    if not paths.final_tests.exists():
+        return None
+    content = read_json(paths.final_tests)
+    best = content.get("best", "") if isinstance(content, dict) else ""
+    if best is None:
+        return None
+    if not isinstance(best, str) or not (found := re.fullmatch(r"trial ([0-9]+)", best)):
+        raise UnreadableFile(paths.final_tests, "is damaged: its 'best' must be null or name a trial, as in 'trial 6'")
+    return int(found[1])
+
+
+def decided(best: Sequence[StoredRun], number: int | None) -> list[StoredRun]:
+    """Trials that come best first in a search, with the one that its final chose before all others.
+
+    Args:
+        best: The trials.
+        number: Of `chosen_by_final`.
+    """
+    return sorted(best, key=lambda trial: trial.number != number)
 
 
 def combine_splits(target: RunPaths, folders: Mapping[int, RunPaths]) -> StoredRun | None:

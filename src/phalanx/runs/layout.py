@@ -42,7 +42,7 @@ class RunPaths:
     seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
     example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
     attempt = _File(".attempt.json")  # which attempt at a trial may write here
-    lock = _File(".train.lock")  # held by the process that trains a single run
+    lock = _File(".train.lock")  # held by the process that trains a single run, or leads a sweep alone
     checkpoint = _File("checkpoint.safetensors")  # the state of an unfinished training
     plots = _File("plots")
     config = _File(".hydra/config.yaml")
@@ -81,6 +81,7 @@ class SweepPaths:
     root: Path
 
     manifest = _File("sweep.json")  # what the jobs of a sweep need to know of it, and how it ended
+    request = _File("multirun.yaml")  # the configuration of the sweep, with Hydra's part
     trials = _File("trials.csv")
     best_config = _File("best_config.yaml")
     report = _File("report.html")
@@ -99,6 +100,21 @@ class SweepPaths:
     def final_split(self, number: int, split_seed: int) -> RunPaths:
         """The folder in which the point is trained on one of its fresh splits, where it has several."""
         return RunPaths(self.final(number).root / f"{SPLIT}{split_seed}")
+
+
+_REPLACEABLE = "report.html"  # which any command may write again
+
+
+def run_folder_of(path: Path) -> Path | None:
+    """The folder of the run or the sweep that keeps results or its state in this file; None for any other file."""
+    kinds = RunPaths, TrackedPaths, SweepPaths
+    names = {file.path for kind in kinds for file in vars(kind).values() if isinstance(file, _File)} - {_REPLACEABLE}
+    for folder in (path.parent, path.parent.parent):
+        run, sweep = RunPaths(folder), SweepPaths(folder)
+        is_one = run.result.is_file() or run.config.is_file() or sweep.manifest.is_file()
+        if is_one and path.relative_to(folder).as_posix() in names:
+            return folder
+    return None
 
 
 def make_folder(path: Path, key: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from phalanx.core.callbacks import Callback
 from phalanx.core.errors import Superseded
@@ -28,10 +28,14 @@ class LiveMetrics(Callback):
         seconds: Seconds before the first write and between two; None writes nothing.
         fence: The token of this attempt at the trial.
         inner: The callback to pass calls on to.
+        describe: Called before each write: it writes what is trained if that is not known yet.
     """
 
-    def __init__(self, paths: RunPaths, seconds: float | None, fence: FencingToken | None, inner: Callback) -> None:
-        self.paths, self.seconds, self.fence, self.inner = paths, seconds, fence, inner
+    def __init__(
+        self, paths: RunPaths, seconds: float | None, fence: FencingToken | None, inner: Callback,
+        describe: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.paths, self.seconds, self.fence, self.inner, self.describe = paths, seconds, fence, inner, describe
         self.rows: dict[int, list[EpochMetrics]] = {}
         self.due = time.monotonic() + (seconds or 0.0)
 
@@ -62,6 +66,7 @@ class LiveMetrics(Callback):
         try:
             if self.fence is not None:
                 self.fence.check()
+            self.describe()
             write_text(self.paths.metrics, metrics_csv(mean_history(list(self.rows.values()))), durable=False)
         except (OSError, Superseded) as error:
             log.debug("no curves while %s trains: %s", self.paths.root, error)

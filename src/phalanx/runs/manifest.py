@@ -13,8 +13,9 @@ from phalanx.core.reading import read_json
 from phalanx.runs.layout import FINAL, SPLIT, SweepPaths
 
 _KINDS: dict[str, tuple[type, ...]] = {
-    "study": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
-    "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "summary": (NoneType, dict),
+    "study": (str,), "study_id": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
+    "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "n_jobs": (int, NoneType),
+    "summary": (NoneType, dict),
 }  # fmt: skip
 
 
@@ -23,12 +24,14 @@ class Manifest:
     """The part of `sweep.json` that is read again."""
 
     study: str = ""
+    study_id: str = ""  # which tells the study from a later one of the same name
     search: bool = False  # a search chooses by validation, so its trials never read the test split
     repeats: int = 1  # seeds a trial
     aggregate: str = "mean"  # how the seeds' objectives become one value: mean, lower_bound
     final_seeds: int = 0  # fresh seeds for each point of the final
     trial_timeout_s: float | None = None  # training time of one trial
     ending: str | None = None  # why a search ended
+    n_jobs: int | None = None  # of a grid
 
     @classmethod
     def read(cls, paths: SweepPaths) -> Manifest:

@@ -5,28 +5,35 @@ import io
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from phalanx.core.errors import UnreadableFile
 from phalanx.core.reading import MAX_TABLE, opened
-from phalanx.core.result import EpochMetrics, TrialResult
+from phalanx.core.result import EpochMetrics, TrialResult, unflat
 from phalanx.runs.conform import LARGEST
 from phalanx.runs.layout import RunPaths
 
 T = TypeVar("T")
-COLUMNS = [f.name for f in fields(EpochMetrics)]
+COLUMNS = [f.name for f in fields(EpochMetrics) if f.name != "further"]  # those that every table has
 
 
-def metrics_csv(history: Iterable[EpochMetrics]) -> str:
+def columns_of(history: Sequence[EpochMetrics]) -> list[str]:
+    """The names of the numbers of each epoch."""
+    return [*COLUMNS, *dict.fromkeys(name for row in history for name in row.further)]
+
+
+def metrics_csv(history: Sequence[EpochMetrics]) -> str:
     """One row an epoch, with a header."""
-    return _csv(COLUMNS, map(asdict, history))
+    return _csv(columns_of(history), (row.flat() for row in history))
 
 
 def curves_csv(results: Sequence[TrialResult]) -> str:
     """One row for each seed and epoch, with a header."""
-    return _csv(["seed", *COLUMNS], ({"seed": r.seed, **asdict(row)} for r in results for row in r.history))
+    columns = columns_of([row for result in results for row in result.history])
+    return _csv(["seed", *columns], ({"seed": r.seed, **row.flat()} for r in results for row in r.history))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -37,32 +44,60 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def read_metrics(file: Path) -> tuple[EpochMetrics, ...]:
-    """The rows of a `metrics.csv`; none if there is no such file. Raises `UnreadableFile` for one of another form."""
-    return read_seeds(file).get(None, ())
+def read_metrics(file: Path, n_epochs: int = 0) -> tuple[EpochMetrics, ...]:
+    """The rows of a `metrics.csv`; none if there is no such file.
+
+    Raises `UnreadableFile` for a file of another form, or of fewer rows than `n_epochs`, the epochs that were trained.
+    """
+    return read_seeds(file, {None: n_epochs}).get(None, ())
 
 
-def read_seeds(file: Path) -> dict[int | None, tuple[EpochMetrics, ...]]:
+def check_length(file: Path, n_epochs: int) -> None:
+    """Raises `UnreadableFile` if a `metrics.csv` that is there has fewer rows than `n_epochs`. Counts lines alone."""
+    if file.exists():
+        with opened(file, limit=MAX_TABLE) as content:
+            _check_length(file, sum(1 for line in content if line.strip()) - 1, n_epochs)
+
+
+def _check_length(file: Path, n_rows: int, n_epochs: int, seed: int | None = None) -> None:
+    if n_rows < n_epochs and file.exists():
+        epochs = "epochs" if seed is None else f"epochs of seed {seed}"
+        raise UnreadableFile(
+            file, f"is damaged: it has {max(n_rows, 0)} of the {n_epochs} {epochs} that its result.json names"
+        )
+
+
+def read_seeds(
+    file: Path, n_epochs: Mapping[int | None, int] = MappingProxyType({})
+) -> dict[int | None, tuple[EpochMetrics, ...]]:
     """The rows of each seed of a `seeds.csv`; rows without a seed are under None; none if there is no such file.
 
-    Raises `UnreadableFile` for a file of another form.
+    Args:
+        file: The table.
+        n_epochs: The epochs that each seed was trained.
+
+    Raises:
+        UnreadableFile: The file is of another form, or a seed has fewer rows than epochs.
     """
     found: dict[int | None, list[EpochMetrics]] = {}
     for seed, metrics in _rows(file, COLUMNS, _epoch):
         found.setdefault(seed, []).append(metrics)
+    for seed, n in n_epochs.items():
+        _check_length(file, len(found.get(seed, ())), n, seed)
     return {seed: tuple(rows) for seed, rows in found.items()}
 
 
-def read_curve(paths: RunPaths, name: str) -> tuple[list[int], list[float]]:
+def read_curve(paths: RunPaths, name: str, n_epochs: int = 0) -> tuple[list[int], list[float]]:
     """The epochs and the finite values of one column of `metrics.csv`; empty if the file lacks it.
 
-    Raises `UnreadableFile` for a file of another form.
+    Raises as `read_metrics`.
     """
 
     def point(row: dict[str, str]) -> tuple[int, float]:
         return int(row["epoch"]), float(row[name]) if name in row else math.nan
 
-    points = _rows(paths.metrics, ["epoch"], point)
+    points = list(_rows(paths.metrics, ["epoch"], point))
+    _check_length(paths.metrics, len(points), n_epochs)
     kept = [(epoch, value) for epoch, value in points if math.isfinite(value)]
     return [epoch for epoch, _ in kept], [value for _, value in kept]
 
@@ -101,7 +136,7 @@ def _rows(file: Path, needed: Sequence[str], parse: Callable[[dict[str, str]], T
 def _epoch(row: dict[str, str]) -> tuple[int | None, EpochMetrics]:
     seed = row.pop("seed", None)
     values = {key: float(value) for key, value in row.items() if key != "epoch"}
-    metrics = EpochMetrics(int(row["epoch"]), **values)
+    metrics = EpochMetrics(int(row["epoch"]), **unflat(EpochMetrics, values))
     if not (0 < metrics.epoch < LARGEST and 0 <= metrics.seconds < math.inf):
         raise ValueError("epoch and seconds must be finite numbers above 0")
     return None if seed is None else int(seed), metrics
@@ -112,6 +147,7 @@ def mean_history(curves: Sequence[Sequence[EpochMetrics]]) -> tuple[EpochMetrics
     history = []
     for place in range(max(map(len, curves))):
         rows = [curve[place] for curve in curves if len(curve) > place]
-        means = {name: statistics.fmean(getattr(row, name) for row in rows) for name in COLUMNS if name != "epoch"}
-        history.append(EpochMetrics(place + 1, **means))
+        names = [name for name in columns_of(rows) if name != "epoch"]
+        means = {name: statistics.fmean(row[name] for row in rows) for name in names}
+        history.append(EpochMetrics(place + 1, **unflat(EpochMetrics, means)))
     return tuple(history)

@@ -4,27 +4,45 @@ A safetensors file holds tensors and text and no code, so a model from an unknow
 Axes: N rows, D features, H hidden units, C classes, P parameters.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from phalanx.core.errors import RunFolderError
+from phalanx.core.errors import DataError, RunFolderError
+from phalanx.core.extensions import CODE, SOURCE, find_extension
 from phalanx.core.result import TrialResult
+from phalanx.core.specs import keys_of
 from phalanx.data.base import Dataset
 from phalanx.data.encoders import Features, features_from_json
+from phalanx.data.images import ImageForm
+from phalanx.data.table_encoder import TableFeatures
 from phalanx.nn.losses.functional import SCORES
 from phalanx.nn.models import MODELS, Layout, ModelSpec
+from phalanx.nn.models.base import InputShape
+from phalanx.runs.input_rows import array_rows, table_rows
 from phalanx.runs.layout import RunPaths
+from phalanx.runs.own_options import check_source
 from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.training.evaluation import logits
 from phalanx.training.spec import TrialSpec
 
-FORMAT = 1
-_CHUNK_ROWS = 4096  # rows whose activations are in memory at once
+FORMAT = 2  # since 2 a model of a table has how the table is read
+CALIBRATED = 3  # as 2, with a temperature, which an earlier version must not overlook
+READABLE = (1, 2, 3)
+_CHUNK_ROWS = 512  # always as many at once, so that a row alone and among others has the same last bits
+
+
+class OverflowingRows(DataError):
+    """The network gives no finite number for some rows."""
+
+    def __init__(self, rows: list[int]) -> None:
+        super().__init__(f"the network overflows on {len(rows)} rows, first row {rows[0] + 1}")
+        self.rows = rows  # from 0
 
 
 @dataclass(frozen=True)
@@ -39,14 +57,44 @@ class SavedModel:
     data: str
     image_shape: tuple[int, int] | None
     max_pixel: float = 255.0  # the grey level of white, in rows of images
+    image_form: ImageForm | None = None  # of the image files that it was trained on
     probabilities: str = "softmax"  # how logits become scores before the softmax: a key of `SCORES`
+    temperature: float = 1.0  # by which the scores are divided: see `phalanx calibrate`
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Class probabilities, float32 (N, C), for rows as the data source has them: an array (N, D) or a table."""
-        x_ND = torch.from_numpy(self.features.transform(rows))
-        logits_NC = saved_logits(self.model, self.weights, x_ND, len(self.classes))
-        probabilities_NC: np.ndarray = torch.softmax(SCORES[self.probabilities](logits_NC), -1).numpy()
-        return probabilities_NC
+        """Class probabilities, float32 (N, C), for rows as the data source has them.
+
+        Args:
+            rows: For a model of arrays what `array_rows` takes: arrays, tensors, lists, tables. For a model of tables
+                what `table_rows` takes.
+
+        Raises:
+            DataError: The rows do not fit; the message names row and column.
+            OverflowingRows: The network overflows.
+        """
+        return self.predict_with_notes(rows)[0]
+
+    def predict_with_notes(self, rows: Any) -> tuple[np.ndarray, list[str]]:
+        """Class probabilities as of `predict`, and what training never had in the rows."""
+        if isinstance(self.features, TableFeatures):
+            table = table_rows(rows, self.features)
+            x_ND, notes = table.encoded(), table.notes()
+        else:
+            array = array_rows(rows, self.n_features, self.image_shape)
+            x_ND, notes = self.features.transform(array), self.features.notes(array)
+        probabilities_NC: np.ndarray = self.probabilities_of(self.logits(torch.from_numpy(x_ND))).numpy()
+        broken = np.flatnonzero(~np.isfinite(probabilities_NC).all(1))
+        if len(broken):
+            raise OverflowingRows(broken.tolist())
+        return probabilities_NC, notes
+
+    def logits(self, x_ND: torch.Tensor) -> torch.Tensor:
+        """The logits (N, C) of encoded features (N, D)."""
+        return saved_logits(self.model, self.weights, x_ND, len(self.classes))
+
+    def probabilities_of(self, logits_NC: torch.Tensor) -> torch.Tensor:
+        """The calibrated class probabilities (N, C) of logits; NaN in rows of which one is not finite."""
+        return torch.softmax(SCORES[self.probabilities](logits_NC) / self.temperature, -1)
 
 
 def saved_logits(
@@ -64,7 +112,10 @@ def saved_logits(
         Logits (N, C).
     """
     layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
-    return torch.cat([logits(model, layout, params_1P, x_BD)[0] for x_BD in torch.split(x_ND, _CHUNK_ROWS)])
+    n_rows = len(x_ND)
+    padded_ND = torch.nn.functional.pad(x_ND, (0, 0, 0, -n_rows % _CHUNK_ROWS))
+    chunks = [logits(model, layout, params_1P, x_BD)[0] for x_BD in torch.split(padded_ND, _CHUNK_ROWS)]
+    return torch.cat(chunks)[:n_rows]
 
 
 def saved_hidden(
@@ -80,7 +131,7 @@ def _stacked(
 ) -> tuple[Layout, torch.Tensor]:
     """The saved tensors as a stack (1, P) of one trial."""
     layout = model.layout(n_features, n_classes)
-    return layout, torch.cat([weights[name].reshape(-1) for name in layout.names])[None]
+    return layout, layout.row(weights)[None]
 
 
 def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
@@ -96,7 +147,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         return
     about = {
         "format": FORMAT,
-        "model": {"name": spec.model.name, **{f.name: getattr(spec.model, f.name) for f in fields(spec.model)}},
+        "model": {"name": spec.model.name, **{f.name: getattr(spec.model, f.name) for f in keys_of(spec.model)}},
         "output": spec.loss.output,
         "probabilities": spec.loss.probabilities,
         "classes": dataset.classes,
@@ -108,7 +159,29 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         "config_digest": result.config_digest,
         "data_digest": result.data_digest,
     }
+    if dataset.image_form is not None:
+        about["image"] = asdict(dataset.image_form)
+    if spec.data.source:  # for the record: the encoder is all that a prediction needs of a source
+        about["data_source"] = spec.data.source
+    if extension := find_extension(spec.model.group, spec.model.name):
+        about |= {SOURCE: spec.model.source, CODE: extension.source.text}
     write_tensors(path, result.weights, about)
+
+
+def set_temperature(file: Path, temperature: float) -> None:
+    """Writes the temperature of a calibration into a model file, which keeps everything else.
+
+    Args:
+        file: The model file.
+        temperature: By which the scores are divided, above 0; 1 for a model that is not calibrated.
+
+    Raises:
+        UnreadableFile: The file is damaged.
+    """
+    about, weights = read_tensors(file)
+    changed = {**about, "format": CALIBRATED, "temperature": temperature}
+    if changed != about:
+        write_tensors(file, weights, changed)
 
 
 def load_model(path: Path | str) -> SavedModel:
@@ -120,11 +193,15 @@ def load_model(path: Path | str) -> SavedModel:
         why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
         raise RunFolderError(f"{file} does not exist: {why}")
     about, weights = read_tensors(file)
-    if about.get("format") != FORMAT:
-        raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {FORMAT}")
+    if about.get("format") not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {known}")
     try:
+        check_source("model", about["model"]["name"], about.get(SOURCE), MODELS, str(file))
         return _rebuild(about, weights)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except RunFolderError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{file} describes a network that this version cannot build: {reason}") from error
 
@@ -132,17 +209,23 @@ def load_model(path: Path | str) -> SavedModel:
 def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedModel:
     """Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` if parts are missing or do not fit."""
     options = dict(about["model"])
+    image_shape = tuple(about["image_shape"]) if about["image_shape"] else None
+    shape = InputShape(about["n_features"], len(about["classes"]), image_shape)
     saved = SavedModel(
-        model=MODELS[options.pop("name")](**options),
+        model=MODELS[options.pop("name")](**options).bound(shape),
         features=features_from_json(about["features"]),
         classes=tuple(about["classes"]),
         weights=weights,
         n_features=about["n_features"],
         data=about["data"],
-        image_shape=tuple(about["image_shape"]) if about["image_shape"] else None,
+        image_shape=image_shape,
         max_pixel=about["white"],
+        image_form=ImageForm(**about["image"]) if "image" in about else None,
         probabilities=about.get("probabilities", "softmax"),
+        temperature=float(about.get("temperature", 1.0)),
     )
+    if not 0 < saved.temperature < math.inf:
+        raise ValueError(f"its temperature must be a number above 0, got {saved.temperature}")
     SCORES[saved.probabilities]  # raises for one of a later version
     layout = saved.model.layout(saved.n_features, len(saved.classes))
     expected = dict(zip(layout.names, layout.shapes, strict=True))
@@ -150,9 +233,16 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
     if odd:
         raise ValueError("; ".join(f"{n} must have the shape {expected.get(n)}, got {found.get(n)}" for n in odd))
-    types = {name: tensor.dtype for name, tensor in weights.items() if tensor.dtype != torch.float32}
+    dtypes = {name: layout.dtype(place) for place, name in enumerate(layout.names)}
+    types = [
+        f"{name} must be {str(dtype).removeprefix('torch.')}, got {weights[name].dtype}"
+        for name, dtype in dtypes.items()
+        if weights[name].dtype != dtype
+    ]
     if types:
-        raise ValueError("; ".join(f"{name} must be float32, got {dtype}" for name, dtype in types.items()))
+        raise ValueError("; ".join(types))
+    if saved.image_form is not None and saved.image_form.n_numbers != saved.n_features:
+        raise ValueError(f"its images have {saved.image_form.n_numbers} numbers, the network takes {saved.n_features}")
     if saved.features.n_features != saved.n_features:
         given = saved.features.n_features
         raise ValueError(f"its encoder gives {given} features, the network takes {saved.n_features}")

@@ -24,7 +24,8 @@ class TrackingSpec(Spec):
     kind: str = static("mlflow", choices=("mlflow", "none"))
     # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
     uri: str | None = field(default=None, repr=False)
-    experiment: str = static("phalanx")
+    # null: MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID if set, else phalanx
+    experiment: str | None = static(None)
     keep: int = static(3, ge=0)  # how many of the best trials of a sweep keep their weights and get plots
     # Seconds of training before the first log of a trial's curves and between two; null: only at the trial's end
     live: float | None = static(5.0, gt=0)
@@ -32,5 +33,5 @@ class TrackingSpec(Spec):
     system_metrics: bool = static(False)  # CPU, memory, disk, network and GPU of the host
 
     def conflicts(self) -> list[Fault | str]:
-        named = self.experiment.strip() != "" and len(self.experiment) <= 500
+        named = self.experiment is None or (self.experiment.strip() != "" and len(self.experiment) <= 500)
         return [] if named else ["tracking.experiment must be a name of 1 to 500 characters"]

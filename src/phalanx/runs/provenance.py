@@ -1,6 +1,7 @@
-"""Where a run comes from: versions, git commit, uncommitted changes."""
+"""Where a run comes from: machine, versions, git commit, uncommitted changes."""
 
 import contextlib
+import os
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -26,6 +27,21 @@ def versions() -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             found[package] = None
     return found
+
+
+@cache
+def machine() -> str:
+    """The processor, its cores and the operating system, without the name of the host."""
+    models = (line.partition(":")[2].strip() for line in _cpu_info() if line.startswith("model name"))
+    processor = next(models, "") or platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+def _cpu_info() -> list[str]:
+    """The lines of Linux's description of the processors; none elsewhere."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    return []
 
 
 @dataclass(frozen=True)

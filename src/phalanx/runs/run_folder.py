@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
-from phalanx.core.errors import Failure, RequestError, RunFolderError
+from phalanx.core.errors import Failure, RunFolderError
 from phalanx.core.files import write_json, write_text
 from phalanx.core.reading import parse_json
 from phalanx.core.result import Metrics, Objective, Status, TrialResult
@@ -17,42 +17,22 @@ from phalanx.data.base import DataSpec
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
-from phalanx.runs.layout import RunPaths, relative
+from phalanx.runs.layout import RunPaths
 from phalanx.runs.metrics_csv import metrics_csv, read_metrics
 from phalanx.runs.model_file import save_model
-from phalanx.runs.provenance import git_state, versions
+from phalanx.runs.provenance import git_state, machine, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.runs.tensor_file import read_tensors
+from phalanx.runs.trained_on import with_places
 from phalanx.training.spec import TrialSpec
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 EXAMPLE_ROWS = 3
-
-
-def lock_run(paths: RunPaths) -> FileLock:
-    """Keeps other processes from training in this folder for as long as the caller holds the lock that is returned.
-
-    In one process, all locks of a folder are one object. Raises `RequestError` if another process trains there.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(paths.lock, is_singleton=True)
-    try:
-        lock.acquire(blocking=False)
-        return lock
-    except Timeout:
-        folder = relative(paths.root)
-        raise RequestError(
-            f"another process is training in {folder}; wait until it has ended, or stop it with Ctrl-C, and then type "
-            f"the same command again; for a run of its own beside it type from_run={folder}"
-        ) from None
 
 
 def write_run(
     paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult, *, objectives: Sequence[Objective] = (),
     failure: Failure | None = None, aggregate: str | None = None, repeats: Sequence[SeedResult] = (),
+    job_overrides: tuple[str, ...] = (), intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> StoredRun:  # fmt: skip
     """Writes metrics, model and result of a run, `result.json` last.
 
@@ -65,6 +45,8 @@ def write_run(
         failure: Why the run failed or diverged; None if it did not.
         aggregate: How the values of several seeds became one; None for one seed.
         repeats: The result of each seed, where there are several.
+        job_overrides: The overrides of its job, as Hydra had them.
+        intervals: 95 % intervals of the test metrics over the test samples; None or empty where there are none.
 
     Returns:
         The record that was written.
@@ -73,22 +55,27 @@ def write_run(
     save_model(paths.model, spec, dataset, result)
     own: dict[str, Any] = {f.name: getattr(result, f.name) for f in fields(result)}
     del own["history"], own["weights"]
-    own |= {"metrics": asdict(result.metrics), "data": described(spec.data, dataset), **_versions()}
+    own |= {"metrics": result.metrics.flat(), "data": described(spec.data, dataset), **_versions()}
     several = tuple(objectives) or (result.objective,)
-    stored = StoredRun(**own, failure=failure, objectives=several, aggregate=aggregate, repeats=tuple(repeats))
+    stored = StoredRun(
+        **own, failure=failure, objectives=several, aggregate=aggregate, repeats=tuple(repeats),
+        job_overrides=job_overrides, intervals=dict(intervals) if intervals else None,
+    )  # fmt: skip
     write_stored_run(paths, stored)
     return stored
 
 
 def _versions() -> dict[str, Any]:
-    return {"versions": versions(), "git": git_state()}
+    return {"versions": versions(), "machine": machine(), "git": git_state()}
 
 
 def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
     """The data that a run is trained on, as a tracking store lists its inputs."""
     source = str(getattr(spec, "path", None) or getattr(spec, "root", None) or dataset.name)
     sizes = len(dataset.train), len(dataset.val), len(dataset.test)
-    return DataSummary(dataset.name, source, *sizes, dataset.n_features, dataset.n_classes, dataset.official_test)
+    own = {key: getattr(dataset, key) for key in ("n_features", "n_classes", "official_test", "inputs", "notes")}
+    title = "" if (label := spec.label()) == dataset.name else label
+    return DataSummary(dataset.name, source, *sizes, **own, title=title)
 
 
 def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, **known: Any) -> None:
@@ -102,16 +89,16 @@ def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, *
     """
     known |= {"error": error, "failure": failure, **_versions()}
     nothing = Objective("", None, "")
-    write_stored_run(paths, StoredRun(status=Status.FAILED, objective=nothing, metrics=asdict(Metrics()), **known))
+    write_stored_run(paths, StoredRun(status=Status.FAILED, objective=nothing, metrics=Metrics().flat(), **known))
 
 
 def read_run(paths: RunPaths) -> tuple[TrialSpec, Dataset, TrialResult]:
     """The spec, data and result of a finished run. Raises `RunFolderError` if it is damaged."""
-    spec = trial_spec(read_values(paths.config_resolved))
+    spec = trial_spec(with_places(read_values(paths.config_resolved), paths.root))
     stored = read_stored_run(paths.check().root)
     try:
         weights = read_tensors(paths.model)[1] if paths.model.is_file() else None
-        result = TrialResult.from_json(stored.to_json(), read_metrics(paths.metrics), weights)
+        result = TrialResult.from_json(stored.to_json(), read_metrics(paths.metrics, stored.n_rows), weights)
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(f"{paths.root} is not a run of this version of Phalanx: {error}") from error
     return spec, dataset_of(spec.data), result

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,29 @@ from phalanx.core.files import write_json, write_text
 from phalanx.core.reading import read_entry, read_json
 from phalanx.core.result import Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
-from phalanx.runs.conform import check_fields
+from phalanx.runs.conform import check_fields, check_items
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.provenance import GitState
+
+log = logging.getLogger(__name__)
 
 REQUIRED = (
     "status", "objective", "metrics", "best_epoch", "epochs", "train_seconds", "seed", "config_digest", "data_digest",
 )  # fmt: skip
-PLAIN = ("samples_per_second", "device", "n_parameters", "error", "aggregate", "versions", "same_as", "mlflow_run_id",
-         *REQUIRED[3:])  # fmt: skip
-BESIDE = ("folder", "number", "overrides", "mlflow_run_id", "written_ns", "front")  # fields that are not in the file
-OPTIONAL = ("aggregate", "repeats", "same_as")  # keys that are in the file only if they have a value
+PLAIN = ("samples_per_second", "device", "n_parameters", "error", "aggregate", "versions", "machine", "same_as", "way",
+         "mlflow_run_id", *REQUIRED[3:])  # fmt: skip
+BESIDE = (
+    "folder",
+    "number",
+    "overrides",
+    "job_overrides",
+    "mlflow_run_id",
+    "written_ns",
+    "front",
+)  # no keys of it
+SHARED = ("versions", "git", "data", "machine", "device", "data_digest")
+# Keys that are in the file only if they have a value:
+OPTIONAL = ("aggregate", "repeats", "same_as", "machine", "way", "notes", "intervals")
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,14 @@ class DataSummary:
     n_features: int
     n_classes: int
     official_test: bool | None = None  # whether the source has a test split of its own; None: not known
+    inputs: str = ""  # what the columns of a table hold, and what was left out; empty for other data
+    notes: tuple[str, ...] = ()  # what looks odd, and what of the validation and test rows training never had
+    title: str = ""  # what people call the data, if that is not the name of their source
+
+    @property
+    def label(self) -> str:
+        """What the data are called: `title`, else the name of their source."""
+        return self.title or self.name
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class SeedResult:
         return {key: value for key, value in asdict(self).items() if key not in own or value is not None}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a sweep holds thousands
 class StoredRun:
     """One finished run: the content of `result.json` and what stands beside it. None: not computed, or not known."""
 
@@ -85,11 +106,16 @@ class StoredRun:
     repeats: tuple[SeedResult, ...] = ()  # the seeds, where there are several
     data: DataSummary | None = None
     versions: Mapping[str, str | None] | None = None  # of Python and of the packages that the numbers depend on
+    machine: str | None = None  # processor and operating system
     git: GitState | None = None
+    way: str | None = None  # how a network of the user's own trained, and why; None for built-in ones
+    notes: tuple[str, ...] = ()  # why metrics have no value
+    intervals: Mapping[str, tuple[float, float]] | None = None  # 95 % over the test samples, by test metric
     same_as: int | None = None  # number of the equal trial whose result this is
     folder: Path = Path()
     number: int = -1  # of the trial in its sweep; -1 for a run of its own
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    job_overrides: tuple[str, ...] | None = None  # as Hydra had them, `~key` too; None in a file without them
+    overrides: Mapping[str, str] = field(default_factory=dict)  # by key, without prefixes and `~key`
     mlflow_run_id: str | None = None
     written_ns: int = 0  # when `result.json` was written
     front: bool = False  # on the Pareto front of its sweep: set by `front_first`
@@ -98,6 +124,12 @@ class StoredRun:
     def value(self) -> float | None:
         """The value of the (first) objective."""
         return self.objective.value
+
+    @property
+    def n_rows(self) -> int:
+        """How many epochs `metrics.csv` has at least. For a point on several splits it is that of one of them."""
+        on_splits = [seed.epochs for seed in self.repeats if seed.split_seed is not None]
+        return min(on_splits, default=self.epochs)
 
     @property
     def ending(self) -> str:
@@ -110,10 +142,22 @@ class StoredRun:
         values = tuple(math.nan if o.value is None else o.value for o in self.objectives)
         return values[0] if len(values) == 1 else values
 
+    def sharing(self, other: StoredRun) -> StoredRun:
+        """The same record, which shares what is equal with another one: most of it, between trials of a sweep."""
+        shared: dict[str, Any] = {
+            key: getattr(other, key) for key in SHARED if getattr(self, key) == getattr(other, key)
+        }
+        metrics, overrides = _with_keys_of(other.metrics, self.metrics), _with_keys_of(other.overrides, self.overrides)
+        return replace(self, **shared, metrics=metrics, overrides=overrides)
+
     def to_json(self) -> dict[str, Any]:
         """The content of `result.json`."""
         content = {key: value for key, value in asdict(self).items() if key not in BESIDE}
+        if self.data is not None:
+            content["data"] = {key: value for key, value in content["data"].items() if value not in ("", ())}
         content["repeats"] = tuple(seed.to_json() for seed in self.repeats)
+        if self.job_overrides is not None:
+            content["overrides"] = self.job_overrides
         if not self.objective.name:
             content |= {"objective": {"name": None, "value": None, "direction": None}, "objectives": []}
         return {key: value for key, value in content.items() if key not in OPTIONAL or value not in (None, ())}
@@ -133,13 +177,25 @@ class StoredRun:
             "metrics": dict(content["metrics"]),
             "failure": Failure(failure) if (failure := content.get("failure")) else None,
             "timing": _timing(content.get("timing") or {}),
+            "notes": tuple(content.get("notes") or ()),
+            "intervals": {key: _pair(ends) for key, ends in (content.get("intervals") or {}).items()} or None,
             "repeats": tuple(map(_seed, content.get("repeats") or ())),
-            "data": DataSummary(**data) if (data := content.get("data")) else None,
+            "data": _data(data) if (data := content.get("data")) else None,
             "git": GitState(**git) if (git := content.get("git")) else None,
         }
+        if (overrides := content.get("overrides")) is not None:
+            given["job_overrides"] = tuple(overrides) if isinstance(overrides, list) else overrides
+            check_items({"overrides": given["job_overrides"]}, {"overrides": tuple[str, ...]})
+            given["overrides"] = by_key(overrides)
         found = cls(**given | beside)
         check_fields(found)
         return found
+
+
+def _with_keys_of(known: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values under the same keys, which are the very texts of `known` where they are equal."""
+    names = {key: key for key in known}
+    return {names.get(key, key): value for key, value in values.items()}
 
 
 def read_stored_run(folder: Path) -> StoredRun:
@@ -150,7 +206,9 @@ def read_stored_run(folder: Path) -> StoredRun:
     lacking = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if lacking:
         raise RunFolderError(f"{paths.result} is not a result of this version of Phalanx: it lacks {lacking}")
-    beside: dict[str, Any] = {"folder": folder, "written_ns": written, "overrides": _overrides(paths)}
+    beside: dict[str, Any] = {"folder": folder, "written_ns": written}
+    if content.get("overrides") is None and paths.overrides.exists():  # written by an earlier version
+        beside["overrides"] = by_key(read_overrides(paths.overrides, inside=paths.root))
     if folder.name.isdecimal():
         beside["number"] = int(folder.name)
     if paths.mlflow_run.exists():
@@ -167,6 +225,15 @@ def find_stored_run(folder: Path) -> StoredRun | None:
     try:
         return read_stored_run(folder)
     except FileNotFoundError:
+        return None
+
+
+def find_usable_run(folder: Path) -> StoredRun | None:
+    """The finished run in `folder`; None where there is no result, and, with a warning, where it cannot be read."""
+    try:
+        return find_stored_run(folder)
+    except (RunFolderError, OSError) as error:
+        log.warning("not used: %s", error)
         return None
 
 
@@ -189,20 +256,28 @@ def write_mlflow_run_id(paths: RunPaths, run_id: str) -> None:
     write_text(paths.mlflow_run, json.dumps({"run_id": run_id}) + "\n", durable=False)
 
 
-def _overrides(paths: RunPaths) -> dict[str, str]:
-    """The overrides by key, as they were typed."""
-    texts = read_overrides(paths.overrides, inside=paths.root) if paths.overrides.exists() else []
-    return dict(text.lstrip("+").split("=", 1) for text in texts if "=" in text)
+def by_key(overrides: Iterable[str]) -> dict[str, str]:
+    """Overrides by key, as they were typed, without those that delete a key."""
+    return dict(text.lstrip("+").split("=", 1) for text in overrides if "=" in text and not text.startswith("~"))
 
 
 def _objective(stored: Mapping[str, Any]) -> Objective:
     return Objective(stored["name"] or "", stored["value"], stored["direction"] or "")
 
 
+def _pair(ends: Any) -> tuple[Any, Any]:
+    low, high = ends
+    return low, high
+
+
 def _timing(stored: Mapping[str, Any]) -> Timing | None:
     if not all(isinstance(stored.get(key), (int, float)) for key in ("started", "ended")):
         return None
     return Timing(stored["started"], stored["ended"], stored.get("cohort") or "")
+
+
+def _data(stored: Mapping[str, Any]) -> DataSummary:
+    return DataSummary(**{**stored, "notes": tuple(stored.get("notes", ()))})
 
 
 def _seed(row: Mapping[str, Any]) -> SeedResult:

@@ -9,24 +9,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from phalanx.core.csv_text import csv_text
+from phalanx.core.csv_text import csv_text, override_columns
 from phalanx.core.errors import RunFolderError, UnreadableFile
+from phalanx.core.metrics import SPLITS, measures_of
 from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.conform import check_items, hints
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
-from phalanx.runs.manifest import read_manifest
-from phalanx.runs.stored_run import StoredRun, find_stored_run, read_stored_run, write_stored_run
+from phalanx.runs.manifest import Manifest, read_manifest
+from phalanx.runs.stored_run import StoredRun, find_usable_run, read_stored_run, write_stored_run
 
 log = logging.getLogger(__name__)
 
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy")
+FIRST_METRICS = (
+    "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_likelihood", "test_loss", "test_accuracy",
+)  # fmt: skip
 COLUMNS = (
     "seed", "best_epoch", "epochs", "n_parameters", "train_seconds", "config_digest", "mlflow_run_id", "same_as",
     "failure", "error",
 )  # fmt: skip
+
+FIRST = ("number", "status", "objective")
+RESULTS = (*FIRST, *FIRST_METRICS, *COLUMNS)  # columns of every `trials.csv`, which are not overrides
 
 
 class SweepSummary(TypedDict, total=False):
@@ -67,7 +73,7 @@ def collect(
         left_out: Takes the trials whose files cannot be read; None logs a warning for each.
     """
     known = {} if known is None else known
-    found = (read_trial(paths.trial(number), known, left_out) for number in _numbers(paths.root))
+    found = (read_trial(paths.trial(number), known, left_out) for number in trial_numbers(paths))
     return [trial for trial in found if trial is not None]
 
 
@@ -82,7 +88,8 @@ def read_trial(paths: RunPaths, known: dict[int, StoredRun], left_out: LeftOut |
     number = int(paths.root.name)
     try:
         if number not in known or known[number].written_ns != paths.result.stat().st_mtime_ns:
-            known[number] = read_stored_run(paths.root)
+            stored, other = read_stored_run(paths.root), next(iter(known.values()), None)
+            known[number] = stored if other is None else stored.sharing(other)
     except FileNotFoundError:
         return None
     except (RunFolderError, OSError) as error:
@@ -133,25 +140,33 @@ def pareto_front(trials: Sequence[StoredRun]) -> list[StoredRun]:
 
 
 def trials_csv(trials: Sequence[StoredRun]) -> str:
-    """One row a trial: number, status, objective, the overrides as columns, metrics, cost, error."""
+    """One row a trial: number, status, objective, the overrides as columns of their own, metrics, cost, error.
+
+    Behind them come the further metrics of which any trial has a value.
+    """
     keys = list(dict.fromkeys(key for trial in trials for key in trial.overrides))
-    columns = [name for name in COLUMNS if name not in keys]
-    rows: list[list[Any]] = [["number", "status", "objective", *keys, *METRICS, *columns]]
+    there = {name for trial in trials for name, value in trial.metrics.items() if value is not None}
+    further = [name for measure in measures_of(there) for split in SPLITS
+               if (name := f"{split}_{measure}") in there and name not in FIRST_METRICS]  # fmt: skip
+    named = override_columns(keys, [*RESULTS, *further])
+    rows: list[list[Any]] = [[*FIRST, *named, *FIRST_METRICS, *COLUMNS, *further]]
     for trial in trials:
         rows.append(
             [trial.number, trial.status, trial.value]
             + [trial.overrides.get(key) for key in keys]
-            + [trial.metrics.get(name) for name in METRICS]
-            + [getattr(trial, name) for name in columns]
+            + [trial.metrics.get(name) for name in FIRST_METRICS]
+            + [getattr(trial, name) for name in COLUMNS]
+            + [trial.metrics.get(name) for name in further]
         )
     return csv_text(rows)
 
 
-def best_config(paths: RunPaths) -> str:
+def best_config(paths: SweepPaths, number: int) -> str:
     """A complete config that repeats a trial, with what Hydra needs to put it where runs belong."""
-    values = read_values(paths.config_resolved)
-    hydra = read_values(paths.hydra, inside=paths.root).get("hydra") if paths.hydra.is_file() else None
-    hydra = hydra if isinstance(hydra, dict) else {}
+    values = read_values(paths.trial(number).config_resolved)
+    files = (paths.request, paths.trial(number).hydra)  # a sweeper of somebody else's may write the second alone
+    stored = (read_values(file, inside=paths.root).get("hydra") for file in files if file.is_file())
+    hydra = next((node for node in stored if isinstance(node, dict)), {})
     kept = {key: hydra[key] for key in ("run", "job_logging", "hydra_logging") if key in hydra}
     head = "# python train.py --config-path <this folder, absolute> --config-name best_config\n"
     return head + to_yaml({**values, "hydra": kept})
@@ -160,17 +175,16 @@ def best_config(paths: RunPaths) -> str:
 def reuse(paths: SweepPaths, number: int, source: int) -> None:
     """Writes the files of the equal trial `source`, except weights and plots, for trial `number`.
 
-    Without effect if another driver evaluated `source` in a folder of its own.
+    Without effect if another driver evaluated `source` in a folder of its own, or its result cannot be read.
     """
     target, found = paths.trial(number), paths.trial(source)
-    stored = find_stored_run(found.root)
+    stored = find_usable_run(found.root)
     if stored is None:
         return
-    target.root.mkdir(parents=True, exist_ok=True)
-    target.overrides.parent.mkdir(exist_ok=True)
     for name in ("config_resolved", "metrics", "seeds", "overrides"):
         if getattr(found, name).is_file():
             check_file(getattr(found, name), inside=found.root, limit=MAX_TABLE)
+            getattr(target, name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(getattr(found, name), getattr(target, name))
     write_stored_run(target, replace(stored, same_as=source))
 
@@ -196,18 +210,39 @@ def is_sweep(root: Path) -> bool:
     return os.path.lexists(SweepPaths(root).manifest)
 
 
+def best_with_weights(root: Path) -> RunPaths:
+    """The best trial of a sweep that keeps its weights. Raises `RunFolderError` if none does."""
+    paths = SweepPaths(root)
+    trials = collect(paths)
+    for trial in front_first(ranked(trials, direction_of(trials))):
+        if paths.trial(trial.number).model.is_file():
+            return paths.trial(trial.number)
+    raise RunFolderError(f"{root} is a sweep, and none of its {len(trials)} trials keeps weights (see tracking.keep)")
+
+
 def run_locations(root: Path) -> Iterator[RunLocation]:
     """Every run in the folder of a sweep or of a single run, in order of numbers; some may have no result yet."""
     if not is_sweep(root):
         yield RunLocation(RunPaths(root))
         return
     name = root.absolute().name
-    for prefix, folder in (("", root), (f"{FINAL}/", root / FINAL)):
-        for number in _numbers(folder):
-            yield RunLocation(RunPaths(folder / str(number)), f"{prefix}{number}", name, number)
+    paths = SweepPaths(root)
+    for number in trial_numbers(paths):
+        yield RunLocation(paths.trial(number), str(number), name, number)
+    for number in numbered(root / FINAL):
+        yield RunLocation(paths.final(number), f"{FINAL}/{number}", name, number)
 
 
-def _numbers(folder: Path) -> list[int]:
+def trial_numbers(paths: SweepPaths) -> list[int]:
+    """The numbers of the trials that have a folder; of a grid without those of an earlier, larger one."""
+    try:
+        n_jobs = Manifest.read(paths).n_jobs
+    except UnreadableFile:  # which whoever needs more of the manifest reports
+        n_jobs = None
+    return [number for number in numbered(paths.root) if n_jobs is None or number < n_jobs]
+
+
+def numbered(folder: Path) -> list[int]:
     """The trial numbers that name a folder's entries."""
     return sorted(int(f.name) for f in folder.iterdir() if f.name.isdecimal()) if folder.is_dir() else []
 

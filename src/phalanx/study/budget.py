@@ -32,7 +32,7 @@ class Budget(Spec):
     fail_fast: bool = static(False)  # the first failed trial is an error; a diverged one is a result
     retries: int = static(0, ge=0)  # repetitions of a trial that crashed or ran out of memory
     trial_timeout_s: float | None = static(None, gt=0)  # training time of one trial
-    n_jobs: int = static(1, ge=1)  # trials in flight
+    n_jobs: int = static(1, ge=1, advice="auto")  # trials in flight
 
     def check(self, n_objectives: int) -> None:
         """Raises `RequestError` for budgets that need one value to compare by, where there are several."""
@@ -82,11 +82,11 @@ class Budget(Spec):
         if self.fail_fast and crashed:
             raise TooManyFailures(
                 f"trial {crashed[0].number} failed ({crashed[0].user_attrs.get(FAILURE)}) and "
-                "hydra.sweeper.fail_fast=true; its error is in trials.csv"
+                "hydra.sweeper.fail_fast=true"
             )
         total = len(done) if ended else max(len(done), self.n_trials)
         if len(failed) > self.max_failure_rate * total:
             raise TooManyFailures(
                 f"{len(failed)} of {len(done)} finished trials failed, more than hydra.sweeper.max_failure_rate="
-                f"{self.max_failure_rate:g} allows in {total}; their errors are in trials.csv"
+                f"{self.max_failure_rate:g} allows in {total}"
             )

@@ -18,6 +18,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from phalanx.study.budget import RETRIED, Budget
+from phalanx.study.drafts import drafts_of
 from phalanx.study.evaluators import Batches, Evaluate, Evaluator
 from phalanx.study.leases import Leases
 from phalanx.study.proposals import DRAWN, EXHAUSTED, FAILURE, FINISHED, SAME_AS, SECONDS, Outcome, Proposal, own_trials
@@ -79,6 +80,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.directions = with_retries(lambda: self.study.directions)
         self.budget.check(len(self.directions))
+        self.drafts = drafts_of(self.study)
         self.in_flight: dict[int, Proposal] = {}  # by number; of equal points only the first is being evaluated
         self.evaluated, self.tries = EvaluatedPoints(), dict[int, int]()
         self.done: list[FrozenTrial] = []  # the study's own trials that have ended, in the order they were seen
@@ -96,8 +98,6 @@ class _Search:
                     for proposal, outcome in self.evaluator.results():
                         self._finish(proposal, outcome)
                     self._store_seconds()
-                    self._refresh()
-                    self.budget.check_failures(self.done)
                 elif ending is not None:
                     self.budget.check_failures(self.done, ended=True)
                     return ending
@@ -142,6 +142,8 @@ class _Search:
     def _next(self, wanted: int) -> tuple[str | None, list[Proposal]]:
         """Returns why the study ends, or up to `wanted` proposals; none of either while others evaluate the rest."""
         trials = self._refresh()
+        if self.tries:  # a trial has ended in this start
+            self.budget.check_failures(self.done)
         ending = self.budget.spent(self.done, self.directions, self._elapsed())
         if ending is not None:
             return ending, []
@@ -158,7 +160,8 @@ class _Search:
         if exhausted:
             self.next_look = next_look
             return (None if running else "every point of the space is evaluated"), []
-        fresh = [self._ask() for _ in range(min(wanted, left))]
+        with nullcontext() if self.drafts is None else self.drafts.drafting():
+            fresh = [self._ask() for _ in range(min(wanted, left))]
         self.next_look = next_look
         return None, fresh
 
@@ -198,13 +201,20 @@ class _Search:
 
     def _ask(self) -> Proposal:
         trial = self.study.ask()
-        return self._draw(trial, self.leases.claim(trial.number) or 1)
+        if self.drafts is None:
+            return self._draw(trial, self.leases.claim(trial.number) or 1)
+        self._suggest(trial)
+        number = self.drafts.commit(trial)
+        return Proposal(number, trial.params, self.leases.claim(number) or 1, trial)
 
     def _draw(self, trial: optuna.Trial, attempt: int) -> Proposal:
         """Draws what is not drawn yet: a driver may have been killed, or cut off, between two parameters."""
+        self._suggest(trial)
+        return Proposal(trial.number, trial.params, attempt, trial)
+
+    def _suggest(self, trial: optuna.Trial) -> None:
         self.suggest(trial)
         trial.set_user_attr(DRAWN, True)
-        return Proposal(trial.number, trial.params, attempt, trial)
 
     def _finish(self, proposal: Proposal, outcome: Outcome) -> None:
         """Tells an outcome, or submits the proposal again where the failure may not happen again."""
@@ -260,27 +270,3 @@ class _Search:
         if self._elapsed() - self.stored_seconds >= STORED_EVERY_S:
             self.stored_seconds = self._elapsed()
             with_retries(self.study.set_user_attr, SECONDS, self.stored_seconds)
-
-
-def n_finished(study: optuna.Study) -> int:
-    """Returns how many of the study's own trials have ended, with a value or without."""
-    return len(own_trials(with_retries(study.get_trials, False, FINISHED)))
-
-
-def n_valued(study: optuna.Study) -> int:
-    """Returns how many of the study's own trials have a value, pruned ones included."""
-    return len(own_trials(with_retries(study.get_trials, False, (TrialState.COMPLETE, TrialState.PRUNED))))
-
-
-def summary(study: optuna.Study) -> dict[str, Any]:
-    """Returns the content of `optimization_results.yaml`: Hydra's format, plus trial numbers."""
-    done = own_trials(with_retries(study.get_trials, False, (TrialState.COMPLETE,)))
-    if len(study.directions) > 1:
-        front = [{"number": t.number, "params": t.params, "values": t.values} for t in own_trials(study.best_trials)]
-        return {"name": "optuna", "solutions": front}
-    if not done:
-        return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
-    sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
-    _, number = min((sign * (trial.value or 0.0), trial.number) for trial in done)
-    best = next(trial for trial in done if trial.number == number)
-    return {"name": "optuna", "best_params": best.params, "best_value": best.value, "best_trial": best.number}

@@ -1,12 +1,15 @@
 """Opens a study by name, and compares how it was started with how it is started now."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 
 import optuna
 
 from phalanx.core.errors import RequestError
-from phalanx.study.proposals import FINGERPRINT
-from phalanx.study.storage import open_storage
+from phalanx.study.drafts import DraftStorage
+from phalanx.study.leases import Leases
+from phalanx.study.proposals import FINGERPRINT, IDENTITY
+from phalanx.study.storage import in_memory, missing_file, open_storage
 
 
 def open_study(
@@ -30,16 +33,56 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = pruner or optuna.pruners.NopPruner()
     if directions is None:
-        return optuna.load_study(study_name=name, storage=open_storage(storage), sampler=sampler, pruner=pruner)
+        return optuna.load_study(study_name=name, storage=_storage(storage), sampler=sampler, pruner=pruner)
     if len(directions) > 1 and not isinstance(pruner, optuna.pruners.NopPruner):
         raise RequestError(
             f"hydra/sweeper/pruner must be none with several objectives, got {type(pruner).__name__}; a pruner "
             "compares trials by one value; try hydra/sweeper/pruner=none"
         )
     return optuna.create_study(
-        study_name=name, storage=open_storage(storage), sampler=sampler, pruner=pruner, load_if_exists=True,
+        study_name=name, storage=_storage(storage), sampler=sampler, pruner=pruner, load_if_exists=True,
         directions=[optuna.study.StudyDirection[direction.upper()] for direction in directions],
     )  # fmt: skip
+
+
+def _storage(url: str | None) -> optuna.storages.BaseStorage:
+    """The storage at a URL; a trial is stored in a database when it is drawn."""
+    storage = open_storage(url)
+    return DraftStorage(storage) if isinstance(storage, optuna.storages.RDBStorage) else storage
+
+
+def find_study(name: str, storage: str) -> optuna.Study | None:
+    """The study of that name; None if there is none, or only one in another process's memory. Creates nothing.
+
+    Args:
+        name: The study's name in its storage.
+        storage: As of `open_study`.
+    """
+    if in_memory(storage) or missing_file(storage) is not None:
+        return None
+    try:
+        return open_study(name, storage, None, None)
+    except KeyError:
+        return None
+
+
+def identity_of(study: optuna.Study, leases: Leases) -> str:
+    """A text that tells the study from another one of the same name, such as a later one after this was deleted.
+
+    Args:
+        study: The study, which gets its identity at the first call.
+        leases: Of the study, so that drivers that start at once agree.
+    """
+    if IDENTITY not in study.user_attrs:
+        with leases.exclusive("identity"):
+            if IDENTITY not in study.user_attrs:
+                study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+    return stored_identity(study)
+
+
+def stored_identity(study: optuna.Study) -> str:
+    """The identity that a study has; empty where none was given to it yet."""
+    return str(study.user_attrs.get(IDENTITY, ""))
 
 
 def check_fingerprint(study: optuna.Study, fingerprint: Mapping[str, object], directions: Sequence[str]) -> None:
@@ -81,7 +124,16 @@ def differences(study: optuna.Study, fingerprint: Mapping[str, object], directio
         study.set_user_attr(FINGERPRINT, own)
         then = own
     return [
-        f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+        f"{key}: {_shown(then.get(key))} then, {_shown(now.get(key))} now"
         for key in {**then, **now}
         if then.get(key) != now.get(key)
     ]
+
+
+def _shown(value: object) -> str:
+    """Returns an entry of a fingerprint in words; that of a space is Optuna's JSON."""
+    try:
+        distribution = optuna.distributions.json_to_distribution(str(value))
+    except (KeyError, TypeError, ValueError):
+        return repr(value)
+    return str(distribution)

@@ -20,6 +20,7 @@ SAME_AS = "phalanx.same_as"  # the number of the trial with equal parameters who
 WARM = "phalanx.warm"  # it comes from another study: "name#number"
 # Attributes of a study.
 FINGERPRINT = "phalanx.fingerprint"  # what every start of it has to agree on
+IDENTITY = "phalanx.identity"  # a random text, which no other study has
 SECONDS = "phalanx.seconds"  # wall time of all its starts so far
 EXHAUSTED = "phalanx.exhausted"  # the sampler has no further point
 ENQUEUED = "phalanx.enqueued"  # the start points that were queued already

@@ -67,17 +67,26 @@ def try_pruner(pruner: optuna.pruners.BasePruner) -> None:
 
 
 class Pruning(Callback):
-    """Reports the mean objective of a trial's seeds each epoch, and prunes them together."""
+    """Reports the mean objective of a trial's seeds each epoch, and prunes them together.
 
-    def __init__(self, trial: optuna.Trial | None, objective: str) -> None:
-        """`objective` is a field of `EpochMetrics`; without a trial, or with `NopPruner`, nothing is reported."""
+    The pruner is not asked after the last epoch, when there is nothing left to save.
+    """
+
+    def __init__(self, trial: optuna.Trial | None, objective: str, n_epochs: int) -> None:
+        """Reports nothing yet, and never does so without a trial or with `NopPruner`.
+
+        Args:
+            trial: The trial of the study.
+            objective: The name of a number in `EpochMetrics`.
+            n_epochs: The number of epochs that the trial trains if nothing ends it before.
+        """
         self.trial = None if trial is None or _never_prunes(trial.study.pruner) else trial
-        self.objective, self.retry_at, self.warned = objective, 0.0, False
+        self.objective, self.n_epochs, self.retry_at, self.warned = objective, n_epochs, 0.0, False
 
     def on_epoch(self, rows: Mapping[int, EpochMetrics]) -> Collection[int]:
         if self.trial is None or time.monotonic() < self.retry_at:
             return ()
-        value = statistics.fmean(getattr(row, self.objective) for row in rows.values())
+        value = statistics.fmean(row[self.objective] for row in rows.values())
         epoch = next(iter(rows.values())).epoch
         return tuple(rows) if self._should_stop(self.trial, value, epoch) else ()
 
@@ -87,7 +96,7 @@ class Pruning(Callback):
                 # An interrupted trial reports epochs again that its first attempt had reported, with equal values.
                 warnings.filterwarnings("ignore", message="The reported value is ignored")
                 trial.report(value, epoch)
-            return trial.should_prune()
+            return epoch < self.n_epochs and trial.should_prune()
         except Exception as error:
             if not lost(error):
                 raise

@@ -23,7 +23,8 @@ def automatic(
 
     Args:
         space: Distributions by parameter.
-        conditional: Whether some parameters exist only under conditions, or trials of another study are known.
+        conditional: Whether a trial may lack parameters or have others: there are conditions, a function of the user's
+            that draws, or trials of another study.
         n_objectives: Number of objectives, from 1.
         n_trials: Total number of trials of the study.
         seed: Of the sampler; None draws other points each time.
@@ -37,7 +38,13 @@ def automatic(
     if n_objectives > 1 and n_trials >= NSGA_TRIALS:
         return optuna.samplers.NSGAIISampler(seed=seed), f"nsgaii: {n_objectives} objectives and {n_trials} trials"
     if conditional or choices or n_objectives > 1:
-        reason = "conditions" if conditional else "choices" if choices else "several objectives"
+        reason = (
+            "conditions, a custom space or a warm start"
+            if conditional
+            else "choices"
+            if choices
+            else "several objectives"
+        )
         return optuna.samplers.TPESampler(seed=seed), f"tpe: the search has {reason}"
     if n_trials <= GP_TRIALS:
         return optuna.samplers.GPSampler(seed=seed), f"gp: numbers only and at most {GP_TRIALS} trials"

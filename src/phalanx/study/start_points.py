@@ -1,7 +1,7 @@
 """What a study knows before it asks its sampler: points to try first, trials of another study, points it evaluated."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -9,16 +9,19 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from phalanx.core.errors import Failure, Fault, RequestError, SpecError
 from phalanx.study.conditions import parse
+from phalanx.study.grid import Grid, completed
 from phalanx.study.proposals import ENQUEUED, FAILURE, WARM, WARMED, Outcome, Value, own_trials
 from phalanx.study.space import choices_of, value_in
 
 KEY = "hydra.sweeper.enqueue"
+Drawn = Callable[[Mapping[str, Value]], Mapping[str, BaseDistribution]]
 
 
 def start_points(
     points: Sequence[Mapping[str, object]],
     space: Mapping[str, BaseDistribution],
     when: Mapping[str, str] | None = None,
+    drawn: Drawn | None = None,
 ) -> list[dict[str, Value]]:
     """Checks points that are to be tried first.
 
@@ -26,6 +29,7 @@ def start_points(
         points: Values by parameter; parameters that a point leaves out are drawn.
         space: Distributions by parameter.
         when: Conditions by parameter, as `suggest_from` takes them.
+        drawn: Returns what is drawn for a trial with some values given, where a function of the user's draws too.
 
     Returns:
         The points, with the values as the space holds them.
@@ -37,7 +41,7 @@ def start_points(
     faults: list[Fault | str] = []
     found: list[dict[str, Value]] = []
     for place, point in enumerate(points):
-        good = _inside(point, space, f"{KEY}[{place}]", faults)
+        good = _inside(point, space if drawn is None else _reached(point, space, drawn), f"{KEY}[{place}]", faults)
         faults += [
             f"{KEY}[{place}].{name} exists only where {c.key} is {' or '.join(c.values)}, got {good[c.key]!r}"
             for name in good
@@ -57,7 +61,7 @@ def _inside(
     good: dict[str, Value] = {}
     for name, value in point.items():
         if name not in space:
-            faults.append(f"{key}.{name}: {name} is not searched; searched: {', '.join(space)}")
+            faults.append(f"{key}.{name}: {name} is not searched; searched: {', '.join(space)}; leave it out")
             continue
         try:
             good[name] = value_in(space[name], value)
@@ -66,14 +70,37 @@ def _inside(
     return good
 
 
-def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Value]]) -> None:
-    """Queues the points that no start of this study has queued before."""
+def _reached(
+    point: Mapping[str, object], space: Mapping[str, BaseDistribution], drawn: Drawn
+) -> dict[str, BaseDistribution]:  # fmt: skip
+    """The space with what a function draws beside it, which may depend on the point's values."""
+    reached, n_known = dict(space), -1
+    while len(reached) > n_known:
+        n_known = len(reached)
+        reached |= drawn(_inside({k: v for k, v in point.items() if k in reached}, reached, KEY, []))
+    return reached
+
+
+def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Value]], grid: Grid | None = None) -> None:
+    """Queues the points that no start of this study has queued before.
+
+    Args:
+        study: The study.
+        points: As `start_points` returns them.
+        grid: Every value by parameter, of a study that tries each point once; then none is queued that it has tried.
+    """
     known = list(study.user_attrs.get(ENQUEUED, ()))
     fresh = [point for point in points if _key(point) not in known]
+    queued = fresh if grid is None else completed(study, fresh, grid)
     if fresh:
-        study.set_user_attr(ENQUEUED, known + [_key(point) for point in fresh])
-        for point in fresh:
+        study.set_user_attr(ENQUEUED, list(dict.fromkeys([*known, *map(_key, fresh), *map(_key, queued)])))
+        for point in queued:
             study.enqueue_trial(dict(point))
+
+
+def has_start_points(study: optuna.Study) -> bool:
+    """Whether any start of the study has queued points."""
+    return bool(study.user_attrs.get(ENQUEUED))
 
 
 def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, BaseDistribution]) -> tuple[int, int]:
@@ -90,12 +117,7 @@ def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, Ba
     Raises:
         RequestError: If the directions of the two studies differ.
     """
-    if source.directions != study.directions:
-        names = [[d.name.lower() for d in s.directions] for s in (source, study)]
-        raise RequestError(
-            f"hydra.sweeper.warm_start: the study {source.study_name!r} has the directions {names[0]}, this one "
-            f"{names[1]}; only a study with the same objective can be a start"
-        )
+    check_directions(source, [direction.name.lower() for direction in study.directions])
     taken = list(study.user_attrs.get(WARMED, ()))
     if source.study_name in taken:
         return 0, 0
@@ -104,6 +126,17 @@ def warm_start(study: optuna.Study, source: optuna.Study, space: Mapping[str, Ba
     study.add_trials([trial for trial in moved if trial is not None])
     study.set_user_attr(WARMED, [*taken, source.study_name])
     return len(moved) - moved.count(None), moved.count(None)
+
+
+def check_directions(source: optuna.Study, directions: Sequence[str]) -> None:
+    """Raises `RequestError` if a study has other directions than a search that starts with its trials."""
+    found = [direction.name.lower() for direction in source.directions]
+    if found != list(directions):
+        raise RequestError(
+            f"hydra.sweeper.warm_start: the study {source.study_name!r} has the directions {found}, this one "
+            f"{list(directions)}; only a study with the same objective can be a start; try "
+            "hydra.sweeper.warm_start=null"
+        )
 
 
 def _moved(trial: FrozenTrial, name: str, space: Mapping[str, BaseDistribution]) -> FrozenTrial | None:

@@ -19,6 +19,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from phalanx.core.advice import command, override
 from phalanx.core.errors import Fault, RequestError, StorageLost
 from phalanx.core.reading import parse_json
 from phalanx.core.redaction import redact, shown
@@ -97,7 +98,7 @@ def journal_path(url: str) -> Path:
     if not path.is_absolute():
         raise RequestError(
             f"{KEY} must name a journal by its absolute path, got {shown(url)!r}: a relative one is another file for "
-            f"a driver that starts in another folder; try {KEY}=journal://{path.absolute()}"
+            f"a driver that starts in another folder; try {override(KEY, f'journal://{path.absolute()}')}"
         )
     return path
 
@@ -209,7 +210,7 @@ def _check_file(url: str, parsed: URL) -> None:
         raise _refused(url, "what follows ? is no option; in a file name write ? as %3F")
     folder = Path(str(parsed.database)).parent
     if "uri" not in parsed.query and not folder.is_dir():
-        raise _refused(url, f"there is no folder {str(folder)!r}; type: mkdir -p {str(folder)!r}")
+        raise _refused(url, f"there is no folder {str(folder)!r}; type: {command('mkdir', '-p', folder)}")
 
 
 def _refused(url: str, why: str) -> RequestError:

@@ -14,7 +14,7 @@ SEEDS = [5, 6, 7]
 def _setup(spec: ModelSpec) -> tuple[Layout, Tensor, Tensor]:
     """The layout, initial parameters (T, P) and inputs (T, B, D)."""
     layout = spec.layout(D, C)
-    return layout, spec.init(layout, SEEDS), torch.randn(T, B, D, generator=torch.Generator().manual_seed(0))
+    return layout, spec.initial(layout, SEEDS), torch.randn(T, B, D, generator=torch.Generator().manual_seed(0))
 
 
 def _dropout(layout: Layout) -> Dropout:
@@ -29,7 +29,7 @@ class ModelContract(OptionContract):
         layout, params_TP, _ = _setup(spec)
         assert len(set(layout.names)) == len(layout.names) == len(layout.shapes)
         assert (params_TP.shape, params_TP.dtype) == ((T, layout.size), torch.float32)
-        assert torch.equal(spec.init(layout, SEEDS[1:2])[0], params_TP[1])
+        assert torch.equal(spec.initial(layout, SEEDS[1:2])[0], params_TP[1])
         assert not torch.equal(params_TP[0], params_TP[1])
 
     def test_a_trial_depends_on_no_other(self, spec: ModelSpec) -> None:

@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from phalanx.core.specs import stacked_values
+from phalanx.nn.models.layout import Layout
 from phalanx.nn.optimizers.base import OptimizerSpec, State, to_rows
 from phalanx.testing.option import OptionContract
 
-P = 5
+LAYOUT = Layout(("0.weight", "0.bias", "1.weight", "1.bias"), ((2, 3), (2,), (1, 2), (1,)))
+P = LAYOUT.size
 
 
 class _Run:
     """Trials of one optimizer that minimize (p - 1)² / 2."""
 
     def __init__(self, specs: list[OptimizerSpec], params_TP: Tensor, n_steps: int) -> None:
-        self.spec, self.params_TP, hyper = specs[0], params_TP.clone(), stacked_values(specs)
+        self.spec, self.params_TP, hyper = specs[0].bound(LAYOUT), params_TP.clone(), stacked_values(specs)
         self.columns = self.spec.columns(hyper, self.params_TP)
         self.state: State = self.spec.init(self.params_TP, self.columns)
         step_ST = torch.arange(1, n_steps + 1, dtype=torch.float64)[:, None].expand(-1, len(specs))
@@ -57,7 +59,7 @@ class OptimizerContract(OptionContract):
 
     def test_it_works_in_place_on_a_state_with_a_row_per_trial(self, spec: OptimizerSpec) -> None:
         run = _Run(_specs(spec), _params(), 3)
-        assert not run.state.keys() & {"params_TP", "kept_TP", "sum_TP"}, "these names are taken"
+        assert not run.state.keys() & {"params_TP", "kept_TP", "sum_TP", "average_TP"}, "these names are taken"
         assert all(value.shape[:1] == (3,) for value in run.state.values())
         assert all(table.shape == (3, 3, 1) for table in run.tables.values())
         before = {name: value.data_ptr() for name, value in run.state.items()}

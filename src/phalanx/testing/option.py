@@ -14,6 +14,8 @@ from phalanx.core.result import Status, TrialResult
 from phalanx.core.specs import Constraint, Spec, constraint_of, key_of, stacked_values, without_stacked
 from phalanx.data import Dataset, Split
 from phalanx.data.encoders import ArrayFeatures
+from phalanx.nn.models.base import ModelSpec
+from phalanx.nn.models.mlp import MLP
 from phalanx.nn.optimizers.base import OptimizerSpec
 from phalanx.nn.optimizers.sgd import SGD
 from phalanx.training.cohort import Cohort
@@ -43,6 +45,15 @@ def blobs(n_train: int = 96, n_val: int = 40, n_features: int = 6, n_classes: in
     return Dataset("blobs", *splits, names, features, "blobs")
 
 
+# Hidden layers, features, validation samples, and batch size. MKL computes a product of one column, which may be that
+# of a gradient, in a way of its own, which shows with some other sizes alone.
+Sizes = tuple[tuple[int, ...], int, int, int | None]
+SMALL: tuple[Sizes, ...] = (
+    ((1,), 2, 2, 1), ((1,), 33, 1, 64), ((33, 1), 1, 1, 25), ((1, 33), 2, 2, 25), ((2, 1), 1, 1, None),
+    ((17, 2), 1, 1, 64),
+)  # fmt: skip
+
+
 class OptionContract:
     """Base of the contracts. Set `option` in a subclass, or override the fixture `spec`."""
 
@@ -50,6 +61,8 @@ class OptionContract:
     # Whether a trial gives the same bits alone and in a cohort. False allows rounding errors, which some operations of
     # torch make depending on the size of the tensor: convolutions, powers with an exponent such as 1.5.
     exact: ClassVar[bool] = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+
+    small: ClassVar[tuple[Sizes, ...]] = SMALL  # that are compared alone and in a cohort
 
     @pytest.fixture
     def spec(self) -> Spec:
@@ -102,6 +115,24 @@ class OptionContract:
         for place, seed in zip(places, (0, 2), strict=True):
             self._assert_same(results[place], train_trial(trial(spec, seed=seed), dataset))
 
+    def test_the_smallest_sizes_are_the_same_in_a_cohort(self, spec: Spec) -> None:
+        for hidden, n_features, n_val, batch_size in self.small:
+            dataset = self.small_dataset(spec, n_features, n_val)
+            trials = trial(without_stacked(spec), seed=1), trial(spec), trial(spec, seed=2)
+            specs = [_small(one, spec, hidden, batch_size) for one in trials]
+            for one, result in zip(specs, train_cohort(specs, dataset), strict=True):
+                self._assert_same(result, train_trial(one, dataset))
+
+    def small_dataset(self, spec: Spec, n_features: int, n_val: int) -> Dataset:
+        """Samples of two classes. Override it for a model that needs other data.
+
+        Args:
+            spec: The option under test.
+            n_features: 1, 2 or more.
+            n_val: Validation samples, 1 or 2.
+        """
+        return blobs(n_train=101, n_val=n_val, n_features=n_features, n_classes=2)
+
     def _assert_same(self, one: TrialResult, other: TrialResult) -> None:
         assert one.weights is not None
         assert other.weights is not None
@@ -128,6 +159,12 @@ def trial(spec: Spec, *, seed: int = 0, lr: float = 0.05) -> TrialSpec:
         optimizer = replace(spec, lr=lr)
     parts: dict[str, Any] = {spec.group: spec, "optimizer": optimizer}
     return TrialSpec(**parts, trainer=TrainerSpec(epochs=3, batch_size=25), seed=seed)
+
+
+def _small(one: TrialSpec, spec: Spec, hidden: tuple[int, ...], batch_size: int | None) -> TrialSpec:
+    """The trial with these hidden layers, unless its model is under test, and so many samples a step."""
+    model = one.model if isinstance(spec, ModelSpec) else MLP(hidden=hidden)
+    return replace(one, model=model, trainer=TrainerSpec(epochs=2, batch_size=batch_size))
 
 
 def _out_of_bounds(constraint: Constraint, is_list: bool) -> list[Any]:

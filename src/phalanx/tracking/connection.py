@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import ssl
 import threading
@@ -16,18 +17,16 @@ from concurrent.futures import Future, wait
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
+from phalanx.core.advice import command
 from phalanx.core.errors import PhalanxError
 from phalanx.core.network import check_listening
 from phalanx.core.redaction import redact
 from phalanx.core.sqlite import write_ahead
 from phalanx.tracking.limits import cut
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+from phalanx.tracking.links import DEFAULT_STORE
 
 T = TypeVar("T")
 
@@ -41,12 +40,8 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 GRACE_S = 2.0  # how long Ctrl-C waits for a call to finish
+LONGEST = 300  # characters of other people's words in a message
 MISREAD = "the tracking URI cannot be read; in a user name or password write @ as %40, / as %2F and : as %3A"
-EXPERIMENT_TAGS = {
-    "mlflow.note.content": "Runs and sweeps of Phalanx: choose **Model training** at the top left to see them. A sweep "
-    "is a parent run with its trials as children. `val_accuracy` and the like are taken at the saved weights; their "
-    "curves are under `epoch/`."
-}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -61,39 +56,87 @@ def import_mlflow() -> None:
     import mlflow  # noqa: F401
 
 
+def import_store(uri: str | None) -> None:
+    """Imports what MLflow needs for a database, which it would do at the first call of a client.
+
+    Args:
+        uri: Of the store; None for MLflow's default.
+    """
+    from mlflow import get_tracking_uri
+
+    if (uri or get_tracking_uri()).partition(":")[0].partition("+")[0] not in ("sqlite", *PORTS):
+        return
+    with contextlib.suppress(ImportError):  # where MLflow keeps it elsewhere, the first call takes longer
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        from sqlalchemy.orm import configure_mappers
+
+        configure_mappers()
+
+
+@contextlib.contextmanager
+def default_store(uri: str) -> Iterator[None]:
+    """Makes `uri` MLflow's default store for a while: a few calls of a client look there, not in the client's own."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # which also deletes the variable
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
 def cause(error: BaseException, uri: str) -> str:
-    """Returns one line of at most 300 characters that says what went wrong, without the secrets of `uri`."""
+    """Returns one line that says what went wrong, without the secrets of `uri`; other people's words are cut."""
     line = " ".join(str(error).split())
+    if not isinstance(error, PhalanxError):
+        line = _explained(error, line) or cut(redact(f"{type(error).__name__}: {line}", uri), LONGEST)
+    return redact(line, uri).rstrip(".")
+
+
+def _explained(error: BaseException, line: str) -> str:
+    """What to do about an error of MLflow's that does not say it, or says it wrongly; empty for another one."""
     if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
-        line = "the tracking URI has an unknown scheme; known are sqlite:///file.db, http://, https://, postgresql://"
-    elif not isinstance(error, PhalanxError):
-        line = f"{type(error).__name__}: {line}"
-    return cut(redact(line, uri), 300).rstrip(".")
-
-
-def check_active(experiment: Experiment) -> None:
-    """Raises `Unusable` if the experiment was deleted, with what to do about it."""
-    if experiment.lifecycle_stage != "active":
-        raise Unusable(
-            f"the experiment {experiment.name!r} was deleted; bring it back with `mlflow experiments restore "
-            f"--experiment-id {experiment.experiment_id}`, or name another one: tracking.experiment=another_name"
+        return "the tracking URI has an unknown scheme; known are sqlite:///file.db, http://, https://, postgresql://"
+    code = getattr(error, "error_code", "")
+    if code == "UNAUTHENTICATED" or "error code 401" in line:
+        return (
+            "the server wants to know who you are (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN"
         )
+    if code == "PERMISSION_DENIED" or "error code 403" in line:
+        return (
+            "the server does not allow this (403): ask for the permission EDIT on the experiment, or set other "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    revision = re.search(r"found version (\w+), but expected", line)
+    if revision and not _is_known(revision[1]):
+        return "the database belongs to a newer MLflow than the one that is installed: pip install --upgrade mlflow"
+    return ""
 
 
-def experiment_id(client: MlflowClient, name: str) -> str:
-    """Returns the id of the experiment, created if need be. Raises `Unusable` if it was deleted."""
-    from mlflow.exceptions import MlflowException
+def _is_known(revision: str) -> bool:
+    """Whether the MLflow that is installed has a migration of this name; True where it keeps them elsewhere."""
+    import mlflow
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, tags=EXPERIMENT_TAGS))
-        except MlflowException as error:  # another process has just created it
-            found = client.get_experiment_by_name(name)
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
-                raise
-    check_active(found)
-    return str(found.experiment_id)
+    folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    return not folder.is_dir() or any(folder.glob(f"{revision}_*.py"))
+
+
+def check_store(uri: str) -> None:
+    """Raises `Unusable` for a store that MLflow refuses, or waits for in vain, with what to do about it."""
+    scheme, file = urlsplit(uri).scheme.lower(), sqlite_file(uri)
+    if file is not None and file.is_dir():
+        raise Unusable(f"{file} is a folder and no database; name another file: tracking.uri=sqlite:///runs.db")
+    if scheme in ("", "file") and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("1", "true"):
+        folder, store = unquote(urlsplit(uri).path), DEFAULT_STORE
+        moved = command("mlflow", "migrate-filestore", "--source", folder, "--target", store)
+        raise Unusable(
+            f"{folder} is a store of files, which MLflow no longer writes; type tracking.uri={store}, and before, to "
+            f"have its runs there too, `{moved}`"
+        )
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

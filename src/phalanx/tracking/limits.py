@@ -5,7 +5,6 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from phalanx.core.redaction import redact
@@ -19,7 +18,7 @@ NAME, PARAM, TAG = 250, 6000, 8000
 PER_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 BATCH_ENTRIES = 1000
 BATCH_BYTES = 700_000  # a request may have 1e6; the rest is for JSON's own marks
-POINTS = 500  # of one curve; MLflow's page draws fewer, and metrics.csv has them all
+EVERY_EPOCH = 500  # so many epochs of a curve are logged each; metrics.csv has them all
 
 
 def cut(text: str, limit: int) -> str:
@@ -65,17 +64,36 @@ def finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     return named({key: float(value) for key, value in metrics.items() if value is not None and math.isfinite(value)})
 
 
-def curves(history: Sequence[EpochMetrics], start_ms: int) -> list[Point]:
-    """Returns the points of all curves, named `epoch/val_loss` and so on; at most `POINTS` epochs, evenly spaced."""
-    count, points, clock = len(history), [], start_ms / 1000
-    kept = range(count) if count <= POINTS else {round(i * (count - 1) / (POINTS - 1)) for i in range(POINTS)}
-    for index, row in enumerate(history):
+def curves(history: Sequence[EpochMetrics], start_ms: int, best: int | None = None, ended: bool = False) -> list[Point]:
+    """Returns the points of all curves, named `epoch/val_loss` and so on, at the epochs that are logged.
+
+    Args:
+        history: All epochs.
+        start_ms: When the first one began, in ms since 1970.
+        best: The epoch whose weights are saved, which is always logged.
+        ended: Whether the last epoch is the last one, which is then always logged.
+    """
+    points, clock = list[Point](), start_ms / 1000
+    always = {best, history[-1].epoch if ended and history else None}
+    for row in history:
         clock += row.seconds
-        if index in kept:
-            values = asdict(row)
-            step = values.pop("epoch")
+        if is_logged(row.epoch) or row.epoch in always:
+            values = row.flat()
+            step = int(values.pop("epoch"))
             points += [(f"epoch/{key}", value, int(clock * 1000), step) for key, value in finite(values).items()]
     return points
+
+
+def is_logged(epoch: int) -> bool:
+    """Whether a curve has a point at this epoch: each up to 500, every second up to 1000, every fourth up to 2000 …
+
+    The rule knows the epoch alone, so a curve that is logged while it grows has the same points as one that is logged
+    at its end.
+    """
+    stride = 1
+    while epoch > EVERY_EPOCH * stride:
+        stride *= 2
+    return epoch % stride == 0
 
 
 def batches(given: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, list[Any]]]:

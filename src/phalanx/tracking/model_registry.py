@@ -1,101 +1,150 @@
-"""Registers a model in MLflow: weights as safetensors, code as source, no pickle; with signature and input example."""
+"""Registers the best model of a sweep in MLflow, with a description, and gives it the alias `best`."""
 
 from __future__ import annotations
 
-from importlib import metadata
+import contextlib
+import json
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phalanx.core.reading import read_json
+from phalanx.core.redaction import redact
+from phalanx.runs.config_file import data_label
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.tensor_file import read_arrays
-from phalanx.tracking.limits import legal_name
-from phalanx.tracking.records import RunRecord
+from phalanx.tracking.connection import default_store
+from phalanx.tracking.limits import TAG, cut, finite, legal, legal_name
+from phalanx.tracking.model_files import ModelInfo, inputs_in_words, save_model_files
+from phalanx.tracking.notes import metric_table
+from phalanx.tracking.records import OBJECTIVE, VALUE, RunRecord
 from phalanx.tracking.store import MlflowStore
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from mlflow.models import ModelSignature
+    from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
 
 NAME = "model"  # of the model inside its run
-WEIGHTS = "weights"
-MAX_EXAMPLE = 2**26  # bytes of an input example: three rows of large images
-PACKAGES = ("mlflow", "torch", "numpy", "pandas", "safetensors")
-VERSION_TAGS = {"phalanx.study", "phalanx.trial", "phalanx.seed", "phalanx.config_digest", "phalanx.data_digest"}
-CODE = Path(__file__).with_name("served_model.py")
-ModelInfo = dict[str, Any]  # the JSON in a model file, which `phalanx.runs.model_file` writes
+ALIAS = "best"
+TAG_OF_SWEEP = "phalanx.model"  # has the URI of the registered model, when all of it is done
+VERSION_TAGS = {
+    "phalanx.study", "phalanx.trial", "phalanx.seed", "phalanx.config_digest", "phalanx.data_digest", OBJECTIVE, VALUE,
+}  # fmt: skip
 
 
 def register(store: MlflowStore, record: RunRecord) -> str | None:
-    """Registers the run's model, once; returns its URI, or None if there is no model or it is registered already."""
-    paths, run_id = RunPaths(record.folder), store.logged[record.key].run_id
-    if not paths.model.is_file() or store.client.search_model_versions(f"run_id='{run_id}'"):
+    """Registers the run's model, once, or completes a registration that was cut off, say because an answer was lost.
+
+    Returns:
+        The URI of the model; None if there is no model or it is registered already.
+    """
+    client, run_id, top = store.client, store.logged[record.key].run_id, store.logged[""].run_id
+    if not RunPaths(record.folder).model.is_file():
         return None
-    import mlflow
+    version = max(client.search_model_versions(f"run_id='{run_id}'"), key=lambda v: int(v.version), default=None)
+    if version is None:
+        model, info = _log_model(store, record, run_id)
+        name = model_name(store.experiment_name, info["data"], record.params)
+        version = _create_version(store, record, name, model, info)
+    elif client.get_run(top).data.tags.get(TAG_OF_SWEEP) == _uri(version):
+        return None
+    if version.model_id:
+        named = json.dumps([{"name": version.name, "version": version.version}])
+        client.set_logged_model_tags(
+            version.model_id, {"mlflow.modelVersions": named}
+        )  # for MLflow's page of the model
+    if _is_better(_best(store, version.name), version):
+        client.set_registered_model_alias(version.name, ALIAS, version.version)
+    client.set_tag(top, TAG_OF_SWEEP, _uri(version))
+    return _uri(version)
+
+
+def _uri(version: ModelVersion) -> str:
+    return f"models:/{version.name}/{version.version}"
+
+
+def model_name(experiment: str, data: str, params: Mapping[str, Any]) -> str:
+    """Returns `<experiment>-<data>`; a table is named by `data.title` or its file, and by the column of the class.
+
+    Args:
+        experiment: The experiment's name.
+        data: The name of the data source.
+        params: The run's, flat.
+    """
+    target = params.get("data.target")
+    parts = [experiment, data_label({**params, "data.name": data}), *([str(target)] if target else [])]
+    return legal_name("-".join(parts)).replace("/", "_").replace(":", "_")
+
+
+def _log_model(store: MlflowStore, record: RunRecord, run_id: str) -> tuple[LoggedModel, ModelInfo]:
+    """Logs the model as an output of its run. `Model.log` would do it with a request for each metric of the run."""
+    from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
 
-    info = read_info(paths.model)
-    name = legal_name(f"{store.spec.experiment}-{info['data']}").replace("/", "_")
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_experiment(experiment_id=store.experiment)
-    logged = Model.log(
-        artifact_path=None,
-        name=NAME,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        registered_model_name=name,
-        await_registration_for=0,
-        python_model=str(CODE),
-        artifacts={WEIGHTS: str(paths.model.absolute())},
-        code_paths=[str(Path(__file__).parents[1])],
-        # What serving needs, in the versions that are installed; a local build of torch by its public number.
-        pip_requirements=[f"{package}=={metadata.version(package).partition('+')[0]}" for package in PACKAGES],
-        signature=signature(info),
-        input_example=input_example(paths.example, info),
-        model_type="classifier",
-    )
-    version = str(logged.registered_model_version)
-    uri = f"models:/{name}/{version}"
-    for key in VERSION_TAGS & record.tags.keys():
-        store.client.set_model_version_tag(name, version, key, record.tags[key])
-    store.client.set_tag(store.logged[""].run_id, "phalanx.model", uri)
-    return uri
+    client, params = store.client, legal(record.params, TAG)
+    logged = client.create_logged_model(store.experiment, NAME, run_id, params=params, model_type="classifier")
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            about = Model(
+                artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id,
+                model_id=logged.model_id,
+            )  # fmt: skip
+            info = save_model_files(about, RunPaths(record.folder), Path(scratch, NAME))
+            client.log_model_artifacts(logged.model_id, str(Path(scratch, NAME)))
+        client.finalize_logged_model(logged.model_id, "READY")
+    except Exception:
+        with contextlib.suppress(Exception):  # the store may not be reached; what is raised says why
+            client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    metrics = [Metric(key, value, record.end_ms or 0, 0, model_id=logged.model_id, run_id=run_id)
+               for key, value in finite(record.metrics).items()]  # fmt: skip
+    client.log_batch(run_id, metrics=metrics)
+    return logged, info
 
 
-def read_info(file: Path) -> ModelInfo:
-    """Returns the JSON in a model file, without importing torch. Raises `UnreadableFile` if the file is damaged."""
-    return read_arrays(file)[0]
+def _create_version(
+    store: MlflowStore, record: RunRecord, name: str, model: LoggedModel, info: ModelInfo
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    about = f"Classifier of {', '.join(map(str, info['classes'][:20]))}.\n\n{inputs_in_words(info)}"
+    with contextlib.suppress(MlflowException):  # it exists; anything else is raised by the next call
+        store.client.create_registered_model(name, description=cut(redact(about), TAG))
+    tags = legal({key: record.tags[key] for key in VERSION_TAGS & record.tags.keys()}, TAG)
+    with default_store(store.uri):  # in which MLflow looks for the model that a version is made of
+        return store.client.create_model_version(
+            name, f"models:/{model.model_id}", store.logged[record.key].run_id, tags,
+            description=cut(description(record, info), TAG), await_creation_for=0, model_id=model.model_id,
+        )  # fmt: skip
 
 
-def signature(info: ModelInfo) -> ModelSignature:
-    """Returns rows as the data source has them as inputs; the predicted class and class probabilities as outputs."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    features, inputs = info["features"], list[ColSpec | TensorSpec]()
-    if features["kind"] == "table":
-        needed = features["missing"] != "impute"
-        kinds = {c["name"]: "double" if c["kind"] == "numeric" else "string" for c in features["columns"]}
-        inputs += [ColSpec(kind, name, required=needed) for name, kind in kinds.items()]
-    else:
-        inputs.append(TensorSpec(np.dtype("float64"), (-1, info["n_features"])))
-    outputs = [ColSpec("string", "predicted"), *(ColSpec("double", f"p_{name}") for name in info["classes"])]
-    return ModelSignature(Schema(inputs), Schema(list(outputs)))
+def description(record: RunRecord, info: ModelInfo) -> str:
+    """Returns what a version of a model is, in Markdown: where it comes from, its metrics, its input."""
+    sweep = record.tags.get("phalanx.study")
+    origin = f"Trial {record.tags['phalanx.trial']} of the sweep {sweep}" if sweep else f"The run {record.name}"
+    lines = [
+        f"{origin}, trained on {data_label({**record.params, 'data.name': info['data']})}.",
+        "",
+        *metric_table("metric", finite(record.metrics)),
+    ]
+    return redact("\n".join([*lines, inputs_in_words(info)]))
 
 
-def input_example(file: Path, info: ModelInfo) -> np.ndarray | pd.DataFrame | None:
-    """Returns the rows in `input_example.json` as the signature describes them; None if there is no such file."""
-    if not file.is_file():
+def _best(store: MlflowStore, name: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException:  # there is none
         return None
-    stored = read_json(file, limit=MAX_EXAMPLE)
-    if info["features"]["kind"] != "table":
-        import numpy as np
 
-        return np.asarray(stored["data"], dtype=np.float64)
-    import pandas as pd
 
-    frame = pd.DataFrame(stored["data"], columns=stored["columns"])
-    kinds = {c["name"]: "float64" if c["kind"] == "numeric" else "object" for c in info["features"]["columns"]}
-    return frame[list(kinds)].astype(kinds)
+def _is_better(best: ModelVersion | None, version: ModelVersion) -> bool:
+    """Whether a new version takes the alias: its value is better, or cannot be compared with the present one's."""
+    if best is None or any(best.tags.get(key) != version.tags.get(key) for key in (OBJECTIVE, "phalanx.data_digest")):
+        return True
+    try:
+        before, now = float(best.tags[VALUE]), float(version.tags[VALUE])
+    except (KeyError, ValueError):
+        return True
+    return now <= before if version.tags[OBJECTIVE].startswith("minimize") else now >= before

@@ -15,7 +15,7 @@ NO_WEIGHTS = "This run kept no weights."
 def run_note(record: RunRecord, run_id: str | None = None) -> str:
     """Returns how the run ended, its metrics, and, if its id is given and it kept its weights, how to load them."""
     epochs = f" after {record.history[-1].epoch} epochs" if record.history else ""
-    lines = [f"**{record.ending}**{epochs}", "", *_table("metric", finite(record.metrics))]
+    lines = [f"**{record.ending}**{epochs}", "", *metric_table("metric", finite(record.metrics))]
     lines += [f"Folder: `{relative(record.folder)}`", ""]
     if run_id is None or not RunPaths(record.folder).model.is_file():
         return redact("\n".join([*lines, NO_WEIGHTS]))
@@ -35,20 +35,29 @@ def run_note(record: RunRecord, run_id: str | None = None) -> str:
     return redact("\n".join(lines))
 
 
-def sweep_note(root: Path, summary: Mapping[str, Any], status: str) -> str:
+def sweep_note(root: Path, summary: Mapping[str, Any], status: str, path: str) -> str:
     """Returns how a sweep ended, and its best trial.
 
     Args:
         root: The sweep's folder.
         summary: What its manifest says, with `metrics` and `params` of the best trial.
         status: How it ended.
+        path: Of the page that lists its trials.
     """
-    path, metrics, params = relative(root), finite(summary.get("metrics") or {}), summary.get("params") or {}
-    lines = [f"**{status}**", "", *_table("best trial", metrics), *_table("with", params)]
-    return redact("\n".join([*lines, f"Folder: `{path}`", "", f"Its report: `{path}/report.html`"]))
+    folder, metrics, params = relative(root), finite(summary.get("metrics") or {}), summary.get("params") or {}
+    lines = [
+        f"**{status}**",
+        "",
+        f"**[The trials of this sweep]({path})**",
+        "",
+        *metric_table("best trial", metrics),
+        *metric_table("with", params),
+    ]
+    return redact("\n".join([*lines, f"Folder: `{folder}`", "", f"Its report: `{folder}/report.html`"]))
 
 
-def _table(title: str, entries: Mapping[str, Any]) -> list[str]:
+def metric_table(title: str, entries: Mapping[str, Any]) -> list[str]:
+    """Returns the lines of a Markdown table of the entries and an empty one; none if there are no entries."""
     if not entries:
         return []
     texts = {key: f"{value:.6g}" if isinstance(value, float) else typed(value) for key, value in entries.items()}

@@ -12,6 +12,7 @@ import phalanx.tracking.connection as connection
 from phalanx.core.errors import RequestError
 from phalanx.core.reading import read_text
 from phalanx.tracking.artifacts import local_folder
+from phalanx.tracking.experiments import check_active
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,41 +60,56 @@ def read_experiment(name: str, uri: str | None = None) -> list[TrackedRun]:
             raise connection.Unusable(
                 f"there is no experiment {name!r}; there are: {', '.join(map(repr, names)) or 'none'}"
             )
-        connection.check_active(found)
+        check_active(found)
         return _tracked(list(all_runs(client, found.experiment_id)))
 
     return _ask(uri, call)
 
 
-def run_config(run_id: str, uri: str | None = None) -> tuple[str, dict[str, int]]:
-    """Returns the text of the `config.yaml` that a tracked run was trained with, and values that replace some of it.
+@dataclass(frozen=True)
+class TrackedConfig:
+    """What a tracked run was trained with: the text of its `config.yaml`, and values that replace some of it."""
+
+    config: str
+    changes: dict[str, int]
+    folder: str = ""  # in which the run was
+    data_digest: str = ""
+
+
+def run_config(run_id: str, uri: str | None = None) -> TrackedConfig:
+    """Returns the configuration that a tracked run was trained with.
 
     Of a sweep it is the best trial's. Raises `RequestError` where there is no such run, or it has no configuration.
     """
 
-    def call(client: MlflowClient) -> tuple[str, dict[str, int]]:
+    def call(client: MlflowClient) -> TrackedConfig:
         run, changes = _run(client, run_id), {}
         tags = run.data.tags
         if tags.get("phalanx.kind") == "seed":
             changes = {"seed": int(tags["phalanx.seed"])}
             run = _run(client, tags["mlflow.parentRunId"])
         name = "best_config.yaml" if tags.get("phalanx.kind") == "sweep" else "config.yaml"
-        return _text(client, run, name), changes
+        tags = run.data.tags
+        found = tags.get("phalanx.folder", ""), tags.get("phalanx.data_digest", "")
+        return TrackedConfig(_text(client, run, name), changes, *found)
 
     return _ask(uri, call)
 
 
-def all_runs(client: MlflowClient, experiment_id: str, query: str = "") -> Iterator[Run]:
-    """Yields every run of an experiment that was not deleted, page by page.
+def all_runs(client: MlflowClient, experiment_id: str, query: str = "", *, deleted: bool = False) -> Iterator[Run]:
+    """Yields every run of an experiment, page by page.
 
     Args:
         client: Of the store.
         experiment_id: The experiment's id.
         query: A filter of `MlflowClient.search_runs`; all runs if empty.
+        deleted: Whether to yield those that were deleted too.
     """
-    token = None
+    from mlflow.entities import ViewType
+
+    token, view = None, ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
     while True:
-        page = client.search_runs([experiment_id], query, max_results=PAGE, page_token=token)
+        page = client.search_runs([experiment_id], query, view, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -113,6 +129,7 @@ def _ask(uri: str | None, call: Callable[[MlflowClient], T]) -> T:
             raise connection.Unusable(
                 f"there is no database {file.name} in {file.parent}; give tracking.uri=sqlite:///<file>"
             )
+        connection.check_store(store)
         connection.check_reachable(store)
         return call(MlflowClient(store))
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from phalanx.core.errors import UnreadableFile
 from phalanx.core.reading import parse_json, read_bytes
 from phalanx.core.result import EpochMetrics
-from phalanx.runs.config_file import flat_values, read_values
+from phalanx.runs.config_file import flat_values, read_overrides, read_values, settings_typed
 from phalanx.runs.layout import FINAL, RunPaths, relative
 from phalanx.runs.metrics_csv import read_metrics, read_seeds
 from phalanx.runs.provenance import GitState
@@ -18,6 +19,8 @@ from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import RunLocation
 
 RESULT = "phalanx.result"  # the tag with the digest of what `result.json` holds
+OBJECTIVE, VALUE = "phalanx.objective", "phalanx.value"  # tags: `maximize val_accuracy`, and the value of it
+OVERRIDE = "override."  # begins the params that hold what was typed or searched, such as `model=mlp3`
 TRAINING = "training"  # the ending of a run that has none yet
 STATES = {TRAINING: "RUNNING", "completed": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}  # else FAILED
 COST_METRICS = ("best_epoch", "train_seconds", "n_parameters")  # costs of training that are logged as metrics
@@ -30,7 +33,7 @@ class RunRecord:
     key: str  # its path in the folder that is logged: "" the folder itself, "3" a trial, "3/seed 7" a seed of it
     name: str
     folder: Path
-    params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1
+    params: Mapping[str, Any]  # flat: "optimizer.lr": 0.1, and the overrides: "override.model": "mlp3"
     metrics: Mapping[str, float | None]  # at the saved weights; None is left out
     history: Sequence[EpochMetrics]
     tags: Mapping[str, str]
@@ -60,11 +63,22 @@ def read_records(location: RunLocation) -> list[RunRecord]:
     paths = location.paths
     stored = find_stored_run(paths.root)
     params = flat_values(read_values(paths.config_resolved)) if paths.config_resolved.exists() else {}
-    history = read_metrics(paths.metrics)
+    params |= {f"{OVERRIDE}{key}": text for key, text in _typed(paths, stored).items()}
+    history = read_metrics(paths.metrics, 0 if stored is None else stored.n_rows)
     if stored is None:
         return [_training(location, params, history)]
     run = _ended(location, params, history, stored)
     return [run, *_seeds(run, stored)]
+
+
+def _typed(paths: RunPaths, stored: StoredRun | None) -> dict[str, str]:
+    """What the overrides set of the trial, by key."""
+    if stored is not None:
+        return settings_typed(f"{key}={text}" for key, text in stored.overrides.items())
+    try:
+        return settings_typed(read_overrides(paths.overrides, inside=paths.root))
+    except (FileNotFoundError, UnreadableFile):  # Hydra may be writing it
+        return {}
 
 
 def is_digest(logged: str | None, record: RunRecord) -> bool:
@@ -105,6 +119,8 @@ def _ended(
         "phalanx.git_dirty": git.dirty,
         "mlflow.source.git.commit": git.commit,
         "phalanx.status": stored.ending,
+        OBJECTIVE: f"{stored.objective.direction} {stored.objective.name}".strip() or None,
+        VALUE: stored.objective.value,
         RESULT: _digest(json.dumps(stored.to_json(), sort_keys=True).encode()),
     }
     objective = stored.objective.name  # first, because MLflow's comparison page draws the first metric by itself
@@ -127,7 +143,8 @@ def _ended(
 
 
 def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
-    curves = read_seeds(RunPaths(run.folder).seeds) if stored.repeats else {}
+    n_epochs: dict[int | None, int] = {row.seed: row.epochs for row in stored.repeats}
+    curves = read_seeds(RunPaths(run.folder).seeds, n_epochs) if stored.repeats else {}
     found = []
     for row in stored.repeats:
         history = curves.get(row.seed, ())

@@ -6,8 +6,6 @@ Methods raise what MLflow raises; `phalanx.tracking.sync` decides what that mean
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,21 +17,24 @@ import phalanx.tracking.connection as connection
 import phalanx.tracking.limits as limits
 from phalanx.core.errors import RunFolderError
 from phalanx.core.redaction import redact
-from phalanx.runs.layout import RunPaths, relative
+from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import DataSummary
-from phalanx.runs.sweep_folder import sweep_summary
-from phalanx.tracking.artifacts import File, late_files, local_folder, place, run_files, sweep_files
-from phalanx.tracking.notes import run_note, sweep_note
+from phalanx.tracking.artifacts import File, late_files, local_folder, place, run_files
+from phalanx.tracking.experiments import Delivered, asked_name, open_experiment
+from phalanx.tracking.inputs import dataset_inputs, start_monitor
+from phalanx.tracking.links import Place, run_path, shown_store, sweep_path
+from phalanx.tracking.notes import run_note
 from phalanx.tracking.reading import all_runs
-from phalanx.tracking.records import RESULT, STATES, TRAINING, RunRecord, is_digest
+from phalanx.tracking.records import RESULT, TRAINING, RunRecord, is_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MONITOR_S = 5.0  # between two samples of the host's load
 OPEN_S = 60.0  # how long another process may take to create an SQLite store
 IDENTITY, KEY = "phalanx.id", "phalanx.key"  # tags by which a folder's runs are found
+KIND, SWEEP = "phalanx.kind", "sweep"  # the tag that says what a run is, and its value for a sweep's own run
+BEST = "best/"  # begins the metric with the best value so far, by trial number
 
 
 @dataclass
@@ -60,9 +61,12 @@ class MlflowStore:
         identity: The id of the folder, by which its runs are found again.
         source: The name of the program that trained.
         known: Whether runs of this folder may be in the store already.
+        delivered: Where the folder was delivered to before.
     """
 
-    def __init__(self, spec: TrackingSpec, identity: str, source: str, *, known: bool = False) -> None:
+    def __init__(
+        self, spec: TrackingSpec, identity: str, source: str, *, known: bool = False, delivered: Delivered | None = None
+    ) -> None:
         connection.import_mlflow()
         from mlflow import MlflowClient, get_tracking_uri
 
@@ -70,12 +74,26 @@ class MlflowStore:
         self.spec, self.identity, self.source, self.uri = spec, identity, source, spec.uri or get_tracking_uri()
         self.monitor: Any = None  # MLflow's, which has no types
         self.logged: dict[str, LoggedRun] = {}  # by the records' keys
+        self.deleted: set[str] = set()  # keys of runs that somebody deleted in MLflow
+        connection.check_store(self.uri)
         connection.check_reachable(self.uri)
         with connection.one_at_a_time(self.uri, OPEN_S):
             self.client = MlflowClient(self.uri)
-            self.experiment = connection.experiment_id(self.client, spec.experiment)
+            before = delivered if delivered is not None and delivered.store == shown_store(self.uri) else None
+            found = open_experiment(self.client, spec.experiment, self.uri, before)
+        self.experiment, self.experiment_name = str(found.experiment_id), found.name
         if known:
             self.find()
+
+    def place(self, name: str, *, is_sweep: bool) -> Place:
+        """Returns where the folder's topmost run, of this name, is; the page of a sweep lists its trials."""
+        run_id = self.logged[""].run_id
+        path = sweep_path(self.experiment, self.identity) if is_sweep else run_path(self.experiment, run_id)
+        return Place(shown_store(self.uri), self.experiment_name, name, path)
+
+    def delivered(self) -> Delivered:
+        """Returns where the folder is delivered to."""
+        return Delivered(self.experiment, asked_name(self.spec.experiment), shown_store(self.uri))
 
     def refuses(self, error: Exception) -> bool:
         """Whether the error is about what was to be logged: the store itself still answers."""
@@ -90,31 +108,16 @@ class MlflowStore:
             return False
         return True
 
-    def _start_monitor(self) -> None:
+    def start_monitor(self) -> None:
         """Logs the host's load to the topmost run as metrics under `system/`, if that was asked for."""
         if self.spec.system_metrics and self.monitor is None:
-            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-            run_id = self.logged[""].run_id
-            self.monitor = SystemMetricsMonitor(run_id, MONITOR_S, resume_logging=True, tracking_uri=self.uri)  # type: ignore[no-untyped-call]
-            self.monitor.start()
+            self.monitor = start_monitor(self.logged[""].run_id, self.uri)
 
     def stop_monitor(self) -> None:
         """Ends the monitor, which logs what it has."""
         monitor, self.monitor = self.monitor, None
         if monitor is not None:
             monitor.finish()
-
-    def start_sweep(self, root: Path, *, running: bool) -> str:
-        """Returns the id of the run of a sweep, created or, if the sweep is `running` again, set to running."""
-        known, name = self.logged.get(""), root.absolute().name
-        if known is None:
-            tags = {"phalanx.kind": "sweep", "phalanx.study": name, "phalanx.folder": relative(root)}
-            known = self.logged[""] = self._create("", name, tags, int(time.time() * 1000), None)
-        elif running:
-            self.client.update_run(known.run_id, status="RUNNING")
-        self._start_monitor()
-        return known.run_id
 
     def update(self, records: Sequence[RunRecord]) -> bool:
         """Logs what is not in the store yet of a run and its seeds; False if all of it is."""
@@ -145,7 +148,7 @@ class MlflowStore:
         tags = {**record.tags, "mlflow.note.content": run_note(record)}
         known = self.logged.get(record.key)
         if known is None:
-            known = self.logged[record.key] = self._create(record.key, record.name, tags, record.start_ms, parent)
+            known = self.logged[record.key] = self.create(record.key, record.name, tags, record.start_ms, parent)
             tags = {}
         else:
             self._adopt(record)
@@ -156,10 +159,10 @@ class MlflowStore:
         self._fill(known, record, tags)
         if record.ending == TRAINING:
             if record.parent_key is None:
-                self._start_monitor()
+                self.start_monitor()
         else:
             if record.has_files:
-                self._upload(known, run_files(RunPaths(record.folder), with_log=record.key != ""))
+                self.upload(known, run_files(RunPaths(record.folder), with_log=record.key != ""))
             self.client.set_terminated(known.run_id, record.state, record.end_ms)
             known.result, known.points, known.ended = record.tags.get(RESULT), set(), True
 
@@ -172,27 +175,11 @@ class MlflowStore:
         if is_kept and any(file.path == paths.model.name for file in self.client.list_artifacts(known.run_id)):
             known.has_weights = True
             return
-        self._upload(known, late_files(paths))
+        self.upload(known, late_files(paths))
         if is_kept:
             note = limits.cut(run_note(record, known.run_id), limits.TAG)
             self.client.set_tag(known.run_id, "mlflow.note.content", note)
         known.has_weights = is_kept
-
-    def end_sweep(self, root: Path, status: str | None) -> None:
-        """Ends the run of a sweep with the numbers of its best trial; `status` is None if its process was killed."""
-        summary, known, now = sweep_summary(root), self.logged[""], int(time.time() * 1000)
-        status = status or summary.get("status") or "interrupted"
-        metrics, params = summary.get("metrics") or {}, summary.get("params") or {}
-        digest = hashlib.sha256(json.dumps([status, metrics, params], sort_keys=True).encode()).hexdigest()[:16]
-        if known.result != digest:
-            # Tags, because MLflow's params are written once, and a sweep that is continued may find a better trial.
-            tags = {f"best.{key}": value for key, value in params.items()}
-            tags |= {"phalanx.status": status, "mlflow.note.content": sweep_note(root, summary, status), RESULT: digest}
-            self._batch(known, [(key, value, now, 0) for key, value in limits.finite(metrics).items()], {}, tags)
-            self._upload(known, sweep_files(root))
-        if known.result != digest or self.client.get_run(known.run_id).info.status == "RUNNING":
-            self.client.set_terminated(known.run_id, STATES.get(status, "FAILED"), now)
-        known.result = digest
 
     def kill(self, keys: Iterable[str]) -> None:
         """Ends runs that were training when their process ended."""
@@ -203,23 +190,26 @@ class MlflowStore:
     def find(self) -> None:
         """Looks up what the store has of this folder: earlier calls, also those whose answer was lost."""
         found: dict[str, LoggedRun] = {}
-        runs = all_runs(self.client, self.experiment, f"tags.`{IDENTITY}` = '{self.identity}'")
+        deleted = set[str]()
+        runs = all_runs(self.client, self.experiment, f"tags.`{IDENTITY}` = '{self.identity}'", deleted=True)
         for run in sorted(runs, key=lambda run: not run.data.metrics):  # those with numbers first
             key = run.data.tags.get(KEY, "")
-            if key not in found:
+            if run.info.lifecycle_stage != "active":
+                deleted.add(key)
+            elif key not in found:
                 found[key] = self._known(run)
             elif run.info.status == "RUNNING" and not run.data.metrics:
                 self.client.delete_run(run.info.run_id)  # created twice, since the store did not answer in time
-        self.logged = found
+        self.logged, self.deleted = found, deleted - found.keys()
 
     def _known(self, run: Run) -> LoggedRun:
-        tags, ended = run.data.tags, run.info.status != "RUNNING"
+        tags, ended = run.data.tags, run.info.status != "RUNNING" and run.data.tags.get(KIND) != SWEEP
         return LoggedRun(
             run.info.run_id,
             run.info.artifact_uri,
             run.info.start_time,
             parent=tags.get("mlflow.parentRunId"),
-            result=tags.get(RESULT) if ended else None,
+            result=tags.get(RESULT) if run.info.status != "RUNNING" else None,
             params=set(run.data.params),
             points=set() if ended else self._points(run),
             has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
@@ -228,13 +218,22 @@ class MlflowStore:
 
     def _points(self, run: Run) -> set[tuple[str, int]]:
         """What the store has of a run's curves."""
-        curves = [name for name in run.data.metrics if name.startswith("epoch/")]
+        curves = [name for name in run.data.metrics if name.startswith(("epoch/", BEST))]
         history = (point for name in curves for point in self.client.get_metric_history(run.info.run_id, name))
         return {(point.key, point.step) for point in history}
 
-    def _create(
+    def create(
         self, key: str, name: str, tags: Mapping[str, str], start_ms: int | None, parent: str | None
     ) -> LoggedRun:  # fmt: skip
+        """Creates a run.
+
+        Args:
+            key: Its place in the folder, as in `RunRecord`.
+            name: What it is called.
+            tags: Its tags, beside those by which it is found again.
+            start_ms: When it began, in ms since 1970; None for now.
+            parent: The id of the run above it.
+        """
         own = {**self._origin(), **tags, IDENTITY: self.identity, KEY: key}
         if parent is not None:
             own["mlflow.parentRunId"] = parent
@@ -256,18 +255,20 @@ class MlflowStore:
         # saved weights. So the plain names hold the latter, once, and curves have names of their own; the charts
         # then show bars for the former and lines, in a section of their own, for the latter.
         points = [(key, value, end_ms, 0) for key, value in limits.finite(record.metrics).items()]
-        curves = limits.curves(record.history, known.start_ms)
+        best, ended = record.metrics.get("best_epoch"), record.ending != TRAINING
+        curves = limits.curves(record.history, known.start_ms, None if best is None else int(best), ended)
         new = [point for point in curves if (point[0], point[3]) not in known.points]
         params = limits.legal(record.params, limits.PARAM)
-        self._batch(known, points + new, {k: v for k, v in params.items() if k not in known.params}, tags)
+        self.batch(known, points + new, {k: v for k, v in params.items() if k not in known.params}, tags)
         known.params |= set(params)
         known.points |= {(point[0], point[3]) for point in new}
         if record.data is not None and not known.has_inputs:
-            self._log_inputs(known, record.data, record.tags.get("phalanx.data_digest", ""))
+            self.log_inputs(known, record.data, record.tags.get("phalanx.data_digest", ""))
 
-    def _batch(
+    def batch(
         self, known: LoggedRun, points: Iterable[limits.Point], params: Mapping[str, str], tags: Mapping[str, Any]
     ) -> None:  # fmt: skip
+        """Logs points of metrics, params and tags of a run in as few requests as MLflow's limits allow."""
         from mlflow.entities import Metric, Param, RunTag
 
         entities: dict[str, list[Any]] = {
@@ -278,7 +279,8 @@ class MlflowStore:
         for batch in limits.batches(entities):
             self.client.log_batch(known.run_id, **batch, synchronous=True)
 
-    def _upload(self, known: LoggedRun, files: Iterable[File]) -> None:
+    def upload(self, known: LoggedRun, files: Iterable[File]) -> None:
+        """Uploads files as artifacts of a run."""
         folder = local_folder(known.artifact_uri)
         if folder is not None:
             place(files, folder)
@@ -287,16 +289,7 @@ class MlflowStore:
             place(files, Path(scratch))
             self.client.log_artifacts(known.run_id, scratch)
 
-    def _log_inputs(self, known: LoggedRun, data: DataSummary, digest: str) -> None:
+    def log_inputs(self, known: LoggedRun, data: DataSummary, digest: str) -> None:
         """Lists the splits of the data as the run's inputs."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        inputs, source = [], json.dumps({"uri": redact(data.source)})
-        for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
-            n_rows = getattr(data, f"n_{split}")
-            profile = {"num_rows": n_rows, "n_features": data.n_features, "n_classes": data.n_classes}
-            # MLflow takes two inputs of one name and digest for one, so each split has a digest of its own.
-            dataset = Dataset(data.name, f"{digest}-{split}", "phalanx", source, profile=json.dumps(profile))
-            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-        self.client.log_inputs(known.run_id, datasets=inputs)
+        self.client.log_inputs(known.run_id, datasets=dataset_inputs(data, digest))
         known.has_inputs = True

@@ -11,8 +11,9 @@ from phalanx.core.errors import PhalanxError, RunFolderError, UnreadableFile
 from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.config_file import read_values
+from phalanx.runs.final_folder import chosen_by_final, decided
 from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
-from phalanx.runs.left_out import LeftOut
+from phalanx.runs.left_out import SHOWN, LeftOut
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.connection import silence
@@ -31,10 +32,12 @@ class SyncCount:
     n_there: int
     n_left: int
     reason: str
+    n_deleted: int = 0  # of those that were there, how many were deleted in MLflow and stay so
 
     def __str__(self) -> str:
         runs = "1 run" if self.n_logged == 1 else f"{self.n_logged} runs"
         there = f", {self.n_there} already there" if self.n_there else ""
+        there += f" ({self.n_deleted} of them deleted in MLflow, and left so)" if self.n_deleted else ""
         left = f", {self.n_left} not delivered ({self.reason})" if self.n_left else ""
         return f"{runs} delivered{there}{left}"
 
@@ -107,7 +110,9 @@ def sync_folder(root: Path, spec: TrackingSpec, left_out: LeftOut, *, keep_ids: 
     if sweep_folder.is_sweep(root):
         left_out.attempt(lambda: _sum_up(paths, left_out), None)
     with silence(), closing(FolderSync(root, spec, keep_ids=keep_ids)) as sync:
-        n_left, reason = sync.finish() + len(sync.refused), sync.problem
+        n_left, reason = sync.finish() + len(sync.refused), _reason(sync)
+    if sync.problem and not n_left:
+        left_out.add(sync.problem)  # of the model that would be registered
     if sync.locked_out:
         n_left, reason = 1, "a process that runs now delivers it"
     if sync.sweep_run_id is not None:
@@ -116,7 +121,14 @@ def sync_folder(root: Path, spec: TrackingSpec, left_out: LeftOut, *, keep_ids: 
         if sync.has_new_ids:
             trials = sweep_folder.collect(paths, left_out=left_out)
             left_out.attempt(lambda: write_text(paths.trials, sweep_folder.trials_csv(trials)), None)
-    return SyncCount(sync.n_logged, sync.n_there, n_left, reason)
+    return SyncCount(sync.n_logged, sync.n_there, n_left, reason, len(sync.left_deleted))
+
+
+def _reason(sync: FolderSync) -> str:
+    """Why runs are not delivered: each that was refused, and what else there was."""
+    found = [*sync.refused.values(), *([sync.problem] if sync.problem else [])]
+    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "; ".join([*found[:SHOWN], *more])
 
 
 def _sum_up(paths: SweepPaths, left_out: LeftOut) -> None:
@@ -125,6 +137,7 @@ def _sum_up(paths: SweepPaths, left_out: LeftOut) -> None:
         return
     trials = sweep_folder.collect(paths, left_out=left_out)
     best = sweep_folder.front_first(sweep_folder.ranked(trials, sweep_folder.direction_of(trials)))
+    best = decided(best, left_out.attempt(lambda: chosen_by_final(paths), None))
     update_manifest(paths, summary=sweep_folder.summarise_sweep(trials, best, "interrupted"))
 
 

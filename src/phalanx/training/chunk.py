@@ -7,22 +7,26 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from phalanx.core.device import label, precision
-from phalanx.core.result import EpochMetrics, Metrics, Objective, Snapshot, Status, Timing, TrialResult
-from phalanx.data import Dataset
+from phalanx.core.result import EpochMetrics, Metrics, Objective, Snapshot, Status, Timing, TrialResult, unflat
+from phalanx.data import Dataset, Split
 from phalanx.nn.losses.stacked import StackedLoss
+from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.models import ModelSpec
 from phalanx.nn.optimizers.base import to_rows
 from phalanx.training.cuda_graph import FEWEST, CapturedStep, cuda_graph
 from phalanx.training.evaluation import Scores, Tally, evaluate
+from phalanx.training.metric_check import final_metrics, not_finite
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 
 OnStep = Callable[[int, int], None]
+V = TypeVar("V")
 
 
 class TrialProgress:
@@ -40,7 +44,7 @@ class TrialProgress:
         if self.best is None:
             return True
         sign = 1 if self.spec.direction == "maximize" else -1
-        new, old = (sign * getattr(r, self.spec.objective) for r in (row, self.best))
+        new, old = (sign * r[self.spec.objective] for r in (row, self.best))
         return new > old or (new == old and row.val_loss < self.best.val_loss)
 
     def goes_on(self) -> bool:
@@ -68,8 +72,10 @@ class Chunk:
         self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
+        self.wanted = Wanted.of(like.epoch_metrics)
         self.progress: dict[int, TrialProgress] = {}  # by position
-        self.capture = cuda_graph if device.type == "cuda" else None
+        together = self.stack.model.way.together and like.optimizer.together
+        self.capture = cuda_graph if device.type == "cuda" and together else None
         self.captured: CapturedStep | None = None
         self.n_threads = torch.get_num_threads()
 
@@ -103,10 +109,12 @@ class Chunk:
         self.n_threads = torch.get_num_threads()  # as the cohort has set it for this thread
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
-        val_rows = evaluate(stack.model, stack.layout, stack.loss, stack.params_TP, self.dataset.val, stack.depths)
+        val_rows = evaluate(
+            stack.model, stack.layout, stack.loss, stack.evaluated_TP, self.dataset.val, stack.depths, self.wanted
+        )
         seconds = (time.perf_counter() - start) / len(stack.rows)
         return {
-            position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_prefixed("train", t), **_prefixed("val", v))
+            position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_by_field(t, v))
             for position, epoch, lr, t, v in zip(
                 stack.rows, stack.epochs_done, lr_ST[-1].tolist(), train_rows, val_rows, strict=True
             )
@@ -118,7 +126,10 @@ class Chunk:
         lr_ST, tables = stack.epoch_tables()
         order_TN = stack.begin_epoch()[:, : stack.steps_per_epoch * stack.batch_size]
         samples_classes, epoch = stack.class_sampler is not None, max(stack.epochs_done)
-        tally = Tally(train.y_N[order_TN], stack.loss, len(stack.rows), samples_classes=samples_classes)
+        tally = Tally(
+            train.y_N[order_TN], stack.loss, len(stack.rows), samples_classes=samples_classes, wanted=self.wanted,
+            n_classes=self.dataset.n_classes,
+        )  # fmt: skip
         n_full, done = order_TN.shape[1] // stack.batch_size, 0
         if self.capture is not None and n_full >= FEWEST:
             self.captured = self.captured or CapturedStep(stack, train, self.capture)
@@ -153,7 +164,7 @@ class Chunk:
                 improved.append(place)
         if improved:
             places = torch.tensor(improved, device=self.device)
-            self.stack.kept_TP[places] = self.stack.params_TP[places]
+            self.stack.kept_TP[places] = self.stack.evaluated_TP[places]
         return finite
 
     def end(self, finite: Collection[int], pruned: Collection[int]) -> dict[int, TrialResult]:
@@ -161,11 +172,12 @@ class Chunk:
 
         Args:
             finite: The trials that have not diverged.
-            pruned: The trials to prune.
+            pruned: The trials to prune. One that has nothing left to train is completed all the same.
         """
-        for position in self.progress.keys() & set(pruned):
+        going = {p for p in finite if self.progress[p].goes_on()}
+        for position in going & set(pruned):
             self.progress[position].status = Status.PRUNED
-        going = {p for p in finite if p not in pruned and self.progress[p].goes_on()}
+        going -= set(pruned)
         return self.dismiss([place for place, position in enumerate(self.stack.rows) if position not in going])
 
     def abandon(self) -> dict[int, TrialResult]:
@@ -192,21 +204,23 @@ class Chunk:
         kept_TP = stack.kept_TP[torch.tensor(places, device=self.device)]
         specs = [stack.specs[place] for place in places]
         loss = StackedLoss([spec.loss for spec in specs], self.device)
-        depths = [spec.model.depth for spec in specs] if stack.depths else None
-        splits = {"train": self.dataset.train, "val": self.dataset.val}
-        if self.test:
-            splits["test"] = self.dataset.test
-        found: list[dict[str, float]] = [{} for _ in places]
-        for name, split in splits.items():
-            scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths)
-            for metrics, row in zip(found, scores, strict=True):
-                metrics |= _prefixed(name, row)
+        depths = [spec.model.n_hidden_layers for spec in specs] if stack.depths else None
+        found: list[dict[str, float | None]] = [{} for _ in places]
+        notes: list[list[str]] = [[] for _ in places]
+        for name in ("train", "val", "test") if self.test else ("train", "val"):
+            split: Split = getattr(self.dataset, name)
+            wanted, why = final_metrics(stack.like, self.dataset, name)
+            scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths, wanted)
+            for metrics, said, row in zip(found, notes, scores, strict=True):
+                further = {key: value if math.isfinite(value) else None for key, value in row.further.items()}
+                metrics |= _prefixed(name, {**row.flat(), **further})
+                said += [*why, *not_finite(_prefixed(name, further), why)]
         return [
-            self._result(self.progress[stack.rows[place]], Metrics(**metrics), kept_TP[i])
-            for i, (place, metrics) in enumerate(zip(places, found, strict=True))
+            self._result(self.progress[stack.rows[place]], Metrics.from_flat(metrics), kept_TP[i], tuple(said))
+            for i, (place, metrics, said) in enumerate(zip(places, found, notes, strict=True))
         ]
 
-    def _result(self, trial: TrialProgress, metrics: Metrics, kept_P: Tensor) -> TrialResult:
+    def _result(self, trial: TrialProgress, metrics: Metrics, kept_P: Tensor, notes: tuple[str, ...]) -> TrialResult:
         spec, epochs = trial.spec, len(trial.history)
         weights = self.stack.weights(spec, kept_P)
         last = spec.trainer.keep == "last" and trial.status is not Status.DIVERGED
@@ -214,7 +228,7 @@ class Chunk:
         valued = trial.status in (Status.COMPLETED, Status.PRUNED)
         result = TrialResult(
             status=trial.status,
-            objective=Objective(spec.objective, getattr(metrics, spec.objective) if valued else None, spec.direction),
+            objective=Objective(spec.objective, metrics[spec.objective] if valued else None, spec.direction),
             metrics=metrics,
             history=tuple(trial.history),
             best_epoch=chosen.epoch if chosen else None,
@@ -225,13 +239,19 @@ class Chunk:
             seed=spec.seed,
             config_digest=config_digest(spec),
             data_digest=self.dataset.digest,
-            n_parameters=sum(tensor.numel() for tensor in weights.values()),
+            n_parameters=spec.model.layout(self.dataset.n_features, self.dataset.n_classes).n_trained,
+            way=self.stack.way_note or None,
+            notes=notes,
             error=trial.error or None,
             timing=Timing(trial.started, time.time(), self.cohort),
             weights=weights,
         )
-        return result if chosen else replace(result, metrics=Metrics(), weights=None)
+        return result if chosen else replace(result, metrics=Metrics(), notes=(), weights=None)
 
 
-def _prefixed(split: str, scores: Scores) -> dict[str, float]:
-    return {f"{split}_{name}": value for name, value in scores._asdict().items()}
+def _by_field(train: Scores, val: Scores) -> dict[str, Any]:
+    return unflat(EpochMetrics, {**_prefixed("train", train.flat()), **_prefixed("val", val.flat())})
+
+
+def _prefixed(split: str, values: Mapping[str, V]) -> dict[str, V]:
+    return {f"{split}_{name}": value for name, value in values.items()}

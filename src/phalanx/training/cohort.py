@@ -23,6 +23,7 @@ from phalanx.nn.models import ModelSpec
 from phalanx.training.autotune import ExecutionPlan, execution_plans, fastest
 from phalanx.training.chunk import Chunk
 from phalanx.training.planning import FLOPS_PER_S, Cost, Workers, chunk_size, free_bytes, share, workers
+from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec, static_key
 from phalanx.training.stack import batches
 
@@ -86,8 +87,9 @@ class Cohort:
     def __init__(
         self, like: TrialSpec, dataset: Dataset, callback: Callback | None = None, *, test: bool = True
     ) -> None:
-        self.like, self.device = like, resolve(like.device)
+        self.device = resolve(like.device)
         self.dataset, self.callback, self.test = dataset.to(self.device), callback or Callback(), test
+        self.like = prepared(like, self.dataset)
         self.chunks: list[Chunk] = []
         self.workers = Workers()
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
@@ -117,7 +119,8 @@ class Cohort:
         known = dict(zip(positions, states, strict=False))
         self.ended |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}
         self.after |= {p: state for p, state in known.items() if isinstance(state, Snapshot)}
-        self.joining |= {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.ended}
+        new = {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.ended}
+        self.joining |= {position: prepared(spec, self.dataset) for position, spec in new.items()}
         self.n_joined += len(specs)
         return positions
 
@@ -130,7 +133,8 @@ class Cohort:
         """Trains each trial for one epoch; returns the results of those that ended with it, by position."""
         self._assign_chunks()
         rows = self._train()
-        finite = {position: row for chunk in self.chunks for position, row in chunk.record(rows).items()}
+        with threads(self.workers.threads):  # several would wait for each other at so small a copy
+            finite = {position: row for chunk in self.chunks for position, row in chunk.record(rows).items()}
         pruned = set(self.callback.on_epoch(finite)) if finite else set()
         return self._results(self._each(lambda chunk: chunk.end(finite.keys() & chunk.progress.keys(), pruned)))
 
@@ -155,6 +159,11 @@ class Cohort:
     def _size(self, model: ModelSpec) -> int:
         return model.layout(self.dataset.n_features, self.dataset.n_classes).size
 
+    def _flops(self, model: ModelSpec, cost: Cost) -> float:
+        """Operations of one trial per step."""
+        known = model.way.flops
+        return cost.flops(self._size(model)) if known is None else known
+
     def _assign_chunks(self) -> None:
         """Adds joining trials to chunks of their shape, or to new ones; those that do not fit into memory wait."""
         if not self.joining:
@@ -162,14 +171,17 @@ class Cohort:
         waiting, self.joining = list(self.joining.items()), {}
         # Padding changes how products are rounded, so on a CPU, where bits are reproducible, it must be requested.
         pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
+        pads = pads and self.like.optimizer.pads
         cost = Cost(batches(self.like.trainer, len(self.dataset.train))[0], self.device.type, pads)
         running = [spec for chunk in self.chunks for spec in chunk.stack.specs]
-        flops = sum(cost.flops(self._size(spec.model)) for spec in [*running, *(spec for _, spec in waiting)])
+        flops = sum(self._flops(spec.model, cost) for spec in [*running, *(spec for _, spec in waiting)])
         self.workers = workers(self.device, self.like.device, len(running) + len(waiting), flops)
+        if self.like.model.way.one_thread:
+            self.workers = replace(self.workers, threads=1)
         free = free_bytes(self.device)
         shapes = share(waiting, [chunk.stack.model for chunk in self.chunks], self._size, cost)
         for shape in shapes:
-            n_bytes, own = 4 * self._size(shape.model) * BUFFERS, cost.flops(self._size(shape.model))
+            n_bytes, own = 4 * self._size(shape.model) * BUFFERS, self._flops(shape.model, cost)
             fits = max(free // n_bytes, 0 if self.chunks else 1)
             members, late = shape.members[:fits], shape.members[fits:]
             free -= n_bytes * len(members)
@@ -177,7 +189,9 @@ class Cohort:
             alike = [chunk for chunk in self.chunks if without_stacked(chunk.stack.model) == shape.model]
             n_trials = len(members) + sum(chunk.running for chunk in alike)
             size = chunk_size(self.device, n_trials, n_bytes, own, self.workers.count)
-            if len(shapes) == 1 and not self.chunks and self._is_long(own * n_trials, members):
+            if not (shape.model.way.together and self.like.optimizer.together):
+                size = 1
+            elif len(shapes) == 1 and not self.chunks and self._is_long(own * n_trials, members):
                 size = self._autotune(shape.model, ExecutionPlan(size, self.workers), members)
             self._fill(shape.model, members, alike, size)
 
@@ -185,7 +199,8 @@ class Cohort:
         """Whether these trials train for so long on the CPU that measuring plans costs next to nothing."""
         epochs = max((spec.trainer.epochs for _, spec in members), default=0)
         seconds = flops * self.steps_per_epoch * epochs / FLOPS_PER_S["cpu"]
-        return self.device.type == "cpu" and len(members) > 1 and seconds > AUTOTUNE_FROM_S
+        free = self.device.type == "cpu" and not self.like.model.way.one_thread
+        return free and len(members) > 1 and seconds > AUTOTUNE_FROM_S
 
     def _autotune(self, model: ModelSpec, rule: ExecutionPlan, members: Sequence[tuple[int, TrialSpec]]) -> int:
         """Takes the workers of the fastest plan; returns its number of trials per chunk."""

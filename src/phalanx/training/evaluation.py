@@ -1,10 +1,11 @@
-"""Loss, accuracy and likelihood of T networks.
+"""Loss, accuracy, likelihood and further metrics of T networks.
 
 Axes: T trials, B batch, N samples, D features, C classes, P parameters of one trial.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,11 +13,15 @@ from torch import Tensor
 
 from phalanx.data import Split
 from phalanx.nn.losses.stacked import StackedLoss
+from phalanx.nn.metrics.compute import Wanted
+from phalanx.nn.metrics.from_counts import count_classes
 from phalanx.nn.models import Layout, ModelSpec
 from phalanx.nn.models.base import Depths
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
 CHUNK_ROWS = 1024  # samples held at once; independent of the number of trials, so that sums keep their last bit
+KEPT_NUMBERS = 1 << 25  # probabilities of several trials that are held for metrics at once
+NOTHING = Wanted()
 
 
 class Scores(NamedTuple):
@@ -25,6 +30,11 @@ class Scores(NamedTuple):
     loss: float
     accuracy: float
     likelihood: float
+    further: Mapping[str, float] = {}  # by name: the metrics that were asked for
+
+    def flat(self) -> dict[str, float]:
+        """All of them by name."""
+        return {"loss": self.loss, "accuracy": self.accuracy, "likelihood": self.likelihood, **self.further}
 
 
 class Tally:
@@ -36,13 +46,21 @@ class Tally:
         n_trials: T.
         samples_classes: Whether steps compute the logits of some classes only, so that accuracy and likelihood of the
             epoch are unknown.
+        wanted: Further metrics, computed from the same logits, those before each update.
+        n_classes: C.
     """
 
-    def __init__(self, y_TN: Tensor, loss: StackedLoss, n_trials: int, *, samples_classes: bool = False) -> None:
+    def __init__(
+        self, y_TN: Tensor, loss: StackedLoss, n_trials: int, *, samples_classes: bool = False,
+        wanted: Wanted = NOTHING, n_classes: int = 0,
+    ) -> None:  # fmt: skip
         self.y_TN, self.loss, self.samples_classes = y_TN, loss, samples_classes
+        self.wanted, self.n_classes = wanted, n_classes
         self.loss_TN = torch.empty(n_trials, y_TN.shape[1], device=y_TN.device)
         self.class_TN = torch.empty_like(self.loss_TN, dtype=torch.int64)
         self.log_p_TN = None if loss.is_log_likelihood else torch.empty_like(self.loss_TN)
+        keeps = wanted.probabilities and not samples_classes
+        self.logits_TNC = self.loss_TN.new_empty(*self.loss_TN.shape, n_classes) if keeps else None
 
     def batches(self, size: int) -> list[TallyBatch]:
         """One part for each batch of `size` samples."""
@@ -52,7 +70,8 @@ class Tally:
         ]
         empty = [None] * len(columns[0])
         log_p = empty if self.log_p_TN is None else torch.split(self.log_p_TN, size, 1)
-        return [TallyBatch(self, *parts) for parts in zip(*columns, log_p, strict=True)]
+        logits = empty if self.logits_TNC is None else torch.split(self.logits_TNC, size, 1)
+        return [TallyBatch(self, *parts) for parts in zip(*columns, log_p, logits, strict=True)]
 
     def write(self, columns_B: Tensor, logits_TBC: Tensor, loss_TB: Tensor, y_TB: Tensor) -> None:
         """As `TallyBatch.write`, for columns that only the device knows.
@@ -69,16 +88,21 @@ class Tally:
         self.class_TN.index_copy_(1, columns_B, logits_TBC.argmax(-1))
         if self.log_p_TN is not None:
             self.log_p_TN.index_copy_(1, columns_B, self.loss.log_p(logits_TBC, y_TB))
+        if self.logits_TNC is not None:
+            self.logits_TNC.index_copy_(1, columns_B, logits_TBC)
 
     def means(self) -> list[Scores]:
-        """The scores of each trial; accuracy and likelihood are NaN where the steps sampled classes."""
+        """The scores of each trial; all but the loss are NaN where the steps sampled classes."""
         dtype = _wide(self.loss_TN.device)
         loss_T = self.loss_TN.mean(1, dtype=dtype)
         if self.samples_classes:
             unknown_T = torch.full_like(loss_T, torch.nan)
-            return _scores(torch.stack([loss_T, unknown_T, unknown_T]))
+            unknown = [self.wanted.unknown()] * len(loss_T)
+            return _scores(torch.stack([loss_T, unknown_T, unknown_T]), unknown)
         log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self.log_p_TN.mean(1, dtype=dtype), loss_T)
-        return _scores(torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T]))
+        means_3T = torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T])
+        log_p_TNC = None if self.logits_TNC is None else _log_probabilities(self.loss, self.logits_TNC)
+        return _scores(means_3T, _further(self.wanted, self.class_TN, self.y_TN, log_p_TNC, self.n_classes))
 
 
 class TallyBatch(NamedTuple):
@@ -89,6 +113,7 @@ class TallyBatch(NamedTuple):
     loss_TB: Tensor
     class_TB: Tensor
     log_p_TB: Tensor | None
+    logits_TBC: Tensor | None
 
     def write(self, logits_TBC: Tensor, loss_TB: Tensor) -> None:
         """Stores the logits' predictions and the losses of a step."""
@@ -98,6 +123,13 @@ class TallyBatch(NamedTuple):
         torch.argmax(logits_TBC, -1, out=self.class_TB)
         if self.log_p_TB is not None:
             self.log_p_TB.copy_(self.tally.loss.log_p(logits_TBC, self.y_TB))
+        if self.logits_TBC is not None:
+            self.logits_TBC.copy_(logits_TBC)
+
+
+def sizes_at_once(n_samples: int) -> set[int]:
+    """How many samples of a split are evaluated at once: always as many, and the rest."""
+    return {size for size in (min(n_samples, CHUNK_ROWS), n_samples % CHUNK_ROWS) if size}
 
 
 def _wide(device: torch.device) -> torch.dtype:
@@ -105,9 +137,44 @@ def _wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _scores(means_3T: Tensor) -> list[Scores]:
+def _scores(means_3T: Tensor, further: Sequence[Mapping[str, float]]) -> list[Scores]:
     loss_T, hits_T, log_p_T = means_3T.to("cpu", torch.float64).unbind()
-    return [Scores(*row) for row in zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), strict=True)]
+    rows = zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), further, strict=True)
+    return [Scores(*row) for row in rows]
+
+
+def _log_probabilities(loss: StackedLoss, logits_TNC: Tensor) -> Tensor:
+    """Log-probabilities (T, N, C), of as many samples at once as an evaluation computes."""
+    parts = (part_TBC.contiguous() for part_TBC in torch.split(logits_TNC, CHUNK_ROWS, 1))
+    return torch.cat([loss.log_probabilities(part_TBC) for part_TBC in parts], 1)
+
+
+def _further(
+    wanted: Wanted, class_TN: Tensor, y_TN: Tensor, log_p_TNC: Tensor | None, n_classes: int
+) -> list[Mapping[str, float]]:
+    """The further metrics of each trial, which are computed trial by trial on the CPU.
+
+    Args:
+        wanted: The metrics.
+        class_TN: The predicted classes, int64, shape (T, N).
+        y_TN: The true ones, int64, shape (T, N), or (1, N) for all trials.
+        log_p_TNC: Log-probabilities (T, N, C); None where no metric needs them.
+        n_classes: C.
+    """
+    if not wanted.names:
+        return [{}] * len(class_TN)
+    every_y_TN = y_TN.expand_as(class_TN)
+    counts_T3C = count_classes(class_TN, every_y_TN, n_classes).cpu().numpy() if wanted.counts else None
+    held_TNC = None if log_p_TNC is None else log_p_TNC.cpu().numpy()
+    held_y_TN = every_y_TN.cpu().numpy()
+    return [
+        wanted.compute(
+            None if counts_T3C is None else counts_T3C[place],
+            None if held_TNC is None else held_TNC[place],
+            held_y_TN[place],
+        )
+        for place in range(len(class_TN))
+    ]
 
 
 @torch.no_grad()
@@ -126,8 +193,9 @@ def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, de
 
 
 def evaluate(
-    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None
-) -> list[Scores]:
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None,
+    wanted: Wanted = NOTHING,
+) -> list[Scores]:  # fmt: skip
     """The scores of each trial on a whole split, computed in large batches.
 
     Args:
@@ -137,28 +205,44 @@ def evaluate(
         params_TP: Parameters (T, P).
         split: The samples.
         depths: See `ModelSpec.forward`.
+        wanted: Further metrics.
     """
     widest = max((length for shape in layout.shapes for length in shape), default=1)
     n_together = max(1, CHUNK_NUMBERS // (CHUNK_ROWS * widest))
+    if wanted.probabilities:
+        n_together = max(1, min(n_together, KEPT_NUMBERS // (max(len(split), 1) * widest)))
     rows: list[Scores] = []
     for start in range(0, len(params_TP), n_together):
         places = range(start, min(start + n_together, len(params_TP)))
         own_depths = None if depths is None else [depths[place] for place in places]
-        rows += _evaluate(model, layout, loss.take(places), params_TP[start : places.stop], split, own_depths)
+        rows += _evaluate(model, layout, loss.take(places), params_TP[start : places.stop], split, own_depths, wanted)
     return rows
 
 
 @torch.no_grad()
 def _evaluate(
-    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths
-) -> list[Scores]:
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths,
+    wanted: Wanted,
+) -> list[Scores]:  # fmt: skip
     totals_3T = torch.zeros(3, len(params_TP), dtype=_wide(params_TP.device), device=params_TP.device)
+    classes, log_p, n_classes = list[Tensor](), list[Tensor](), 0
     for x_BD, y_B in zip(torch.split(split.x_ND, CHUNK_ROWS), torch.split(split.y_N, CHUNK_ROWS), strict=True):
         y_TB = y_B.expand(len(params_TP), -1)
         logits_TBC = logits(model, layout, params_TP, x_BD, depths)
         loss_T = loss(logits_TBC, y_TB).sum(1)
         log_p_T = -loss_T if loss.is_log_likelihood else loss.log_p_T(loss.log_p(logits_TBC, y_TB).sum(1), loss_T)
-        hits_T = (logits_TBC.argmax(-1) == y_TB).sum(1)
+        class_TB = logits_TBC.argmax(-1)
+        hits_T = (class_TB == y_TB).sum(1)
         for total_T, part_T in zip(totals_3T, (loss_T, hits_T, log_p_T), strict=True):
             total_T += part_T
-    return _scores(totals_3T / max(len(split), 1))
+        if wanted.names:
+            classes.append(class_TB)
+            n_classes = logits_TBC.shape[-1]
+        if wanted.probabilities:
+            log_p.append(loss.log_probabilities(logits_TBC))
+    means_3T = totals_3T / max(len(split), 1)
+    if not classes:
+        return _scores(means_3T, [wanted.unknown()] * len(params_TP))
+    log_p_TNC = torch.cat(log_p, 1) if log_p else None
+    further = _further(wanted, torch.cat(classes, 1), split.y_N[None], log_p_TNC, n_classes)
+    return _scores(means_3T, further)

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from phalanx.core.interrupts import SIGNALS, handled, raises_interrupt
+
 WAIT_S = 5.0  # the longest epoch, judging by the one before, whose end a signal waits for
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class EpochEnd:
@@ -20,24 +21,19 @@ class EpochEnd:
 
     @contextlib.contextmanager
     def awaited(self, wanted: bool) -> Iterator[None]:
-        """Encloses an epoch and its saving; defers signals if `wanted`. Replaces Python's default handlers only, and
-        only in the main thread."""
+        """Encloses an epoch and its saving; defers signals if `wanted`. Replaces handlers that raise
+        `KeyboardInterrupt` only, and only in the main thread."""
         start = time.monotonic()
         before = {}
         if wanted and self.last_s <= WAIT_S and threading.current_thread() is threading.main_thread():
             before = {number: signal.getsignal(number) for number in SIGNALS}
-            before = {number: known for number, known in before.items() if known is signal.default_int_handler}
+            before = {number: known for number, known in before.items() if raises_interrupt(known)}
 
         def note(number: int, frame: FrameType | None) -> None:
             if self.asked:
                 signal.default_int_handler(number, frame)
             self.asked = True
 
-        for number in before:
-            signal.signal(number, note)
-        try:
+        with handled(before, note):
             yield
-        finally:
-            for number, known in before.items():
-                signal.signal(number, known)
         self.last_s = time.monotonic() - start

@@ -91,6 +91,13 @@ class CohortLoop(Callback):
         self.members = [member for member in self.members if member not in ended]
         return ended
 
+    def finish(self) -> None:
+        """Trains until no member is left. Raises `KeyboardInterrupt` after an epoch in which a signal asked for it."""
+        while self.members:
+            self.epoch()
+            if self.interrupted:
+                raise KeyboardInterrupt
+
     def abandon(self) -> list[Member]:
         """Ends all trials where they are; between two epochs it writes checkpoints first. Returns the members left."""
         for member in self.members if self.between_epochs else ():
@@ -178,10 +185,7 @@ def train_cohort(
     member = loop.join(specs, checkpointer=checkpointer)
     loop.callback.on_start(len(specs), max(spec.trainer.epochs for spec in specs), loop.cohort.steps_per_epoch)
     try:
-        while loop.members:
-            loop.epoch()
-            if loop.interrupted:
-                raise KeyboardInterrupt
+        loop.finish()
     except KeyboardInterrupt:
         loop.abandon()
         raise TrainingInterrupted(member.results) from None

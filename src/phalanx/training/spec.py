@@ -3,24 +3,26 @@
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 from phalanx.core.device import DeviceSpec
 from phalanx.core.errors import Fault
+from phalanx.core.extensions import SOURCE
+from phalanx.core.metric_faults import unknown_metrics, unknown_objective
+from phalanx.core.metrics import FURTHER, METRICS, objectives, split_name
 from phalanx.core.specs import Spec, stacked, static, walk
 from phalanx.data.base import DataSpec
 from phalanx.data.digits import Digits
 from phalanx.nn.losses.base import LossSpec
 from phalanx.nn.losses.cross_entropy import CrossEntropy
+from phalanx.nn.metrics.compute import Wanted
+from phalanx.nn.metrics.function_metric import FunctionMetric, arrive, own_metrics
 from phalanx.nn.models.base import ModelSpec
 from phalanx.nn.models.mlp import MLP
 from phalanx.nn.optimizers.adam import Adam
 from phalanx.nn.optimizers.base import OptimizerSpec
 from phalanx.nn.schedules.base import ScheduleSpec
 from phalanx.nn.schedules.constant import Constant
-
-OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "val_likelihood": "maximize"}
-COSTS = {"n_parameters": "minimize", "train_seconds": "minimize"}  # further objectives of a multi-objective search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,20 @@ class TrainerSpec(Spec):
     precision: str = static("float32", choices=("float32", "tf32", "bfloat16"))  # of matrix products in training
     expect_accuracy: float | None = stacked(None, gt=0, le=1, determines_numbers=False)  # of the overfit check
     zero_grad: bool = static(True)  # False: as without optimizer.zero_grad()
+    metrics: tuple[str, ...] = static((), neutral=True)  # computed each epoch, beside loss, accuracy and likelihood
+    average: str = stacked("none", choices=("none", "ema", "swa"), neutral=True)  # the weights to evaluate and save
+    ema_decay: float = stacked(0.999, ge=0, lt=1, neutral=True)  # of the average after each update
+    swa_start: int = stacked(10, ge=1, neutral=True)  # the first epoch at whose end weights are averaged
+
+    def conflicts(self) -> list[Fault | str]:
+        faults: list[Fault | str] = []
+        if self.average == "swa" and self.swa_start > self.epochs:
+            allowed = f"at most trainer.epochs={self.epochs} with trainer.average=swa"
+            advice = f"trainer.swa_start={-(-3 * self.epochs // 4)}"
+            faults.append(Fault("trainer.swa_start", self.swa_start, allowed, advice))
+        if not METRICS.keys() >= set(self.metrics):
+            faults.append(unknown_metrics("trainer.metrics", self.metrics))
+        return faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +83,41 @@ class TrialSpec(Spec):
     seed: int = stacked(0, ge=0)
 
     def conflicts(self) -> list[Fault | str]:
-        if self.objective in OBJECTIVES:
-            return []
-        allowed = "one of " + ", ".join(OBJECTIVES)
-        if self.objective.startswith("test"):
-            allowed += " (the test split is for the final report and never chooses anything)"
-        return [Fault("objective", self.objective, allowed, "objective=val_accuracy")]
+        return [] if self.objective in objectives() else [unknown_objective(self.objective)]
 
     @property
     def direction(self) -> str:
         """`maximize` or `minimize`, which follows from the objective's name."""
-        return OBJECTIVES[self.objective]
+        return objectives()[self.objective]
+
+    @property
+    def epoch_metrics(self) -> tuple[str, ...]:
+        """The metrics that each epoch computes beside loss, accuracy and likelihood: the objective is one of them."""
+        return Wanted.of([*self.trainer.metrics, split_name(self.objective)[1]]).names
+
+    @property
+    def final_metrics(self) -> tuple[str, ...]:
+        """Those that are computed of the saved weights: all of Phalanx, and the user's own of each epoch."""
+        return Wanted.of([*(info.name for info in FURTHER), *self.epoch_metrics]).names
+
+    def own_metrics(self) -> dict[str, FunctionMetric]:
+        """Those of them that a user wrote, by name."""
+        own = own_metrics()
+        return {name: own[name] for name in self.epoch_metrics if name in own}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Takes along the code of the metrics of the user's own."""
+        found = self.own_metrics().items()
+        files = [(name, str(own.source.file), str(own.source), own.source.text) for name, own in found]
+        if not files:
+            return super().__reduce_ex__(protocol)
+        return _arrived, (files, {f.name: getattr(self, f.name) for f in fields(self)})
+
+
+def _arrived(metrics: list[tuple[str, str, str, str]], values: dict[str, Any]) -> TrialSpec:
+    for metric in metrics:
+        arrive(*metric)
+    return TrialSpec(**values)
 
 
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
@@ -99,7 +139,9 @@ def parts_of(spec: TrialSpec) -> list[Spec]:
 def determining(spec: TrialSpec) -> dict[str, Any]:
     """Every field that determines the results, by dotted key, in JSON's types."""
     fields = ((key, value) for key, constraint, value in walk(spec) if constraint.determines_numbers)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
+    found = {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
+    found |= {f"{part.group}.{SOURCE}": part.source for part in parts_of(spec) if part.source}
+    return found | {f"metric.{name}.{SOURCE}": str(own.source) for name, own in spec.own_metrics().items()}
 
 
 def config_digest(spec: TrialSpec) -> str:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from phalanx.core.result import Snapshot
-from phalanx.core.seeding import dropout_keys, permutations
+from phalanx.core.seeding import permutations
 from phalanx.core.specs import stacked_values
-from phalanx.nn.losses.base import ClassSampler
 from phalanx.nn.losses.stacked import StackedLoss
-from phalanx.nn.models import Dropout, ModelSpec, SampledClasses
+from phalanx.nn.models import ModelSpec, SampledClasses
 from phalanx.nn.optimizers.base import clip
 from phalanx.nn.schedules.stacked import StackedSchedule
+from phalanx.training.averaging import average_table
 from phalanx.training.spec import TrainerSpec, TrialSpec
 
 
@@ -67,8 +67,11 @@ class Stack:
             after: By position, the snapshots from which trials resume.
         """
         after = after or {}
+        if not self.specs:
+            self.optimizer = specs[0].optimizer.bound(self.layout)
         fresh_TP = self._initial(specs).to(self.device)
-        fresh = self.optimizer.init(fresh_TP, self._columns(specs)) if self.state else {}
+        own_TP = fresh_TP[:, : self.layout.n_trained]
+        fresh = {"average_TP": own_TP, **self.optimizer.init(own_TP, self._columns(specs))} if self.state else {}
         self.params_TP = torch.cat([self.params_TP, fresh_TP])
         self.kept_TP = torch.cat([self.kept_TP, fresh_TP])
         self.specs, self.rows = [*self.specs, *specs], [*self.rows, *rows]
@@ -77,12 +80,13 @@ class Stack:
             zeros = known.new_zeros(len(specs), *known.shape[1:])
             self.state[name] = torch.cat([known, fresh.get(name, zeros)])
         # The deepest first, as the model requires.
-        self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.depth))
+        self._take(sorted(range(len(self.specs)), key=lambda place: -self.specs[place].model.n_hidden_layers))
         for row, snapshot in after.items():
             place = self.rows.index(row)
             for name, values in self._saved().items():
                 if name in snapshot.tensors:  # state that is zero for all trials of a stack is not stored
                     values[place, self._own(self.specs[place], values)] = snapshot.tensors[name].to(self.device)
+            self.optimizer.restore(snapshot.tensors)
 
     def leave(self, keep: list[int]) -> None:
         """Drops every row but those at the places `keep`, so that finished trials cost nothing."""
@@ -103,7 +107,7 @@ class Stack:
         """Initial parameters (T, P) on the CPU; those that a smaller network lacks are zero, and stay zero."""
         flat_TP = torch.zeros(len(specs), self.layout.size)
         for row_P, spec in zip(flat_TP, specs, strict=True):
-            own = spec.model.init(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
+            own = spec.model.initial(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
             row_P[self._own(spec, flat_TP)] = own
         return flat_TP
 
@@ -121,7 +125,8 @@ class Stack:
         """One trial's tensors of a snapshot: copies of its own numbers (P,) on the CPU."""
         place = self.rows.index(row)
         spec = self.specs[place]
-        return {name: v[place].to("cpu", copy=True)[self._own(spec, v)] for name, v in self._saved().items()}
+        saved = {name: v[place].to("cpu", copy=True)[self._own(spec, v)] for name, v in self._saved().items()}
+        return saved | self.optimizer.own_state()
 
     def weights(self, spec: TrialSpec, flat_P: Tensor) -> dict[str, Tensor]:
         """One trial's own tensors by name, copies on the CPU, from its row."""
@@ -135,8 +140,8 @@ class Stack:
     def _update(self) -> None:
         """Rebuilds everything that depends on the trials in the stack. None stands for what is zero for all of them."""
         specs, device = self.specs, self.device
-        depths = [spec.model.depth for spec in specs]
-        self.depths = depths if min(depths) < self.model.depth else None
+        depths = [spec.model.n_hidden_layers for spec in specs]
+        self.depths = depths if min(depths) < self.model.n_hidden_layers else None
         self.hyper = stacked_values([spec.optimizer for spec in specs])
         self.columns = self._columns(specs)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
@@ -144,30 +149,45 @@ class Stack:
         self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
-        rates = [getattr(spec.model, "dropout", 0.0) for spec in specs]
-        rate_T = torch.tensor(rates, dtype=torch.float32, device=device)
-        self.dropout = Dropout(rate_T, self._dropout_keys()) if any(rates) else None
-        needed = self.optimizer.init(self.params_TP, self.columns)
+        seeds = [spec.seed for spec in specs]
+        self.dropout = self.model.masks([spec.model for spec in specs], seeds, self.layout, device)
+        needed = self.optimizer.init(self.trained_TP, self.columns)
         if not self.like.trainer.zero_grad:
-            needed["sum_TP"] = torch.zeros_like(self.params_TP)  # all gradients so far
+            needed["sum_TP"] = torch.zeros_like(self.trained_TP)  # all gradients so far
+        averages = [spec.trainer.average != "none" for spec in specs]
+        self.averages_T1 = torch.tensor(averages, device=device)[:, None] if any(averages) else None
+        if self.averages_T1 is not None:
+            needed["average_TP"] = self.trained_TP.clone()
         self.state = {name: self.state.get(name, value) for name, value in needed.items()}
-        self.class_sampler = self.like.loss.class_sampler([spec.seed for spec in specs], self.n_classes, device)
+        self.class_sampler = self.like.loss.class_sampler(seeds, self.n_classes, device)
         # Parameters and gradients are one flat buffer each; the layers are views of them.
-        self.grads_TP = torch.empty_like(self.params_TP)
-        self.low = None
+        self.grads_TP = torch.empty_like(self.trained_TP, memory_format=torch.contiguous_format)
+        self.tensors, self.low = self.layout.views(self.params_TP), None
         if self.like.trainer.precision == "bfloat16":
-            self.low = tuple(torch.empty_like(self.params_TP, dtype=torch.bfloat16) for _ in range(2))
-        params_TP, grads_TP = self.low or (self.params_TP, self.grads_TP)
-        self.tensors, self.grads = self.layout.views(params_TP), self.layout.views(grads_TP)
+            self.low = tuple(torch.empty_like(self.grads_TP, dtype=torch.bfloat16) for _ in range(2))
+            low = self.layout.views(self.low[0])
+            self.tensors = low + self.tensors[len(low) :]
+        self.grads = self.layout.views(self.low[1] if self.low else self.grads_TP)
 
-    def _dropout_keys(self) -> list[Tensor]:
-        """Keys (T,) for each layer, of which there are at most as many as tensors."""
-        seeds = [spec.seed for spec in self.specs]
-        return [dropout_keys(seeds, layer).to(self.device) for layer in range(len(self.layout.names))]
+    @property
+    def way_note(self) -> str:
+        """How the trials train and why, where there is something to say of it."""
+        way = self.model.way
+        return self.optimizer.note if way.together and self.optimizer.note else way.note
 
-    def _counting(self) -> list[Dropout | ClassSampler]:
-        """The sources of random numbers that count each trial's updates."""
-        return [source for source in (self.dropout, self.class_sampler) if source is not None]
+    @property
+    def trained_TP(self) -> Tensor:
+        """The numbers that the optimizer changes; behind them a row may have the buffers of a network."""
+        n_trained = self.layout.n_trained
+        return self.params_TP if n_trained == self.layout.size else self.params_TP[:, :n_trained]
+
+    @property
+    def evaluated_TP(self) -> Tensor:
+        """The rows to evaluate and to save: averages for trials that have one, with the buffers as they are now."""
+        if self.averages_T1 is None:
+            return self.params_TP
+        chosen_TP = torch.where(self.averages_T1, self.state["average_TP"], self.trained_TP)
+        return torch.cat([chosen_TP, self.params_TP[:, self.layout.n_trained :]], 1)
 
     def epoch_tables(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Learning rates (S, T) of the coming epoch, and the optimizer's tables (S, T, 1) for its steps."""
@@ -176,7 +196,11 @@ class Stack:
         factor_ST = self.schedule.factors(step_ST, self.steps_per_epoch, self.epochs_T * self.steps_per_epoch)
         lr_ST = factor_ST * self.hyper["lr"]
         tables = self.optimizer.tables(lr_ST, step_ST + 1, self.hyper)
-        return lr_ST, {name: table.to(self.params_TP) for name, table in tables.items()}
+        placed = self.optimizer.placed(tables, self.params_TP)
+        if self.averages_T1 is not None:
+            trainers = [spec.trainer for spec in self.specs]
+            placed["average"] = average_table(trainers, self.epochs_done, self.steps_per_epoch).to(self.params_TP)
+        return lr_ST, placed
 
     def begin_epoch(self) -> Tensor:
         """Begins an epoch; returns each trial's order of the training samples, shape (T, N).
@@ -184,8 +208,10 @@ class Stack:
         Where all trials have the same order, the shape is (1, N).
         """
         done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
-        for source in self._counting():
-            source.step_T.copy_(done_T * self.steps_per_epoch)
+        if self.dropout is not None:
+            self.dropout.start_at(done_T * self.steps_per_epoch)
+        if self.class_sampler is not None:
+            self.class_sampler.step_T.copy_(done_T * self.steps_per_epoch)
         self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
         streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
         if len(set(streams)) == 1:
@@ -207,7 +233,7 @@ class Stack:
         if self.low is None:
             logits_TBC, loss_TB = self._compute_gradients(x_TBD, y_TB)
         else:  # the network in bfloat16, the loss and the updated weights in float32
-            self.low[0].copy_(self.params_TP)
+            self.low[0].copy_(self.trained_TP)
             logits_TBC, loss_TB = self._compute_gradients(x_TBD.bfloat16(), y_TB)
             self.grads_TP.copy_(self.low[1])
         applied_TP = self.grads_TP if self.like.trainer.zero_grad else self.state["sum_TP"].add_(self.grads_TP)
@@ -215,9 +241,13 @@ class Stack:
             clip(applied_TP, self.norm_T)
         if applied_TP is not self.grads_TP:
             self.grads_TP.copy_(applied_TP)  # which the update may overwrite
-        self.optimizer.update(self.params_TP, self.grads_TP, self.state, at, self.columns)
-        for source in self._counting():
-            source.step_T.add_(1)
+        self.optimizer.update(self.trained_TP, self.grads_TP, self.state, at, self.columns)
+        if self.averages_T1 is not None:
+            self.state["average_TP"].lerp_(self.trained_TP, at["average"])
+        if self.dropout is not None:
+            self.dropout.advance()
+        if self.class_sampler is not None:
+            self.class_sampler.step_T.add_(1)
         return logits_TBC, loss_TB
 
     def _compute_gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:

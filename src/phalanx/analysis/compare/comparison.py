@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from phalanx.analysis.compare.groups import Group, grouped, independent, usable
-from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying
+from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
 from phalanx.analysis.compare.run import MEASURED, SPLIT, Run
 from phalanx.analysis.compare.splits import SameData, by_data
+from phalanx.analysis.compare.values import one_line
 from phalanx.analysis.equivalence import equivalence
 from phalanx.analysis.statistics import (
     FEWEST,
@@ -20,12 +21,14 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.student import Limits
-from phalanx.analysis.wording import sentence
+from phalanx.analysis.wording import no_differences, sentence
 from phalanx.core.errors import RequestError, all_of
-from phalanx.core.result import limits_of
+from phalanx.core.metrics import direction_of, find_metric, limits_of
+from phalanx.runs.config_file import data_label
 
 TEST = "test_accuracy"
 ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with the best group
+MOST_ALIKE = 3  # sentences that show no difference; more become one
 LARGEST = 20  # groups that are made without being asked for
 POINTS = "points"
 
@@ -39,15 +42,19 @@ class Measure:
 
     @property
     def scale(self) -> float:
-        return 100.0 if self.counts_samples else 1.0
+        return 100.0 if self.in_percent else 1.0
 
     @property
     def unit(self) -> str:
-        return POINTS if self.counts_samples else ""
+        return POINTS if self.in_percent else ""
+
+    @property
+    def in_percent(self) -> bool:
+        return (info := find_metric(self.metric)) is not None and info.in_percent
 
     @property
     def counts_samples(self) -> bool:
-        return self.metric.endswith("accuracy")
+        return (info := find_metric(self.metric)) is not None and info.counts_samples
 
     @property
     def limits(self) -> Limits:
@@ -57,7 +64,7 @@ class Measure:
 
     @property
     def title(self) -> str:
-        return f"{self.metric}, %" if self.counts_samples else self.metric
+        return f"{self.metric}, %" if self.in_percent else self.metric
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Comparison:
 def compare_runs(
     runs: Sequence[Run], by: Sequence[str] = (), metric: str | None = None, baseline: str | None = None,
     relevant: float | None = None, where: Sequence[str] = (), notes: Sequence[str] = (),
+    most_groups: int = LARGEST,
 ) -> Comparison:  # fmt: skip
     """Compares groups of runs. Runs on different data are compared separately.
 
@@ -98,13 +106,15 @@ def compare_runs(
         relevant: A difference that matters, in the unit shown.
         where: Conditions `key=value` that runs have to meet.
         notes: Notes to add to the comparison's own.
+        most_groups: How many groups are made without `by`.
 
     Raises:
         RequestError: A key, metric or group does not exist.
     """
+    runs = with_typed(runs, [*by, *(text.partition("=")[0] for text in where)])
     shown = Texts(runs)
     runs = _matching(runs, where, shown)
-    keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs),
+    keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs, most_groups),
                                    lambda: _measure(runs, metric))  # fmt: skip
     good = [run for run in runs if usable(run, measure.metric)]
     data = [same for same in by_data(runs, good, keys) if any(usable(run, measure.metric) for run in same.runs)]
@@ -123,11 +133,11 @@ def compare_runs(
     return Comparison(measure, tuple(keys), parts, (*notes, *said))
 
 
-def _what_varies(runs: Sequence[Run]) -> list[str]:
+def _what_varies(runs: Sequence[Run], most: int) -> list[str]:
     """The keys that vary, except those of the data. Raises `RequestError` if they make too many groups."""
     keys = {key: values for key, values in varying(runs).items() if not key.startswith("data.")}
     chosen = list(independent([runs], list(keys)))
-    if len({tuple(map(run.same, chosen)) for run in runs}) > LARGEST:
+    if len({tuple(map(run.same, chosen)) for run in runs}) > most:
         options = [key.removesuffix(".name") for key in sorted(keys, key=lambda key: len(keys[key]))]
         raise RequestError(
             f"these {len(runs)} runs are nearly all different; say what to group them by: --by {options[0]}"
@@ -158,7 +168,7 @@ def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str
     if metric is not None:
         if metric not in there:
             raise RequestError(f"--metric {metric} is in none of the runs; there are {', '.join(there)}")
-        return Measure(metric, direction_of(metric)), []
+        return Measure(metric, _direction(metric)), []
     if counts.get(TEST) == len(completed):
         return Measure(TEST, "maximize"), []
     objectives = {run.objective for run in completed}
@@ -171,14 +181,13 @@ def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str
         raise RequestError(f"the runs have no {name or 'objective'}; say which metric: --metric {there[0]}")
     missing = len(completed) - counts.get(TEST, 0)
     why = "a search leaves the test split alone" if missing == len(completed) else "some runs left it alone"
-    return Measure(name, direction_of(name)), [f"{name} is compared: {TEST} is missing in {missing} of "
-                                               f"{len(completed)} runs ({why})"]  # fmt: skip
+    return Measure(name, _direction(name)), [f"{name} is compared: {TEST} is missing in {missing} of "
+                                             f"{len(completed)} runs ({why})"]  # fmt: skip
 
 
-def direction_of(metric: str) -> str:
-    """`maximize` or `minimize`, by the metric's name."""
-    lower = metric.endswith("loss") or (metric in MEASURED and metric != "samples_per_second")
-    return "minimize" if lower else "maximize"
+def _direction(metric: str) -> str:
+    """`maximize` or `minimize`, by the name of a metric or of another number of a run."""
+    return "minimize" if metric in MEASURED and metric != "samples_per_second" else direction_of(metric)
 
 
 def _part(
@@ -233,9 +242,14 @@ def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[G
     best = found[0].a if found else None
     lost = {group.label: group.lost for group in groups if group.lost}
     chosen = [d for d in found if len(found) <= ALL_PAIRS or best in (d.a, d.b)]
-    texts = [sentence(d, measure.unit, lost=lost) for d in chosen]
+    alike = [d for d in chosen if not (d.shown or d.n < FEWEST or d.relevant or {d.a, d.b} & lost.keys())]
+    folded = alike if len(alike) > MOST_ALIKE else []
+    texts = [sentence(d, measure.unit, lost=lost) for d in chosen if d not in folded]
+    if folded:
+        texts.append(no_differences(folded, "all" if len(folded) == len(found) else "other", best))
     if len(chosen) < len(found):
-        texts.append(f"({len(found)} pairs were compared, all counted in p; phalanx compare --csv FILE has them all)")
+        more = "all counted in p and intervals; phalanx compare --csv FILE has them all"
+        texts.append(f"({len(found)} pairs were compared, {more})")
     return texts
 
 
@@ -262,7 +276,7 @@ def _too_few(groups: Sequence[Group], by: Sequence[str], data: SameData, found: 
 def _data_names(data: Sequence[SameData], shown: Texts) -> list[str]:
     """A name for each data set: its own, where that is not enough with its other keys, else with its digest."""
     firsts = [same.runs[0] for same in data]
-    names = [shown.of("data.name", run.same("data.name")) for run in firsts]
+    names = [one_line(data_label(run.config)) or shown.of("data.name", run.same("data.name")) for run in firsts]
     keys = [key for key in varying(firsts) if key.startswith("data.")]
     for place in _alike(names):
         others = [f"{key}={shown.of(key, firsts[place].same(key))}" for key in keys if key in firsts[place].config

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from phalanx.analysis.compare.run import Run
@@ -40,6 +41,27 @@ def _resolved(name: str, known: Collection[str], faults: list[str]) -> str | Non
         near = difflib.get_close_matches(name, known, 3, 0.5) or sorted(known)[:8]
         faults.append(f"{name} is not a key of these runs; known are {', '.join(near)} …")
     return None
+
+
+def with_typed(runs: Sequence[Run], names: Iterable[str]) -> list[Run]:
+    """The runs with what was typed for them as keys, if a name asks for it: `model`, whose choices `mlp2` and `mlp3`
+    have one `model.name`, or `model.width`, which no configuration of a run holds.
+
+    Args:
+        runs: The runs.
+        names: The keys that are asked for, as `resolve` takes them.
+    """
+    known = dict.fromkeys(key for run in runs for key in run.config)
+    typed_keys = {key for run in runs for key in run.typed}
+
+    def asks(name: str) -> bool:
+        key = _resolved(name, known, [])
+        return name in typed_keys and name not in known and (key is None or len({run.same(key) for run in runs}) < 2)
+
+    if not any(map(asks, names)):
+        return list(runs)
+    more = [{key: typed(text) for key, text in run.typed.items() if key not in known} for run in runs]
+    return [replace(run, config={**run.config, **own}) for run, own in zip(runs, more, strict=True)]
 
 
 class Texts:

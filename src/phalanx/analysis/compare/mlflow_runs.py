@@ -5,6 +5,7 @@ from typing import Any
 from phalanx.analysis.compare.run import Run
 from phalanx.analysis.compare.values import typed
 from phalanx.core.errors import RequestError
+from phalanx.tracking.records import OVERRIDE
 
 TOP_LEVEL = ("seed", "objective")
 
@@ -26,8 +27,9 @@ def read_tracked(experiment: str, uri: str | None) -> tuple[list[Run], list[str]
 
 
 def _run(tracked: Any, names: dict[str, str]) -> Run:
-    params = {key: typed(text) for key, text in tracked.params.items()}
+    params = {key: typed(text) for key, text in tracked.params.items() if not key.startswith(OVERRIDE)}
     config = {key: value for key, value in params.items() if key not in TOP_LEVEL and not key.startswith("device.")}
+    objective = params.get("objective", "")
     if "phalanx.study" in tracked.tags:
         config |= {"sweep": tracked.tags["phalanx.study"], "trial": tracked.tags.get("phalanx.trial")}
     return Run(
@@ -36,6 +38,7 @@ def _run(tracked: Any, names: dict[str, str]) -> Run:
         seed=int(tracked.tags["phalanx.seed"]),
         status=tracked.tags.get("phalanx.status", "completed" if tracked.status == "FINISHED" else "failed"),
         values={key: value for key, value in tracked.metrics.items() if "/" not in key},
-        objective=str(params.get("objective", "")),
+        objective=str(objective[0] if isinstance(objective, list) and objective else objective),  # the first chooses
         data=tracked.tags.get("phalanx.data_digest"),
+        typed={key.removeprefix(OVERRIDE): text for key, text in tracked.params.items() if key.startswith(OVERRIDE)},
     )

@@ -1,7 +1,7 @@
 """The runs of a comparison."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ class Run:
     values: Mapping[str, float | None]  # by metric
     objective: str
     data: str | None  # the data's digest
+    typed: Mapping[str, str] = field(default_factory=dict)  # overrides by key: `model: mlp3`, which the config lacks
 
     @cached_property
     def identities(self) -> Mapping[str, str]:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from phalanx.analysis.compare.run import MEASURED, SPLIT, Read, Run
-from phalanx.core.errors import RequestError, RunFolderError
+from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
-from phalanx.runs.config_file import flat, read_values
-from phalanx.runs.layout import FINAL, RunPaths
+from phalanx.runs.config_file import flat, read_values, settings_typed
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.stored_run import SeedResult, StoredRun, read_stored_run
+from phalanx.runs.sweep_folder import trial_numbers
 
 MLFLOW = "mlflow:"
 
@@ -51,22 +53,42 @@ def read_folder(folder: Path) -> Read:
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
     if RunPaths(folder).result.is_file():
-        return Read(tuple(runs_of(read_stored_run(folder))), ())
-    children = sorted((c for c in folder.iterdir() if c.is_dir() and c.name != FINAL), key=_by_number)
+        stored = read_stored_run(folder)
+        return Read(tuple(runs_of(stored)), tuple(_short([stored])))
+    wanted = set(trial_numbers(SweepPaths(folder)))
+    found = (c for c in folder.iterdir() if c.is_dir() and c.name != FINAL)
+    children = sorted((c for c in found if not c.name.isdecimal() or int(c.name) in wanted), key=_by_number)
     ended = [c for c in children if RunPaths(c).result.is_file()]
     if not ended:
         raise RunFolderError(f"{folder} holds no results: {_what_is_there(folder, children)}")
     sweep = folder.parent.name if folder.name == FINAL else folder.name
     runs: list[Run] = []
+    read: list[StoredRun] = []
     damaged: list[str] = []
     for child in ended:
         try:
-            runs += runs_of(read_stored_run(child), sweep, child.name)
+            stored = read_stored_run(child)
+            runs += runs_of(stored, sweep, child.name)
+            read.append(stored)
         except RunFolderError as error:
             damaged.append(str(error))
     if not runs:
         raise RunFolderError(f"{folder} holds no result that can be read: {damaged[0]}")
-    return Read(tuple(runs), tuple(_noticed(folder, children, ended, damaged)), len(damaged))
+    notes = [*_noticed(folder, children, ended, damaged), *_short(read)]
+    return Read(tuple(runs), tuple(notes), len(damaged))
+
+
+def _short(read: Sequence[StoredRun]) -> Iterator[str]:
+    """Notes on curves with fewer epochs than were trained. The results beside them are compared all the same."""
+    faults: list[str] = []
+    for stored in read:
+        try:
+            check_length(RunPaths(stored.folder).metrics, stored.n_rows)
+        except UnreadableFile as error:
+            faults.append(str(error))
+    yield from (f"{text}; its result is compared all the same" for text in faults[:SHOWN])
+    if len(faults) > SHOWN:
+        yield f"{len(faults) - SHOWN} more curves lack epochs; their results are compared all the same"
 
 
 def _noticed(folder: Path, children: Sequence[Path], ended: Sequence[Path], damaged: Sequence[str]) -> Iterator[str]:
@@ -79,8 +101,7 @@ def _noticed(folder: Path, children: Sequence[Path], ended: Sequence[Path], dama
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{word}{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"
+    return f"{word}{'s' if len(names) > 1 else ''} {listed(names, SHOWN)}"
 
 
 def _what_is_there(folder: Path, children: Sequence[Path]) -> str:
@@ -118,6 +139,7 @@ def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
         values={**stored.metrics, **{name: getattr(stored, name) for name in MEASURED}},
         objective=stored.objective.name,
         data=stored.data_digest,
+        typed=settings_typed(f"{key}={text}" for key, text in stored.overrides.items()),
     )
     return [_repeat(run, row) for row in stored.repeats] or [run]
 

@@ -22,16 +22,17 @@ MOST_ROWS = 40  # groups or differences on the screen
 def show(comparison: Comparison, console: Console) -> None:
     """Prints everything: a table of the groups, the sentences, what has to be known, for each data set."""
     for part in comparison.parts:
-        console.print(_screen(_titled(comparison, part), *group_table(comparison.measure, part)))
+        console.print(_screen(titled(comparison, part), *group_table(comparison.measure, part)))
         for text in part.sentences:
-            console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {text}", soft_wrap=True)
         for text in part.notes:
-            console.print(f"  note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  note: {text}", style="dim", soft_wrap=True)
     for text in comparison.notes:
-        console.print(f"note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {text}", style="dim", soft_wrap=True)
 
 
-def _titled(comparison: Comparison, part: Part) -> str:
+def titled(comparison: Comparison, part: Part) -> str:
+    """What is compared: data, metric, keys, and whether it holds on one split or over splits."""
     by = ", ".join(short_names(comparison.by).values()) or "nothing that varies"
     where = "on this split" if part.repeats == SEEDS else "over splits"
     return f"{part.data}: {comparison.measure.title} by {by}, {where}"
@@ -92,8 +93,8 @@ def groups_csv(comparison: Comparison) -> str:
 
 
 def differences_csv(comparison: Comparison) -> str:
-    """One row a pair: a, b, n, mean of a - b, interval, p, Holm's p, effect size, and what `--relevant` adds."""
-    names = ("a", "b", "n", "mean", "low", "high", "p", "p_holm", "effect", "repeats", "relevant", "p_equivalent")
+    """One row a pair: a, b, n, mean of a - b, interval, both p-values, effect size, and what `--relevant` adds."""
+    names = ("a", "b", "n", "mean", "low", "high", "p", "p_adjusted", "effect", "repeats", "relevant", "p_equivalent")
     rows: list[list[Any]] = [["data", "metric", *names]]
     for part in comparison.parts:
         for difference in part.differences:
@@ -106,7 +107,7 @@ def markdown(comparison: Comparison) -> str:
     """Both tables, the sentences and the notes."""
     lines: list[str] = []
     for part in comparison.parts:
-        lines += [f"**{_escaped(_titled(comparison, part))}**", "", *_rows(*group_table(comparison.measure, part))]
+        lines += [f"**{_escaped(titled(comparison, part))}**", "", *_rows(*group_table(comparison.measure, part))]
         if part.differences:
             lines += ["", *_rows(*difference_table(part.differences, comparison.measure))]
         lines += ["", *(f"- {_escaped(text)}" for text in part.sentences)]
@@ -120,13 +121,14 @@ def difference_table(differences: Sequence[Difference], measure: Measure) -> tup
     """Header and rows for all pairs."""
     repeats = differences[0].repeats if differences else SEEDS
     header = ["difference", repeats, f"mean{', ' + measure.unit if measure.unit else ''}", "95 % interval", "p",
-              "p, Holm", "effect size"]  # fmt: skip
+              "p, adjusted", "effect size"]  # fmt: skip
     places = 2 if measure.counts_samples else 4
     rows = []
     for d in differences:
         interval = NOTHING if d.low is None else f"{d.low:.{places}f} to {d.high:.{places}f}"
         mean = NOTHING if d.mean is None else f"{d.mean:.{places}f}"
-        ps = [NOTHING if p is None else format_p(p).removeprefix("p = ").removeprefix("p ") for p in (d.p, d.p_holm)]
+        both = d.p, d.p_adjusted
+        ps = [NOTHING if p is None else format_p(p).removeprefix("p = ").removeprefix("p ") for p in both]
         effect = NOTHING if d.effect is None else f"{d.effect:.2f}"
         rows.append([f"{d.a} − {d.b}", str(d.n), mean, interval, *ps, effect])
     return header, rows

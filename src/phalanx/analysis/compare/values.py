@@ -51,7 +51,7 @@ def texts_of(values: Mapping[str, Any], short: bool = True) -> dict[str, str]:
         values: Different values by identity.
         short: Whether to round numbers and to cut long texts.
     """
-    texts = {same: _short(value) if short else _text(value) for same, value in values.items()}
+    texts = {same: _short(value) if short else one_line(value) for same, value in values.items()}
     for way in (_whole, _exact):
         alike = {text for text, count in Counter(texts.values()).items() if count > 1 or text in UNCLEAR}
         texts = {same: way(same, values[same], short) if text in alike else text for same, text in texts.items()}
@@ -59,22 +59,22 @@ def texts_of(values: Mapping[str, Any], short: bool = True) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    text = _text(value, "g")
+    text = one_line(value, "g")
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
 
 def _whole(same: str, value: Any, short: bool) -> str:
-    return _cut(_text(value), same, short)
+    return _cut(one_line(value), same, short)
 
 
 def _exact(same: str, value: Any, short: bool) -> str:
     return _cut(same, same, short)
 
 
-def _text(value: Any, form: str = "") -> str:
+def one_line(value: Any, form: str = "") -> str:
     """A value as a person types it, on one line; `form` is that of a float."""
     if isinstance(value, (list, tuple)):
-        text = "[" + ",".join(_text(inner, form) for inner in value) + "]"
+        text = "[" + ",".join(one_line(inner, form) for inner in value) + "]"
     elif value is None or isinstance(value, bool):
         text = json.dumps(value)
     else:

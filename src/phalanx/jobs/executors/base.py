@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from phalanx.core.specs import Spec
 
@@ -25,12 +25,28 @@ LARGEST = 32  # jobs in a shard beyond which training a trial gets hardly faster
 POLL_S = 1.0  # how often a process checks whether the one that leads the sweep still exists
 
 
-@dataclass(frozen=True)
 class Shard:
-    """Jobs of one cohort that train in one place. Can be pickled: `Settings` take the place of a job's config."""
+    """Jobs of one cohort that train in one place. Can be pickled: `Settings` take the place of a job's config.
 
-    jobs: Sequence[Job]
-    note: str = ""  # for the log of every job
+    Another process unpickles the jobs when it first asks for them: an extension that it cannot import is then an error
+    of the jobs, and not of the process.
+    """
+
+    def __init__(self, jobs: Sequence[Job], note: str = "") -> None:
+        """`note` is for the log of every job."""
+        self._jobs: Sequence[Job] | None = jobs
+        self._sent = b""
+        self.note = note
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """The jobs. Raises `ExtensionError` if one needs an extension that this process cannot import."""
+        if self._jobs is None:
+            self._jobs = pickle.loads(self._sent)
+        return self._jobs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_jobs": None, "_sent": self._sent or pickle.dumps(self.jobs), "note": self.note}
 
 
 class Executor(Protocol):

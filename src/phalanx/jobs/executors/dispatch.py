@@ -3,6 +3,7 @@
 A trial's numbers depend on no other trial, so they do not depend on where it trained either.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -81,6 +82,9 @@ class RemoteScheduler:
         for jobs in shards:
             self.trained += [(job, JobResult((), error=job.error)) for job in jobs if job.error is not None]
             if valid := [job for job in jobs if job.error is None]:
+                for job in valid:
+                    with contextlib.suppress(OSError):  # its end writes it again, and says what is wrong
+                        job.describe()
                 self.waiting.append(_Submission(valid, self._shard(valid)))
 
     def _shard(self, jobs: Sequence[Job]) -> Shard:

@@ -11,12 +11,12 @@ import logging
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from phalanx.core.errors import TrialTimeout
+from phalanx.core.interrupts import INTERRUPT
 from phalanx.jobs.executors.base import Shard, end_with
 from phalanx.jobs.executors.worker import packed, train_shard, unpacked
 
@@ -62,7 +62,7 @@ class SlurmJob:
 
             torch.set_num_threads(self.n_threads)
             left = [job for job in self.shard.jobs if job.folder not in self.found]
-            return self._all(train_shard(replace(self.shard, jobs=left), self.n_threads, trained))
+            return self._all(train_shard(Shard(left, self.shard.note), self.n_threads, trained))
         except KeyboardInterrupt:
             self.found |= {job.folder: packed([result]) for job, result in trained if result.interrupt is None}
             stalled = time.monotonic() - started > self.time_s and self._progress() == before
@@ -107,7 +107,7 @@ class StopSignal:
 
     def __init__(self, number: signal.Signals) -> None:
         self.number, self.before, self.received = number, signal.getsignal(number), set[int]()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background has another handler
+        signal.signal(signal.SIGINT, INTERRUPT)  # a process in the background has another handler
         for one in (number, signal.SIGTERM):
             signal.signal(one, self._handle)
 

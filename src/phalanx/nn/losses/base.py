@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.errors import Fault
 from phalanx.core.specs import Spec, stacked, static
-from phalanx.nn.losses.functional import OUTPUTS, SCORES, smoothed, softmax_nll
+from phalanx.nn.losses.functional import OUTPUTS, SCORES, THROUGH_OUTPUTS, log_softmax, one_hot, smoothed, softmax_nll
 
 
 class ClassSampler(Protocol):
@@ -42,15 +41,20 @@ class LossSpec(Spec):
     stackable: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs that this loss accepts
     output_advice: ClassVar[str] = ""  # why, or which loss to take for the others
+    unsmoothed: ClassVar[tuple[str, str]] = ("", "")  # why labels cannot be smoothed, and what to type; empty: they can
     probabilities: ClassVar[str] = "softmax"  # how logits become class probabilities: `softmax` or `sigmoid`
     output: str = static("logits", choices=tuple(OUTPUTS))
     label_smoothing: float = stacked(0.0, ge=0, lt=1, advice="0.1")
 
     def conflicts(self) -> list[Fault | str]:
-        if self.output in self.outputs:
-            return []
-        allowed = f"{' or '.join(self.outputs)} with loss={self.name} ({self.output_advice})"
-        return [Fault("loss.output", self.output, allowed, f"loss.output={self.outputs[0]}")]
+        faults: list[Fault | str] = []
+        if self.output not in self.outputs:
+            allowed = f"{' or '.join(self.outputs)} with loss={self.name} ({self.output_advice})"
+            faults.append(Fault("loss.output", self.output, allowed, f"loss.output={self.outputs[0]}"))
+        why, advice = self.unsmoothed
+        if why and self.label_smoothing:
+            faults.append(Fault("loss.label_smoothing", self.label_smoothing, f"0 with loss={self.name}{why}", advice))
+        return faults
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
         """The loss of each sample (T, B).
@@ -65,13 +69,23 @@ class LossSpec(Spec):
     def value_and_grad(
         self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The loss of each sample (T, B), and the gradient (T, B, C) of each trial's mean loss, here by autograd.
+        """The loss of each sample (T, B), and the gradient (T, B, C) of each trial's mean loss.
+
+        The gradient is that of `slope`, or of autograd if the loss has none.
 
         Args:
             logits_TBC: Logits (T, B, C).
             y_TB: Class indices, int64, shape (T, B).
             smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
         """
+        if type(self).slope is LossSpec.slope:
+            return self._by_autograd(logits_TBC, y_TB, smoothing_T)
+        output_TBC, target_TBC = OUTPUTS[self.output](logits_TBC), smoothed(logits_TBC, y_TB, smoothing_T)
+        slope_TBC = self.slope(output_TBC, one_hot(output_TBC, y_TB) if target_TBC is None else target_TBC)
+        grad_TBC = THROUGH_OUTPUTS[self.output](output_TBC, slope_TBC)
+        return self.per_sample(output_TBC, y_TB, target_TBC), grad_TBC.div_(y_TB.shape[1])
+
+    def _by_autograd(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> tuple[Tensor, Tensor]:
         leaf_TBC = logits_TBC.detach().requires_grad_()
         with torch.enable_grad():
             loss_TB = self(leaf_TBC, y_TB, smoothing_T)
@@ -86,7 +100,7 @@ class LossSpec(Spec):
 
     def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
         """Log class probabilities (T, B, C) that correspond to these logits."""
-        return F.log_softmax(SCORES[self.probabilities](logits_TBC), -1)
+        return log_softmax(SCORES[self.probabilities](logits_TBC))
 
     def class_sampler(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> ClassSampler | None:
         """The class sampler of a loss whose steps compute only some logits, which is not `stackable`; else None.
@@ -105,6 +119,15 @@ class LossSpec(Spec):
             output_TBC: The network's output after `OUTPUTS[self.output]`, shape (T, B, C).
             y_TB: Class indices, int64, shape (T, B).
             target_TBC: With label smoothing, (1 - s) · one-hot + s / C, to use in place of `y_TB`; else None.
+        """
+        raise NotImplementedError
+
+    def slope(self, output_TBC: Tensor, target_TBC: Tensor) -> Tensor:
+        """The derivative of `per_sample` by the output, a new tensor (T, B, C). A loss that knows it defines it.
+
+        Args:
+            output_TBC: As in `per_sample`.
+            target_TBC: Class weights: one-hot, or smoothed.
         """
         raise NotImplementedError
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.nn.losses.base import LogLikelihood
-from phalanx.nn.losses.functional import negative_log
+from phalanx.nn.losses.functional import log_softmax, negative_log, softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,4 +17,7 @@ class CrossEntropy(LogLikelihood):
     plain: ClassVar[str] = "logits"
 
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
-        return negative_log(F.log_softmax(output_TBC, -1), y_TB, target_TBC)
+        return negative_log(log_softmax(output_TBC), y_TB, target_TBC)
+
+    def slope(self, output_TBC: Tensor, target_TBC: Tensor) -> Tensor:
+        return softmax(output_TBC).sub_(target_TBC)

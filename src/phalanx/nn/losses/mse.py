@@ -23,3 +23,6 @@ class MSE(LossSpec):
         if target_TBC is None:
             target_TBC = one_hot(output_TBC, y_TB)
         return (output_TBC - target_TBC).square().mean(-1)
+
+    def slope(self, output_TBC: Tensor, target_TBC: Tensor) -> Tensor:
+        return (output_TBC - target_TBC).mul_(2 / output_TBC.shape[-1])

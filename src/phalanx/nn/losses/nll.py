@@ -26,3 +26,6 @@ class NLL(LogLikelihood):
     def per_sample(self, output_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> Tensor:
         log_p_TBC = output_TBC if self.output == "log_softmax" else torch.log(output_TBC + FLOOR)
         return negative_log(log_p_TBC, y_TB, target_TBC)
+
+    def slope(self, output_TBC: Tensor, target_TBC: Tensor) -> Tensor:
+        return -target_TBC / (output_TBC + FLOOR)  # of softmax output; `LogLikelihood` has that of the other

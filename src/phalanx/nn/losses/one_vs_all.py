@@ -29,3 +29,7 @@ class OneVsAll(LossSpec):
         # binary_cross_entropy_with_logits would lose digits at large logits.
         yes_TBC, no_TBC = F.logsigmoid(output_TBC), F.logsigmoid(-output_TBC)
         return -(target_TBC * yes_TBC + (1 - target_TBC) * no_TBC).mean(-1)
+
+    def slope(self, output_TBC: Tensor, target_TBC: Tensor) -> Tensor:
+        yes_TBC, no_TBC = F.logsigmoid(output_TBC).exp_(), F.logsigmoid(-output_TBC).exp_()
+        return ((1 - target_TBC) * yes_TBC).sub_(target_TBC * no_TBC).div_(output_TBC.shape[-1])

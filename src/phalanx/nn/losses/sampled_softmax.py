@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from phalanx.core.errors import Fault
 from phalanx.core.seeding import draw_keys, hashed_uniforms
 from phalanx.core.specs import static
 from phalanx.nn.losses.base import LogLikelihood
@@ -33,14 +32,8 @@ class SampledSoftmax(LogLikelihood):
     plain: ClassVar[str] = "logits"
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
     output_advice: ClassVar[str] = "it applies its own softmax"
+    unsmoothed: ClassVar[tuple[str, str]] = (", since a smoothed target needs all classes", "loss=cross_entropy")
     n_sampled: int = static(100, ge=1)
-
-    def conflicts(self) -> list[Fault | str]:
-        faults = super().conflicts()
-        if self.label_smoothing:
-            allowed = f"0 with loss={self.name}, since a smoothed target needs all classes"
-            faults.append(Fault("loss.label_smoothing", self.label_smoothing, allowed, "loss=cross_entropy"))
-        return faults
 
     def class_sampler(self, seeds: Sequence[int], n_classes: int, device: torch.device) -> StratifiedSampler:
         return StratifiedSampler(draw_keys(seeds).to(device), n_classes, min(self.n_sampled, n_classes))

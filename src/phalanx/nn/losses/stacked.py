@@ -39,6 +39,15 @@ class StackedLoss:
         """Log-probability (T, B) of the true class."""
         return self._by_kind(logits_TBC, y_TB, lambda kind, z_TBC, y_TB, _: _log_p(kind, z_TBC, y_TB))
 
+    def log_probabilities(self, logits_TBC: Tensor) -> Tensor:
+        """Log-probabilities (T, B, C) of all classes."""
+        if len(self.kinds) == 1:
+            return self.kinds[0][0].log_probabilities(logits_TBC)
+        found_TBC = torch.empty_like(logits_TBC)
+        for kind, places in self.kinds:
+            found_TBC[places] = kind.log_probabilities(logits_TBC[places])
+        return found_TBC
+
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor) -> Tensor:
         """The loss of each sample, shape (T, B)."""
         return self._by_kind(logits_TBC, y_TB, lambda kind, *batch: kind(*batch))

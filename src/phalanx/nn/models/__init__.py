@@ -7,7 +7,9 @@ Examples:
 """
 
 from phalanx.core.registry import options
-from phalanx.nn.models.base import Dropout, Layout, ModelSpec
+from phalanx.nn.models.base import ModelSpec
+from phalanx.nn.models.dropout import Dropout
+from phalanx.nn.models.layout import Layout
 from phalanx.nn.models.sampled_classes import SampledClasses
 
 MODELS = options(ModelSpec, __name__, __path__)

@@ -5,7 +5,6 @@ Axes: T trials, B batch, D inputs, H hidden or output units, C classes, P all pa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,8 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from phalanx.core.seeding import hashed_uniforms
+from phalanx.core.seeding import dropout_keys
 from phalanx.core.specs import Spec
+from phalanx.nn.models.dropout import Dropout
+from phalanx.nn.models.layout import Layout
 from phalanx.nn.models.sampled_classes import SampledClasses
 
 Depths = Sequence[int] | None
@@ -22,39 +23,79 @@ Backward = Callable[[Tensor, Sequence[Tensor]], None]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Names and shapes of one trial's tensors, which lie one after another in a flat row of P numbers."""
+class InputShape:
+    """The sizes of a data set that a network is built for.
 
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]  # () for a scalar
+    Attributes:
+        n_features: D.
+        n_classes: C.
+        image_shape: Height and width, whose product is D, where the rows are images.
+    """
 
-    @property
-    def size(self) -> int:
-        """P, the number of parameters of one trial."""
-        return sum(map(math.prod, self.shapes))
+    n_features: int
+    n_classes: int
+    image_shape: tuple[int, int] | None = None
 
-    def views(self, flat_TP: Tensor) -> list[Tensor]:
-        """Each tensor as a view (T, *shape) of the flat rows, which shares their memory."""
-        views, start = [], 0
-        for shape in self.shapes:
-            stop = start + math.prod(shape)
-            views.append(flat_TP[:, start:stop].view(len(flat_TP), *shape))
-            start = stop
-        return views
+
+@dataclass(frozen=True)
+class Batches:
+    """What a training computes with.
+
+    Attributes:
+        x_ND: Training samples.
+        train_sizes: The sizes of its batches.
+        eval_sizes: How many samples are evaluated at once.
+        precision: That of the products in training steps.
+    """
+
+    x_ND: Tensor
+    train_sizes: tuple[int, ...]
+    eval_sizes: tuple[int, ...]
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the trials of a family train.
+
+    Attributes:
+        together: Whether several train in one program; else one after another.
+        one_thread: Whether each chunk computes with one thread, since more would change the last bits.
+        note: The way and its reason, for logs and results; empty where there is nothing to say.
+        flops: Operations of one trial per step; None for those of a product of each weight with each sample.
+    """
+
+    together: bool = True
+    one_thread: bool = False
+    note: str = ""
+    flops: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec(Spec):
-    """Base of all model families. To add one, write a file with a subclass that defines `layout`, `init` and `forward`,
-    and a YAML file."""
+    """Base of all model families. To add one, write a file with a subclass that defines `layout`, `initial` and
+    `forward`, and a YAML file."""
 
     group: ClassVar[str] = "model"
+
+    def bound(self, shape: InputShape) -> ModelSpec:
+        """This family for data of these sizes. Most families need nothing beyond `layout`, and return themselves."""
+        return self
+
+    def prepared(self, shape: InputShape, batches: Batches) -> ModelSpec:
+        """As `bound`, for a training, and with the `way` that its trials train."""
+        return self.bound(shape)
+
+    @property
+    def way(self) -> Way:
+        """How the trials train; known when `prepared`."""
+        return Way()
 
     def layout(self, n_features: int, n_classes: int) -> Layout:
         """Names and shapes of one trial's parameters."""
         raise NotImplementedError
 
-    def init(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
+    def initial(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
         """Initial parameters (T, P) of one trial per seed, float32 on the CPU. A row depends on its seed alone."""
         raise NotImplementedError
 
@@ -101,18 +142,33 @@ class ModelSpec(Spec):
 
         return logits_TBC.detach(), backward
 
+    def masks(
+        self, models: Sequence[ModelSpec], seeds: Sequence[int], layout: Layout, device: torch.device
+    ) -> Dropout | None:
+        """The random numbers of training steps, one trial per model and seed; None where no trial needs any."""
+        rates = [getattr(model, "dropout", 0.0) for model in models]
+        if not any(rates):
+            return None
+        keys = [dropout_keys(seeds, layer).to(device) for layer in range(len(layout.names))]  # at most one a tensor
+        return Dropout(torch.tensor(rates, dtype=torch.float32, device=device), keys)
+
     def padded(self) -> dict[str, Any]:
         """Static fields that may differ in a cohort because smaller networks can be padded with zeros that stay zero.
 
         Maps the field's key to what still has to be equal in place of its value. A family that returns any also
-        defines `depth`, `enclosing` and `embedded`.
+        defines `n_hidden_layers`, `enclosing` and `embedded`.
         """
         return {}
 
     @property
-    def depth(self) -> int:
+    def n_hidden_layers(self) -> int:
         """The number of hidden layers."""
         return 0
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """The units of each hidden layer, for titles; empty for a family whose networks are no such chain."""
+        return ()
 
     def enclosing(self, others: Sequence[ModelSpec]) -> ModelSpec:
         """The smallest network into which this one and all others can be embedded."""
@@ -131,23 +187,3 @@ class ModelSpec(Spec):
     def hidden_outputs(self, tensors: Sequence[Tensor], x_TBD: Tensor) -> list[Tensor]:
         """The outputs (T, B, H) of each hidden layer, for inspection; empty if a family has none to show."""
         return []
-
-
-class Dropout:
-    """The dropout masks of one training step, computed layer by layer.
-
-    Args:
-        rate_T: The dropout rate of each trial, from 0 to less than 1.
-        keys: For each layer, one key per trial (see `dropout_keys`).
-    """
-
-    def __init__(self, rate_T: Tensor, keys: Sequence[Tensor]) -> None:
-        self.rate_T11, self.keys = rate_T[:, None, None], keys
-        self.step_T = torch.zeros_like(keys[0])  # the number of updates of each trial before this one
-
-    def factors(self, layer: int, x_TBH: Tensor) -> Tensor:
-        """Factors for `x_TBH`, which may hold the first trials only: 0 for a dropped unit, else 1 / (1 - rate)."""
-        n_trials, n_batch, n_units = x_TBH.shape
-        rate_T11 = self.rate_T11[:n_trials]
-        uniform_TBH = hashed_uniforms(self.keys[layer][:n_trials], self.step_T[:n_trials], n_batch, n_units)
-        return ((uniform_TBH >= rate_T11) / (1.0 - rate_T11)).to(x_TBH.dtype)

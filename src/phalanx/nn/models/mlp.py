@@ -5,8 +5,7 @@ Axes: T trials, B batch, D inputs, H units, C classes, P parameters. Weights are
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -17,43 +16,16 @@ from torch import Tensor
 
 from phalanx.core.seeding import generator
 from phalanx.core.specs import stacked, static
-from phalanx.nn.models.base import Backward, Depths, Dropout, Layout, ModelSpec
+from phalanx.nn.models.activations import ACTIVATIONS
+from phalanx.nn.models.base import Backward, Depths, ModelSpec
+from phalanx.nn.models.dropout import Dropout
+from phalanx.nn.models.initial import RULES, initialize
+from phalanx.nn.models.layout import Layout
 from phalanx.nn.models.sampled_classes import SampledClasses
 from phalanx.nn.products import product, sum_of_batch
 
 REGISTER = 16  # float32 numbers in the widest vector register of a CPU
 TRANSPOSE_FROM = 75  # inputs times waste from which transposing a product pays off (benchmarks/README.md)
-
-
-@dataclass(frozen=True)
-class Activation:
-    """y = f(z) and its derivative. Both may overwrite their argument."""
-
-    apply: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor] | None  # the derivative; None: 1 everywhere
-    of_output: bool = True  # whether the derivative is a function of y or of z
-    keeps_zero: bool = True  # f(0) = 0
-
-
-def _gelu(z: Tensor) -> Tensor:
-    """z·Φ(z). torch's own rounds an element depending on its place in a tensor, thus on the size of the cohort."""
-    return 0.5 * z * (1 + torch.erf(z / math.sqrt(2)))
-
-
-def _gelu_slope(z: Tensor) -> Tensor:
-    """Φ(z) + z·φ(z), with the distribution function and density of the normal distribution."""
-    return 0.5 * (1 + torch.erf(z / math.sqrt(2))) + z * torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-
-
-ACTIVATIONS = {
-    "relu": Activation(torch.relu_, Tensor.sign_),  # the derivative is the sign of y
-    "tanh": Activation(torch.tanh_, lambda y: y.square_().neg_().add_(1)),
-    "gelu": Activation(_gelu, _gelu_slope, of_output=False),
-    "sigmoid": Activation(  # not torch's own, as with gelu
-        lambda z: torch.tanh(z.mul_(0.5)).mul(0.5).add_(0.5), lambda y: y.addcmul_(y, y, value=-1), keeps_zero=False
-    ),
-    "identity": Activation(lambda z: z, None),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +42,7 @@ class MLP(ModelSpec):
     hidden: tuple[int, ...] = static((64, 64), min_items=1, ge=1, advice="[64,64]")
     activation: str = static("relu", choices=tuple(ACTIVATIONS))
     dropout: float = stacked(0.0, ge=0, lt=1, advice="0.2")
+    init: str = stacked("torch", choices=tuple(RULES), neutral=True)  # how first weights are drawn
     dropout_at: str = static("all", choices=("all", "last"))  # after every hidden layer, or after the last one only
 
     def layout(self, n_features: int, n_classes: int) -> Layout:
@@ -80,16 +53,14 @@ class MLP(ModelSpec):
             shapes += [(n_out, n_in), (n_out,)]
         return Layout(tuple(names), tuple(shapes))
 
-    def init(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
-        """As in `torch.nn.Linear`: weights and biases uniform in ±1/sqrt(D)."""
+    def initial(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
+        """Each layer's weights and biases by the rule `init`; a row's random numbers depend on its seed alone."""
         flat_TP = torch.empty(len(seeds), layout.size)
         for row, seed in enumerate(seeds):
             stream = generator(seed, "init")
             views = layout.views(flat_TP[row : row + 1])
             for weight_1HD, bias_1H in zip(views[::2], views[1::2], strict=True):
-                bound = weight_1HD.shape[2] ** -0.5
-                weight_1HD.uniform_(-bound, bound, generator=stream)
-                bias_1H.uniform_(-bound, bound, generator=stream)
+                initialize(self.init, weight_1HD[0], bias_1H[0], stream)
         return flat_TP
 
     def forward(
@@ -98,7 +69,7 @@ class MLP(ModelSpec):
         """See `ModelSpec.forward`."""
         activation = ACTIVATIONS[self.activation]
         for layer, (weight_THD, bias_TH) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
-            if layer == self.depth:
+            if layer == self.n_hidden_layers:
                 return _linear(x_TBD, weight_THD, bias_TH)
             n, skipped_TBD = _n_with_layer(layer, depths), x_TBD
             x_TBD = activation.apply(_linear(_first(x_TBD, n), _first(weight_THD, n), _first(bias_TH, n)))
@@ -117,27 +88,29 @@ class MLP(ModelSpec):
         inputs: list[Tensor] = []  # of each layer
         saved: list[Tensor] = []  # the argument of each layer's derivative
         factors: list[Tensor | None] = []  # of each layer's dropout
-        for layer in range(self.depth):
+        for layer in range(self.n_hidden_layers):
             n = _n_with_layer(layer, depths)
             inputs.append(x_TBD)
             z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
             y_TBH = activation.apply(z_TBH)
             saved.append(y_TBH if activation.of_output else z_TBH)
             factors.append(factors_TBH := self._factors(layer, dropout, y_TBH))
-            x_TBD = _append_skipped(y_TBH if factors_TBH is None else y_TBH * factors_TBH, x_TBD, n)
+            if factors_TBH is not None:  # a dropped unit has no gradient, whatever its y
+                y_TBH = y_TBH * factors_TBH if activation.needs_y else y_TBH.mul_(factors_TBH)
+            x_TBD = _append_skipped(y_TBH, x_TBD, n)
         inputs.append(x_TBD)
         logits = _linear if sampled is None else sampled.logits
 
         def backward(grad_TBH: Tensor, out: Sequence[Tensor]) -> None:
-            for layer in reversed(range(self.depth + 1)):
-                n = _n_with_layer(layer, depths) if layer < self.depth else None
+            for layer in reversed(range(self.n_hidden_layers + 1)):
+                n = _n_with_layer(layer, depths) if layer < self.n_hidden_layers else None
                 skipped_TBH, grad_TBH = grad_TBH, _first(grad_TBH, n)
-                if layer < self.depth:
+                if layer < self.n_hidden_layers:
                     if (factors_TBH := factors[layer]) is not None:
                         grad_TBH = grad_TBH.mul_(factors_TBH)
                     if activation.slope is not None:
                         grad_TBH = grad_TBH.mul_(activation.slope(saved.pop()))
-                if sampled is not None and layer == self.depth:
+                if sampled is not None and layer == self.n_hidden_layers:
                     grad_TBH = sampled.backward(grad_TBH, inputs.pop(), weights[-1], out[-2:])
                     continue
                 _write_gradients(grad_TBH, _first(inputs.pop(), n), out[2 * layer], out[2 * layer + 1], n)
@@ -155,7 +128,7 @@ class MLP(ModelSpec):
         return outputs
 
     def _factors(self, layer: int, dropout: Dropout | None, x_TBH: Tensor) -> Tensor | None:
-        if dropout is None or (self.dropout_at == "last" and layer < self.depth - 1):
+        if dropout is None or (self.dropout_at == "last" and layer < self.n_hidden_layers - 1):
             return None
         return dropout.factors(layer, x_TBH)
 
@@ -163,17 +136,23 @@ class MLP(ModelSpec):
         """Any `hidden` if f(0) = 0, so that padded units stay zero; of one depth if only the last layer has dropout."""
         if not ACTIVATIONS[self.activation].keeps_zero:
             return {}
-        return {"model.hidden": self.depth if self.dropout_at == "last" else None}
+        return {"model.hidden": self.n_hidden_layers if self.dropout_at == "last" else None}
 
     @property
-    def depth(self) -> int:
+    def n_hidden_layers(self) -> int:
         return len(self.hidden)
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        return self.hidden
 
     def enclosing(self, others: Sequence[ModelSpec]) -> MLP:
         """The activations of a shallower network skip the layers that it lacks, which are at least as wide as they."""
         members = [model for model in (self, *others) if isinstance(model, MLP)]
-        depth = max(model.depth for model in members)
-        hidden = (max(model.hidden[min(layer, model.depth - 1)] for model in members) for layer in range(depth))
+        depth = max(model.n_hidden_layers for model in members)
+        hidden = (
+            max(model.hidden[min(layer, model.n_hidden_layers - 1)] for model in members) for layer in range(depth)
+        )
         return replace(self, hidden=tuple(hidden))
 
     def embedded(self, inner: ModelSpec, n_features: int, n_classes: int) -> Tensor:
@@ -181,7 +160,7 @@ class MLP(ModelSpec):
         views = layout.views(torch.arange(layout.size)[None])
         places = []
         for layer, shape in enumerate(inner.layout(n_features, n_classes).shapes[::2]):
-            outer = layer if layer < inner.depth else self.depth
+            outer = layer if layer < inner.n_hidden_layers else self.n_hidden_layers
             places += [views[2 * outer][0, : shape[0], : shape[1]], views[2 * outer + 1][0, : shape[0]]]
         return torch.cat([place.reshape(-1) for place in places])
 

@@ -3,7 +3,7 @@
 Examples:
     >>> from phalanx import OPTIMIZERS, TrialSpec
     >>> sorted(OPTIMIZERS)
-    ['adam', 'adamw', 'sgd']
+    ['adam', 'adamw', 'muon', 'nadam', 'rmsprop', 'sgd']
     >>> TrialSpec(optimizer=OPTIMIZERS["sgd"](lr=0.1, momentum=0.5)).optimizer.nesterov
     False
 """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.specs import stacked
-from phalanx.nn.optimizers.base import Columns, Hyper, OptimizerSpec, State, add_decay
+from phalanx.nn.optimizers.base import Columns, Hyper, OptimizerSpec, State, add_decay, shrink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,5 +66,4 @@ class AdamW(Adam):
     weight_decay: float = stacked(0.01, ge=0, advice="0.01")
 
     def decay(self, params_TP: Tensor, grads_TP: Tensor, at: dict[str, Tensor], columns: Columns) -> None:
-        if "weight_decay" in columns:
-            params_TP.mul_(1 - at["lr"] * columns["weight_decay"])
+        shrink(params_TP, at["lr"], columns.get("weight_decay"))

@@ -4,6 +4,9 @@
 of `torch.optim`. Axes: T trials, P parameters of one trial, S steps of one epoch.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,10 +14,12 @@ import torch
 from torch import Tensor
 
 from phalanx.core.specs import Spec, stacked
+from phalanx.nn.models.layout import Layout
 
 Hyper = dict[str, Tensor]  # each stacked field of the optimizer, float64 on the CPU, shape (T,)
 Columns = dict[str, Tensor]  # the same as (T, 1) on the parameters' device, without those that are zero for all trials
-State = dict[str, Tensor]  # each tensor has a leading trial axis; the names params_TP, kept_TP and sum_TP are taken
+State = dict[str, Tensor]  # tensors with a leading trial axis; params_TP, kept_TP, sum_TP and average_TP are taken
+OWN_STATE = "optimizer_B"  # of a snapshot: the bytes of an optimizer that keeps its state itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,18 @@ class OptimizerSpec(Spec):
     """Base of all optimizers. To add one, write a file with a subclass, and a YAML file."""
 
     group: ClassVar[str] = "optimizer"
+    together: ClassVar[bool] = True  # whether it updates several trials at once; else each has one of its own
+    pads: ClassVar[bool] = True  # whether a padded network makes the same steps as without padding, but for rounding
     lr: float = stacked(0.01, gt=0)
+
+    @property
+    def note(self) -> str:
+        """Why trials do not train together, for logs and results; empty where they do."""
+        return ""
+
+    def bound(self, layout: Layout) -> OptimizerSpec:
+        """This optimizer for rows of this layout. Most need to know nothing of it, and return themselves."""
+        return self
 
     def columns(self, hyper: Hyper, like: Tensor) -> Columns:
         """The hyperparameters for `update`, in the dtype and on the device of `like`."""
@@ -42,6 +58,10 @@ class OptimizerSpec(Spec):
         """
         return {"lr": lr_ST[..., None]}
 
+    def placed(self, tables: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
+        """The `tables` as `update` reads them: in the dtype and on the device of `like`."""
+        return {name: table.to(like) for name, table in tables.items()}
+
     def update(
         self, params_TP: Tensor, grads_TP: Tensor, state: State, at: dict[str, Tensor], columns: Columns
     ) -> None:
@@ -55,6 +75,13 @@ class OptimizerSpec(Spec):
             columns: The hyperparameters (T, 1).
         """
         raise NotImplementedError
+
+    def own_state(self) -> dict[str, Tensor]:
+        """What a snapshot keeps of the only trial beside its `State`; empty for an optimizer that trains several."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes what `own_state` returned, from among the tensors of a snapshot."""
 
 
 def to_rows(tables: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -73,6 +100,18 @@ def add_decay(grads_TP: Tensor, params_TP: Tensor, decay_T1: Tensor | None) -> N
     """
     if decay_T1 is not None:
         grads_TP.addcmul_(params_TP, decay_T1)
+
+
+def shrink(params_TP: Tensor, lr_T1: Tensor, decay_T1: Tensor | None) -> None:
+    """Applies decoupled weight decay, in place.
+
+    Args:
+        params_TP: Parameters (T, P), changed in place.
+        lr_T1: Learning rate of each trial (T, 1).
+        decay_T1: Weight decay of each trial (T, 1); None where it is zero for all.
+    """
+    if decay_T1 is not None:
+        params_TP.mul_(1 - lr_T1 * decay_T1)
 
 
 def clip(grads_TP: Tensor, max_norm_T: Tensor) -> None:

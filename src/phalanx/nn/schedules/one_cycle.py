@@ -34,8 +34,8 @@ class OneCycle(ScheduleSpec):
             f"at least {enough} with schedule=one_cycle and {steps_per_epoch} step(s) per epoch: its rate reaches "
         )
         allowed += f"only {largest:.2g} of optimizer.lr"
-        advice = f"trainer.epochs={enough}, a smaller trainer.batch_size, or schedule=constant"
-        return [Fault("trainer.epochs", epochs, allowed, advice)]
+        otherwise = ", a smaller trainer.batch_size, or schedule=constant"
+        return [Fault("trainer.epochs", epochs, allowed, f"trainer.epochs={enough}", otherwise)]
 
     def _largest(self, steps_per_epoch: int, epochs: int) -> float:
         """The largest factor after the warm-up. With many steps, one of them is near the peak."""

@@ -5,7 +5,7 @@ import functools
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phalanx.analysis.statistics import Summary, summarise
-from phalanx.core.result import limits_of
+from phalanx.core.metrics import limits_of
 from phalanx.runs.stored_run import StoredRun
 
 

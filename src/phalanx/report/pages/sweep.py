@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from phalanx.analysis.final import Finalist
 from phalanx.core.result import Status
+from phalanx.report.context import Fact
+from phalanx.report.differences import Row
 from phalanx.report.pages.render import render
 from phalanx.report.svg import inline
 from phalanx.report.sweep_figures.contour import ContourInfo, contour_info, draw_contour
@@ -22,22 +24,24 @@ from phalanx.report.sweep_figures.intervals import draw_intervals, intervals_inf
 from phalanx.report.sweep_figures.learning_curves import Curve, draw_learning, learning_info
 from phalanx.report.sweep_figures.parallel_coordinates import draw_parallel, parallel_info
 from phalanx.report.sweep_figures.pareto_front import draw_front, front_infos
+from phalanx.report.sweep_figures.scale import Scale, scale_for
 from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
 from phalanx.report.sweep_figures.trials import Parameter, completed_values, objective_names, parameters, tips
-from phalanx.runs.stored_run import StoredRun
+from phalanx.runs.stored_run import DataSummary, StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_SLICES = 12
+MAX_DRAWN = 1000  # trials in a figure
 
 
 @dataclass(frozen=True)
 class SeedGroups:
     """Groups of trials that differ by seeds and splits only: a table of means, sentences about differences, notes."""
 
-    data: str
+    title: str  # what is compared, on which data
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str]
@@ -50,12 +54,18 @@ class SweepContent:
 
     name: str
     trials: Sequence[StoredRun]  # in order of numbers
-    best: Sequence[StoredRun]  # the completed ones, best first
+    best: Sequence[StoredRun]  # the completed ones, best first, and before them the one that the final chose
+    chosen: int | None = None  # its number
     curves: Mapping[int, Curve] = field(default_factory=dict)  # the objective by epoch, by trial number
     configs: Mapping[int, str] = field(default_factory=dict)  # whole configurations of the best trials, by number
     finalists: Sequence[Finalist] = ()  # of the final, best first
     sentences: Sequence[str] = ()  # about the final
     groups: Sequence[SeedGroups] = ()  # of a grid with several seeds, for each data set
+    groups_note: str = ""  # why there are none
+    search: bool = False
+    facts: Sequence[Fact] = ()  # where the numbers come from
+    differences: Sequence[Row] = ()  # how the best trials differ from the defaults and from each other
+    refresh_s: float | None = None  # after how many seconds the page loads itself again, while the sweep runs
     ending: str | None = None  # why the search ended
     left_out: Sequence[str] = ()  # files that could not be read, and why
     log: Mapping[str, bool] = field(default_factory=dict)  # whether a key was drawn on a logarithmic scale, by key
@@ -68,27 +78,60 @@ def sweep_html(content: SweepContent) -> str:
     importances = importances_infos(trials, varied)
     shares = dict(zip(importances[0].names, importances[0].shares, strict=True)) if importances else {}
     ranked = sorted(varied, key=lambda parameter: -shares.get(parameter.key, 0.0))
-    learning = learning_info(trials, content.curves, number)
+    drawn = sampled(trials, best)
+    scale = scale_for(trials)
+    learning = learning_info(drawn, content.curves, number, scale)
+    with_curve = sum(any(content.curves.get(trial.number, ())) for trial in trials)
     endings = Counter(trial.ending for trial in trials).most_common()
-    draw = _FigureMaker(tips(trials))
+    draw, few = _FigureMaker(tips(drawn)), parameters(drawn, content.log)
+    by_key = {parameter.key: parameter for parameter in few}
+    shown = [by_key[parameter.key] for parameter in ranked if parameter.key in by_key]
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
-        left_out=content.left_out,
+        decided=content.chosen, left_out=content.left_out, facts=content.facts, refresh_s=content.refresh_s,
+        search=content.search, n_drawn=len(drawn), scale_text=scale.explained(objective_names(trials)[0]),
+        seeds=not any(t.repeats for t in trials) and len({t.seed for t in trials if t.seed is not None}) > 1,
+        chosen=best[0].overrides if best else {}, differences=content.differences, compared=best[:5],
         endings=", ".join(f"{count:,} {ending}" for ending, count in endings),
+        inputs=dict.fromkeys(line for trial in trials if trial.data is not None for line in _about(trial.data)),
         seconds=math.fsum(trial.train_seconds for trial in trials), configs=content.configs,
         measures=_measures(trials), best_measures=_measures(best), varied=varied,
-        front=draw(draw_front, front_infos(best)), finalists=content.finalists, sentences=content.sentences,
+        front=draw(draw_front, front_infos(sampled(best, best), scale)),
+        finalists=content.finalists, sentences=content.sentences,
         intervals=draw(draw_intervals, intervals_infos(content.finalists)), groups=content.groups,
-        history=draw(draw_history, [history_info(trials)]),
+        groups_note=content.groups_note,
+        history=draw(draw_history, [history_info(drawn, scale)]),
         learning_curves=draw(draw_learning, [learning] if learning.curves else []),
-        n_without_curve=len(trials) - len(learning.curves),
+        n_without_curve=len(trials) - with_curve,
         n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,
-        parallel_coordinates=draw(draw_parallel, [parallel_info(trials, varied)]),
-        importances=draw(draw_importances, importances), contours=draw(draw_contour, _contours(trials, ranked)),
-        slices=draw(draw_slice, [slice_info(trials, parameter, number) for parameter in ranked[:MAX_SLICES]]),
-        n_without_slice=len(varied) - MAX_SLICES, timeline=draw(draw_timeline, [timeline_info(trials)]),
+        parallel_coordinates=draw(draw_parallel, [parallel_info(trials, varied, scale, number)]),
+        importances=draw(draw_importances, importances), contours=draw(draw_contour, _contours(drawn, shown, scale)),
+        slices=draw(draw_slice, [slice_info(drawn, parameter, number, scale) for parameter in shown[:MAX_SLICES]]),
+        n_without_slice=len(varied) - MAX_SLICES,
+        timeline=draw(draw_timeline, [timeline_info(trials, {t.number for t in drawn})]),
         failed=[trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)],
     )  # fmt: skip
+
+
+def _about(data: DataSummary) -> list[str]:
+    """What the columns of a table hold, and what training never had of other rows."""
+    return [*([f"Inputs: {data.inputs}."] if data.inputs else []), *(f"Note: {note}." for note in data.notes)]
+
+
+def sampled(trials: Sequence[StoredRun], best: Sequence[StoredRun]) -> list[StoredRun]:
+    """The trials that figures show: all, or `MAX_DRAWN`, a tenth of them the best ones and the others evenly spaced.
+
+    Args:
+        trials: All trials.
+        best: The completed ones, best first.
+    """
+    if len(trials) <= MAX_DRAWN:
+        return list(trials)
+    kept = {trial.number for trial in best[: MAX_DRAWN // 10]}
+    others = [trial.number for trial in trials if trial.number not in kept]
+    n_others = MAX_DRAWN - len(kept)
+    kept |= {others[i * len(others) // n_others] for i in range(n_others)}
+    return [trial for trial in trials if trial.number in kept]
 
 
 def _measures(trials: Sequence[StoredRun]) -> list[str]:
@@ -129,8 +172,8 @@ class _FigureMaker:
         return [PageFigure(inline(draw(info), info.title, self.tips), info) for info in infos if info is not None]
 
 
-def _contours(trials: Sequence[StoredRun], ranked: Sequence[Parameter]) -> list[ContourInfo]:
+def _contours(trials: Sequence[StoredRun], ranked: Sequence[Parameter], scale: Scale) -> list[ContourInfo]:
     """At most three pairs of the four most important parameters, the most important pairs first."""
     pairs = sorted(combinations(range(min(len(ranked), 4)), 2), key=lambda pair: pair[::-1])
-    infos = (contour_info(trials, ranked[x], ranked[y]) for x, y in pairs)
+    infos = (contour_info(trials, ranked[x], ranked[y], scale) for x, y in pairs)
     return list(islice(filter(None, infos), 3))

@@ -30,14 +30,20 @@ class ComparisonInfo:
     left_out: int  # groups without a value, or beyond `MAX_GROUPS`
 
 
-def comparison_info(part: Part, measure: str) -> ComparisonInfo:
-    """The groups of `part` that have values; `measure` is the label of the values' axis."""
+def comparison_info(part: Part, measure: str, title: str) -> ComparisonInfo:
+    """The groups of `part` that have values.
+
+    Args:
+        part: The comparison on one data set.
+        measure: The label of the values' axis.
+        title: What is compared, on which data.
+    """
     shown = [
         (group, summary) for group, summary in zip(part.groups, part.summaries, strict=True) if summary is not None
     ]
     shown = shown[:MAX_GROUPS]
     return ComparisonInfo(
-        title=part.data,
+        title=title,
         measure=measure,
         repeat=part.repeats.removesuffix("s"),
         labels=tuple(f"{group.label} ({group.lost.counts})" if group.lost else group.label for group, _ in shown),

@@ -1,13 +1,15 @@
-"""`curves.png`: loss, accuracy and likelihood by epoch. Axis: E epochs."""
+"""`curves.png`: loss, accuracy, likelihood and the further metrics of each epoch. Axis: E epochs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phalanx.core.metrics import METRICS, limits_of
 from phalanx.core.result import EpochMetrics
 from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, legend_below, new_figure
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TITLES = {"loss": "loss", "accuracy": "accuracy", "likelihood": "likelihood: geometric mean of p(true class)"}
+MAX_POINTS = 300  # epochs that are drawn each by itself; of more, running means with a band
+COLUMNS = 3  # of panels
 
 
 @dataclass(frozen=True)
@@ -42,42 +45,51 @@ class CurvesInfo:
     saved_epoch: int | None  # whose weights were saved
     diverged_epoch: int | None  # the first epoch with a loss that is not finite
 
+    @property
+    def window(self) -> int:
+        """Over how many epochs the running mean goes; 1 where every epoch is drawn."""
+        return 1 if len(self.epochs_E) <= MAX_POINTS else -(-len(self.epochs_E) // 100)
+
 
 def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None) -> CurvesInfo:
     """The curves of `history`, which must not be empty."""
+    measures = [name.removeprefix("val_") for name in history[0].flat() if name.startswith("val_")]
     columns = {
-        name: np.array([getattr(row, name) for row in history], dtype=np.float64)
-        for name in (f"{split}_{measure}" for measure in _TITLES for split in ("train", "val"))
+        name: np.array([row[name] for row in history], dtype=np.float64)
+        for name in (f"{split}_{measure}" for measure in measures for split in ("train", "val"))
     }
     epochs_E = np.array([row.epoch for row in history])
     bad_E = ~(np.isfinite(columns["train_loss"]) & np.isfinite(columns["val_loss"]))
     finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in columns.items()}
     panels = tuple(
         Panel(measure, train_E := finite[f"train_{measure}"], val_E := finite[f"val_{measure}"],
-              log=measure == "loss" and _spans_decades(np.concatenate([train_E, val_E])))
-        for measure in _TITLES
+              log=measure == "loss" and spans_decades(np.concatenate([train_E, val_E])))
+        for measure in measures
     )  # fmt: skip
     return CurvesInfo(epochs_E, panels, saved_epoch, int(epochs_E[bad_E][0]) if bad_E.any() else None)
 
 
-def _spans_decades(values: np.ndarray) -> bool:
+def spans_decades(values: np.ndarray) -> bool:
     """Whether a linear axis would hide the smaller values."""
     positive = values[values > 0]
     return bool(len(positive) and (positive.max() > 100 * positive.min() or positive.max() > 1e5))
 
 
 def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Figure:
-    """Three panels beside each other above one legend.
+    """Three panels beside each other, more of them in further rows, above one legend.
 
     Args:
         info: The curves.
         title: The title of the figure.
         saved_as: What the epoch with the saved weights is called: `best` gives `best epoch 7`.
     """
-    figure = new_figure(13.5, 4.6, title)
-    all_axes = figure.subplots(1, 3)
-    for axes, panel in zip(all_axes, info.panels, strict=True):
+    n_rows = -(-len(info.panels) // COLUMNS)
+    figure = new_figure(13.5, 0.6 + 4.0 * n_rows, title)
+    all_axes = figure.subplots(n_rows, COLUMNS, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, info.panels, strict=False):
         _draw_panel(axes, info, panel, saved_as)
+    for axes in all_axes[len(info.panels) :]:
+        axes.set_axis_off()
     legend_below(figure, all_axes[0], n_columns=4, fontsize=LABEL)  # the labels are the same in each panel
     return figure
 
@@ -85,10 +97,10 @@ def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Fi
 def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> None:
     epochs_E = info.epochs_E
     dot, square = ("o", "s") if len(epochs_E) <= 40 else (None, None)
-    axes.plot(epochs_E, panel.train_E, color=TRAIN, linestyle="--", linewidth=1.4, marker=dot, markersize=4,
-              label="training (running mean of the epoch)")  # fmt: skip
-    axes.plot(epochs_E, panel.val_E, color=VALIDATION, linewidth=1.8, marker=square, markersize=4,
-              label="validation (after the epoch)")  # fmt: skip
+    _draw_curve(axes, info, panel.train_E, color=TRAIN, linestyle="--", linewidth=1.4, marker=dot, markersize=4,
+                label="training (running mean of the epoch)")  # fmt: skip
+    _draw_curve(axes, info, panel.val_E, color=VALIDATION, linewidth=1.8, marker=square, markersize=4,
+                label="validation (after the epoch)")  # fmt: skip
     if info.saved_epoch is not None:
         label = f"{saved_as} epoch {info.saved_epoch:,}"
         axes.axvline(info.saved_epoch, color=BLACK, linestyle=":", linewidth=1.4, label=label)
@@ -98,9 +110,38 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
     if panel.training_unknown:
         text = "training: not known, its steps\nuse only some of the classes"
         _write(axes, 0.02, text, va="bottom", color=TRAIN, fontsize=TICK)
-    label_axes(axes, _TITLES[panel.measure], "epoch", grid="both")
+    over = f"epoch; lines: mean over {info.window} epochs, bands: their range" if info.window > 1 else "epoch"
+    label_axes(axes, METRICS[panel.measure].label if panel.measure in METRICS else panel.measure, over, grid="both")
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
     _scale_values(axes, panel)
+
+
+def _draw_curve(axes: Axes, info: CurvesInfo, values_E: np.ndarray, **look: Any) -> None:
+    """A line through all epochs, or through running means with a band from the lowest to the highest value."""
+    if info.window == 1:
+        axes.plot(info.epochs_E, values_E, **look)
+        return
+    mean_E, low_E, high_E = running(values_E, info.window)
+    if info.saved_epoch is not None:  # the value itself, which the mean does not show
+        saved_E = info.epochs_E == info.saved_epoch
+        axes.plot(info.epochs_E[saved_E], values_E[saved_E], "o", color=look["color"], markersize=5)
+    axes.fill_between(info.epochs_E, low_E, high_E, color=look["color"], alpha=0.2, linewidth=0)
+    axes.plot(info.epochs_E, mean_E, **look)
+
+
+def running(values_E: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, minimum and maximum over the `window` epochs around each epoch, fewer at the ends; NaN where none of them
+    is finite."""
+    before, after = window // 2, (window - 1) // 2
+    padded = np.pad(values_E, (before, after), constant_values=np.nan)
+    around_EW = np.lib.stride_tricks.sliding_window_view(padded, window)
+    there_EW = np.isfinite(around_EW)
+    n_E = there_EW.sum(1)
+    mean_E = np.where(there_EW, around_EW, 0.0).sum(1) / np.maximum(n_E, 1)
+    low_EW, high_EW = (np.where(there_EW, around_EW, fill) for fill in (np.inf, -np.inf))
+    there_E = n_E > 0
+    low_E, high_E = np.where(there_E, low_EW.min(1), np.nan), np.where(there_E, high_EW.max(1), np.nan)
+    return np.where(there_E, mean_E, np.nan), low_E, high_E
 
 
 def _write(axes: Axes, height: float, text: str, **look: Any) -> None:
@@ -124,8 +165,8 @@ def _scale_values(axes: Axes, panel: Panel) -> None:
         _write(axes, 0.5, "no finite value", fontsize=LABEL, backgroundcolor="white")
     elif panel.log:
         axes.set_yscale("log", nonpositive="mask")
-    elif panel.measure != "loss":
+    elif math.isfinite(sum(limits := limits_of(f"val_{panel.measure}"))):
         # At least 5 percentage points: noise around the accuracy of chance must not fill the panel.
         low, high = values.min(), values.max()
         margin = max(0.05 * (high - low), (0.05 - (high - low)) / 2)
-        axes.set_ylim(max(low - margin, -0.02), min(high + margin, 1.02))
+        axes.set_ylim(max(low - margin, limits[0] - 0.02), min(high + margin, limits[1] + 0.02))

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from phalanx.analysis.calibration import reliability
 from phalanx.core.files import delete_stale, temporary_of
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
@@ -15,6 +16,7 @@ from phalanx.report.run_figures.first_layer import draw_first_layer, first_layer
 from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.run_figures.predicted import predict_split
+from phalanx.report.run_figures.reliability import draw_reliability
 from phalanx.report.style import save_figure, shorten
 from phalanx.runs.layout import RunPaths
 from phalanx.training.spec import TrialSpec
@@ -50,6 +52,9 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         return paths
     predicted = predict_split(spec, dataset, result)
     figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
+    if len(predicted.y_N):
+        drawn = reliability(predicted.p_NC, predicted.y_N)
+        figures["reliability"] = draw_reliability([(f"{predicted.split} split", drawn)])
     if dataset.n_classes <= 500:  # of more, a class is smaller than a pixel, and the counts fill the memory
         figures["confusion"] = draw_confusion(confusion_info(predicted))
     first_layer = first_layer_info(result.weights, dataset)
@@ -65,8 +70,8 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
 
 def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
     """Two lines: what was trained, and with which result."""
-    widths = (dataset.n_features, *getattr(spec.model, "hidden", ()), dataset.n_classes)
-    parts = [dataset.name, f"{spec.model.name} {'-'.join(map(str, widths))}", f"loss {spec.loss.name}"]
+    widths = (dataset.n_features, *spec.model.hidden_widths, dataset.n_classes)
+    parts = [spec.data.label(), f"{spec.model.name} {'-'.join(map(str, widths))}", f"loss {spec.loss.name}"]
     parts += [f"{spec.optimizer.name}, lr {spec.optimizer.lr:g}", f"seed {result.seed}"]
     metrics = result.metrics
     scores = {"validation accuracy": metrics.val_accuracy, "test accuracy": metrics.test_accuracy}

@@ -42,7 +42,7 @@ def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLa
     weight_HD = weight.detach().cpu().double().numpy()
     norms_H = np.linalg.norm(np.nan_to_num(weight_HD), axis=1)
     units_U = np.sort(np.argsort(-norms_H, kind="stable")[:MAX_UNITS])
-    names = getattr(dataset.features, "column_names", None)
+    names = dataset.feature_names
     shown_UD = weight_HD[units_U]
     sizes = np.abs(shown_UD[np.isfinite(shown_UD)])
     return FirstLayerInfo(
@@ -51,7 +51,7 @@ def first_layer_info(weights: Mapping[str, Tensor], dataset: Dataset) -> FirstLa
         n_units=len(weight_HD),
         # The maximum would let one extreme weight make all others pale.
         limit=float(np.quantile(sizes, 0.995)) or 1.0 if len(sizes) else 1.0,
-        feature_names=tuple(names) if names and len(names) <= 60 else None,
+        feature_names=names if len(names) == dataset.n_features else None,
         image_shape=dataset.image_shape,
     )
 
@@ -124,6 +124,6 @@ def _draw_map(info: FirstLayerInfo) -> Figure:
     if info.feature_names is None:
         name_ticks(axes.xaxis, [str(feature) for feature in range(n_features)], most=30)
     else:
-        name_ticks(axes.xaxis, info.feature_names, angle=45)
+        name_ticks(axes.xaxis, info.feature_names, angle=45, most=60)
     _colour_bar(figure, axes, image)
     return figure

@@ -11,6 +11,7 @@ import torch
 
 from phalanx.data import Dataset
 from phalanx.nn.models import ModelSpec
+from phalanx.nn.models.base import InputShape
 from phalanx.report.style import LABEL, PALETTE, label_axes, new_figure
 from phalanx.runs.model_file import saved_hidden
 
@@ -39,7 +40,8 @@ def hidden_info(model: ModelSpec, dataset: Dataset, weights: Mapping[str, torch.
     """
     x_N = dataset.train.x_ND.to("cpu")
     x_X1 = torch.linspace(float(x_N.min()), float(x_N.max()), 501)[:, None]
-    layers = saved_hidden(model, weights, x_X1, dataset.n_classes)
+    bound = model.bound(InputShape(*dataset.sizes))
+    layers = saved_hidden(bound, weights, x_X1, dataset.n_classes)
     return HiddenInfo(x_X1[:, 0].numpy(), tuple(layer.numpy() for layer in layers)) if layers else None
 
 

@@ -20,7 +20,7 @@ MAX_SHOWN = 16
 class Mistake:
     """One misclassified sample."""
 
-    row: int  # in its split, from 0
+    row: int  # in the source, or where that is not known in its split; from 0
     true: str
     predicted: str
     p_predicted: float
@@ -37,6 +37,7 @@ class MistakesInfo:
     shown: tuple[Mistake, ...]
     x_KD: np.ndarray  # features of the mistakes shown
     image_shape: tuple[int, int] | None
+    rows_of: str  # what the rows are counted in
 
 
 def mistakes_info(predicted: Predicted, max_shown: int = MAX_SHOWN) -> MistakesInfo:
@@ -48,10 +49,14 @@ def mistakes_info(predicted: Predicted, max_shown: int = MAX_SHOWN) -> MistakesI
     for row in order:
         true, taken, p_C = predicted.y_N[row], predicted.predicted_N[row], predicted.p_NC[row]
         names = predicted.classes[true], predicted.classes[taken]
-        shown.append(Mistake(int(row), *names, p_predicted=float(p_C[taken]), p_true=float(p_C[true])))
+        number = row if predicted.rows_N is None else predicted.rows_N[row]
+        shown.append(Mistake(int(number), *names, p_predicted=float(p_C[taken]), p_true=float(p_C[true])))
     n_samples = len(predicted.y_N)
     x_KD = predicted.x_ND[order]
-    return MistakesInfo(predicted.split, n_samples, len(rows), tuple(shown), x_KD, predicted.image_shape)
+    rows_of = (
+        "this split" if predicted.rows_N is None else "the source" + ("'s test split" if predicted.official else "")
+    )
+    return MistakesInfo(predicted.split, n_samples, len(rows), tuple(shown), x_KD, predicted.image_shape, rows_of)
 
 
 def draw_mistakes(info: MistakesInfo) -> Figure:
@@ -78,39 +83,42 @@ def _title(info: MistakesInfo) -> str:
 
 
 def _draw_images(info: MistakesInfo) -> Figure:
-    titles = [_caption(mistake) for mistake in info.shown]
-    n_rows, n_columns = -(-len(titles) // 4), 4
+    """All images in one pair of axes, in inches: axes for each image take three times as long to draw."""
+    captions = [_caption(mistake) for mistake in info.shown]
+    n_rows, n_columns, column = -(-len(captions) // 4), 4, 2.0
     height, width = info.image_shape or (1, 1)
-    text = 0.2 * max(title.count("\n") + 1 for title in titles)  # inches above an image
-    cell = 1.7 * min(max(height / width, 0.4), 2.5) + text
-    total = n_rows * cell + 0.8
-    title = _title(info) + "\ntrue → predicted (p of the predicted class)"
-    figure = new_figure(2.0 * n_columns, total, title, layout="none")  # a layout engine takes long for so many axes
-    places = {"left": 0.02, "right": 0.98, "bottom": 0.1 / total, "top": 1 - (0.7 + text) / total}
-    spaces = {"wspace": 0.1, "hspace": (text + 0.1) / (cell - text - 0.1)}
-    all_axes = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw={**places, **spaces})
-    for axes in all_axes.flat:
-        axes.set_axis_off()
-    for axes, title, x_D in zip(all_axes.flat, titles, info.x_KD, strict=False):
-        axes.imshow(x_D.reshape(height, width), cmap="gray")
-        axes.set_title(title, fontsize=LABEL, parse_math=False)
+    text = 0.2 * max(caption.count("\n") + 1 for caption in captions)  # inches above an image
+    side = 1.7 * min(max(height / width, 0.4), 2.5)  # inches that an image may be high
+    total = n_rows * (side + text) + 0.8
+    title = _title(info) + f"\ntrue → predicted (p of the predicted class), row of {info.rows_of} from 1"
+    figure = new_figure(n_columns * column, total, title, layout="none")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, n_columns * column), ylim=(0, total))
+    axes.set_axis_off()
+    inches = min((side - 0.1) / height, (column - 0.2) / width)  # of a pixel
+    for place, (caption, x_D) in enumerate(zip(captions, info.x_KD, strict=True)):
+        row, middle = place // n_columns, (place % n_columns + 0.5) * column
+        top = total - 0.7 - text - row * (side + text)
+        extent = (middle - width * inches / 2, middle + width * inches / 2, top - height * inches, top)
+        axes.imshow(x_D.reshape(height, width), cmap="gray", extent=extent, aspect="auto")
+        axes.text(middle, top + 0.08, caption, ha="center", fontsize=LABEL, parse_math=False)
+    axes.set(xlim=(0, n_columns * column), ylim=(0, total))  # an image changes the limits
     return figure
 
 
 def _caption(mistake: Mistake) -> str:
     true, taken = shorten(mistake.true, 18), shorten(mistake.predicted, 18)
     separator = " → " if len(true) + len(taken) <= 9 else " →\n"
-    return f"{true}{separator}{taken} ({mistake.p_predicted:.2f})"
+    return f"{true}{separator}{taken} ({mistake.p_predicted:.2f})\nrow {mistake.row + 1:,}"
 
 
 def _draw_bars(info: MistakesInfo) -> Figure:
     n_shown = len(info.shown)
-    figure = new_figure(9, 0.34 * n_shown + 2.0, _title(info) + "\ntrue → predicted")
+    figure = new_figure(9, 0.34 * n_shown + 2.0, _title(info) + f"\ntrue → predicted; rows of {info.rows_of}, from 1")
     axes = figure.subplots()
     places = np.arange(n_shown)
     bars = axes.barh(places, [m.p_predicted for m in info.shown], 0.7, color=VALIDATION)
     points = axes.scatter([m.p_true for m in info.shown], places, 42, color=BLACK, marker="D", zorder=3, clip_on=False)
-    names = [f"row {m.row + 1}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
+    names = [f"row {m.row + 1:,}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
     name_ticks(axes.yaxis, names, limit=60)
     axes.set_ylim(n_shown - 0.4, -0.6)
     axes.set_xlim(0, 1.02)

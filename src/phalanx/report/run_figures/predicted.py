@@ -8,6 +8,7 @@ import torch
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.nn.losses.functional import SCORES
+from phalanx.nn.models.base import InputShape
 from phalanx.runs.model_file import saved_logits
 from phalanx.training.spec import TrialSpec
 
@@ -23,6 +24,8 @@ class Predicted:
     p_NC: np.ndarray  # probabilities
     x_ND: np.ndarray  # encoded features
     image_shape: tuple[int, int] | None = None  # height, width
+    rows_N: np.ndarray | None = None  # the row of each sample in its source, from 0; None where that is not known
+    official: bool = False  # whether the rows are those of the source's own test split
 
 
 def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Predicted:
@@ -35,7 +38,8 @@ def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Pre
     """
     name = "validation" if result.metrics.test_loss is None else "test"
     split = (dataset.val if name == "validation" else dataset.test).to("cpu")
-    logits_NC = saved_logits(spec.model, result.weights or {}, split.x_ND, dataset.n_classes)
+    model = spec.model.bound(InputShape(*dataset.sizes))
+    logits_NC = saved_logits(model, result.weights or {}, split.x_ND, dataset.n_classes)
     return Predicted(
         split=name,
         classes=dataset.classes,
@@ -44,4 +48,6 @@ def predict_split(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Pre
         p_NC=torch.softmax(SCORES[spec.loss.probabilities](logits_NC), -1).nan_to_num(nan=0.0).numpy(),
         x_ND=split.x_ND.numpy(),
         image_shape=dataset.image_shape,
+        rows_N=dataset.row_numbers.get("val" if name == "validation" else "test"),
+        official=name == "test" and dataset.official_test,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from phalanx.report.style import BLACK, LABEL, TICK, label_axes
 from phalanx.report.svg import page_axes, trial_url
-from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
+from phalanx.report.sweep_figures.scale import Scale, scale_parameter
 from phalanx.report.sweep_figures.trials import Parameter, completed_values, maximizes, objective_names
 from phalanx.runs.stored_run import StoredRun
 
@@ -43,13 +43,14 @@ class ContourInfo:
         return f"{self.x.key} and {self.y.key}"
 
 
-def contour_info(trials: Sequence[StoredRun], x: Parameter, y: Parameter) -> ContourInfo | None:
+def contour_info(trials: Sequence[StoredRun], x: Parameter, y: Parameter, scale: Scale) -> ContourInfo | None:
     """The objective over two parameters.
 
     Args:
         trials: All trials.
         x: Made of the same trials.
         y: Made of the same trials.
+        scale: The scale of the page, here of the colours.
 
     Returns:
         None if too few trials have both parameters, or if their values make neither a surface nor a table.
@@ -70,9 +71,7 @@ def contour_info(trials: Sequence[StoredRun], x: Parameter, y: Parameter) -> Con
         return None
     numbers, points, values = (tuple(row[0] for row in rows), np.array([row[1:3] for row in rows]),
                                np.array([row[3] for row in rows]))  # fmt: skip
-    maximize = maximizes(trials)
-    scale = scale_of(values.tolist(), maximize)
-    return ContourInfo(objective_names(trials)[0], x, y, numbers, points, values, cells, maximize, scale)
+    return ContourInfo(objective_names(trials)[0], x, y, numbers, points, values, cells, maximizes(trials), scale)
 
 
 def draw_contour(info: ContourInfo) -> Figure:
@@ -123,12 +122,14 @@ def _draw_cells(
     xs, ys = (sorted({key[i] for key in cells}) for i in (0, 1))
     means = np.full((len(ys), len(xs)), np.nan)
     for (x, y), (mean, _) in cells.items():
-        means[ys.index(y), xs.index(x)] = mean
+        means[ys.index(y), xs.index(x)] = info.scale.forward(mean)
     axes.imshow(means, cmap=colours, aspect="auto", origin="lower")
     middle = (np.nanmin(means) + np.nanmax(means)) / 2
     for (x, y), (mean, count) in cells.items():
         text = f"{mean:.4g}" + (f"\nn = {count}" if len(ys) <= 8 else "")
-        ink = "#010101" if (mean > middle) == info.maximize else "#fefefe"  # not of the page's scheme
+        ink = (
+            "#010101" if (info.scale.forward(mean) > middle) == info.maximize else "#fefefe"
+        )  # not of the page's scheme
         axes.text(xs.index(x), ys.index(y), text, ha="center", va="center", fontsize=TICK if len(xs) < 6 else TICK - 2,
                   color=ink)  # fmt: skip
     scale_parameter(axes, "x", _names(info.x, xs), log=False)

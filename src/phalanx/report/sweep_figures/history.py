@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from phalanx.core.result import Status
 from phalanx.report.style import BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
 from phalanx.report.svg import mark_size, page_axes, scatter_trials, trial_url
-from phalanx.report.sweep_figures.scale import Scale, scale_of
+from phalanx.report.sweep_figures.scale import Scale
 from phalanx.report.sweep_figures.trials import maximizes, objective_names
 from phalanx.runs.stored_run import StoredRun
 
@@ -33,8 +33,8 @@ class HistoryInfo:
     scale: Scale
 
 
-def history_info(trials: Sequence[StoredRun]) -> HistoryInfo | None:
-    """The values of trials in order of their numbers; None if no trial has one."""
+def history_info(trials: Sequence[StoredRun], scale: Scale) -> HistoryInfo | None:
+    """The values of trials in order of their numbers, on the scale of the page; None if no trial has one."""
     points: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
     for trial in trials:
         if trial.value is not None:
@@ -45,7 +45,6 @@ def history_info(trials: Sequence[StoredRun]) -> HistoryInfo | None:
     maximize = maximizes(trials)
     best = tuple(accumulate(completed[1], max if maximize else min))
     failed = tuple(trial.number for trial in trials if trial.value is None)
-    scale = scale_of([*completed[1], *pruned[1]], maximize)
     return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale)
 
 
@@ -58,9 +57,19 @@ def draw_history(info: HistoryInfo) -> Figure:
     bottom for trials without a value."""
     figure, axes = page_axes()
     size = mark_size(len(info.completed[0]) + len(info.pruned[0]))
-    scatter_trials(axes, *info.pruned, info.pruned[0], "v", ORANGE, size, "pruned")
-    scatter_trials(axes, *info.completed, info.completed[0], "o", BLUE, size, "completed")
-    axes.step(info.completed[0], info.best, where="post", color=VERMILLION, linewidth=1.8, label="best so far")
+    for (numbers, values), marker, colour, label in (
+        (info.pruned, "v", ORANGE, "pruned"),
+        (info.completed, "o", BLUE, "completed"),
+    ):
+        scatter_trials(axes, numbers, [info.scale.shown(v) for v in values], numbers, marker, colour, size, label)
+    axes.step(
+        info.completed[0],
+        [info.scale.shown(v) for v in info.best],
+        where="post",
+        color=VERMILLION,
+        linewidth=1.8,
+        label="best so far",
+    )
     if info.failed:
         bottom = axes.get_xaxis_transform()
         marks = axes.scatter(info.failed, [0.03] * len(info.failed), s=22, c=GREY, marker="x", transform=bottom,

@@ -45,5 +45,6 @@ def draw_intervals(info: IntervalsInfo) -> Figure:
         axes.plot(summary.mean, place, "D", color=VERMILLION, markersize=6)
     name_ticks(axes.yaxis, info.names, places)
     axes.set_ylim(0.4, len(info.names) + 0.6)
+    axes.locator_params(axis="x", nbins=6)
     label_axes(axes, x=f"{info.title}, mean and 95 % interval", grid="x")
     return figure

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.report.style import BLACK, BLUE, GREY, ORANGE, VERMILLION, integer_ticks, label_axes, legend_below
 from phalanx.report.svg import page_axes, trial_url
-from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import maximizes, objective_names
+from phalanx.report.sweep_figures.scale import Scale
+from phalanx.report.sweep_figures.trials import objective_names
 from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Curve = tuple[Sequence[int], Sequence[float]]  # epochs and finite values
+Curve = tuple[Sequence[float], Sequence[float]]  # epochs and finite values
 
-MAX_POINTS = 60  # of one curve
+MAX_POINTS = 60  # of one curve; of a longer one, means over some epochs are drawn
 # Colour, dashes and mark at the end of a curve, by status.
 LOOKS = {
     "completed": (BLUE, "-", ""),
@@ -37,26 +39,37 @@ class LearningInfo:
     status: Mapping[int, str]
     best: int | None  # number of the best trial
     scale: Scale
+    window: int  # epochs that a point of the longest curve is the mean of
 
 
-def learning_info(trials: Sequence[StoredRun], curves: Mapping[int, Curve], best: int | None) -> LearningInfo:
-    """Thins the curves out to `MAX_POINTS` each.
+def learning_info(
+    trials: Sequence[StoredRun], curves: Mapping[int, Curve], best: int | None, scale: Scale
+) -> LearningInfo:  # fmt: skip
+    """Averages the curves to `MAX_POINTS` each.
 
     Args:
         trials: All trials.
         curves: By trial number; trials without a curve, or with an empty one, are left out.
         best: The number of the best trial.
+        scale: The scale of the page.
     """
     status = {trial.number: trial.status for trial in trials if any(curves.get(trial.number, ()))}
     thin = {number: _thinned(*curves[number]) for number in status}
-    scale = scale_of([value for _, values in thin.values() for value in values], maximizes(trials))
-    return LearningInfo(objective_names(trials)[0], thin, status, best, scale)
+    longest = max((len(curves[number][0]) for number in status), default=0)
+    window = 1 if longest <= MAX_POINTS else -(-(longest - 2) // (MAX_POINTS - 2))
+    return LearningInfo(objective_names(trials)[0], thin, status, best, scale, window)
 
 
-def _thinned(epochs: Sequence[int], values: Sequence[float]) -> Curve:
-    n, most = len(epochs), MAX_POINTS
-    kept = range(n) if n <= most else [round(i * (n - 1) / (most - 1)) for i in range(most)]
-    return [epochs[i] for i in kept], [values[i] for i in kept]
+def _thinned(epochs: Sequence[float], values: Sequence[float]) -> Curve:
+    """The first and the last point, and between them means over as many epochs each."""
+    n, most = len(epochs), MAX_POINTS - 2
+    if n <= MAX_POINTS:
+        return list(epochs), list(values)
+    ends = [1 + round(i * (n - 2) / most) for i in range(most + 1)]
+    blocks = list(pairwise(ends))
+    centres = [statistics.fmean(epochs[a:b]) for a, b in blocks]
+    means = [statistics.fmean(values[a:b]) for a, b in blocks]
+    return [epochs[0], *centres, epochs[-1]], [values[0], *means, values[-1]]
 
 
 def draw_learning(info: LearningInfo) -> Figure:

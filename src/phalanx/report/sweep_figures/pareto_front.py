@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from phalanx.report.style import GREY, VERMILLION, label_axes, legend_below
 from phalanx.report.svg import mark_size, page_axes, scatter_trials
 from phalanx.report.sweep_figures.scale import Scale, scale_of
-from phalanx.report.sweep_figures.trials import log_suits, maximizes, objective_names
+from phalanx.report.sweep_figures.trials import objective_names
 from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FrontInfo:
     front: tuple[Point, ...]  # in order of the other objective
     dominated: tuple[Point, ...]
     whole: bool  # whether there are two objectives only, so that the front is a line
-    log: bool  # whether the axis of the other objective is logarithmic
+    other_scale: Scale
     scale: Scale  # of the first objective
 
     @property
@@ -35,9 +35,12 @@ class FrontInfo:
         return f"{self.first} against {self.other}"
 
 
-def front_infos(best: Sequence[StoredRun]) -> list[FrontInfo]:
-    """A figure for each objective but the first, from completed trials that are marked with `front`."""
-    names = objective_names(best)
+def front_infos(best: Sequence[StoredRun], scale: Scale) -> list[FrontInfo]:
+    """A figure for each objective but the first, from completed trials that are marked with `front`.
+
+    `scale` is that of the first objective on the page. Its axes are not cut: small networks of a front may be bad.
+    """
+    scale, names = scale.whole(), objective_names(best)
     infos = []
     for place, other in enumerate(names[1:], start=1):
         points: dict[bool, list[Point]] = {True: [], False: []}
@@ -46,9 +49,9 @@ def front_infos(best: Sequence[StoredRun]) -> list[FrontInfo]:
             points[trial.front].append((trial.number, values[place], values[0]))
         front = sorted(points[True], key=lambda point: point[1:])
         both = [*front, *points[False]]
-        scale = scale_of([point[2] for point in both], maximizes(best))
-        log = log_suits([point[1] for point in both])
-        infos.append(FrontInfo(names[0], other, tuple(front), tuple(points[False]), len(names) == 2, log, scale))
+        upwards = best[0].objectives[place].direction == "maximize"
+        others = scale_of([point[1] for point in both], other, upwards).whole()
+        infos.append(FrontInfo(names[0], other, tuple(front), tuple(points[False]), len(names) == 2, others, scale))
     return infos
 
 
@@ -60,11 +63,13 @@ def draw_front(info: FrontInfo) -> Figure:
         (info.dominated, "v", GREY, "dominated by another trial"),
         (info.front, "o", VERMILLION, "Pareto front"),
     ):
-        numbers, x, y = zip(*points, strict=True) if points else ((), (), ())
+        numbers = [number for number, _, _ in points]
+        x = [info.other_scale.shown(value) for _, value, _ in points]
+        y = [info.scale.shown(value) for _, _, value in points]
         scatter_trials(axes, x, y, numbers, marker, colour, size + 8 * (marker == "o"), label)
         if marker == "o" and info.whole:
             axes.plot(x, y, "-", color=colour, linewidth=1.2)
-    if info.log:
+    if info.other_scale.log:
         axes.set_xscale("log")
     info.scale.apply(axes)
     label_axes(axes, x=info.other, y=info.first, grid="both")

@@ -4,90 +4,127 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from phalanx.core.metrics import limits_of
 from phalanx.report.style import name_ticks
-from phalanx.report.sweep_figures.trials import log_suits
+from phalanx.report.sweep_figures.trials import log_suits, maximizes, objective_names
+from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-ERROR_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
+PLAIN_TICKS = (1.0, 2.0, 2.5, 5.0, 10.0)  # the lower end of an axis that is cut stands at a multiple of these
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The scale of an axis with values from `low` to `high`.
+    """The scale of an objective, which all figures of a page share.
 
-    `error` spreads accuracies by the logarithm of what is missing from 1: 0.9, 0.99 and 0.999 are equally far apart.
-    `floor` is added to what is missing, so that 1 has a finite place.
+    A linear scale may be cut: what lies beyond `low` or `high` is drawn at its edge, so that a few bad values do not
+    press all others together.
     """
 
-    kind: Literal["linear", "log", "error"] = "linear"
-    low: float = 0.0
-    high: float = 1.0
-    floor: float = 0.0
+    kind: Literal["linear", "log"] = "linear"
+    low: float = -math.inf
+    high: float = math.inf
+    n_outside: int = 0  # values that are drawn at the edge
+    limits: tuple[float, float] = (-math.inf, math.inf)  # the range of the metric
+
+    @property
+    def log(self) -> bool:
+        return self.kind == "log"
+
+    def whole(self) -> Scale:
+        """The same scale without a cut."""
+        return replace(self, low=-math.inf, high=math.inf, n_outside=0)
+
+    def shown(self, value: float) -> float:
+        """The value at which another one is drawn."""
+        return min(max(value, self.low), self.high)
+
+    def edge(self, value: float) -> str:
+        """The sign before a value at the edge where others are drawn too; empty elsewhere."""
+        return "≤ " if self.n_outside and value == self.low else "≥ " if self.n_outside and value == self.high else ""
 
     def forward(self, values: np.ndarray | float) -> np.ndarray:
         """The places of values on a linear axis."""
-        found = np.asarray(values, dtype=float)
-        if self.kind == "log":
-            found = np.log10(found)
-        return -np.log10(1 - found + self.floor) if self.kind == "error" else found
+        found: np.ndarray = np.clip(np.asarray(values, dtype=float), self.low, self.high)
+        return np.log10(found) if self.log else found
 
     def inverse(self, places: np.ndarray | float) -> np.ndarray:
         """The values at places on a linear axis."""
         found = np.asarray(places, dtype=float)
-        if self.kind == "log":
-            found = np.power(10.0, found)
-        return 1 + self.floor - np.power(10.0, -found) if self.kind == "error" else found
+        return np.power(10.0, found) if self.log else found
 
     def apply(self, axes: Axes) -> None:
-        """Gives the vertical axis this scale, with ticks that do not overlap."""
-        from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
-        if self.kind == "log":
+        """Gives the vertical axis this scale."""
+        if self.log:
             axes.set_yscale("log")
-        if self.kind != "error":
             return
-        bottom, top = float(self.forward(self.low)), float(self.forward(self.high))
-        margin = 0.06 * (top - bottom)
-        axes.set_ylim(float(self.inverse(bottom - margin)), float(self.inverse(top + margin)))
-        axes.set_yscale("function", functions=(self.forward, self.inverse))
-        ticks = _spaced([tick for tick in ERROR_TICKS if self.low <= tick <= self.high],
-                        lambda tick: float(self.forward(tick)) / (top - bottom))  # fmt: skip
-        axes.yaxis.set_major_locator(FixedLocator(ticks))
-        axes.yaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
-        axes.yaxis.set_minor_locator(NullLocator())
+        bottom, top = axes.get_ylim()
+        low, high = max(bottom, self.low, self.limits[0]), min(top, self.high, self.limits[1])
+        margin = 0.04 * (high - low)
+        axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
+        ticks = [tick for tick in axes.get_yticks() if low - margin <= tick <= high + margin]
+        ticks = [tick for tick in ticks if self.limits[0] <= tick <= self.limits[1]]
+        if self.n_outside:  # what lies beyond is drawn at the edge
+            edge = self.low if self.low > -math.inf else self.high
+            ticks = [tick for tick in ticks if abs(tick - edge) > 0.07 * (high - low)]
+            axes.set_yticks([*ticks, edge], [*(f"{tick:g}" for tick in ticks), f"{self.edge(edge)}{edge:g}"])
+        elif math.isfinite(self.limits[1]):
+            axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+    def explained(self, objective: str) -> str:
+        """What a reader has to know of the scale."""
+        if self.log:
+            return f"Every axis of {objective} is logarithmic, as its values differ by a factor of 20 or more."
+        if not self.n_outside:
+            return f"Every axis of {objective} is linear."
+        edge = f"from {self.low:g} on" if self.low > -math.inf else f"up to {self.high:g}"
+        trials = "1 trial beyond stands" if self.n_outside == 1 else f"{self.n_outside:,} trials beyond stand"
+        return f"Every axis of {objective} is linear and goes {edge}; {trials} at the edge."
 
 
-def _spaced(ticks: Sequence[float], height: Callable[[float], float]) -> list[float]:
-    """Ticks from the top that are at least 9 % of the axis apart."""
-    kept: list[float] = []
-    for tick in sorted(ticks, reverse=True):
-        if not kept or height(kept[-1]) - height(tick) >= 0.09:
-            kept.append(tick)
-    return kept[::-1]
+def scale_of(values: Sequence[float], objective: str, maximize: bool) -> Scale:
+    """The scale that suits the values of an objective: logarithmic only for what can be larger than 1, such as a loss.
+
+    Args:
+        values: The values of all trials.
+        objective: The name of the metric.
+        maximize: Whether it is maximized.
+    """
+    limits = limits_of(objective)
+    if math.isinf(limits[1]) and log_suits(values):
+        return Scale("log")
+    ordered = sorted(values, reverse=maximize)
+    if len(ordered) < 8:
+        return Scale(limits=limits)
+    best, half, worst = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    if half == best or abs(worst - best) < 4 * abs(half - best):
+        return Scale(limits=limits)
+    edge = _plain(best + 2.5 * (half - best), abs(half - best), math.floor if maximize else math.ceil)
+    n_outside = sum(value < edge if maximize else value > edge for value in values)
+    if maximize:
+        return Scale(low=edge, n_outside=n_outside, limits=limits)
+    return Scale(high=edge, n_outside=n_outside, limits=limits)
 
 
-def scale_of(values: Sequence[float], maximize: bool) -> Scale:
-    """The scale that suits the values of an objective that is maximized or minimized."""
-    shares = bool(values) and min(values) >= 0 and max(values) <= 1
-    named = shares and sum(min(values) <= tick <= max(values) for tick in ERROR_TICKS) > 1
-    if named and maximize and _crowded(values):
-        missing = min(1 - value for value in values if value < 1)
-        return Scale("error", min(values), max(values), missing / 2 if max(values) == 1 else missing / 1000)
-    return Scale("log") if log_suits(values) else Scale()
+def scale_for(trials: Sequence[StoredRun]) -> Scale:
+    """The scale of the first objective on the page of these trials."""
+    values = [value for trial in trials if (value := trial.value) is not None]
+    return scale_of(values, objective_names(trials)[0], maximizes(trials))
 
 
-def _crowded(values: Sequence[float]) -> bool:
-    """Whether the best quarter of the values takes less than a tenth of a linear axis."""
-    ordered = sorted(values, reverse=True)
-    return ordered[0] - ordered[-1] > 10 * (ordered[0] - ordered[len(ordered) // 4])
+def _plain(edge: float, size: float, rounded: Callable[[float], int]) -> float:
+    """The edge at a plain number, rounded by less than `size`."""
+    power = 10.0 ** math.floor(math.log10(size))
+    step = power * max(tick for tick in PLAIN_TICKS if tick * power <= size * (1 + 1e-9))
+    return float(f"{rounded(edge / step) * step:.12g}")
 
 
 def scale_parameter(axes: Axes, which: Literal["x", "y"], categories: Sequence[str], log: bool) -> None:

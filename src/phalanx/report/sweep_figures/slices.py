@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from phalanx.core.result import Status
 from phalanx.report.style import BLUE, ORANGE, VERMILLION, label_axes
 from phalanx.report.svg import mark_size, page_axes, scatter_trials
-from phalanx.report.sweep_figures.scale import Scale, scale_of, scale_parameter
-from phalanx.report.sweep_figures.trials import Parameter, maximizes, objective_names
+from phalanx.report.sweep_figures.scale import Scale, scale_parameter
+from phalanx.report.sweep_figures.trials import Parameter, objective_names
 from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ class SliceInfo:
         return self.parameter.key
 
 
-def slice_info(trials: Sequence[StoredRun], parameter: Parameter, best: int | None) -> SliceInfo | None:
+def slice_info(
+    trials: Sequence[StoredRun], parameter: Parameter, best: int | None, scale: Scale
+) -> SliceInfo | None:  # fmt: skip
     """The trials that have both a value and the parameter.
 
     Args:
         trials: All trials.
         parameter: Made of the same trials.
         best: The number of the best trial.
+        scale: The scale of the page.
 
     Returns:
         None if there is no such trial.
@@ -54,7 +57,6 @@ def slice_info(trials: Sequence[StoredRun], parameter: Parameter, best: int | No
     if not rows:
         return None
     numbers, places, values, completed = zip(*rows, strict=True)
-    scale = scale_of(values, maximizes(trials))
     return SliceInfo(objective_names(trials)[0], parameter, numbers, places, values, completed, best, scale)
 
 
@@ -69,11 +71,13 @@ def draw_slice(info: SliceInfo) -> Figure:
     ]  # marks of a category beside each other
     for completed, marker, colour in ((False, "v", ORANGE), (True, "o", BLUE)):
         rows = [i for i, flag in enumerate(info.completed) if flag is completed]
-        numbers, values = [info.numbers[i] for i in rows], [info.values[i] for i in rows]
+        numbers, values = [info.numbers[i] for i in rows], [info.scale.shown(info.values[i]) for i in rows]
         scatter_trials(axes, [x[i] for i in rows], values, numbers, marker, colour, size)
     if info.best in info.numbers:
         place = info.numbers.index(info.best)
-        axes.plot(x[place], info.values[place], "*", color=VERMILLION, markersize=13, markeredgewidth=0)
+        axes.plot(
+            x[place], info.scale.shown(info.values[place]), "*", color=VERMILLION, markersize=13, markeredgewidth=0
+        )
     info.scale.apply(axes)
     label_axes(axes, x=info.parameter.key, y=info.objective, grid="both")
     scale_parameter(axes, "x", categories, info.parameter.log)

@@ -9,6 +9,8 @@ from phalanx.core.result import Status
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import direction_of
 
+MAX_LONG_TIPS = 300
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -104,8 +106,9 @@ def short_keys(parameters: Sequence[Parameter]) -> list[str]:
 
 
 def tips(trials: Sequence[StoredRun]) -> dict[int, str]:
-    """The text that is shown over each trial, by its number: number, status, value, parameters."""
-    keys = _varied(trials)
+    """The text that is shown over each trial, by its number: number, status, value, and parameters unless there are so
+    many trials that these would be most of the page."""
+    keys = _varied(trials) if len(trials) <= MAX_LONG_TIPS else {}
     found = {}
     for trial in trials:
         head = f"trial {trial.number}: {trial.ending}" + ("" if trial.value is None else f", {trial.value:.6g}")

@@ -1,0 +1,83 @@
+"""The keys of a search, conf/hydra/sweeper/optuna.yaml, that are not part of its budget."""
+
+import pydoc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from phalanx.core.errors import Fault
+from phalanx.core.specs import Spec, static
+from phalanx.jobs.seeds import AGGREGATES
+
+Faults = list[Fault | str]
+
+KEY = "hydra.sweeper"
+NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
+PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
+
+
+@dataclass(frozen=True)
+class Options(Spec):
+    """The keys of conf/hydra/sweeper/optuna.yaml that are not part of the budget, as Hydra passes them."""
+
+    group: ClassVar[str] = KEY
+    sampler: dict[str, Any] | None = None
+    pruner: dict[str, Any] | None = None
+    direction: Any = None  # text, an enum of the stock plugin, or a list of these
+    storage: str | None = static(None, advice="sqlite:///study.db", any_text=False)
+    study_name: str | int | None = None
+    custom_search_space: str | None = None
+    params: Mapping[str, Any] | None = static(None, advice=PARAMS)
+    default_params: Mapping[str, Any] | None = static(None, advice=PARAMS)
+    conditions: Mapping[str, str] | None = static(None, advice="null")
+    repeats: int = static(1, ge=1, advice="5")
+    aggregate: str = static("mean", choices=AGGREGATES)
+    final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
+    enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="null")
+    warm_start: Any = None  # the name of a study, a mapping, or a list of these
+    on_mismatch: str = static("error", choices=("error", "new"))
+    lease_s: float = static(60.0, gt=0)
+    live_report_s: float | None = static(None, ge=1, advice="30")
+
+    def conflicts(self) -> Faults:
+        faults: Faults = []
+        if not all(isinstance(point, dict) for point in self.enqueue or []):
+            allowed = "a list of points such as {optimizer.lr: 0.1}, or null"
+            faults.append(Fault(f"{KEY}.enqueue", self.enqueue, allowed, f"{KEY}.enqueue=null"))
+        if not all(map(_names_study, as_list(self.warm_start or []))):
+            allowed = "null, the name of a study, {study_name: …, storage: …} or a list of these"
+            faults.append(Fault(f"{KEY}.warm_start", self.warm_start, allowed, f"{KEY}.warm_start=null"))
+        for name, option, given in (("sampler", "tpe", self.sampler), ("pruner", "median", self.pruner or NO_PRUNER)):
+            if not isinstance(given, dict) or not isinstance(given.get("_target_"), str):
+                allowed = f"an option of hydra/sweeper/{name}"
+                faults.append(Fault(f"{KEY}.{name}", getattr(self, name), allowed, f"hydra/sweeper/{name}={option}"))
+        if self.aggregate == "lower_bound" and self.repeats == 1:
+            faults.append(f"{KEY}.aggregate=lower_bound needs several seeds; try {KEY}.repeats=5")
+        return faults + _not_callable(self.custom_search_space)
+
+
+def _names_study(source: object) -> bool:
+    if isinstance(source, dict):
+        name, storage = source.get("study_name"), source.get("storage")
+        return _is_name(name) and isinstance(storage, str | None) and set(source) <= {"study_name", "storage"}
+    return _is_name(source)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, (str, int)) and not isinstance(name, bool) and name != ""
+
+
+def as_list(value: object) -> list[Any]:
+    """Returns a list as it is, and any other value as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _not_callable(path: str | None) -> list[str]:
+    """Returns a fault where `custom_search_space` names no function."""
+    try:
+        if path is None or callable(pydoc.locate(str(path))):
+            return []
+        why = "there is none of that name"
+    except pydoc.ErrorDuringImport as error:
+        why = f"{error.filename} cannot be imported: {error.value}"
+    return [f"{KEY}.custom_search_space={path} must be the dotted path of a function (config, trial): {why}"]

@@ -1,0 +1,76 @@
+"""95 % intervals of the test metrics of one network over its test samples. They say how much other samples of the same
+kind would have given, and nothing about other seeds. Axes: N samples.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from phalanx.analysis.bootstrap import Interval, resampled
+from phalanx.core.device import threads
+from phalanx.core.result import TrialResult
+from phalanx.data import Dataset
+from phalanx.nn.losses.stacked import StackedLoss
+from phalanx.nn.models.base import InputShape
+from phalanx.runs.model_file import saved_logits
+from phalanx.training.spec import TrialSpec
+
+Z = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
+MANY = 2000  # samples above which the interval of a mean is the normal one, which is far cheaper and all but the same
+
+
+def wilson(n_right: int, n_samples: int) -> Interval:
+    """Wilson's 95 % interval of a share: where the score test of the share does not reject (Wilson 1927).
+
+    Args:
+        n_right: How many samples are right.
+        n_samples: Of so many, at least one.
+    """
+    share, spread = n_right / n_samples, Z**2 / n_samples
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n_samples + spread / (4 * n_samples))
+    return Interval(0.0 if n_right == 0 else middle - half, 1.0 if n_right == n_samples else middle + half)
+
+
+def mean_intervals(values_NK: np.ndarray) -> list[Interval]:
+    """The intervals of the means of K quantities over samples."""
+    if len(values_NK) <= MANY:
+        return [Interval.of(draws_R) for draws_R in resampled(values_NK).T]
+    half_K = Z * values_NK.std(0) / math.sqrt(len(values_NK))
+    means_K = values_NK.mean(0)
+    return [Interval(*ends) for ends in zip((means_K - half_K).tolist(), (means_K + half_K).tolist(), strict=True)]
+
+
+def sample_intervals(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> dict[str, Interval]:
+    """The interval of each test metric: Wilson's for the accuracy, by the bootstrap for loss and likelihood.
+
+    Args:
+        spec: What was trained.
+        dataset: Its data.
+        result: Its result; one without weights, without test metrics or with infinite ones has no intervals.
+
+    Returns:
+        Lower and upper ends by the name of the metric.
+    """
+    metrics, split = result.metrics, dataset.test
+    values = metrics.test_loss, metrics.test_accuracy, metrics.test_likelihood
+    if result.weights is None or any(value is None or not math.isfinite(value) for value in values):
+        return {}
+    model, cpu = spec.model.bound(InputShape(*dataset.sizes)), torch.device("cpu")
+    loss, y_1N = StackedLoss([spec.loss], cpu), split.y_N.to(cpu)[None]
+    with threads(1):  # several would wait for each other at so small a split
+        logits_1NC = saved_logits(model, result.weights, split.x_ND.to(cpu), dataset.n_classes)[None]
+        loss_N, log_p_N = (find(logits_1NC, y_1N)[0].double().numpy() for find in (loss, loss.log_p))
+    if not np.isfinite([loss_N, log_p_N]).all():
+        return {}
+    with threads(1):
+        of_loss, of_log_p = mean_intervals(np.stack([loss_N, log_p_N], 1))
+    assert metrics.test_accuracy is not None
+    return {
+        "test_loss": of_loss,
+        "test_accuracy": wilson(round(metrics.test_accuracy * len(split)), len(split)),
+        "test_likelihood": Interval(*np.exp(of_log_p).tolist()),
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Metrics of classifiers: `core/metrics.py` has their names, this package computes them."""

@@ -1,0 +1,150 @@
+"""The files of a registered model: weights as safetensors, code as source in one archive, no pickle.
+
+An archive, because a server that is reached over HTTP takes a request for each file.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phalanx.core.extensions import CODE, SOURCE
+from phalanx.core.reading import read_json
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.tensor_file import read_arrays
+from phalanx.tracking.served_model import ARCHIVE, OWN_CODE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import Model, ModelSignature
+
+MAX_EXAMPLE = 2**26  # bytes of an input example: three rows of large images
+REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
+LOADER = Path(__file__).with_name("served_model.py")
+# What `phalanx.runs.model_file` imports: `runs` and what it may import by the table in docs/architecture.md.
+SERVED = ("__init__.py", "core", "data", "nn", "training", "runs")
+ModelInfo = dict[str, Any]  # the JSON in a model file, which `phalanx.runs.model_file` writes
+
+
+def prepare_process() -> None:
+    """Imports what registering a model needs, in a process that does nothing else.
+
+    MLflow checks that the five requirements of a model are installed. Before that it lists the modules of every file
+    of every installed package, which takes a second and is used for packages that are not installed only.
+    """
+    import importlib_metadata
+    import mlflow.pyfunc  # noqa: F401
+
+    importlib_metadata.packages_distributions = dict
+
+
+def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
+    """Writes an MLflow model.
+
+    Args:
+        model: MLflow's description of the model, which gets its signature and flavour here.
+        paths: The run whose weights and example rows it takes.
+        folder: Where the files go; it must not exist yet.
+
+    Returns:
+        The JSON in the model file. Raises `UnreadableFile` if that is damaged.
+    """
+    from mlflow import pyfunc
+
+    info = read_info(paths.model)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch, ARCHIVE)
+        write_archive(archive)
+        own = write_own_code(info, Path(scratch))
+        pyfunc.save_model(
+            folder,
+            mlflow_model=model,
+            loader_module=LOADER.stem,
+            data_path=str(paths.model.absolute()),
+            code_paths=[str(LOADER), str(archive), *map(str, own)],
+            # What serving needs, in the versions that are installed; a local build of torch by its public number.
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
+            signature=signature(info),
+            input_example=input_example(paths.example, info),
+        )
+    return info
+
+
+def write_archive(file: Path) -> None:
+    """Writes the modules that a served model imports, which Python can import from the archive as it is."""
+    package = Path(__file__).parents[1]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in SERVED:
+            found = sorted((package / name).rglob("*.py")) if (package / name).is_dir() else [package / name]
+            for path in found:
+                archive.write(path, Path(package.name, path.relative_to(package)))
+
+
+def write_own_code(info: ModelInfo, folder: Path) -> list[Path]:
+    """Writes the code of a network that the user wrote, which the loader imports, into a folder of its own.
+
+    Args:
+        info: The JSON in the model file.
+        folder: Where that folder is made.
+
+    Returns:
+        The folder; nothing for a network of Phalanx.
+    """
+    if CODE not in info:
+        return []
+    own = folder / OWN_CODE
+    own.mkdir()
+    name = Path(str(info[SOURCE]).partition(",")[0]).name
+    name = name if name.endswith(".py") else "network.py"  # of a notebook's cell
+    (own / name).write_text(str(info[CODE]), encoding="utf-8", newline="\n")
+    return [own]
+
+
+def read_info(file: Path) -> ModelInfo:
+    """Returns the JSON in a model file, without importing torch. Raises `UnreadableFile` if the file is damaged."""
+    return read_arrays(file)[0]
+
+
+def signature(info: ModelInfo) -> ModelSignature:
+    """Returns the predicted class and class probabilities as outputs.
+
+    The inputs are left open: MLflow would refuse whole numbers in a column of numbers, arrays of any type but one,
+    images, lists and tensors, and a CSV file for a model of arrays. The model itself checks its rows.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    outputs = [ColSpec("string", "predicted"), *(ColSpec("double", f"p_{name}") for name in info["classes"])]
+    return ModelSignature(outputs=Schema(list(outputs)))
+
+
+def input_example(file: Path, info: ModelInfo) -> np.ndarray | pd.DataFrame | None:
+    """Returns the rows in `input_example.json` in the form that the model takes; None if there is no such file."""
+    if not file.is_file():
+        return None
+    stored = read_json(file, limit=MAX_EXAMPLE)
+    if info["features"]["kind"] != "table":
+        import numpy as np
+
+        return np.asarray(stored["data"], dtype=np.float64)
+    import pandas as pd
+
+    frame = pd.DataFrame(stored["data"], columns=stored["columns"])
+    kinds = {c["name"]: "float64" if c["kind"] == "numeric" else "object" for c in info["features"]["columns"]}
+    return frame[list(kinds)].astype(kinds)
+
+
+def inputs_in_words(info: ModelInfo) -> str:
+    """Returns what the rows of a model have to hold, in Markdown."""
+    features = info["features"]
+    if features["kind"] != "table":
+        shape = " ({} × {} pixels)".format(*info["image_shape"]) if info["image_shape"] else ""
+        return f"Input: rows of {info['n_features']} numbers{shape}, in the units of the training data."
+    optional = " A column may be absent, and a value missing." if features["missing"] == "impute" else ""
+    kinds = {"numeric": "numbers", "text": "text"}
+    columns = [f"`{column['name']}` ({kinds[column['kind']]})" for column in features["columns"]]
+    return f"Input: a table with the columns {', '.join(columns)}.{optional}"

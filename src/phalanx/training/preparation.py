@@ -1,0 +1,30 @@
+"""A trial whose model knows its data and the batches that it will compute, and whose optimizer has been checked."""
+
+from dataclasses import replace
+
+from phalanx.data import Dataset
+from phalanx.nn.models.base import Batches, InputShape
+from phalanx.training.evaluation import sizes_at_once
+from phalanx.training.spec import TrialSpec
+from phalanx.training.stack import batches
+
+
+def prepared(spec: TrialSpec, dataset: Dataset) -> TrialSpec:
+    """The trial with a prepared model; the trial itself where its model needs no preparation.
+
+    Args:
+        spec: The trial.
+        dataset: Its data, on the device that it trains on.
+
+    Raises:
+        RequestError: The network, of the user's own, cannot be built or cannot compute a batch, or the optimizer, of
+            the user's own, cannot be built or cannot make a step.
+    """
+    n_train = len(dataset.train)
+    size, n_steps = batches(spec.trainer, n_train)
+    rest = min(size, n_train - (n_steps - 1) * size)
+    at_once = {size for split in (dataset.train, dataset.val, dataset.test) for size in sizes_at_once(len(split))}
+    known = Batches(dataset.train.x_ND, tuple(sorted({size, rest})), tuple(sorted(at_once)), spec.trainer.precision)
+    model = spec.model.prepared(InputShape(*dataset.sizes), known)
+    spec.optimizer.bound(model.layout(dataset.n_features, dataset.n_classes))
+    return spec if model is spec.model else replace(spec, model=model)
