@@ -14,6 +14,10 @@ from phalanx.runs.config import DEFAULTS, reason_of
 
 NOTHING_TO_DELETE = re.compile(r"Could not delete from config\. '(?P<key>[^']*)' does not exist\.")
 UNKNOWN_KEY = re.compile(r"Could not override '(?P<key>[^']*)'\.")
+ALREADY = re.compile(r"Could not append to config\. An item is already at '(?P<key>[^']*)'\.")
+SECOND_OPTION = re.compile(r"Multiple values for (?P<key>\S+)\. To override")
+FORCED_OPTION = re.compile(r"force-add of config groups is not supported: '(?P<override>.*)'", re.DOTALL)
+OTHER_OPTION = re.compile(r"Could not delete '(?P<key>[^'=]*)=(?P<name>[^']*)'\. No match in the defaults list")
 MERGING = re.compile(r"Error merging override (?P<override>.*)", re.DOTALL)
 NO_OPTION = "Config group override must be a string or a list"
 REMOVED = (("hydra/sweeper/sampler", "motpe"),)  # options that Hydra's plugin lists and no Optuna has any more
@@ -44,6 +48,13 @@ def in_words(error: Exception, overrides: Sequence[str] = ()) -> str:
         return _unknown(getattr(cause, "full_key", None) or found["key"], reason, overrides)
     if found := NOTHING_TO_DELETE.match(text):
         return f"~{found['key']} deletes nothing: {found['key']} is not a key of the configuration; leave it out"
+    if found := ALREADY.match(text) or SECOND_OPTION.match(text):
+        return _added(found["key"], overrides)
+    if found := FORCED_OPTION.fullmatch(text):
+        return f"{found['override']} chooses an option, which takes no ++; try {pasted(found['override'][2:])}"
+    if found := OTHER_OPTION.match(text):
+        key, name = found["key"], found["name"]
+        return f"~{key}={name} deletes nothing: {name} is not the option of {key}; leave it out"
     if (found := MERGING.fullmatch(text)) and reason:
         return f"{found['override']} cannot be set: {reason}"
     if text.startswith(NO_OPTION):
@@ -71,6 +82,12 @@ def _unknown(key: str, reason: str, overrides: Sequence[str]) -> str:
     near = NEAR.search(reason)
     meant = f" (did you mean {key.rpartition('.')[0] + '.' if '.' in key else ''}{near['near']}?)" if near else ""
     return f"{key} is not a key of the configuration{meant}; type --cfg {shown} to see all keys"
+
+
+def _added(key: str, overrides: Sequence[str]) -> str:
+    """Returns what is said of `+` before a key, or a config group, that is there already."""
+    given = next((text for text in overrides if text.startswith(f"+{key}=")), f"+{key}")
+    return f"{given} adds {key}, which the configuration has; try {pasted(given[1:])}"
 
 
 def _no_option(overrides: Sequence[str]) -> list[str]:
