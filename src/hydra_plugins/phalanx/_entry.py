@@ -165,7 +165,7 @@ def status_and_message(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestError):
         return 2, _with_source(str(error))
     if is_wrong_request(error):
-        return 2, _with_source(in_words(error, overrides_in(sys.argv[1:])))
+        return 2, _with_source(_refusal(error))
     if isinstance(error, PhalanxError):
         return 1, str(error)
     if failure_of(error) is Failure.OUT_OF_MEMORY:
@@ -174,6 +174,15 @@ def status_and_message(error: Exception) -> tuple[int, str]:
             "layers, such as 'model.hidden=[64,64]'"
         )
     return 1, "".join(traceback.format_exception(error))
+
+
+def _refusal(error: Exception) -> str:
+    overrides = overrides_in(sys.argv[1:])
+    if STATE.project is None:  # an application of somebody else's, whose configuration we do not know
+        return in_words(error, overrides)
+    from hydra_plugins.phalanx._refusals import refusal
+
+    return refusal(error, overrides, STATE.project.conf)
 
 
 def _with_source(text: str) -> str:
