@@ -113,7 +113,7 @@ def test_a_number_is_accepted_exactly_inside_its_interval(value):
         (OPTIMIZERS["sgd"], {"weight_decay": 1e-60}, "optimizer.weight_decay must be a number of at least 0 in float32, where 1e-60 becomes 0, got 1e-60; try optimizer.weight_decay=0.0001"),
         (MLP, {"dropout": 0.9999999999}, "model.dropout must be a number in [0, 1) in float32, where 0.9999999999 becomes 1, got 0.9999999999; try model.dropout=0.2"),
         (TrainerSpec, {"clip_norm": 1e-300}, "trainer.clip_norm must be a number above 0 or null in float32, where 1e-300 becomes 0, got 1e-300; try trainer.clip_norm=null"),
-        (Toy, {"need": "x", "rates": [0.5, 1e-300]}, "toy.rates must be a list of number in (0, 1] in float32, where 1e-300 becomes 0, got [0.5, 1e-300]; try 'toy.rates=[0.5]'"),
+        (Toy, {"need": "x", "rates": [0.5, 1e-300]}, "toy.rates must be a list of numbers in (0, 1] in float32, where 1e-300 becomes 0, got [0.5, 1e-300]; try 'toy.rates=[0.5]'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -152,7 +152,7 @@ def test_specs_are_hashable_and_frozen():
 
 STACKED = {
     "seed", "optimizer.lr", "optimizer.beta1", "optimizer.beta2", "optimizer.eps", "optimizer.weight_decay",
-    "schedule.warmup_epochs", "model.dropout", "model.init", "loss.label_smoothing", "trainer.epochs", "trainer.patience",
+    "schedule.warmup_epochs", "model.dropout", "model.init", "loss.label_smoothing", "loss.class_weights", "trainer.epochs", "trainer.patience",
     "trainer.clip_norm", "trainer.average", "trainer.ema_decay", "trainer.swa_start", "trainer.expect_accuracy",
 }  # fmt: skip
 

@@ -197,15 +197,24 @@ def measure(net, compute_loss, x, y):
     return compute_loss(logits, y).item(), (logits.argmax(-1) == y).double().mean().item()
 
 
+def weighted(loss, logits, y, class_weights):
+    """The mean over samples of weight of the class times loss of the sample by itself; without weights the mean."""
+    if class_weights is None:
+        return loss(logits, y)
+    losses = [loss(z[None], c[None]) for z, c in zip(logits, y, strict=True)]
+    return sum(class_weights[int(c)] * part for c, part in zip(y, losses, strict=True)) / len(y)
+
+
 def train(
     train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
     optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
     dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, n_sampled=None, seed=0,
-    build=None, average="none", ema_decay=0.999, swa_start=1,
+    build=None, average="none", ema_decay=0.999, swa_start=1, class_weights=None,
 ):  # fmt: skip
     """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network.
 
-    `build` makes a network of another kind; its dropout modules are replaced.
+    `build` makes a network of another kind; its dropout modules are replaced. `class_weights` has the weight of each
+    class in the mean that is trained for; the losses in the rows are without.
     """
     (x, y), clock = train_split, {"step": 0}
     if build is None:
@@ -234,7 +243,7 @@ def train(
                 opt.zero_grad()
             logits = net(x[index])
             value = train_loss(logits, y[index])
-            value.backward()
+            weighted(train_loss, logits, y[index], class_weights).backward()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
             lr = opt.param_groups[0]["lr"]

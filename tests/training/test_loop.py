@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from support import reference
 from support.datasets import blobs
 
 from phalanx import LOSSES, MLP, OPTIMIZERS, SCHEDULES, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, SpecError, TrainingInterrupted
 from phalanx.core.result import EpochMetrics
+from phalanx.data.base import Split
 from phalanx.nn.models.activations import ACTIVATIONS
 from phalanx.training.chunk import TrialProgress
 from phalanx.training.cohort import partition
@@ -26,13 +30,13 @@ OUTPUTS = [(loss, output) for loss, cls in LOSSES.items() for output in cls.outp
 
 
 def run_both(data, *, loss="cross_entropy", output=None, optimizer="adam", hidden=(8, 7), smoothing=0.0, options=None,
-             schedule="constant", schedule_options=None, seed=3, model=None, n_sampled=None, **trainer):  # fmt: skip
+             schedule="constant", schedule_options=None, seed=3, model=None, n_sampled=None, weights="none", **trainer):  # fmt: skip
     trainer = {"epochs": 4, "batch_size": 20, **trainer}
     output = output or LOSSES[loss]().output
     sampling = {"n_sampled": n_sampled or 2} if loss == "sampled_softmax" else {}
     options, model, schedule_options = {"lr": LR[optimizer], **(options or {})}, model or {}, schedule_options or {}
     spec = TrialSpec(
-        loss=LOSSES[loss](output=output, label_smoothing=smoothing, **sampling),
+        loss=LOSSES[loss](output=output, label_smoothing=smoothing, class_weights=weights, **sampling),
         optimizer=OPTIMIZERS[optimizer](**options),
         schedule=SCHEDULES[schedule](**schedule_options),
         model=MLP(hidden=hidden, **model),
@@ -47,8 +51,17 @@ def run_both(data, *, loss="cross_entropy", output=None, optimizer="adam", hidde
         (data.train.x_ND, data.train.y_N), (data.val.x_ND, data.val.y_N), widths, loss=loss, output=output,
         smoothing=smoothing, optimizer=optimizer, optimizer_options=options, schedule=schedule,
         schedule_options=schedule_options, seed=seed, **sampling, **model, **trainer,
+        class_weights=None if weights == "none" else scaled(weights, data.train.y_N),
     )  # fmt: skip
     return ours, theirs
+
+
+def scaled(weights, y_N):
+    """Class weights whose mean over the samples is 1, from scikit-learn's for balanced ones."""
+    classes, y_N = range(int(y_N.max()) + 1), y_N.numpy()
+    if weights == "balanced":
+        return compute_class_weight("balanced", classes=np.array(classes), y=y_N)
+    return np.array(weights) / np.array(weights)[y_N].mean()
 
 
 def assert_same(ours, theirs):
@@ -72,6 +85,18 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize(("loss", "output"), OUTPUTS)
 def test_agrees_with_plain_torch(dataset, loss, output, optimizer, hidden):
     assert_same(*run_both(dataset, loss=loss, output=output, optimizer=optimizer, hidden=hidden))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", ["balanced", (1.0, 5.0, 0.0)], ids=str)
+@pytest.mark.parametrize(("loss", "output"), OUTPUTS)
+def test_class_weights_agree_with_plain_torch(dataset, loss, output, weights, smoothing):
+    if smoothing and loss == "sampled_softmax":
+        pytest.skip("it takes no smoothed labels")
+    kept = torch.cat([(dataset.train.y_N == c).nonzero()[: 24 // (c + 1) ** 2, 0] for c in range(dataset.n_classes)])
+    thinned = replace(dataset, train=Split(dataset.train.x_ND[kept], dataset.train.y_N[kept]))
+    ours, theirs = run_both(thinned, loss=loss, output=output, weights=weights, smoothing=smoothing, optimizer="sgd")
+    assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

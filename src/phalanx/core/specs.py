@@ -218,7 +218,8 @@ def describe(kind: Any, constraint: Constraint) -> str:
     if origin is tuple and arguments:
         item = describe(arguments[0], constraint)
         item = item.split(" ", 1)[1] if item.startswith(("a ", "an ")) else item
-        return f"a list of {f'at least {constraint.min_items} ' if constraint.min_items else ''}{item}"
+        least = f"at least {constraint.min_items} " if constraint.min_items else ""
+        return f"a list of {least + item if least else item.replace('number', 'numbers', 1)}"
     if choices := constraint.choices or (arguments if origin is typing.Literal else None):
         return "one of " + ", ".join(map(str, choices))
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

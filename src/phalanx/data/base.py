@@ -108,6 +108,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.y_N)
 
+    def class_counts(self, n_classes: int) -> list[int]:
+        """The number of samples of each class."""
+        counts: list[int] = torch.bincount(self.y_N, minlength=n_classes).tolist()
+        return counts
+
     def rows(self, index_TB: Tensor, n_trials: int) -> Tensor:
         """Features (T, B, D) of these rows of each trial; an index (1, B) holds for all trials."""
         x_TBD = self.x_ND.index_select(0, index_TB.reshape(-1)).view(*index_TB.shape, -1)

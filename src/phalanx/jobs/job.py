@@ -23,11 +23,10 @@ from phalanx.runs.fencing import FencingToken
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
+from phalanx.training.data_check import check_with_data
 from phalanx.training.memory_check import check_memory
-from phalanx.training.metric_check import check_objective
 from phalanx.training.planning import ONE_THREAD_FLOPS
 from phalanx.training.preparation import prepared
-from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import TrialSpec, static_key
 
 if TYPE_CHECKING:
@@ -171,8 +170,7 @@ def check_trial(spec: TrialSpec, *, here: bool) -> None:
         here: Whether it trains on this machine, so that its device, memory and batches are looked at too.
     """
     dataset = dataset_of(spec.data)
-    check_schedule(spec, len(dataset.train))
-    check_objective(spec, dataset)
+    check_with_data(spec, dataset)
     if here:
         device = resolve(spec.device)
         with precision(spec.trainer.precision, device):

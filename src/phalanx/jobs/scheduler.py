@@ -13,9 +13,8 @@ from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
 from phalanx.training.cohort import group_equal
+from phalanx.training.data_check import check_with_data
 from phalanx.training.loop import CohortLoop, Member
-from phalanx.training.metric_check import check_objective
-from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import config_digest
 
 log = logging.getLogger(__name__)
@@ -144,9 +143,7 @@ class CohortScheduler:
     def add(self, job: Job) -> None:
         """The job starts with the next epoch of its cohort."""
         try:
-            dataset = dataset_of(job.trial.data)
-            check_schedule(job.trial, len(dataset.train))
-            check_objective(job.trial, dataset)
+            check_with_data(job.trial, dataset_of(job.trial.data))
             if job.cohort_key not in self.cohorts:
                 self.cohorts[job.cohort_key] = _JobCohort(job, self.report)
         except RequestError as error:

@@ -46,6 +46,19 @@ class LossContract(OptionContract):
             leaf_TBC = logits_TBC.double().requires_grad_()
             assert torch.autograd.gradcheck(lambda z, s=smoothing_T: spec(z, y_TB, s), leaf_TBC)
 
+    def test_weights_of_samples_scale_their_part_of_the_gradient(self, spec: LossSpec) -> None:
+        if type(spec).unweighted[0]:
+            return
+        logits_TBC, y_TB = _batch()
+        weight_TB = torch.arange(T * B).reshape(T, B).remainder(4) / 2
+        for smoothing_T in _smoothings(spec):
+            loss_TB, grad_TBC = spec.weighted_value_and_grad(logits_TBC.clone(), y_TB, smoothing_T, weight_TB)
+            leaf_TBC = logits_TBC.double().requires_grad_()
+            exact_TB = spec(leaf_TBC, y_TB, smoothing_T)
+            (exact_TBC,) = torch.autograd.grad((weight_TB * exact_TB).mean(1).sum(), leaf_TBC)
+            torch.testing.assert_close(loss_TB.double(), exact_TB.detach(), rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(grad_TBC.double(), exact_TBC, rtol=1e-4, atol=1e-6)
+
     def test_no_smoothing_is_a_smoothing_of_zero(self, spec: LossSpec) -> None:
         logits_TBC, y_TB = _batch()
         for _ in _smoothings(spec)[1:]:

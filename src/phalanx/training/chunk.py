@@ -71,7 +71,8 @@ class Chunk:
     ) -> None:  # fmt: skip
         self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
-        self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model)
+        counts = dataset.train.class_counts(dataset.n_classes)
+        self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model, counts)
         self.wanted = Wanted.of(like.epoch_metrics)
         self.progress: dict[int, TrialProgress] = {}  # by position
         together = self.stack.model.way.together and like.optimizer.together

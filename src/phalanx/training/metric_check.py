@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from phalanx.core.errors import Fault, SpecError
 from phalanx.core.metrics import split_name
 from phalanx.data import Dataset, Split
@@ -52,7 +50,7 @@ def not_finite(metrics: Mapping[str, float | None], notes: Sequence[str]) -> lis
 
 def absent_classes(split: Split, dataset: Dataset) -> str:
     """The classes without a sample in a split, in words; empty if there are none."""
-    counts = torch.bincount(split.y_N, minlength=dataset.n_classes).tolist()
+    counts = split.class_counts(dataset.n_classes)
     absent = [repr(name) for name, count in zip(dataset.classes, counts, strict=True) if not count]
     return ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
 

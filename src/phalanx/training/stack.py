@@ -38,13 +38,14 @@ class Stack:
         n_train: The number of training samples.
         device: Where the tensors are.
         model: The network shape of all rows, into which smaller ones are padded; `like.model` if None.
+        counts_C: The number of training samples of each class, which class weights need.
     """
 
     def __init__(
         self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device,
-        model: ModelSpec | None = None,
+        model: ModelSpec | None = None, counts_C: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
-        self.like, self.device, self.n_train = like, device, n_train
+        self.like, self.device, self.n_train, self.counts_C = like, device, n_train, counts_C
         self.n_features, self.n_classes = n_features, n_classes
         self.specs: list[TrialSpec] = []
         self.rows: list[int] = []  # the position of each trial in the cohort
@@ -145,7 +146,7 @@ class Stack:
         self.hyper = stacked_values([spec.optimizer for spec in specs])
         self.columns = self._columns(specs)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
-        self.loss = StackedLoss([spec.loss for spec in specs], device)
+        self.loss = StackedLoss([spec.loss for spec in specs], device, self.counts_C)
         self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
@@ -259,5 +260,7 @@ class Stack:
             sampled = SampledClasses(y_TB, classes_TS)
             logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths, sampled)
             loss_TB, grad_TBC = self.class_sampler.value_and_grad(logits_TBC.float(), y_TB, classes_TS)
+            if (weight_TB := self.loss.sample_weights(y_TB)) is not None:
+                grad_TBC = grad_TBC * weight_TB[..., None]
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -42,9 +42,13 @@ class LossSpec(Spec):
     outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs that this loss accepts
     output_advice: ClassVar[str] = ""  # why, or which loss to take for the others
     unsmoothed: ClassVar[tuple[str, str]] = ("", "")  # why labels cannot be smoothed, and what to type; empty: they can
+    unweighted: ClassVar[tuple[str, str]] = ("", "")  # the same of class weights
     probabilities: ClassVar[str] = "softmax"  # how logits become class probabilities: `softmax` or `sigmoid`
     output: str = static("logits", choices=tuple(OUTPUTS))
     label_smoothing: float = stacked(0.0, ge=0, lt=1, advice="0.1")
+    class_weights: Literal["none", "balanced"] | tuple[float, ...] = stacked(
+        "none", ge=0, advice="balanced", neutral=True
+    )
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
@@ -54,6 +58,12 @@ class LossSpec(Spec):
         why, advice = self.unsmoothed
         if why and self.label_smoothing:
             faults.append(Fault("loss.label_smoothing", self.label_smoothing, f"0 with loss={self.name}{why}", advice))
+        why, advice = self.unweighted
+        if why and self.class_weights != "none":
+            faults.append(Fault("loss.class_weights", self.class_weights, f"none with loss={self.name}{why}", advice))
+        elif not isinstance(self.class_weights, str) and not any(self.class_weights):
+            allowed = "none, balanced or a list of numbers, one for each class, that are not all 0"
+            faults.append(Fault("loss.class_weights", self.class_weights, allowed, "loss.class_weights=balanced"))
         return faults
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
@@ -85,12 +95,31 @@ class LossSpec(Spec):
         grad_TBC = THROUGH_OUTPUTS[self.output](output_TBC, slope_TBC)
         return self.per_sample(output_TBC, y_TB, target_TBC), grad_TBC.div_(y_TB.shape[1])
 
-    def _by_autograd(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None) -> tuple[Tensor, Tensor]:
+    def weighted_value_and_grad(
+        self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None, weight_TB: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of each sample (T, B), without its weight, and the gradient (T, B, C) of the mean of weight · loss.
+
+        Args:
+            logits_TBC: Logits (T, B, C).
+            y_TB: Class indices, int64, shape (T, B).
+            smoothing_T: Label smoothing of each trial, shape (T,); None where no trial smooths its labels.
+            weight_TB: The weight of each sample, shape (T, B).
+        """
+        if type(self).value_and_grad is LossSpec.value_and_grad and type(self).slope is LossSpec.slope:
+            return self._by_autograd(logits_TBC, y_TB, smoothing_T, weight_TB)  # where samples may depend on others
+        loss_TB, grad_TBC = self.value_and_grad(logits_TBC, y_TB, smoothing_T)
+        return loss_TB, grad_TBC * weight_TB[..., None]
+
+    def _by_autograd(
+        self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None, weight_TB: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         leaf_TBC = logits_TBC.detach().requires_grad_()
         with torch.enable_grad():
             loss_TB = self(leaf_TBC, y_TB, smoothing_T)
             # A mean per trial, then a sum: no trial's gradient depends on the number of trials.
-            (grad_TBC,) = torch.autograd.grad(loss_TB.mean(1).sum(), leaf_TBC)
+            mean_T = (loss_TB if weight_TB is None else loss_TB * weight_TB).mean(1)
+            (grad_TBC,) = torch.autograd.grad(mean_T.sum(), leaf_TBC)
         return loss_TB.detach(), grad_TBC
 
     @property

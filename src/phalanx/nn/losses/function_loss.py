@@ -25,7 +25,7 @@ from phalanx.nn.losses.base import LossSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 ARGUMENTS = ("logits", "y")
-BASE = ("output", "label_smoothing")
+BASE = ("output", "label_smoothing", "class_weights")
 SPLITS = ((0, 1), (1, 1), (2, 2), (0, 3))  # of four trials: the first, and how many, that are computed at once
 LEARNING_RATES = {"sgd": 0.05, "adam": 0.0015, "adamw": 0.0015}  # those of cross-entropy
 
