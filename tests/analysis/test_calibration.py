@@ -16,7 +16,6 @@ from support.run_folders import write_grid
 from phalanx import DATASETS, load_dataset
 from phalanx.analysis.bootstrap import RESAMPLES, Interval, resampled
 from phalanx.analysis.calibration import (
-    BINS,
     calibrate,
     fit_temperature,
     probabilities,
@@ -26,6 +25,7 @@ from phalanx.analysis.calibration import (
 )
 from phalanx.cli.main import main
 from phalanx.core.errors import RunFolderError
+from phalanx.nn.metrics.from_probabilities import N_BINS, Probabilities, ece
 from phalanx.runs.model_file import load_model
 from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.tracking.served_model import Classifier
@@ -52,8 +52,8 @@ def drawn(n=4000, n_classes=5, scale=1.0, seed=0):
 
 def slow_ece(p_NC, y_N):
     total = 0.0
-    for m in range(BINS):
-        inside = [n for n, p_C in enumerate(p_NC) if m / BINS <= p_C.max() < (m + 1) / BINS + (m == BINS - 1)]
+    for m in range(N_BINS):
+        inside = [n for n, p_C in enumerate(p_NC) if m / N_BINS < p_C.max() <= (m + 1) / N_BINS]
         if inside:
             accuracy = np.mean([p_NC[n].argmax() == y_N[n] for n in inside])
             total += len(inside) / len(y_N) * abs(accuracy - np.mean([p_NC[n].max() for n in inside]))
@@ -63,9 +63,19 @@ def slow_ece(p_NC, y_N):
 def test_the_measures_are_those_of_scikit_learn_and_of_a_loop():
     scores_NC, y_N = drawn(600, scale=1.7)
     p_NC = probabilities(scores_NC)
+    p_NC[:20] = [0.6, 0.1, 0.1, 0.1, 0.1]  # on the edge of two bins
     assert reliability(p_NC, y_N).ece == pytest.approx(slow_ece(p_NC, y_N), abs=1e-12)
     assert sample_nll(p_NC, y_N).mean() == pytest.approx(log_loss(y_N, p_NC), abs=1e-12)
     assert sample_brier(p_NC, y_N).mean() == pytest.approx(((p_NC - np.eye(5)[y_N]) ** 2).sum(1).mean(), abs=1e-12)
+
+
+def test_the_reliability_diagram_has_the_ece_of_the_metric():
+    scores_NC, y_N = drawn(600, scale=1.7)
+    p_NC = probabilities(scores_NC).astype(np.float32)
+    found = reliability(np.exp(np.log(p_NC)), y_N)
+    assert found.ece == ece(Probabilities(np.log(p_NC), y_N))
+    gap_M = np.nan_to_num(np.abs(found.accuracy_M - found.confidence_M))
+    assert found.ece == pytest.approx((gap_M * found.counts_M).sum() / 600, abs=1e-12)
 
 
 def test_certain_and_constant_predictions_have_an_ece():

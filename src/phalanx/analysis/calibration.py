@@ -17,6 +17,7 @@ from phalanx.data import Dataset
 from phalanx.data.base import Split
 from phalanx.data.cache import dataset_of
 from phalanx.nn.losses.functional import SCORES
+from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, confidence_bins
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
@@ -24,24 +25,17 @@ from phalanx.runs.model_file import SavedModel, load_model, set_temperature
 from phalanx.runs.stored_run import read_stored_run
 from phalanx.runs.trained_on import with_places
 
-BINS = 15
 LIMITS = (0.02, 50.0)  # of the temperature: beyond them the validation split does not determine it
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """The predictions of one split by the probability of the predicted class, in `BINS` bins of equal width."""
+    """The predictions of one split by the probability of the predicted class, in `N_BINS` bins of equal width."""
 
     counts_M: np.ndarray
     confidence_M: np.ndarray  # mean probability of the predicted class; NaN in an empty bin
     accuracy_M: np.ndarray  # share of right predictions; NaN in an empty bin
-
-    @property
-    def ece(self) -> float:
-        """The expected calibration error: the mean distance of accuracy and confidence, weighted by the counts."""
-        gap_M = np.nan_to_num(np.abs(self.accuracy_M - self.confidence_M))
-        n = self.counts_M.sum()
-        return float((gap_M * self.counts_M).sum() / n) if n else float("nan")
+    ece: float  # the expected calibration error, as the metric `ece`
 
 
 @dataclass(frozen=True)
@@ -71,26 +65,24 @@ class Calibration:
     notes: tuple[str, ...]
 
 
-def reliability(p_NC: np.ndarray, y_N: np.ndarray, weights_N: np.ndarray | None = None) -> Reliability:
-    """Bins the predictions by confidence; bin m holds m / 15 ≤ p < (m + 1) / 15, the last one 1 as well.
+def reliability(p_NC: np.ndarray, y_N: np.ndarray) -> Reliability:
+    """Bins the predictions by confidence; each bin has its upper edge, as in the metric `ece`.
 
     Args:
         p_NC: Class probabilities.
         y_N: The true classes.
-        weights_N: How often each sample counts; None for once.
     """
-    predicted_N = p_NC.argmax(1)
-    p_N = p_NC[np.arange(len(p_NC)), predicted_N]
-    return _binned(p_N.astype(np.float64), predicted_N == y_N, weights_N)
+    confidence_N, right_N = _predictions(p_NC, y_N)
+    bin_N = confidence_bins(confidence_N)
+    counts_M = np.bincount(bin_N, minlength=N_BINS)
+    sums = (np.bincount(bin_N, values_N, N_BINS) for values_N in (confidence_N, right_N))
+    means = [np.divide(s, counts_M, out=np.full(N_BINS, np.nan), where=counts_M > 0) for s in sums]
+    return Reliability(counts_M, *means, ece=calibration_error(confidence_N, right_N))
 
 
-def _binned(p_N: np.ndarray, right_N: np.ndarray, weights_N: np.ndarray | None) -> Reliability:
-    bin_N = np.clip((p_N * BINS).astype(np.int64), 0, BINS - 1)
-    weights_N = np.ones(len(p_N)) if weights_N is None else weights_N
-    counts_M = np.bincount(bin_N, weights_N, BINS)
-    sums = (np.bincount(bin_N, weights_N * values_N, BINS) for values_N in (p_N, right_N))
-    means = [np.divide(s, counts_M, out=np.full(BINS, np.nan), where=counts_M > 0) for s in sums]
-    return Reliability(counts_M, *means)
+def _predictions(p_NC: np.ndarray, y_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of the predicted class of each sample, and whether it is the true one."""
+    return p_NC.max(1).astype(np.float64), p_NC.argmax(1) == y_N
 
 
 def sample_nll(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
@@ -183,12 +175,12 @@ def _measured(run: Path, model: SavedModel, dataset: Dataset, temperature: float
 
 
 def _measures(before_NC: np.ndarray, after_NC: np.ndarray, y_N: np.ndarray) -> tuple[Measure, ...]:
-    pairs = [(p_NC.max(1), p_NC.argmax(1) == y_N) for p_NC in (before_NC, after_NC)]
-    draws_R2 = np.array([[_binned(*pair, weights_N).ece for pair in pairs] for weights_N in counted(len(y_N))])
-    before, after = (_binned(*pair, None).ece for pair in pairs)
+    pairs = [_predictions(p_NC, y_N) for p_NC in (before_NC, after_NC)]
+    draws_R2 = np.array([[calibration_error(*pair, weights_N) for pair in pairs] for weights_N in counted(len(y_N))])
+    before, after = (calibration_error(*pair) for pair in pairs)
     return (
         _sample_measure("NLL", sample_nll(before_NC, y_N), sample_nll(after_NC, y_N)),
-        _measure(f"ECE, {BINS} bins", before, after, draws_R2),
+        _measure(f"ECE, {N_BINS} bins", before, after, draws_R2),
         _sample_measure("Brier score", sample_brier(before_NC, y_N), sample_brier(after_NC, y_N)),
     )
 

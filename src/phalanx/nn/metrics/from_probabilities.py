@@ -89,15 +89,33 @@ def brier(given: Probabilities) -> float:
 
 
 def ece(given: Probabilities) -> float:
-    """The expected calibration error: the mean over samples of |share of hits - mean confidence| of their bin.
-
-    The confidence is the probability of the predicted class. 15 bins of equal width hold it, each with its upper edge.
-    """
+    """The expected calibration error of the predicted classes; see `calibration_error`."""
     class_N = given.log_p_NC.argmax(1)
     confidence_N = np.take_along_axis(given.p_NC, class_N[:, None], 1)[:, 0].astype(np.float64)
-    bin_N = np.digitize(confidence_N, np.linspace(0, 1, N_BINS + 1)[1:-1], right=True)
-    off_K = np.bincount(bin_N, (class_N == given.y_N) - confidence_N, N_BINS)
-    return float(np.abs(off_K).sum()) / len(given.y_N)
+    return calibration_error(confidence_N, class_N == given.y_N)
+
+
+def confidence_bins(confidence_N: np.ndarray) -> np.ndarray:
+    """The bin of each confidence, from 0: `N_BINS` bins of equal width, each with its upper edge; int64 (N,)."""
+    bin_N: np.ndarray = np.digitize(confidence_N, np.linspace(0, 1, N_BINS + 1)[1:-1], right=True)
+    return bin_N
+
+
+def calibration_error(confidence_N: np.ndarray, right_N: np.ndarray, weights_N: np.ndarray | None = None) -> float:
+    """The expected calibration error: the mean over samples of |share of hits - mean confidence| of their bin.
+
+    Args:
+        confidence_N: The probability of the predicted class, float64 (N,).
+        right_N: Whether it is the true class.
+        weights_N: How often each sample counts; None for once.
+    """
+    off_N = right_N - confidence_N
+    off_K = np.bincount(confidence_bins(confidence_N), off_N if weights_N is None else weights_N * off_N, N_BINS)
+    return _ratio(float(np.abs(off_K).sum()), len(off_N) if weights_N is None else float(weights_N.sum()))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
 
 
 FROM_PROBABILITIES: dict[str, Callable[[Probabilities], float]] = {

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.analysis.calibration import BINS, Reliability
+from phalanx.analysis.calibration import Reliability
+from phalanx.nn.metrics.from_probabilities import N_BINS
 from phalanx.report.style import BLACK, BLUE, GREY, LABEL, label_axes, new_figure
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ def draw_reliability(panels: Sequence[tuple[str, Reliability]]) -> Figure:
 
 def _draw_accuracy(axes: Axes, found: Reliability, title: str) -> None:
     there_M = found.counts_M > 0
-    middle_M = (np.arange(BINS) + 0.5) / BINS
-    axes.bar(middle_M[there_M], found.accuracy_M[there_M], 1 / BINS, color=BLUE, alpha=0.35, edgecolor=BLUE)
+    middle_M = (np.arange(N_BINS) + 0.5) / N_BINS
+    axes.bar(middle_M[there_M], found.accuracy_M[there_M], 1 / N_BINS, color=BLUE, alpha=0.35, edgecolor=BLUE)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2)
     axes.plot(found.confidence_M[there_M], found.accuracy_M[there_M], "o", color=BLACK, markersize=5)
-    text = f"{title}: ECE {found.ece:.4f} ({BINS} bins)"
+    text = f"{title}: ECE {found.ece:.4f} ({N_BINS} bins)"
     label_axes(axes, text, "", "share that is right", grid="both")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
 
 
 def _draw_counts(axes: Axes, found: Reliability) -> None:
-    axes.bar((np.arange(BINS) + 0.5) / BINS, found.counts_M, 1 / BINS, color=GREY)
+    axes.bar((np.arange(N_BINS) + 0.5) / N_BINS, found.counts_M, 1 / N_BINS, color=GREY)
     axes.set_ylabel("samples", fontsize=LABEL)
     label_axes(axes, "", "probability of the predicted class", "samples", grid="y")
