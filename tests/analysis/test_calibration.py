@@ -63,7 +63,7 @@ def slow_ece(p_NC, y_N):
 def test_the_measures_are_those_of_scikit_learn_and_of_a_loop():
     scores_NC, y_N = drawn(600, scale=1.7)
     p_NC = probabilities(scores_NC)
-    p_NC[:20] = [0.8, 0.05, 0.05, 0.05, 0.05]  # on the edge of two bins
+    p_NC[:20], y_N[:20] = [0.8, 0.05, 0.05, 0.05, 0.05], 0  # on the edge of two bins, and all right
     assert reliability(p_NC, y_N).ece == pytest.approx(slow_ece(p_NC, y_N), abs=1e-12)
     assert sample_nll(p_NC, y_N).mean() == pytest.approx(log_loss(y_N, p_NC), abs=1e-12)
     assert sample_brier(p_NC, y_N).mean() == pytest.approx(((p_NC - np.eye(5)[y_N]) ** 2).sum(1).mean(), abs=1e-12)
