@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAJORITY = 0.9  # of the rows
+_IMBALANCE = 4  # from which the largest class is said to have many times the samples of the smallest
 _REPEATED = 0.1  # of a split
 _FEW_ROWS = 20  # which an input sorts by chance
 _SAMPLE = 500  # rows by which most columns are known not to tell the class
@@ -22,7 +23,7 @@ _SHOWN = 3
 
 
 def class_doubts(y_N: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """A class that most rows have, and classes that may be one.
+    """A class that most rows have, one with a few of the rows of another, and classes that may be one.
 
     Args:
         y_N: The class of each row.
@@ -33,6 +34,13 @@ def class_doubts(y_N: np.ndarray, classes: Sequence[str]) -> list[str]:
     if share >= _MAJORITY:
         name = classes[int(counts.argmax())]
         notes.append(f"{share:.1%} of the rows have the class {name!r}: whoever always says so has that accuracy")
+    most, least = (int(find(np.where(counts > 0, counts, counts.max()))) for find in (np.argmax, np.argmin))
+    if counts[most] > _IMBALANCE * counts[least]:
+        notes.append(
+            f"class {classes[most]!r} has {counts[most]:,} samples and class {classes[least]!r} {counts[least]:,}, "
+            "of which an accuracy hides the rare one: objective=val_balanced_accuracy counts both the same, and "
+            "loss.class_weights=balanced trains so"
+        )
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault("".join(name.split()).casefold(), []).append(name)
