@@ -247,7 +247,7 @@ def test_results_of_the_real_json(tmp_path):
 
     written = result()
     assert set(written["metrics"]) == set(Metrics.__dataclass_fields__) - {"further"}
-    assert set(TrialResult.__dataclass_fields__) - {"history", "weights", "way", "notes"} <= set(
+    assert set(TrialResult.__dataclass_fields__) - {"history", "weights", "way", "notes", "classes"} <= set(
         json.loads(json.dumps(written))
     )
 

@@ -450,7 +450,7 @@ def test_the_report_of_a_run(tmp_path):
     (run / "plots" / "confusion.png").write_bytes(b"2")
     (run / "plots" / "curves.png").write_bytes(b"1")
     images = re.findall(r'alt="(\w+)" src="data:image/png', write_report(run).read_text())
-    assert images == ["curves", "confusion"]
+    assert images == ["confusion", "curves"]  # beside the table of the classes
 
 
 def test_results_are_read_once(tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ EXAMPLES = """\
 examples:
   phalanx compare outputs/sweeps/my_grid --by loss
   phalanx compare outputs/sweeps/my_grid --by loss,optimizer --metric val_loss --csv table.csv
+  phalanx compare outputs/sweeps/my_grid --by loss.class_weights --metric test_balanced_accuracy --classes
   phalanx compare outputs/sweeps/my_search/final --by trial --figure final.svg
   phalanx compare outputs/runs --by lr --where data=digits --where optimizer=sgd
   phalanx compare mlflow:phalanx --by loss --where sweep=my_grid --markdown table.md
@@ -43,11 +44,16 @@ def add(subparsers: Subparsers) -> None:
     option("sources", metavar="PATH", nargs="*", help="run folder, sweep folder, or mlflow:EXPERIMENT")
     option("--by", metavar="KEYS", type=names, default=[], action="extend",
            help="the keys that make the groups, e.g. loss,optimizer.lr; default: all that vary")  # fmt: skip
-    option("--metric", metavar="NAME", help="default: test_accuracy if all runs have it, else the objective")
+    option(
+        "--metric",
+        metavar="NAME",
+        help="default: the objective's on the test split, else test_accuracy, else the objective",
+    )
     option("--where", metavar="KEY=VALUE", default=[], action="append", help="only runs with this value")
     option("--baseline", metavar="GROUP", help="test the other groups against this one only, chosen beforehand")
     option("--relevant", metavar="SIZE", type=positive_number,
            help="a difference that matters, in the unit shown: is any smaller, or how many seeds tell")  # fmt: skip
+    option("--classes", action="store_true", help="show precision, recall, F1 and support of each class too")
     option("--mlflow", metavar="NAME", action="append", default=[], help="the same as mlflow:NAME")
     option("--uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, else MLflow's own default")
     option("--csv", metavar="FILE", type=Path, help="write the groups; the differences go to FILE with _differences")
@@ -73,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     found = compare_runs(
         read.runs, arguments.by, arguments.metric, arguments.baseline, arguments.relevant, arguments.where, read.notes
     )
-    show(found, console())
+    show(found, console(), classes=arguments.classes)
     for path in _write_files(arguments, found):
         say_written(path)
     if read.n_damaged:
@@ -89,7 +95,7 @@ def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]
     if arguments.csv is not None:
         pages += [(arguments.csv, groups_csv(found)), (_differences(arguments.csv), differences_csv(found))]
     if arguments.markdown is not None:
-        pages.append((arguments.markdown, markdown(found)))
+        pages.append((arguments.markdown, markdown(found, classes=arguments.classes)))
     texts = {path: "\n".join(text for other, text in pages if other == path) for path, _ in pages}
     for path, text in texts.items():
         write_named(path, text)

@@ -86,6 +86,12 @@ def split_name(name: str) -> tuple[str, str]:
     return (split, metric) if split in SPLITS and metric else ("", name)
 
 
+def tested(name: str) -> str:
+    """The metric of an objective on the test split: `test_f1_macro` for `val_f1_macro`; a cost as it is."""
+    split, metric = split_name(name)
+    return f"test_{metric}" if split else name
+
+
 def find_metric(name: str) -> MetricInfo | None:
     """The metric of a name with or without a split; None for costs and for what is not known here."""
     return METRICS.get(split_name(name)[1])

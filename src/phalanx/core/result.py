@@ -116,6 +116,26 @@ def unflat(cls: type[EpochMetrics] | type[Metrics], values: Mapping[str, Any]) -
 
 
 @dataclass(frozen=True)
+class ClassCounts:
+    """Numbers of samples of one split by class: that have the class, that were predicted as it, and both."""
+
+    split: str  # `val` or `test`
+    true: tuple[int, ...]
+    predicted: tuple[int, ...]
+    hit: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> ClassCounts | None:
+        """The counts as `result.json` has them; None for none. Raises `ValueError` if they are not of equal length."""
+        if not stored:
+            return None
+        parts = [tuple(stored[key]) for key in ("true", "predicted", "hit")]
+        if len({len(part) for part in parts}) != 1:
+            raise ValueError("the counts of the classes are not of equal length")
+        return cls(stored["split"], *parts)
+
+
+@dataclass(frozen=True)
 class Objective:
     """The optimized metric: its value (None if the trial has none) and `maximize` or `minimize`."""
 
@@ -178,6 +198,7 @@ class TrialResult:
     timing: Timing | None = None
     way: str | None = None  # how a network or optimizer of the user's own trained, and why: together, or one by one
     notes: tuple[str, ...] = ()  # why metrics are None
+    classes: ClassCounts | None = None  # of the test split, or of validation where that is not read
     weights: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -186,6 +207,7 @@ class TrialResult:
         plain["status"] = str(self.status)
         plain["objective"], plain["metrics"] = asdict(self.objective), self.metrics.flat()
         plain["timing"] = self.timing and asdict(self.timing)
+        plain["classes"] = self.classes and asdict(self.classes)
         return plain
 
     @classmethod
@@ -210,6 +232,7 @@ class TrialResult:
             "timing": Timing(**timing) if (timing := stored.get("timing")) else None,
             "history": tuple(history),
             "notes": tuple(stored.get("notes") or ()),
+            "classes": ClassCounts.from_json(stored.get("classes")),
             "weights": weights,
         }
         return cls(**{**{key: value for key, value in stored.items() if key in known}, **parts})

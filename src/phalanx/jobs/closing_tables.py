@@ -13,6 +13,7 @@ from rich.table import Table
 from phalanx.analysis.final import Finalist
 from phalanx.analysis.statistics import SPLITS
 from phalanx.core.console import print_line, print_words
+from phalanx.core.metrics import tested
 from phalanx.core.quantities import NOTHING, column, counted, number
 from phalanx.core.result import Objective
 from phalanx.runs.stored_run import StoredRun
@@ -92,14 +93,14 @@ def _best(trials: Sequence[StoredRun], best: Sequence[StoredRun]) -> ClosingTabl
     front = [trial for trial in best if trial.front]
     shown = front or best[:SHOWN]
     costs = [] if any(o.name == "n_parameters" for o in shown[0].objectives) else ["parameters"]
-    tested = [TEST] if any(_test(trial) is not None for trial in shown) else []
     objectives = [_objectives(trial) for trial in shown]
-    names = ["trial", *(o.name for o in objectives[0]), *(t for t in tested if t != objectives[0][0].name), *costs]
+    tests = _tests([o.name for o in objectives[0]], shown)
+    names = ["trial", *(o.name for o in objectives[0]), *tests, *costs]
     rows = []
     for trial, found in zip(shown, objectives, strict=True):
         values = {o.name: number(o.value) for o in found}
         values |= {"trial": str(trial.number), "parameters": number(trial.n_parameters)}
-        values.setdefault(TEST, number(_test(trial)))
+        values |= {name: number(trial.metrics.get(name)) for name in tests}
         rows.append([values.get(name, NOTHING) for name in names])
     what = "Pareto front: " if front else "best "
     title = f"{what}{len(shown)} of {counted(len(trials), 'trial')}"
@@ -118,17 +119,17 @@ def _means(trials: Sequence[StoredRun], best: Sequence[StoredRun], direction: st
         return []
     valued, sign = {trial.number for trial in best}, -1 if direction == "maximize" else 1
     found: list[tuple[tuple[bool, float], list[str], StoredRun]] = []
-    tested = any(_test(trial) is not None for trial in best) and best[0].objective.name != TEST
+    tests = _tests([best[0].objective.name], best)
     for members in settings.values():
         good = [trial for trial in members if trial.number in valued]
         mean = _mean([trial.value for trial in good])
         row = [str(len(good)) if len(good) == len(members) else f"{len(good)} of {len(members)}", number(mean)]
-        row += [number(_mean([_test(trial) for trial in good]))] if tested else []
+        row += [number(_mean([trial.metrics.get(name) for trial in good])) for name in tests]
         place = (len(good) < len(members), float("inf") if mean is None else sign * mean)
         found.append((place, row, members[0]))
     found.sort(key=lambda setting: setting[0])
     shown = found[:SHOWN]
-    names = [over[0] if len(over) == 1 else "runs", best[0].objective.name, *([TEST] if tested else [])]
+    names = [over[0] if len(over) == 1 else "runs", best[0].objective.name, *tests]
     best_of = f"best {len(shown)} of {len(found)} settings, means" if len(found) > 1 else "mean"
     title = f"{best_of} over {' and '.join(over) or 'runs'}"
     differing = [
@@ -148,8 +149,11 @@ def _objectives(trial: StoredRun) -> Sequence[Objective]:
     return trial.objectives or (trial.objective,)
 
 
-def _test(trial: StoredRun) -> float | None:
-    return trial.metrics.get(TEST)
+def _tests(objectives: Sequence[str], trials: Sequence[StoredRun]) -> list[str]:
+    """The test metrics beside the objectives: theirs and the accuracy, where a trial has them."""
+    names = dict.fromkeys([*map(tested, objectives), TEST])
+    there = [name for name in names if any(trial.metrics.get(name) is not None for trial in trials)]
+    return [name for name in there if name not in objectives]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

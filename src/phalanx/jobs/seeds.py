@@ -47,13 +47,16 @@ def combined(results: Sequence[TrialResult], aggregate: str = "mean") -> TrialRe
         samples_per_second=statistics.fmean(result.samples_per_second for result in results),
         error=f"{errors[0]} ({len(errors)} of {len(results)} seeds)" if errors else None,
         timing=replace(timings[0], ended=max(timing.ended for timing in timings)) if timings else None,
+        classes=None,  # each seed has its own
     )
 
 
 def seed_results(results: Sequence[TrialResult]) -> list[SeedResult]:
     """The result of each seed as `result.json` has it."""
     return [
-        SeedResult(r.seed, r.status, r.objective.value, r.metrics.flat(), r.best_epoch, r.epochs, r.error)
+        SeedResult(
+            r.seed, r.status, r.objective.value, r.metrics.flat(), r.best_epoch, r.epochs, r.error, classes=r.classes
+        )
         for r in results
     ]
 

@@ -77,6 +77,7 @@ def combine_splits(target: RunPaths, folders: Mapping[int, RunPaths]) -> StoredR
         error=f"{errors[0]} ({len(errors)} of {len(runs)} seeds)" if errors else None,
         failure=next((run.failure for run in runs.values() if run.failure is not None), None),
         aggregate="mean",
+        classes=None,
         repeats=tuple(_seed(split_seed, run) for split_seed, run in runs.items()),
     )
     return write_stored_run(target, whole)
@@ -85,7 +86,7 @@ def combine_splits(target: RunPaths, folders: Mapping[int, RunPaths]) -> StoredR
 def _seed(split_seed: int, run: StoredRun) -> SeedResult:
     return SeedResult(
         -1 if run.seed is None else run.seed, run.status, run.value, run.metrics, run.best_epoch, run.epochs,
-        run.error, split_seed, run.data_digest,
+        run.error, split_seed, run.data_digest, run.classes,
     )  # fmt: skip
 
 

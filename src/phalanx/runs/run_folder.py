@@ -24,6 +24,7 @@ from phalanx.runs.provenance import git_state, machine, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.runs.tensor_file import read_tensors
 from phalanx.runs.trained_on import with_places
+from phalanx.training.chunk import MOST_CLASSES
 from phalanx.training.spec import TrialSpec
 
 EXAMPLE_ROWS = 3
@@ -75,7 +76,8 @@ def described(spec: DataSpec, dataset: Dataset) -> DataSummary:
     sizes = len(dataset.train), len(dataset.val), len(dataset.test)
     own = {key: getattr(dataset, key) for key in ("n_features", "n_classes", "official_test", "inputs", "notes")}
     title = "" if (label := spec.label()) == dataset.name else label
-    return DataSummary(dataset.name, source, *sizes, **own, title=title)
+    classes = dataset.classes if dataset.n_classes <= MOST_CLASSES else ()
+    return DataSummary(dataset.name, source, *sizes, **own, title=title, classes=classes)
 
 
 def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, **known: Any) -> None:

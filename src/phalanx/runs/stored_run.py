@@ -13,7 +13,7 @@ from typing import Any
 from phalanx.core.errors import Failure, RunFolderError
 from phalanx.core.files import write_json, write_text
 from phalanx.core.reading import read_entry, read_json
-from phalanx.core.result import Objective, Status, Timing
+from phalanx.core.result import ClassCounts, Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
 from phalanx.runs.conform import check_fields, check_items
 from phalanx.runs.layout import RunPaths
@@ -37,7 +37,7 @@ BESIDE = (
 )  # no keys of it
 SHARED = ("versions", "git", "data", "machine", "device", "data_digest")
 # Keys that are in the file only if they have a value:
-OPTIONAL = ("aggregate", "repeats", "same_as", "machine", "way", "notes", "intervals")
+OPTIONAL = ("aggregate", "repeats", "same_as", "machine", "way", "notes", "intervals", "classes")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class DataSummary:
     inputs: str = ""  # what the columns of a table hold, and what was left out; empty for other data
     notes: tuple[str, ...] = ()  # what looks odd, and what of the validation and test rows training never had
     title: str = ""  # what people call the data, if that is not the name of their source
+    classes: tuple[str, ...] = ()  # their names; empty for many
 
     @property
     def label(self) -> str:
@@ -75,10 +76,11 @@ class SeedResult:
     error: str | None = None
     split_seed: int | None = None  # of the seed's own split, in a final whose seeds have splits of their own
     data_digest: str | None = None  # of the data on that split
+    classes: ClassCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A row of `repeats` in `result.json`."""
-        own = ("split_seed", "data_digest")
+        own = ("split_seed", "data_digest", "classes")
         return {key: value for key, value in asdict(self).items() if key not in own or value is not None}
 
 
@@ -111,6 +113,7 @@ class StoredRun:
     way: str | None = None  # how a network of the user's own trained, and why; None for built-in ones
     notes: tuple[str, ...] = ()  # why metrics have no value
     intervals: Mapping[str, tuple[float, float]] | None = None  # 95 % over the test samples, by test metric
+    classes: ClassCounts | None = None  # of the test split, or of validation where that was not read
     same_as: int | None = None  # number of the equal trial whose result this is
     folder: Path = Path()
     number: int = -1  # of the trial in its sweep; -1 for a run of its own
@@ -179,6 +182,7 @@ class StoredRun:
             "timing": _timing(content.get("timing") or {}),
             "notes": tuple(content.get("notes") or ()),
             "intervals": {key: _pair(ends) for key, ends in (content.get("intervals") or {}).items()} or None,
+            "classes": ClassCounts.from_json(content.get("classes")),
             "repeats": tuple(map(_seed, content.get("repeats") or ())),
             "data": _data(data) if (data := content.get("data")) else None,
             "git": GitState(**git) if (git := content.get("git")) else None,
@@ -277,8 +281,11 @@ def _timing(stored: Mapping[str, Any]) -> Timing | None:
 
 
 def _data(stored: Mapping[str, Any]) -> DataSummary:
-    return DataSummary(**{**stored, "notes": tuple(stored.get("notes", ()))})
+    return DataSummary(**{**stored, **{key: tuple(stored.get(key, ())) for key in ("notes", "classes")}})
 
 
 def _seed(row: Mapping[str, Any]) -> SeedResult:
-    return SeedResult(**{**row, "status": Status(row["status"]), "metrics": dict(row["metrics"])})
+    return SeedResult(
+        **{**row, "status": Status(row["status"]), "metrics": dict(row["metrics"]),
+           "classes": ClassCounts.from_json(row.get("classes"))}
+    )  # fmt: skip

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from phalanx.core.device import label, precision
-from phalanx.core.result import EpochMetrics, Metrics, Objective, Snapshot, Status, Timing, TrialResult, unflat
+from phalanx.core.result import (
+    ClassCounts,
+    EpochMetrics,
+    Metrics,
+    Objective,
+    Snapshot,
+    Status,
+    Timing,
+    TrialResult,
+    unflat,
+)
 from phalanx.data import Dataset, Split
 from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.metrics.compute import Wanted
@@ -26,6 +36,7 @@ from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 
 OnStep = Callable[[int, int], None]
+MOST_CLASSES = 500  # whose counts a result has
 V = TypeVar("V")
 
 
@@ -217,11 +228,20 @@ class Chunk:
                 metrics |= _prefixed(name, {**row.flat(), **further})
                 said += [*why, *not_finite(_prefixed(name, further), why)]
         return [
-            self._result(self.progress[stack.rows[place]], Metrics.from_flat(metrics), kept_TP[i], tuple(said))
-            for i, (place, metrics, said) in enumerate(zip(places, found, notes, strict=True))
+            self._result(
+                self.progress[stack.rows[place]], Metrics.from_flat(metrics), kept_P, tuple(said), _counts(name, row)
+            )
+            for place, kept_P, metrics, said, row in zip(places, kept_TP, found, notes, scores, strict=True)
         ]
 
-    def _result(self, trial: TrialProgress, metrics: Metrics, kept_P: Tensor, notes: tuple[str, ...]) -> TrialResult:
+    def _result(
+        self,
+        trial: TrialProgress,
+        metrics: Metrics,
+        kept_P: Tensor,
+        notes: tuple[str, ...],
+        classes: ClassCounts | None,
+    ) -> TrialResult:
         spec, epochs = trial.spec, len(trial.history)
         weights = self.stack.weights(spec, kept_P)
         last = spec.trainer.keep == "last" and trial.status is not Status.DIVERGED
@@ -243,15 +263,23 @@ class Chunk:
             n_parameters=spec.model.layout(self.dataset.n_features, self.dataset.n_classes).n_trained,
             way=self.stack.way_note or None,
             notes=notes,
+            classes=classes,
             error=trial.error or None,
             timing=Timing(trial.started, time.time(), self.cohort),
             weights=weights,
         )
-        return result if chosen else replace(result, metrics=Metrics(), notes=(), weights=None)
+        return result if chosen else replace(result, metrics=Metrics(), notes=(), classes=None, weights=None)
 
 
 def _by_field(train: Scores, val: Scores) -> dict[str, Any]:
     return unflat(EpochMetrics, {**_prefixed("train", train.flat()), **_prefixed("val", val.flat())})
+
+
+def _counts(split: str, scores: Scores) -> ClassCounts | None:
+    if scores.counts_3C is None or scores.counts_3C.shape[1] > MOST_CLASSES:
+        return None
+    predicted_C, missed_C, hit_C = scores.counts_3C
+    return ClassCounts(split, *(tuple(counts_C.tolist()) for counts_C in (missed_C + hit_C, predicted_C, hit_C)))
 
 
 def _prefixed(split: str, values: Mapping[str, V]) -> dict[str, V]:

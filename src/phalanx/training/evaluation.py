@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand
 CHUNK_ROWS = 1024  # samples held at once; independent of the number of trials, so that sums keep their last bit
 KEPT_NUMBERS = 1 << 25  # probabilities of several trials that are held for metrics at once
 NOTHING = Wanted()
+Further = tuple[Mapping[str, float], np.ndarray | None]  # further metrics, and the counts that some are computed from
 
 
 class Scores(NamedTuple):
@@ -31,6 +33,7 @@ class Scores(NamedTuple):
     accuracy: float
     likelihood: float
     further: Mapping[str, float] = {}  # by name: the metrics that were asked for
+    counts_3C: np.ndarray | None = None  # how often each class was predicted, missed and hit, where a metric needs it
 
     def flat(self) -> dict[str, float]:
         """All of them by name."""
@@ -97,7 +100,7 @@ class Tally:
         loss_T = self.loss_TN.mean(1, dtype=dtype)
         if self.samples_classes:
             unknown_T = torch.full_like(loss_T, torch.nan)
-            unknown = [self.wanted.unknown()] * len(loss_T)
+            unknown: list[Further] = [(self.wanted.unknown(), None)] * len(loss_T)
             return _scores(torch.stack([loss_T, unknown_T, unknown_T]), unknown)
         log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self.log_p_TN.mean(1, dtype=dtype), loss_T)
         means_3T = torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T])
@@ -137,10 +140,10 @@ def _wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _scores(means_3T: Tensor, further: Sequence[Mapping[str, float]]) -> list[Scores]:
+def _scores(means_3T: Tensor, further: Sequence[Further]) -> list[Scores]:
     loss_T, hits_T, log_p_T = means_3T.to("cpu", torch.float64).unbind()
     rows = zip(loss_T.tolist(), hits_T.tolist(), log_p_T.exp().tolist(), further, strict=True)
-    return [Scores(*row) for row in rows]
+    return [Scores(loss, hits, p, *more) for loss, hits, p, more in rows]
 
 
 def _log_probabilities(loss: StackedLoss, logits_TNC: Tensor) -> Tensor:
@@ -149,10 +152,8 @@ def _log_probabilities(loss: StackedLoss, logits_TNC: Tensor) -> Tensor:
     return torch.cat([loss.log_probabilities(part_TBC) for part_TBC in parts], 1)
 
 
-def _further(
-    wanted: Wanted, class_TN: Tensor, y_TN: Tensor, log_p_TNC: Tensor | None, n_classes: int
-) -> list[Mapping[str, float]]:
-    """The further metrics of each trial, which are computed trial by trial on the CPU.
+def _further(wanted: Wanted, class_TN: Tensor, y_TN: Tensor, log_p_TNC: Tensor | None, n_classes: int) -> list[Further]:
+    """The further metrics of each trial, which are computed trial by trial on the CPU, and its counts of classes.
 
     Args:
         wanted: The metrics.
@@ -162,18 +163,15 @@ def _further(
         n_classes: C.
     """
     if not wanted.names:
-        return [{}] * len(class_TN)
+        return [({}, None)] * len(class_TN)
     every_y_TN = y_TN.expand_as(class_TN)
     counts_T3C = count_classes(class_TN, every_y_TN, n_classes).cpu().numpy() if wanted.counts else None
     held_TNC = None if log_p_TNC is None else log_p_TNC.cpu().numpy()
     held_y_TN = every_y_TN.cpu().numpy()
+    each_3C = [None] * len(class_TN) if counts_T3C is None else list(counts_T3C)
     return [
-        wanted.compute(
-            None if counts_T3C is None else counts_T3C[place],
-            None if held_TNC is None else held_TNC[place],
-            held_y_TN[place],
-        )
-        for place in range(len(class_TN))
+        (wanted.compute(counts_3C, None if held_TNC is None else held_TNC[place], held_y_TN[place]), counts_3C)
+        for place, counts_3C in enumerate(each_3C)
     ]
 
 
@@ -242,7 +240,7 @@ def _evaluate(
             log_p.append(loss.log_probabilities(logits_TBC))
     means_3T = totals_3T / max(len(split), 1)
     if not classes:
-        return _scores(means_3T, [wanted.unknown()] * len(params_TP))
+        return _scores(means_3T, [(wanted.unknown(), None)] * len(params_TP))
     log_p_TNC = torch.cat(log_p, 1) if log_p else None
     further = _further(wanted, torch.cat(classes, 1), split.y_N[None], log_p_TNC, n_classes)
     return _scores(means_3T, further)

@@ -23,7 +23,7 @@ from phalanx.analysis.statistics import (
 from phalanx.analysis.student import Limits
 from phalanx.analysis.wording import no_differences, sentence
 from phalanx.core.errors import RequestError, all_of
-from phalanx.core.metrics import direction_of, find_metric, limits_of
+from phalanx.core.metrics import direction_of, find_metric, limits_of, names_of, tested
 from phalanx.runs.config_file import data_label
 
 TEST = "test_accuracy"
@@ -101,7 +101,8 @@ def compare_runs(
     Args:
         runs: The runs.
         by: The keys that make the groups; none for all that vary.
-        metric: The metric; None for test_accuracy if all runs have it, else the objective.
+        metric: The metric; None for the objective's on the test split (a loss counts as none), test_accuracy or the
+            objective, whichever all runs have.
         baseline: The label of the group that the others are tested against; None for all pairs.
         relevant: A difference that matters, in the unit shown.
         where: Conditions `key=value` that runs have to meet.
@@ -169,9 +170,10 @@ def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str
         if metric not in there:
             raise RequestError(f"--metric {metric} is in none of the runs; there are {', '.join(there)}")
         return Measure(metric, _direction(metric)), []
-    if counts.get(TEST) == len(completed):
-        return Measure(TEST, "maximize"), []
     objectives = {run.objective for run in completed}
+    for name in (*(tested(name) for name in objectives if len(objectives) == 1 and not name.endswith("_loss")), TEST):
+        if name in names_of("test") and counts.get(name) == len(completed):
+            return Measure(name, _direction(name)), []
     if len(objectives) > 1:
         raise RequestError(
             f"the runs have different objectives ({', '.join(sorted(objectives))}); say which metric: --metric NAME"
@@ -229,7 +231,8 @@ def _pooled(data: SameData, groups: Sequence[Group]) -> list[str]:
 
 def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
     """A loss is another quantity for each loss function, and for each of its options."""
-    differing = [key for key in varying(runs) if key.startswith("loss.")] if measure.metric.endswith("_loss") else []
+    keys = [key for key in varying(runs) if key.startswith("loss.") and key != "loss.class_weights"]  # recorded without
+    differing = keys if measure.metric.endswith("_loss") else []
     if not differing:
         return []
     split = measure.metric.removesuffix("loss")

@@ -7,8 +7,9 @@ A group may hold runs that differ in more than the keys it is made by. Where eve
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from phalanx.analysis.class_scores import ClassScore, mean_scores
 from phalanx.analysis.compare.keys import Texts, labels_of, varying
 from phalanx.analysis.compare.run import SPLIT, Run
 from phalanx.analysis.compare.splits import SameData
@@ -29,6 +30,7 @@ class Group:
     values: Mapping[Repeat, float]  # the metric by seed, or by (split seed, seed)
     n_runs: int  # that were trained, good or not
     lost: Lost | None = None  # runs that were not completed, at settings that count
+    classes: Mapping[str, ClassScore] = field(default_factory=dict)  # means over its completed runs, by class
 
     @property
     def seeds(self) -> Mapping[int, float]:
@@ -72,7 +74,8 @@ def grouped(data: SameData, by: Sequence[str], metric: str, shown: Texts) -> Gro
         keys = {key: shown.of(key, same, short=False) for key, same in zip(by, at, strict=True)}
         if lost := _lost(members[at], runs, settings):
             lost_runs.append(f"{labels[at]}: {lost.of()}, left out of its mean")
-        groups.append(Group(labels[at], keys, values, len(members[at]), _without_interrupted(lost)))
+        classes = mean_scores([run.classes for run in runs])
+        groups.append(Group(labels[at], keys, values, len(members[at]), _without_interrupted(lost), classes))
     comparable = settings.shared is not None or len(groups) < 2
     if not comparable:
         notes.append(

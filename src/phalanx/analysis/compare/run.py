@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from phalanx.analysis.class_scores import ClassScore
 from phalanx.analysis.compare.values import ABSENT, identity
 
 SPLIT = "data.split_seed"
@@ -22,6 +23,7 @@ class Run:
     values: Mapping[str, float | None]  # by metric
     objective: str
     data: str | None  # the data's digest
+    classes: Mapping[str, ClassScore] = field(default_factory=dict)  # of the test split, by the name of the class
     typed: Mapping[str, str] = field(default_factory=dict)  # overrides by key: `model: mlp3`, which the config lacks
 
     @cached_property

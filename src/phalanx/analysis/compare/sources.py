@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from phalanx.analysis.class_scores import class_scores
 from phalanx.analysis.compare.run import MEASURED, SPLIT, Read, Run
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
@@ -139,9 +140,10 @@ def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
         values={**stored.metrics, **{name: getattr(stored, name) for name in MEASURED}},
         objective=stored.objective.name,
         data=stored.data_digest,
+        classes=class_scores(stored, stored.classes),
         typed=settings_typed(f"{key}={text}" for key, text in stored.overrides.items()),
     )
-    return [_repeat(run, row) for row in stored.repeats] or [run]
+    return [replace(_repeat(run, row), classes=class_scores(stored, row.classes)) for row in stored.repeats] or [run]
 
 
 def _repeat(run: Run, row: SeedResult) -> Run:

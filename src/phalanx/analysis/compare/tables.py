@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from phalanx.analysis.class_scores import SPLITS, ClassScore, hardest
 from phalanx.analysis.compare.comparison import Comparison, Measure, Part
 from phalanx.analysis.compare.groups import Group
 from phalanx.analysis.compare.keys import short_names
@@ -16,17 +17,27 @@ from phalanx.analysis.wording import format_p
 from phalanx.core.csv_text import csv_text
 
 NOTHING = "–"
+CLASS_HEADER = ("support", "precision", "recall", "F1")
 MOST_ROWS = 40  # groups or differences on the screen
 
 
-def show(comparison: Comparison, console: Console) -> None:
-    """Prints everything: a table of the groups, the sentences, what has to be known, for each data set."""
+def show(comparison: Comparison, console: Console, *, classes: bool = False) -> None:
+    """Prints everything: a table of the groups, the sentences, what has to be known, for each data set.
+
+    Args:
+        comparison: The comparison.
+        console: Where to print.
+        classes: Whether to print a table of each class too.
+    """
     for part in comparison.parts:
         console.print(_screen(titled(comparison, part), *group_table(comparison.measure, part)))
         for text in part.sentences:
             console.print(f"  {text}", soft_wrap=True)
         for text in part.notes:
             console.print(f"  note: {text}", style="dim", soft_wrap=True)
+        if classes:
+            title, header, rows = class_table(part)
+            console.print(_screen(title, header, rows, len(rows)) if rows else f"  {title}", soft_wrap=not rows)
     for text in comparison.notes:
         console.print(f"note: {text}", style="dim", soft_wrap=True)
 
@@ -38,13 +49,13 @@ def titled(comparison: Comparison, part: Part) -> str:
     return f"{part.data}: {comparison.measure.title} by {by}, {where}"
 
 
-def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    hidden = max(0, len(rows) - MOST_ROWS)
+def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOST_ROWS) -> Table:
+    hidden = max(0, len(rows) - most)
     caption = f"{hidden} more groups: --csv FILE has all" if hidden else None
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, caption=caption)
     for place, cell in enumerate(header):
         table.add_column(Text(cell), justify="left" if place == 0 else "right", overflow="fold")
-    for row in rows[:MOST_ROWS]:
+    for row in rows[:most]:
         table.add_row(*map(Text, row))
     return table
 
@@ -59,6 +70,30 @@ def group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]
         cells = [NOTHING] * 3 if summary is None else summary_cells(summary, places)
         rows.append([group.label, str(len(group.seeds)), *cells, *([_lost(group)] if lost else [])])
     return [*header, *(["not completed"] if lost else [])], rows
+
+
+def class_table(part: Part) -> tuple[str, list[str], list[list[str]]]:
+    """Title, header and rows: precision, recall, F1 and support of each class in each group, means over its runs."""
+    scores = [group.classes for group in part.groups]
+    names = list(dict.fromkeys(name for one in scores for name in one))
+    if not names:
+        return f"no counts of the classes of {part.data}: MLflow and results of earlier versions have none", [], []
+    shown, note = hardest(names, scores)
+    split = next(score.split for one in scores for score in one.values())
+    rows = [
+        [name, group.label, *class_cells(group.classes[name])]
+        for name in shown
+        for group in part.groups
+        if name in group.classes
+    ]
+    title = f"{part.data}: each class, {SPLITS[split]} split, means over runs"
+    return f"{title}; {note}" if note else title, ["class", "group", *CLASS_HEADER], rows
+
+
+def class_cells(score: ClassScore) -> list[str]:
+    """Support, precision, recall and F1 of one class as text."""
+    parts = (NOTHING if value is None else f"{value:.4f}" for value in (score.precision, score.recall, score.f1))
+    return [f"{score.support:g}", *parts]
 
 
 def summary_cells(summary: Summary, places: int) -> list[str]:
@@ -103,8 +138,8 @@ def differences_csv(comparison: Comparison) -> str:
     return csv_text(rows)
 
 
-def markdown(comparison: Comparison) -> str:
-    """Both tables, the sentences and the notes."""
+def markdown(comparison: Comparison, *, classes: bool = False) -> str:
+    """Both tables, the sentences and the notes, and where it is asked for a table of each class."""
     lines: list[str] = []
     for part in comparison.parts:
         lines += [f"**{_escaped(titled(comparison, part))}**", "", *_rows(*group_table(comparison.measure, part))]
@@ -113,6 +148,9 @@ def markdown(comparison: Comparison) -> str:
         lines += ["", *(f"- {_escaped(text)}" for text in part.sentences)]
         lines += [f"- Note: {_escaped(text)}" for text in part.notes]
         lines.append("")
+        if classes:
+            title, header, rows = class_table(part)
+            lines += [f"**{_escaped(title)}**", "", *(_rows(header, rows) if rows else ()), ""]
     lines += [f"- Note: {_escaped(text)}" for text in comparison.notes]
     return "\n".join(lines).strip() + "\n"
 

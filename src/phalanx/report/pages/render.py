@@ -24,7 +24,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        {filter_.__name__: filter_ for filter_ in (decimals, interval, seeds_and_interval, six_digits, thousands)}
+        {
+            filter_.__name__: filter_
+            for filter_ in (decimals, interval, seeds_and_interval, six_digits, support, thousands)
+        }
     )
     return found
 
@@ -39,6 +42,11 @@ def decimals(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 else f"{value:.3g}"
+
+
+def support(value: float) -> str:
+    """A number of samples; a mean over splits may be no whole number."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def six_digits(text: str) -> str:

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from phalanx.analysis.class_scores import class_table
 from phalanx.core.metrics import measures_of
 from phalanx.core.reading import MAX_TABLE, read_bytes
 from phalanx.report.context import command_of, facts, mlflow_fact, read_config
@@ -18,6 +19,8 @@ from phalanx.runs.left_out import LeftOut
 from phalanx.runs.metrics_csv import read_metrics
 from phalanx.runs.stored_run import read_stored_run
 from phalanx.runs.sweep_folder import is_sweep, sweep_summary
+
+CONFUSION = "confusion"  # the figure beside the table of the classes
 
 
 def run_html(paths: RunPaths, left_out: LeftOut) -> str:
@@ -41,7 +44,9 @@ def run_html(paths: RunPaths, left_out: LeftOut) -> str:
     best, rows = left_out.attempt(functools.partial(_against_best, paths, values, result.overrides), (None, []))
     title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
     return render(
-        "run.html.j2", title=title, result=result, measures=measures_of(result.metrics), config=config, images=images,
+        "run.html.j2", title=title, result=result, measures=measures_of(result.metrics), config=config,
+        images=[image for image in images if image[0] != CONFUSION], classes=class_table(result),
+        confusion=dict(images).get(CONFUSION),
         curves=curves, left_out=left_out.faults, best=best, differences=rows,
         facts=facts([result], command, [mlflow_fact(result.mlflow_run_id, values)]),
     )  # fmt: skip

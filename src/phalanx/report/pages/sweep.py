@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from markupsafe import Markup
 
+from phalanx.analysis.class_scores import class_table
 from phalanx.analysis.final import Finalist
+from phalanx.core.metrics import tested
 from phalanx.core.result import Status
 from phalanx.report.context import Fact
 from phalanx.report.differences import Row
@@ -95,6 +97,7 @@ def sweep_html(content: SweepContent) -> str:
         endings=", ".join(f"{count:,} {ending}" for ending, count in endings),
         inputs=dict.fromkeys(line for trial in trials if trial.data is not None for line in _about(trial.data)),
         seconds=math.fsum(trial.train_seconds for trial in trials), configs=content.configs,
+        classes=class_table(best[0]) if best else None,
         measures=_measures(trials), best_measures=_measures(best), varied=varied,
         front=draw(draw_front, front_infos(sampled(best, best), scale)),
         finalists=content.finalists, sentences=content.sentences,
@@ -135,9 +138,11 @@ def sampled(trials: Sequence[StoredRun], best: Sequence[StoredRun]) -> list[Stor
 
 
 def _measures(trials: Sequence[StoredRun]) -> list[str]:
-    """The metrics with a column: the objectives, but for costs, which have columns of their own, and two more."""
+    """The metrics with a column: the objectives with their metrics on the test split, and two more. Costs have columns
+    of their own."""
     costs = ("n_parameters", "train_seconds", "best_epoch")
-    names = dict.fromkeys([*objective_names(trials), "val_loss", "test_accuracy"])
+    wanted = objective_names(trials)
+    names = dict.fromkeys([*wanted, *map(tested, wanted), "val_loss", "test_accuracy"])
     there = [name for name in names if any(trial.metrics.get(name) is not None for trial in trials)]
     return [name for name in there if name not in costs]
 
