@@ -25,7 +25,7 @@ def measure(lab: Lab) -> Finding:
     rows = [
         [
             LOSSES[loss],
-            WEIGHTS[weights],
+            weights,
             objective.removeprefix("val_").replace("_", " "),
             *cells(groups[loss, weights]),
         ]
