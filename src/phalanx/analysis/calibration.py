@@ -76,8 +76,8 @@ def reliability(p_NC: np.ndarray, y_N: np.ndarray) -> Reliability:
     bin_N = confidence_bins(confidence_N)
     counts_M = np.bincount(bin_N, minlength=N_BINS)
     sums = (np.bincount(bin_N, values_N, N_BINS) for values_N in (confidence_N, right_N))
-    means = [np.divide(s, counts_M, out=np.full(N_BINS, np.nan), where=counts_M > 0) for s in sums]
-    return Reliability(counts_M, *means, ece=calibration_error(confidence_N, right_N))
+    confidence_M, accuracy_M = (np.divide(s, counts_M, out=np.full(N_BINS, np.nan), where=counts_M > 0) for s in sums)
+    return Reliability(counts_M, confidence_M, accuracy_M, calibration_error(confidence_N, right_N))
 
 
 def _predictions(p_NC: np.ndarray, y_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,8 +70,9 @@ def mean_scores(scores: Sequence[Mapping[str, ClassScore]]) -> dict[str, ClassSc
     found: dict[str, ClassScore] = {}
     for name in names:
         rows = [one[name] for one in scores if name in one]
-        means = [_mean([getattr(row, field) for row in rows]) for field in ("precision", "recall", "f1")]
-        found[name] = ClassScore(rows[0].split, *means, support=statistics.fmean(row.support for row in rows))
+        precision, recall, f1 = (_mean([getattr(row, key) for row in rows]) for key in ("precision", "recall", "f1"))
+        support = statistics.fmean(row.support for row in rows)
+        found[name] = ClassScore(rows[0].split, precision, recall, f1, support)
     return found
 
 

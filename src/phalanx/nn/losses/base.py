@@ -63,7 +63,7 @@ class LossSpec(Spec):
             faults.append(Fault("loss.class_weights", self.class_weights, f"none with loss={self.name}{why}", advice))
         elif not isinstance(self.class_weights, str) and not any(self.class_weights):
             allowed = "none, balanced or a list of numbers, one for each class, that are not all 0"
-            faults.append(Fault("loss.class_weights", self.class_weights, allowed, "loss.class_weights=balanced"))
+            faults.append(Fault("loss.class_weights", list(self.class_weights), allowed, "loss.class_weights=balanced"))
         return faults
 
     def __call__(self, logits_TBC: Tensor, y_TB: Tensor, smoothing_T: Tensor | None = None) -> Tensor:
