@@ -14,6 +14,9 @@ MODELS = {
     **{name: MLP(hidden=(8, 7), activation=name) for name in ACTIVATIONS},
     "dropout": MLP(hidden=(9,), dropout=0.3),
     "dropout-last": MLP(hidden=(9, 8), dropout=0.3, dropout_at="last"),
+    "layer-norm": MLP(hidden=(8, 7), norm="layer"),
+    "residual": MLP(hidden=(8, 8, 7), residual=True, activation="gelu"),
+    "residual-layer-norm": MLP(hidden=(9, 9), residual=True, norm="layer", dropout=0.3, activation="identity"),
 }
 UPDATES = {
     **{name: cls(lr=0.05) for name, cls in OPTIMIZERS.items()},
@@ -47,6 +50,14 @@ class TestModels(ModelContract):
     @pytest.fixture(params=MODELS)
     def spec(self, request):
         return MODELS[request.param]
+
+
+class TestBatchNorm(ModelContract):
+    """Its gradients are those of a training, which `forward` does not compute: see test_norms.py."""
+
+    option = MLP(hidden=(8, 8), norm="batch", residual=True, dropout=0.3)
+    small = tuple(sizes for sizes in ModelContract.small if sizes[-1] not in (1, 25))  # no batch of one sample
+    test_gradients_are_those_of_autograd = None
 
 
 class TestSchedules(ScheduleContract):

@@ -69,9 +69,17 @@ def cohorts(draw):
         draw(st.sampled_from([1, 7, 25, None, None])),
         draw(st.sampled_from([True, True, True, False])),
     )
+    norm, residual = (
+        draw(st.sampled_from(["none", "none", "layer", "batch"])),
+        draw(st.sampled_from([False, False, True])),
+    )
+    if norm == "batch":
+        batch_size = batch_size and max(batch_size, 7)
     activation = draw(st.sampled_from(["relu", "tanh", "gelu", "identity", "leaky_relu", "silu", "selu"]))
     # Few shapes, so that some trials share a product.
-    shapes = st.sampled_from(draw(st.lists(st.sampled_from(HIDDEN), min_size=1, max_size=3)))
+    n_shapes = 1 if residual or norm != "none" else 3  # those are not padded
+    given = st.lists(st.sampled_from(EQUAL if residual else HIDDEN), min_size=1, max_size=n_shapes)
+    shapes = st.sampled_from(draw(given))
     device = DeviceSpec(pad=draw(st.sampled_from([False, False, True])))
 
     def trial() -> TrialSpec:
@@ -84,10 +92,10 @@ def cohorts(draw):
             loss=replace(loss, label_smoothing=draw(fractions) if loss.stackable else 0.0),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             device=device,
-            model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions),
+            model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions), norm=norm, residual=residual,
                       init=draw(st.sampled_from(["torch", "torch", "kaiming", "orthogonal"]))),
             trainer=TrainerSpec(
-                epochs=draw(st.integers(1, 3)), batch_size=batch_size,
+                epochs=draw(st.integers(1, 3)), batch_size=batch_size, drop_last=norm == "batch",
                 patience=draw(st.sampled_from([None, 1])), clip_norm=draw(st.sampled_from([None, 0.1])),
                 zero_grad=zero_grad, average=draw(st.sampled_from(["none", "none", "ema", "swa"])), swa_start=1,
             ),
@@ -124,6 +132,9 @@ OUTPUTS = [(name, output) for name in LOSSES if LOSSES[name].stackable for outpu
 
 
 HIDDEN = [(6, 5), (3,), (2, 7), (4, 5, 9), (1,), (33, 2, 1), (5, 1), (1, 33)]
+
+
+EQUAL = [(6, 6), (2, 7, 7), (4, 4, 4), (1, 1), (33, 33, 2)]  # what a network with residual connections may have
 
 
 SHAPES = [(9,), (4,), (3, 11), (5, 2, 4)]

@@ -79,7 +79,7 @@ def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
         notes.append(f"dead units are told of relu alone; this network has {activation}")
     tensors = tuple(tensor_info(name, tensor) for name, tensor in in_order(saved).items())
     widths = (saved.n_features, *saved.model.hidden_widths, len(saved.classes))
-    title = f"{saved.data}: {saved.model.name} {'-'.join(map(str, widths))} {activation}".rstrip()
+    title = f"{saved.data}: {saved.model.name} {'-'.join(map(str, widths))} {saved.model.traits}".rstrip()
     n_parameters = saved.model.layout(saved.n_features, len(saved.classes)).n_trained
     return Inspection(title, tensors, hidden, activation, tuple(notes), n_parameters), saved, dataset
 

@@ -275,7 +275,7 @@ def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
     """
     widths = "-".join(map(str, (dataset.n_features, *spec.model.hidden_widths, dataset.n_classes)))
     of_own = f"{spec.model.name} {widths}"
-    network = of_own if spec.model.source else f"{widths} {getattr(spec.model, 'activation', '')}"
+    network = of_own if spec.model.source else f"{widths} {spec.model.traits}"
     return (
         f"{spec.data.label()} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
         f"{network}  {spec.loss.name}  {spec.optimizer.name} "

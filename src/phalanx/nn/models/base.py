@@ -170,6 +170,11 @@ class ModelSpec(Spec):
         """The units of each hidden layer, for titles; empty for a family whose networks are no such chain."""
         return ()
 
+    @property
+    def traits(self) -> str:
+        """What else to say of a network in its title, such as its activation."""
+        return ""
+
     def enclosing(self, others: Sequence[ModelSpec]) -> ModelSpec:
         """The smallest network into which this one and all others can be embedded."""
         return self

@@ -14,18 +14,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.errors import Fault, RequestError
 from phalanx.core.seeding import generator
 from phalanx.core.specs import stacked, static
 from phalanx.nn.models.activations import ACTIVATIONS
-from phalanx.nn.models.base import Backward, Depths, ModelSpec
+from phalanx.nn.models.base import Backward, Batches, Depths, InputShape, ModelSpec
 from phalanx.nn.models.dropout import Dropout
 from phalanx.nn.models.initial import RULES, initialize
 from phalanx.nn.models.layout import Layout
+from phalanx.nn.models.norms import AXES, Norm, NormState, norm_of, norm_tensors
 from phalanx.nn.models.sampled_classes import SampledClasses
 from phalanx.nn.products import product, sum_of_batch
 
 REGISTER = 16  # float32 numbers in the widest vector register of a CPU
 TRANSPOSE_FROM = 75  # inputs times waste from which transposing a product pays off (benchmarks/README.md)
+
+
+_Parts = tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class _HiddenStep:
+    """What the backward pass of a hidden layer needs; `n` trials have the layer, None: all."""
+
+    x_TBD: Tensor
+    argument_TBH: Tensor  # of the activation's derivative
+    factors_TBH: Tensor | None  # of dropout
+    norm: Norm | None
+    norm_state: NormState | None
+    n: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,88 +61,152 @@ class MLP(ModelSpec):
     dropout: float = stacked(0.0, ge=0, lt=1, advice="0.2")
     init: str = stacked("torch", choices=tuple(RULES), neutral=True)  # how first weights are drawn
     dropout_at: str = static("all", choices=("all", "last"))  # after every hidden layer, or after the last one only
+    norm: str = static("none", choices=("none", *AXES), neutral=True)  # between each hidden layer and its activation
+    residual: bool = static(False, neutral=True)  # add a hidden layer's input to its output where widths are equal
+
+    def conflicts(self) -> list[Fault | str]:
+        if not self.residual or any(map(self._adds_input, range(self.n_hidden_layers))):
+            return []
+        allowed = f"false where no hidden layer is as wide as the one before it, as in model.hidden={list(self.hidden)}"
+        return [Fault("model.residual", True, allowed, "model=mlp3 model.residual=true")]
+
+    def prepared(self, shape: InputShape, batches: Batches) -> MLP:
+        """See `ModelSpec.prepared`. Raises `RequestError` for a batch norm of one sample, which has no variance."""
+        if self.norm == "batch" and 1 in batches.train_sizes:
+            advice = "trainer.batch_size=32" if max(batches.train_sizes) == 1 else "trainer.drop_last=true"
+            raise RequestError(
+                "model.norm=batch cannot train on a batch of one sample, which has no variance, and "
+                f"{'each' if max(batches.train_sizes) == 1 else 'the last'} batch has one; try {advice} or "
+                "model.norm=layer"
+            )
+        return self
 
     def layout(self, n_features: int, n_classes: int) -> Layout:
-        """`layers.<i>.weight` (H, D) and `layers.<i>.bias` (H,) of each linear layer."""
-        names, shapes = [], []
+        """`layers.<i>.weight` (H, D) and `layers.<i>.bias` (H,) of each linear layer, and then those of the norms:
+        `norms.<i>.weight` and `norms.<i>.bias` (H,); of batch norms `running_mean` and `running_var`, not trained."""
+        shapes: dict[str, tuple[int, ...]] = {}
         for i, (n_in, n_out) in enumerate(pairwise((n_features, *self.hidden, n_classes))):
-            names += [f"layers.{i}.weight", f"layers.{i}.bias"]
-            shapes += [(n_out, n_in), (n_out,)]
-        return Layout(tuple(names), tuple(shapes))
+            shapes |= {f"layers.{i}.weight": (n_out, n_in), f"layers.{i}.bias": (n_out,)}
+        of_norms, n_buffers = norm_tensors(self.norm, self.hidden)
+        shapes |= of_norms
+        dtypes = (torch.float32,) * len(shapes) if n_buffers else ()
+        return Layout(tuple(shapes), tuple(shapes.values()), dtypes, n_buffers)
 
     def initial(self, layout: Layout, seeds: Sequence[int]) -> Tensor:
         """Each layer's weights and biases by the rule `init`; a row's random numbers depend on its seed alone."""
         flat_TP = torch.empty(len(seeds), layout.size)
         for row, seed in enumerate(seeds):
             stream = generator(seed, "init")
-            views = layout.views(flat_TP[row : row + 1])
-            for weight_1HD, bias_1H in zip(views[::2], views[1::2], strict=True):
+            weights, biases, _ = self._parts(layout.views(flat_TP[row : row + 1]))
+            for weight_1HD, bias_1H in zip(weights, biases, strict=True):
                 initialize(self.init, weight_1HD[0], bias_1H[0], stream)
+        for name, view in zip(layout.names, layout.views(flat_TP), strict=True):
+            if name.startswith("norms."):
+                view.fill_(1.0 if name.endswith(("weight", "var")) else 0.0)
         return flat_TP
 
     def forward(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None
     ) -> Tensor:
         """See `ModelSpec.forward`."""
-        activation = ACTIVATIONS[self.activation]
-        for layer, (weight_THD, bias_TH) in enumerate(zip(tensors[::2], tensors[1::2], strict=True)):
-            if layer == self.n_hidden_layers:
-                return _linear(x_TBD, weight_THD, bias_TH)
+        weights, biases, norms = self._parts(tensors)
+        for layer in range(self.n_hidden_layers):
             n, skipped_TBD = _n_with_layer(layer, depths), x_TBD
-            x_TBD = activation.apply(_linear(_first(x_TBD, n), _first(weight_THD, n), _first(bias_TH, n)))
+            norm = norm_of(self.norm, norms, layer, self.n_hidden_layers)
+            z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
+            x_TBD = ACTIVATIONS[self.activation].apply(z_TBH if norm is None else norm.evaluate(z_TBH))
             if (factors_TBH := self._factors(layer, dropout, x_TBD)) is not None:
                 x_TBD = x_TBD * factors_TBH
+            if self._adds_input(layer):
+                x_TBD = x_TBD + skipped_TBD
             x_TBD = _append_skipped(x_TBD, skipped_TBD, n)
-        raise AssertionError("the last layer returns")
+        return _linear(x_TBD, weights[-1], biases[-1])
 
     def vjp(
         self, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None = None, depths: Depths = None,
         sampled: SampledClasses | None = None,
     ) -> tuple[Tensor, Backward]:  # fmt: skip
-        """See `ModelSpec.vjp`. Written by hand: two products per layer, written into `out` directly."""
-        activation = ACTIVATIONS[self.activation]
-        weights, biases = tensors[::2], tensors[1::2]
-        inputs: list[Tensor] = []  # of each layer
-        saved: list[Tensor] = []  # the argument of each layer's derivative
-        factors: list[Tensor | None] = []  # of each layer's dropout
+        """See `ModelSpec.vjp`. Written by hand: two products per layer, written into `out` directly. A batch norm takes
+        the statistics of the batch, and updates the running ones in `tensors`."""
+        weights, biases, _ = self._parts(tensors)
+        steps: list[_HiddenStep] = []
         for layer in range(self.n_hidden_layers):
-            n = _n_with_layer(layer, depths)
-            inputs.append(x_TBD)
-            z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
-            y_TBH = activation.apply(z_TBH)
-            saved.append(y_TBH if activation.of_output else z_TBH)
-            factors.append(factors_TBH := self._factors(layer, dropout, y_TBH))
-            if factors_TBH is not None:  # a dropped unit has no gradient, whatever its y
-                y_TBH = y_TBH * factors_TBH if activation.needs_y else y_TBH.mul_(factors_TBH)
-            x_TBD = _append_skipped(y_TBH, x_TBD, n)
-        inputs.append(x_TBD)
+            x_TBD, step = self._hidden_step(layer, tensors, x_TBD, dropout, _n_with_layer(layer, depths))
+            steps.append(step)
         logits = _linear if sampled is None else sampled.logits
 
         def backward(grad_TBH: Tensor, out: Sequence[Tensor]) -> None:
-            for layer in reversed(range(self.n_hidden_layers + 1)):
-                n = _n_with_layer(layer, depths) if layer < self.n_hidden_layers else None
-                skipped_TBH, grad_TBH = grad_TBH, _first(grad_TBH, n)
-                if layer < self.n_hidden_layers:
-                    if (factors_TBH := factors[layer]) is not None:
-                        grad_TBH = grad_TBH.mul_(factors_TBH)
-                    if activation.slope is not None:
-                        grad_TBH = grad_TBH.mul_(activation.slope(saved.pop()))
-                if sampled is not None and layer == self.n_hidden_layers:
-                    grad_TBH = sampled.backward(grad_TBH, inputs.pop(), weights[-1], out[-2:])
-                    continue
-                _write_gradients(grad_TBH, _first(inputs.pop(), n), out[2 * layer], out[2 * layer + 1], n)
-                if layer:
-                    grad_TBH = _append_skipped(product(grad_TBH, _first(weights[layer], n)), skipped_TBH, n)
+            own_out = self._parts(out)
+            if sampled is not None:
+                grad_TBH = sampled.backward(grad_TBH, x_TBD, weights[-1], (own_out[0][-1], own_out[1][-1]))
+            else:
+                _write_gradients(grad_TBH, x_TBD, own_out[0][-1], own_out[1][-1], None)
+                grad_TBH = product(grad_TBH, weights[-1])
+            while steps:
+                grad_TBH = self._hidden_backward(len(steps) - 1, steps.pop(), grad_TBH, weights, own_out)
 
         return logits(x_TBD, weights[-1], biases[-1]), backward
 
+    def _hidden_step(
+        self, layer: int, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None, n: int | None
+    ) -> tuple[Tensor, _HiddenStep]:
+        """The output of a hidden layer in training, and what its backward pass needs."""
+        activation, (weights, biases, norms) = ACTIVATIONS[self.activation], self._parts(tensors)
+        norm, state = norm_of(self.norm, norms, layer, self.n_hidden_layers), None
+        z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
+        if norm is not None:
+            z_TBH, state = norm.train(z_TBH)
+        y_TBH = activation.apply(z_TBH)
+        argument_TBH, factors_TBH = y_TBH if activation.of_output else z_TBH, self._factors(layer, dropout, y_TBH)
+        if factors_TBH is not None:  # a dropped unit has no gradient, whatever its y
+            y_TBH = y_TBH * factors_TBH if activation.needs_y else y_TBH.mul_(factors_TBH)
+        if self._adds_input(layer):
+            y_TBH = y_TBH + x_TBD
+        return _append_skipped(y_TBH, x_TBD, n), _HiddenStep(x_TBD, argument_TBH, factors_TBH, norm, state, n)
+
+    def _hidden_backward(
+        self, layer: int, step: _HiddenStep, grad_TBH: Tensor, weights: Sequence[Tensor], out: _Parts
+    ) -> Tensor:
+        """Writes the gradients of a hidden layer; returns that by its input, or of the first layer any tensor."""
+        activation, n = ACTIVATIONS[self.activation], step.n
+        skipped_TBH, grad_TBH = grad_TBH, _first(grad_TBH, n)
+        if adds_input := self._adds_input(layer):
+            grad_TBH = grad_TBH.clone()
+        if step.factors_TBH is not None:
+            grad_TBH = grad_TBH.mul_(step.factors_TBH)
+        if activation.slope is not None:
+            grad_TBH = grad_TBH.mul_(activation.slope(step.argument_TBH))
+        if step.norm is not None and step.norm_state is not None:
+            grad_TBH = step.norm.backward(grad_TBH, step.norm_state, out[2][2 * layer : 2 * layer + 2])
+        _write_gradients(grad_TBH, _first(step.x_TBD, n), out[0][layer], out[1][layer], n)
+        if self.norm == "batch":
+            out[1][layer].zero_()  # the norm subtracts the bias again; the sum would be nothing but rounding errors
+        if layer == 0:
+            return grad_TBH
+        grad_TBD = product(grad_TBH, _first(weights[layer], n))
+        return _append_skipped(grad_TBD.add_(skipped_TBH) if adds_input else grad_TBD, skipped_TBH, n)
+
     def hidden_outputs(self, tensors: Sequence[Tensor], x_TBD: Tensor) -> list[Tensor]:
-        """The outputs (T, B, H) of each hidden layer after its activation, without dropout."""
+        """Outputs (T, B, H) of each hidden layer after its activation, before dropout and the sum with the input."""
+        weights, biases, norms = self._parts(tensors)
         outputs = []
-        for weight_THD, bias_TH in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
-            x_TBD = ACTIVATIONS[self.activation].apply(_linear(x_TBD, weight_THD, bias_TH))
-            outputs.append(x_TBD)
+        for layer in range(self.n_hidden_layers):
+            z_TBH, norm = (
+                _linear(x_TBD, weights[layer], biases[layer]),
+                norm_of(self.norm, norms, layer, len(self.hidden)),
+            )
+            outputs.append(ACTIVATIONS[self.activation].apply(z_TBH if norm is None else norm.evaluate(z_TBH)))
+            x_TBD = outputs[-1] + x_TBD if self._adds_input(layer) else outputs[-1]
         return outputs
+
+    def _parts(self, tensors: Sequence[Tensor]) -> _Parts:
+        """The weights and the biases of the linear layers, and the tensors of the norms."""
+        n_linear = 2 * (self.n_hidden_layers + 1)
+        return tensors[:n_linear:2], tensors[1:n_linear:2], tensors[n_linear:]
+
+    def _adds_input(self, layer: int) -> bool:
+        """Whether this hidden layer's input, the output of the hidden layer before it, is added to its output."""
+        return self.residual and layer > 0 and self.hidden[layer] == self.hidden[layer - 1]
 
     def _factors(self, layer: int, dropout: Dropout | None, x_TBH: Tensor) -> Tensor | None:
         if dropout is None or (self.dropout_at == "last" and layer < self.n_hidden_layers - 1):
@@ -133,8 +214,9 @@ class MLP(ModelSpec):
         return dropout.factors(layer, x_TBH)
 
     def padded(self) -> dict[str, Any]:
-        """Any `hidden` if f(0) = 0, so that padded units stay zero; of one depth if only the last layer has dropout."""
-        if not ACTIVATIONS[self.activation].keeps_zero:
+        """Any `hidden` if f(0) = 0, so that padded units stay zero; of one depth if only the last layer has dropout.
+        A norm would count padded units, and which layers add their input depends on their widths."""
+        if not ACTIVATIONS[self.activation].keeps_zero or self.norm != "none" or self.residual:
             return {}
         return {"model.hidden": self.n_hidden_layers if self.dropout_at == "last" else None}
 
@@ -145,6 +227,11 @@ class MLP(ModelSpec):
     @property
     def hidden_widths(self) -> tuple[int, ...]:
         return self.hidden
+
+    @property
+    def traits(self) -> str:
+        norm = "" if self.norm == "none" else f" {self.norm} norm"
+        return f"{self.activation}{norm}{' residual' if self.residual else ''}"
 
     def enclosing(self, others: Sequence[ModelSpec]) -> MLP:
         """The activations of a shallower network skip the layers that it lacks, which are at least as wide as they."""
