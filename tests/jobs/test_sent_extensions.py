@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import sys
@@ -11,12 +12,14 @@ import pytest
 from support import modules
 from support.jobs import by_number, job
 
-from phalanx import DATASETS, MODELS, TrainerSpec, TrialSpec
-from phalanx.core.extensions import VARIABLE, ExtensionError, forget, import_file, load_asked, snake_case
+from phalanx import DATASETS, MODELS, TrainerSpec, TrialSpec, load_dataset, train_trial
+from phalanx.core.extensions import SIBLINGS, VARIABLE, ExtensionError, forget, import_file, load_asked, snake_case
 from phalanx.jobs.executors.base import Shard
 from phalanx.jobs.executors.slurm_job import SlurmJob
 from phalanx.jobs.executors.worker import train_shard, unpacked
 from phalanx.jobs.scheduler import train_together
+from phalanx.runs.model_file import save_model
+from phalanx.tracking.model_files import read_info, write_own_code
 
 FEW = DATASETS["digits"](n_train=32, n_val=20, n_test=20)
 NET = """
@@ -102,8 +105,11 @@ def test_what_the_environment_names_comes_first(file, monkeypatch):
 
 
 def test_an_extension_that_cannot_be_imported_is_an_error_of_its_jobs(file):
-    (file.parent / "_help.py").write_text("")
-    content, _ = sent(file, "from . import _help")
+    (file.parent / "help_that_stays.py").write_text("")
+    sys.path.insert(0, str(file.parent))
+    content, _ = sent(file, "import help_that_stays")
+    sys.path.remove(str(file.parent))
+    del sys.modules["help_that_stays"]
     task = pickle.dumps(SlurmJob(pickle.loads(content), n_threads=1, minutes=1, delay_s=30))
     for path in file.parent.glob("*.py"):
         path.unlink()
@@ -112,10 +118,71 @@ def test_an_extension_that_cannot_be_imported_is_an_error_of_its_jobs(file):
         train_shard(arrived)
     text = str(caught.value)
     assert "needs the extension model=sent (nets.py, digest" in text
-    assert f"has no such file {file}; its text alone cannot be imported: line 4: ImportError" in text
+    assert f"has no such file {file}; its text alone cannot be imported: line 4: ModuleNotFoundError" in text
     assert text.endswith(
         "put extensions/ at the same place on every machine, or have PHALANX_EXTENSIONS name its place there"
     )
+
+
+BLOCKS = """
+from torch import nn
+def activation():
+    from .parts.deep import factor
+    return nn.Tanh() if factor == 2 else nn.ReLU()
+"""
+
+
+def test_files_that_it_imports_by_a_dot_travel_with_it(file):
+    (file.parent / "_blocks.py").write_text(BLOCKS)
+    (file.parent / "parts").mkdir()
+    (file.parent / "parts" / "__init__.py").write_text("")
+    (file.parent / "parts" / "deep.py").write_text("factor = 2")
+    text = NET.replace("nn.{activation}()", "_blocks.activation()")
+    file.write_text(text.format(imports="from . import _blocks"))
+    import_file(file)
+    spec = TrialSpec(data=FEW, model=MODELS["sent"](units=5), trainer=TrainerSpec(epochs=1))
+    one = job(file.parent.parent, 0, trial=spec)
+    here, content, digest = by_number(train_together([one]))[0], pickle.dumps(Shard([one], "a note")), spec.model.source
+    unload()
+    for path in file.parent.rglob("*.py"):
+        path.unlink()
+    assert same(content, here.results[0])
+    assert MODELS["sent"].source == digest
+
+
+def test_the_code_in_a_model_file_has_them_and_stays_in_its_folder(file, tmp_path):
+    (file.parent / "_help.py").write_text("")
+    file.write_text(NET.format(imports="from . import _help", activation="Tanh"))
+    import_file(file)
+    source = MODELS["sent"].source
+    spec, data = TrialSpec(data=FEW, model=MODELS["sent"](), trainer=TrainerSpec(epochs=1)), load_dataset(FEW)
+    save_model(tmp_path / "model.safetensors", spec, data, train_trial(spec, data))
+    info = read_info(tmp_path / "model.safetensors")
+    unload()
+    (tmp_path / "copy").mkdir()
+    (own,) = write_own_code(info, tmp_path / "copy")
+    import_file(own / "nets.py")
+    assert MODELS["sent"].source == source
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(ExtensionError, match=r"nets\.py has a sibling outside its folder: \.\./\.\./x\.py"):
+        write_own_code({**info, SIBLINGS: {"../../x.py": ""}}, tmp_path / "bad")
+    assert not (tmp_path / "x.py").exists()
+
+
+def test_a_changed_sibling_is_other_code(file):
+    digests = []
+    for content in ("", "x = 1", "x = 1\r\n", "x = 1\n"):
+        (file.parent / "_help.py").write_bytes(content.encode())
+        sent(file, "from . import _help")
+        import_file(file)
+        digests.append(MODELS["sent"].source)
+        unload()
+    assert digests[0] != digests[1]
+    assert digests[2] == digests[3]
+    assert file.write_text(NET.format(imports="", activation="Tanh"))
+    import_file(file)
+    plain = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    assert MODELS["sent"].source == f"nets.py, digest {plain}"  # as before there were siblings
 
 
 def test_other_code_that_is_loaded_already_is_refused(file):

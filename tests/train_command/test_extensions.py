@@ -309,7 +309,8 @@ APART = {
 @pytest.mark.parametrize("executor", APART)
 def test_workers_get_the_code_though_the_file_is_gone_and_say_what_they_lack(project, executor):
     others = {"Plain": "Helped", "ConvNet": "Other", "focal": "focal2", "within_one": "within_two"}
-    helped = f"from . import _help\n{re.sub('|'.join(others), lambda found: others[found[0]], NETS)}"
+    place = "import pathlib, sys\nsys.path.insert(0, str(pathlib.Path(__file__).parent))\n"
+    helped = f"{place}import _help\n{re.sub('|'.join(others), lambda found: others[found[0]], NETS)}"
     for name, text in (("helped.py", helped), ("_help.py", ""), ("zz_gone.py", GONE)):
         (project / "extensions" / name).write_text(text)
     models = "plain,helped" if executor == "processes" else "plain"

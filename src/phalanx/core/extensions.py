@@ -23,21 +23,31 @@ from types import ModuleType
 from typing import Any
 
 from phalanx.core.errors import RequestError, pasted
+from phalanx.core.siblings import siblings_of
 
 FOLDER = "extensions"  # beside train.py
 VARIABLE = "PHALANX_EXTENSIONS"
 ENTRY_POINTS = "phalanx"  # the group of entry points of installed packages
 SOURCE = "source"  # the key of a config that names the code of its option
 CODE = "code"  # the key of a model file that holds the text of this code, for whoever wants to run it
+SIBLINGS = "siblings"  # the key of a model file with the files that this code imports by a dot, by name
 
 
 @dataclass(frozen=True)
 class Source:
-    """The file that defines an option, a digest of its content, and the content as it was when it was loaded."""
+    """The file that defines an option, as it was when it was loaded.
+
+    Attributes:
+        file: The file.
+        digest: A digest of its content, and of that of its siblings if it has any.
+        text: Its content.
+        siblings: The files of its folder that it imports by a dot: their content by their path in the folder.
+    """
 
     file: Path
     digest: str
     text: str = field(default="", repr=False, compare=False)
+    siblings: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file.name}, digest {self.digest}"
@@ -110,7 +120,11 @@ def source_of(definition: Callable[..., Any]) -> Source:
 
 def _read(file: Path, content: bytes) -> Source:
     content = content.replace(b"\r\n", b"\n")
-    return Source(file, hashlib.sha256(content).hexdigest()[:12], content.decode("utf-8", "replace"))
+    text = content.decode("utf-8", "replace")
+    siblings, digest = siblings_of(file, text), hashlib.sha256(content)
+    for name, other in siblings.items():
+        digest.update(f"\0{name}\0{other}".encode())
+    return Source(file, digest.hexdigest()[:12], text, siblings)
 
 
 def snake_case(name: str) -> str:
@@ -186,7 +200,7 @@ def _import_named(name: str) -> None:
 def import_file(file: Path) -> ModuleType:
     """Imports a file once a process. Files of one folder are one package, so they may import each other by a dot."""
     file = file.resolve()
-    package = f"phalanx_extensions_{hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]}"
+    package = _package(file)
     if package not in sys.modules:
         parent = ModuleType(package)
         parent.__path__ = [str(file.parent)]
@@ -194,18 +208,21 @@ def import_file(file: Path) -> ModuleType:
     return importlib.import_module(f"{package}.{file.stem}")
 
 
-def import_sent(group: str, name: str, file: Path, source: str, text: str) -> str:
+def _package(file: Path) -> str:
+    """The name of the package of the files in a file's folder."""
+    return f"phalanx_extensions_{hashlib.sha256(str(file.resolve().parent).encode()).hexdigest()[:8]}"
+
+
+def import_sent(group: str, name: str, sent: Source) -> str:
     """Imports an option that another process has sent.
 
     It is looked for in what is installed here and what the environment names, in its file if that is the same here, and
-    last in the text that was sent, which files that it imports do not come with.
+    last in the texts that were sent: of its file and of its siblings.
 
     Args:
         group: The option's group.
         name: Its name.
-        file: Its file, where it was sent from.
-        source: Its source as text.
-        text: The content of the file.
+        sent: Its source, where it was sent from.
 
     Returns:
         Why it could not be imported; empty if it could.
@@ -214,13 +231,32 @@ def import_sent(group: str, name: str, file: Path, source: str, text: str) -> st
         load_asked()
     if find_extension(group, name) is not None:
         return ""
-    if file.is_file() and str(_read(file, file.read_bytes())) == source:
+    file = sent.file
+    if file.is_file() and _read(file, file.read_bytes()) == sent:
         return _fault(str(file), partial(import_file, file))
     with tempfile.TemporaryDirectory(prefix="phalanx-") as folder:
-        copy = Path(folder, file.name)
-        copy.write_text(text, encoding="utf-8", newline="\n")
+        copy = write_source(sent, Path(folder))
         fault = _fault(str(copy), partial(import_file, copy))
-    return fault and f"has no such file {file}; its text alone{fault.removeprefix(str(copy))}"
+        for sibling in sent.siblings:  # those that a function imports when it is called, which may be too late
+            with contextlib.suppress(Exception):
+                importlib.import_module(
+                    "." + sibling.removesuffix(".py").removesuffix("/__init__").replace("/", "."), _package(copy)
+                )
+    texts = "its text alone" if not sent.siblings else f"its text with that of {', '.join(sent.siblings)}"
+    return fault and f"has no such file {file}; {texts}{fault.removeprefix(str(copy))}"
+
+
+def write_source(source: Source, folder: Path) -> Path:
+    """Writes an option's file with its siblings into a folder; returns the file.
+
+    Raises `ExtensionError` if a sibling would lie elsewhere: the names may be those of a stranger's model file.
+    """
+    for name, text in {**source.siblings, source.file.name: source.text}.items():
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise ExtensionError(f"{source.file.name} has a sibling outside its folder: {name}")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return folder / source.file.name
 
 
 def _fault(what: str, task: Callable[[], object]) -> str:

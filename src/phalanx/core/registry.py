@@ -55,17 +55,17 @@ def options(base: type[S], package: str, path: Iterable[str]) -> dict[str, type[
 def travelling(spec: Spec) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """How an option that a user wrote is pickled: by its name and values, since its class is made when it is loaded."""
     extension = find_extension(spec.group, spec.name)
-    file, text = (str(extension.source.file), extension.source.text) if extension else ("", "")
+    sent = extension.source if extension else Source(Path(), "")
     values = {field.name: getattr(spec, field.name) for field in keys_of(spec)}
-    return _arrived, (spec.group, spec.name, spec.source, file, text, values)
+    return _arrived, (spec.group, spec.name, spec.source, sent, values)
 
 
-def _arrived(group: str, name: str, source: str, file: str, text: str, values: Mapping[str, Any]) -> Spec:
+def _arrived(group: str, name: str, source: str, sent: Source, values: Mapping[str, Any]) -> Spec:
     """The option in another process, perhaps of another machine. Raises `ExtensionError` if it cannot have that code.
 
     What arrives here was sent by the process that leads the sweep, whose user has loaded the file.
     """
-    fault = "" if name in _tables().get(group, {}) else import_sent(group, name, Path(file), source, text)
+    fault = "" if name in _tables().get(group, {}) else import_sent(group, name, sent)
     found = _tables().get(group, {}).get(name)
     if found is None or found.source != source:
         why = f"this process has {found.source or 'an option of Phalanx'}" if found else fault

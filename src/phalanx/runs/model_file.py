@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import DataError, RunFolderError
-from phalanx.core.extensions import CODE, SOURCE, find_extension
+from phalanx.core.extensions import CODE, SIBLINGS, SOURCE, find_extension
 from phalanx.core.result import TrialResult
 from phalanx.core.specs import keys_of
 from phalanx.data.base import Dataset
@@ -165,6 +165,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         about["data_source"] = spec.data.source
     if extension := find_extension(spec.model.group, spec.model.name):
         about |= {SOURCE: spec.model.source, CODE: extension.source.text}
+        about |= {SIBLINGS: dict(extension.source.siblings)} if extension.source.siblings else {}
     write_tensors(path, result.weights, about)
 
 

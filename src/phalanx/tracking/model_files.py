@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phalanx.core.extensions import CODE, SOURCE
+from phalanx.core.extensions import CODE, SIBLINGS, SOURCE, Source, write_source
 from phalanx.core.reading import read_json
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.tensor_file import read_arrays
@@ -93,6 +93,9 @@ def write_own_code(info: ModelInfo, folder: Path) -> list[Path]:
 
     Returns:
         The folder; nothing for a network of Phalanx.
+
+    Raises:
+        ExtensionError: A file that it imports would lie outside the folder.
     """
     if CODE not in info:
         return []
@@ -100,7 +103,8 @@ def write_own_code(info: ModelInfo, folder: Path) -> list[Path]:
     own.mkdir()
     name = Path(str(info[SOURCE]).partition(",")[0]).name
     name = name if name.endswith(".py") else "network.py"  # of a notebook's cell
-    (own / name).write_text(str(info[CODE]), encoding="utf-8", newline="\n")
+    siblings = {str(sibling): str(text) for sibling, text in dict(info.get(SIBLINGS) or {}).items()}
+    write_source(Source(Path(name), "", str(info[CODE]), siblings), own)
     return [own]
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, SupportsIndex
 
 from phalanx.core.device import DeviceSpec
 from phalanx.core.errors import Fault
-from phalanx.core.extensions import SOURCE
+from phalanx.core.extensions import SOURCE, Source
 from phalanx.core.metric_faults import unknown_metrics, unknown_objective
 from phalanx.core.metrics import FURTHER, METRICS, objectives, split_name
 from phalanx.core.specs import Spec, stacked, static, walk
@@ -107,14 +107,13 @@ class TrialSpec(Spec):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Takes along the code of the metrics of the user's own."""
-        found = self.own_metrics().items()
-        files = [(name, str(own.source.file), str(own.source), own.source.text) for name, own in found]
+        files = [(name, own.source) for name, own in self.own_metrics().items()]
         if not files:
             return super().__reduce_ex__(protocol)
         return _arrived, (files, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
-def _arrived(metrics: list[tuple[str, str, str, str]], values: dict[str, Any]) -> TrialSpec:
+def _arrived(metrics: list[tuple[str, Source]], values: dict[str, Any]) -> TrialSpec:
     for metric in metrics:
         arrive(*metric)
     return TrialSpec(**values)

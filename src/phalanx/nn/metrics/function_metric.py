@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -54,16 +53,16 @@ def own_metrics() -> dict[str, FunctionMetric]:
     return {}
 
 
-def arrive(name: str, file: str, source: str, text: str) -> None:
+def arrive(name: str, sent: Source) -> None:
     """Loads a metric in another process. Raises `ExtensionError` if it cannot have that code.
 
     What arrives was sent by the process that leads the sweep, whose user has loaded the file.
     """
-    fault = "" if name in own_metrics() else import_sent("metric", name, Path(file), source, text)
+    fault = "" if name in own_metrics() else import_sent("metric", name, sent)
     found = own_metrics().get(name)
-    if found is None or str(found.source) != source:
+    if found is None or str(found.source) != str(sent):
         there = f"this process has {found.source}" if found else fault
-        raise ExtensionError(f"the metric {name} ({source}) cannot be used here: {there}")
+        raise ExtensionError(f"the metric {name} ({sent}) cannot be used here: {there}")
 
 
 def metric(direction: str, *, low: float = -math.inf, high: float = math.inf) -> Callable[[F], F]:
