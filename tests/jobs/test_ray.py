@@ -23,10 +23,12 @@ from support.places import ROOT
 from support.sweeps import sweep_in
 from support.train_command import QUICK, TRAIN, environment, train_from_the_start
 
-from phalanx import TrainerSpec, TrialSpec
+from phalanx import MODELS, TrainerSpec, TrialSpec
 from phalanx.core.errors import RequestError, TrainingInterrupted, WorkerLost
+from phalanx.core.extensions import forget, import_file
 from phalanx.data.cache import dataset_of
 from phalanx.data.csv_table import Csv
+from phalanx.data.digits import Digits
 from phalanx.jobs.executors.base import Shard
 from phalanx.jobs.executors.dispatch import RemoteScheduler
 from phalanx.jobs.executors.options import LauncherSpec
@@ -57,7 +59,7 @@ def cluster():
     """A head that trains nothing and two nodes of one CPU."""
     from ray.cluster_utils import Cluster
 
-    os.environ["PYTHONPATH"] = str(ROOT / "tests")  # for `die`
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(ROOT / name) for name in ("src", "tests"))  # for `die`
     memory = {"object_store_memory": 100 * 2**20}
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
     for _ in range(2):
@@ -97,6 +99,50 @@ def test_a_task_that_is_killed_costs_one_more_try_and_the_data_come_from_this_pr
         (a,), (b,) = found[number].results, whole.results
         assert a.metrics == b.metrics
         assert all(a.weights[name].equal(b.weights[name]) for name in b.weights)
+
+
+NET = """
+import phalanx
+from ._block import Block
+
+@phalanx.model
+class ForRay(Block):
+    pass
+"""
+BLOCK = """
+from torch import nn
+
+class Block(nn.Sequential):
+    def __init__(self, n_features, n_classes, *, units: int = 8):
+        super().__init__(nn.Linear(n_features, units), nn.BatchNorm1d(units), nn.ReLU(), nn.Linear(units, n_classes))
+"""
+
+
+def test_a_network_of_ones_own_travels_to_a_task_that_has_no_such_file(cluster, tmp_path):
+    (folder := tmp_path / "extensions").mkdir()
+    (folder / "nets.py").write_text(NET)
+    (folder / "_block.py").write_text(BLOCK)
+    import_file(folder / "nets.py")
+    try:
+        spec = TrialSpec(data=Digits(n_train=64), model=MODELS["for_ray"](units=9), trainer=TrainerSpec(epochs=1))
+        one = job(tmp_path, 0, trial=spec)
+        (here,) = by_number(train_together([one]))[0].results
+        for file in folder.glob("*.py"):
+            file.unlink()
+        shards, found = RemoteScheduler(LauncherSpec(executor="ray", ray=RaySpec(address=cluster.address))), {}
+        try:
+            shards.submit([[one]])
+            while shards.running:
+                found |= by_number(shards.advance())
+        finally:
+            shards.close()
+        assert found[0].error is None
+        (there,) = found[0].results
+        assert there.metrics == here.metrics
+        assert all(there.weights[name].equal(here.weights[name]) for name in here.weights)
+    finally:
+        forget("model", "for_ray")
+        MODELS.pop("for_ray", None)
 
 
 def tasks():
