@@ -128,10 +128,10 @@ class MLP(ModelSpec):
     ) -> tuple[Tensor, Backward]:  # fmt: skip
         """See `ModelSpec.vjp`. Written by hand: two products per layer, written into `out` directly. A batch norm takes
         the statistics of the batch, and updates the running ones in `tensors`."""
-        weights, biases, _ = self._parts(tensors)
+        weights, biases, _ = parts = self._parts(tensors)
         steps: list[_HiddenStep] = []
         for layer in range(self.n_hidden_layers):
-            x_TBD, step = self._hidden_step(layer, tensors, x_TBD, dropout, _n_with_layer(layer, depths))
+            x_TBD, step = self._hidden_step(layer, parts, x_TBD, dropout, _n_with_layer(layer, depths))
             steps.append(step)
         logits = _linear if sampled is None else sampled.logits
 
@@ -148,10 +148,10 @@ class MLP(ModelSpec):
         return logits(x_TBD, weights[-1], biases[-1]), backward
 
     def _hidden_step(
-        self, layer: int, tensors: Sequence[Tensor], x_TBD: Tensor, dropout: Dropout | None, n: int | None
+        self, layer: int, parts: _Parts, x_TBD: Tensor, dropout: Dropout | None, n: int | None
     ) -> tuple[Tensor, _HiddenStep]:
         """The output of a hidden layer in training, and what its backward pass needs."""
-        activation, (weights, biases, norms) = ACTIVATIONS[self.activation], self._parts(tensors)
+        activation, (weights, biases, norms) = ACTIVATIONS[self.activation], parts
         norm, state = norm_of(self.norm, norms, layer, self.n_hidden_layers), None
         z_TBH = _linear(_first(x_TBD, n), _first(weights[layer], n), _first(biases[layer], n))
         if norm is not None:
@@ -191,10 +191,8 @@ class MLP(ModelSpec):
         weights, biases, norms = self._parts(tensors)
         outputs = []
         for layer in range(self.n_hidden_layers):
-            z_TBH, norm = (
-                _linear(x_TBD, weights[layer], biases[layer]),
-                norm_of(self.norm, norms, layer, len(self.hidden)),
-            )
+            norm = norm_of(self.norm, norms, layer, self.n_hidden_layers)
+            z_TBH = _linear(x_TBD, weights[layer], biases[layer])
             outputs.append(ACTIVATIONS[self.activation].apply(z_TBH if norm is None else norm.evaluate(z_TBH)))
             x_TBD = outputs[-1] + x_TBD if self._adds_input(layer) else outputs[-1]
         return outputs
