@@ -3,8 +3,8 @@
     python benchmarks/modules.py [--rounds 5] [--trials 32] [--epochs 2]
 
 Digits, batch 32, Adam, one thread. Figures are CPU milliseconds a trial and step, with validation: what an epoch more
-costs, so that neither the beginning nor the metrics of the saved weights count, nor what else the machine does. The plain
-loop trains one of the trials. The ways of training take turns; figures are medians with the range.
+costs, so that neither the beginning nor the metrics of the saved weights count, nor what else the machine does. The
+plain loop trains one of the trials. The ways of training take turns; figures are medians with the range.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ def row(name: str, data: Dataset, args: argparse.Namespace) -> str:
     own = module_spec(Blocks if name in OPTIONS else build)(**OPTIONS.get(name, {}))
     models = {"own": own} | ({"built in": MLP(hidden=(64, 64), **OPTIONS[name])} if name in OPTIONS else {})
     ways = {kind: cohort(model, data, args.trials, 1) for kind, model in models.items()}  # and warms up
+    plain_loop(build, data, 1)
     times: dict[str, list[float]] = {"plain": [], "own": [], "built in": []}
     for _ in range(args.rounds):
         times["plain"].append(cpu_of_an_epoch(functools.partial(plain_loop, build, data), 4 * args.epochs) / n_steps)
