@@ -39,6 +39,7 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 	$(PYTHON) benchmarks/commands.py
 	$(PYTHON) benchmarks/tables.py
 	$(PYTHON) benchmarks/cohorts.py
+	$(PYTHON) benchmarks/modules.py
 	$(PYTHON) benchmarks/pruners.py
 	$(PYTHON) benchmarks/samplers.py
 	$(PYTHON) benchmarks/search_cost.py

@@ -23,6 +23,7 @@ from support.modules import (
 from torch import nn
 
 from phalanx import MLP, MODELS, TrainerSpec, TrialSpec
+from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError
 from phalanx.core.extensions import ExtensionError
 from phalanx.core.seeding import derive
@@ -30,6 +31,7 @@ from phalanx.nn.models.base import InputShape
 from phalanx.nn.models.module_spec import module_spec
 from phalanx.nn.optimizers.sgd import SGD
 from phalanx.testing import ModuleContract, OptionContract, blobs
+from phalanx.training.cohort import Cohort
 from phalanx.training.loop import train_cohort, train_trial
 
 SPECS = {module: module_spec(module) for module in (*MODULES, *WRONG)}
@@ -151,6 +153,23 @@ def test_a_neighbour_that_diverges_leaves_the_statistics_of_a_batch_norm_alone()
     assert alone.weights["layers.1.num_batches_tracked"] == 9
     for name, weight in alone.weights.items():
         assert torch.equal(weight, together[1].weights[name]), name
+
+
+@pytest.mark.parametrize("module", [BatchNormed, Counting])
+def test_a_neighbour_that_is_pruned_changes_nothing(module):
+    class Pruner(Callback):
+        def on_epoch(self, rows):
+            return [place for place, row in rows.items() if place == 0 and row.epoch == 1]
+
+    specs = trials(module, [0, 1])
+    cohort, found = Cohort(specs[0], DATA, Pruner()), {}
+    places = cohort.join(specs)
+    while cohort.running:
+        found |= cohort.epoch()
+    assert [found[place].status for place in places] == ["pruned", "completed"]
+    alone = train_trial(specs[1], DATA)
+    for name, weight in alone.weights.items():
+        assert torch.equal(weight, found[places[1]].weights[name]), name
 
 
 def test_buffers_keep_their_types_and_are_no_parameters():
