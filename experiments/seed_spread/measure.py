@@ -9,7 +9,7 @@ import statistics
 from lab import Finding, Lab, interval, table, values
 from matplotlib.ticker import MaxNLocator
 
-from phalanx.analysis.statistics import seeds_needed
+from phalanx.analysis.equivalence import seeds_needed
 from phalanx.report.style import BLUE, VERMILLION, label_axes, new_figure
 
 N_TEST = 10_000

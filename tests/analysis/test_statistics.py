@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from phalanx.analysis.equivalence import equivalence
+from phalanx.analysis.equivalence import equivalence, seeds_needed
 from phalanx.analysis.statistics import (
     Difference,
     Summary,
@@ -21,7 +21,6 @@ from phalanx.analysis.statistics import (
     lower_bound,
     paired,
     resolution,
-    seeds_needed,
     summarise,
 )
 from phalanx.analysis.wording import format_p, sentence

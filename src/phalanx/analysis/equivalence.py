@@ -1,10 +1,12 @@
-"""Whether differences are smaller than a size that matters: two one-sided t-tests, adjusted for all pairs."""
+"""Whether differences are smaller than a size that matters: two one-sided t-tests, adjusted for all pairs; and how many
+seeds tell it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from phalanx.analysis.statistics import Difference, bonferroni, checked_size
-from phalanx.analysis.student import below_zero
+from phalanx.analysis.statistics import FEWEST, Difference, bonferroni
+from phalanx.analysis.student import below_zero, checked_level, t_quantile
 
 
 def equivalence(differences: Sequence[Difference], relevant: float) -> list[Difference]:
@@ -30,8 +32,33 @@ def equivalence(differences: Sequence[Difference], relevant: float) -> list[Diff
 
 
 def _p_value(difference: Difference, relevant: float) -> float | None:
-    if difference.mean is None or difference.spread is None:
+    if difference.mean is None or difference.corrected is None:
         return None
     if relevant > difference.largest:
         return 0.0
-    return below_zero(abs(difference.mean) - relevant, difference.spread, difference.n)
+    return below_zero(abs(difference.mean) - relevant, difference.corrected, difference.n)
+
+
+def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
+    """The fewest seeds whose interval cannot hold both zero and a relevant difference.
+
+    Args:
+        std: The standard deviation of the paired differences.
+        relevant: The size of a relevant difference, above 0, which the interval's width must not exceed.
+        level: The level of the interval.
+
+    Raises:
+        ValueError: `relevant` is not above 0.
+    """
+    tail = (1 - checked_level(level)) / 2
+    n = max(FEWEST, math.ceil((2 * t_quantile(math.inf, tail) * std / checked_size(relevant)) ** 2))
+    while n < 10**6 and 2 * t_quantile(n - 1, tail) * std > relevant * math.sqrt(n):
+        n += 1  # from a million on, t is normal
+    return n
+
+
+def checked_size(relevant: float) -> float:
+    """The size itself. Raises `ValueError` for one that is not a number above zero."""
+    if not 0 < relevant < math.inf:
+        raise ValueError(f"a relevant difference is a number above zero, got {relevant!r}")
+    return relevant

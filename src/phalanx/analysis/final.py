@@ -180,13 +180,15 @@ def _sentences(ordered: Sequence[Finalist], found: Sequence[Difference]) -> list
     """What chose and what judged, then a sentence for each pair, then the points of which nothing is left."""
     first = ordered[0]
     lost = {f.name: f.lost for f in ordered if f.lost}
-    if any(f.repeats == SPLITS for f in ordered):
+    on_splits = any(f.repeats == SPLITS for f in ordered)
+    where = None if on_splits else "on this test split"
+    if on_splits:
         judged = f"{first.judge} on {first.n_seeds} fresh splits judges them"
     else:
         judged = f"{first.judge} on the test split judges them"
     return [
         f"{first.objective} on the validation split chose these points; {judged}",
-        *(sentence(difference, lost=lost, split="this test split") for difference in found),
+        *(sentence(difference, lost=lost, where=where) for difference in found),
         *(f"{f.name}: {f.lost.of()}" for f in ordered if f.lost and not f.n),
     ]
 

@@ -1,9 +1,9 @@
 """Numbers for comparing configurations that were trained with the same seeds: intervals, paired t-tests.
 
 Values are plain numbers in any unit, by seed; means, spreads and bounds come back in that unit. Values of runs on
-several splits are given by (split seed, seed): each split is then one repeat, and its value the mean over its seeds,
-because seeds on one split share what that split does to a configuration. Nothing is ever NaN: what cannot be computed
-is None.
+several splits or folds are given by (split, seed): each split is then one repeat, and its value the mean over its
+seeds, because seeds on one split share what that split does to a configuration. Values of folds are correlated, since
+folds have rows in common: see `paired`. Nothing is ever NaN: what cannot be computed is None.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from phalanx.analysis.student import (
     Limits,
     checked,
+    checked_correlation,
     checked_level,
     effect_size,
     interval,
@@ -25,17 +26,21 @@ from phalanx.analysis.student import (
     moments,
     p_value,
     t_quantile,
+    with_correlation,
     with_step,
 )
 
-Repeat: TypeAlias = int | tuple[int, int]  # a seed, or (split seed, seed)
-Values: TypeAlias = Mapping[Repeat, float] | Mapping[int, float] | Mapping[tuple[int, int], float]
+Place: TypeAlias = int | tuple[int, int]  # a seed, a split's seed, a fold, or (split seed, fold)
+Repeat: TypeAlias = int | tuple[Place, int]  # a seed, or (split or fold, seed)
+Values: TypeAlias = (
+    Mapping[Repeat, float] | Mapping[Place, float] | Mapping[int, float] | Mapping[tuple[int, int], float]
+)
 
 FEWEST = (
     3  # shared repeats below which no verdict is given: two leave an interval of 9 standard deviations to each side
 )
 UNLIMITED: Limits = (-math.inf, math.inf)
-SEEDS, SPLITS = "seeds", "splits"  # what the repeats are
+SEEDS, SPLITS, FOLDS = "seeds", "splits", "folds"  # what the repeats are
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ class Summary:
     std: float | None
     low: float | None
     high: float | None
+
+
+class Probabilities(NamedTuple):
+    """That one group is better by more than a size, that neither is, and that the other one is; they sum to one."""
+
+    a: float
+    neither: float
+    b: float
 
 
 @dataclass(frozen=True)
@@ -76,11 +89,18 @@ class Difference:
     pairs: int = 1  # pairs with a p-value in the comparison
     relevant: float | None = None  # the size that matters, see `phalanx.analysis.equivalence`
     p_equivalent: float | None = None  # of the tests that the difference is smaller than `relevant`
+    correlation: float = 0.0  # of two repeats, see `paired`
+    probabilities: Probabilities | None = None  # see `phalanx.analysis.posterior`
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation that intervals and tests use: that of rounding to `step` is added."""
+        """The standard deviation with that of rounding to `step` added."""
         return with_step(self.std, self.step)
+
+    @property
+    def corrected(self) -> float | None:
+        """The spread that intervals and tests use: as that of independent repeats whose mean varies as much."""
+        return with_correlation(self.spread, self.n, self.correlation)
 
     @property
     def better(self) -> str | None:
@@ -103,31 +123,33 @@ class Difference:
     def at(self, level: float) -> Difference:
         """The same difference, with the interval and the verdicts at another level, which holds for all `pairs`."""
         each = 1 - (1 - checked_level(level)) / self.pairs
-        low, high = interval(self.mean, self.spread, self.n, each, (-self.largest, self.largest))
+        low, high = interval(self.mean, self.corrected, self.n, each, (-self.largest, self.largest))
         return replace(self, low=low, high=high, level=level)
 
 
-def repeat_means(values: Values) -> dict[int, float]:
-    """The values of the repeats: those of the seeds, or of each split the mean over its seeds."""
-    found: dict[int, list[float]] = defaultdict(list)
+def repeat_means(values: Values) -> dict[Place, float]:
+    """The values of the repeats: those of the seeds, or of each split or fold the mean over its seeds."""
+    found: dict[Place, list[float]] = defaultdict(list)
     for repeat, value in values.items():
         found[repeat[0] if isinstance(repeat, tuple) else repeat].append(value)
     return {repeat: v[0] if len(v) == 1 else math.fsum(v) / len(v) for repeat, v in found.items()}
 
 
 def summarise(
-    values: Values | Iterable[float], level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED
-) -> Summary:
+    values: Values | Iterable[float], level: float = 0.95, name: str = "values", limits: Limits = UNLIMITED,
+    correlation: float = 0.0,
+) -> Summary:  # fmt: skip
     """Computes mean, standard deviation and Student's t interval.
 
     The true mean lies within `limits`, so cutting the interval there does not change how often it covers the mean
     (benchmarks/README.md, "Error rates"). Values that are all equal give an interval of no width.
 
     Args:
-        values: By seed, by (split seed, seed), or a plain list.
+        values: By seed, by (split, seed), or a plain list.
         level: The level of the interval.
         name: What the values are, for messages.
         limits: The range of the metric.
+        correlation: Of two repeats, as in `paired`.
 
     Raises:
         ValueError: There is no value, or one is not finite.
@@ -135,8 +157,9 @@ def summarise(
     numbers = list(repeat_means(_checked(values, name)).values())
     if not numbers:
         raise ValueError(f"{name} has no value")
-    mean, std = moments(numbers, max(map(abs, numbers)))
-    return Summary(len(numbers), mean, std, *interval(mean, std, len(numbers), checked_level(level), limits))
+    (mean, std), n = moments(numbers, max(map(abs, numbers))), len(numbers)
+    corrected = with_correlation(std, n, checked_correlation(correlation))
+    return Summary(n, mean, std, *interval(mean, corrected, n, checked_level(level), limits))
 
 
 def lower_bound(values: Values | Iterable[float], direction: str, level: float = 0.95, name: str = "values") -> float:
@@ -160,17 +183,20 @@ def lower_bound(values: Values | Iterable[float], direction: str, level: float =
 
 def paired(
     a: Values, b: Values, names: tuple[str, str] = ("a", "b"), direction: str = "maximize", level: float = 0.95,
-    step: float = 0.0, limits: Limits = UNLIMITED,
+    step: float = 0.0, limits: Limits = UNLIMITED, correlation: float = 0.0,
 ) -> Difference:  # fmt: skip
     """Student's paired t-test of `a` - `b` over the repeats that both have, as the only pair: `p_adjusted` is `p`.
 
-    Over seeds it holds on the same data and split, over splits for other splits of the same rows. With fewer than two
-    shared repeats there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not
-    zero, p = 0, the limit of the t statistic. `effect` is Cohen's d_z times Hedges' exact correction (Hedges 1981,
-    Journal of Educational Statistics 6), without which it is too large by 77 % with three seeds and 25 % with five.
+    Over seeds it holds on the same data and split, over splits for other splits of the same rows. Over folds it is the
+    corrected resampled t-test (Nadeau and Bengio 2003, Machine Learning 52; over repeated k-folds Bouckaert and Frank
+    2004, PAKDD): n values that correlate by ρ have the mean's variance s² (1 / n + ρ / (1 - ρ)), with n - 1 degrees of
+    freedom. With fewer than two shared repeats there is no p-value and no interval. Differences that are all zero give
+    p = 1; all equal and not zero, p = 0, the limit of the t statistic. `effect` is Cohen's d_z times Hedges' exact
+    correction (Hedges 1981, Journal of Educational Statistics 6), without which it is too large by 77 % with three
+    seeds and 25 % with five.
 
     Args:
-        a: Values by seed, or by (split seed, seed).
+        a: Values by seed, or by (split or fold, seed).
         b: As `a`.
         names: The names of the two groups.
         direction: `maximize` or `minimize`.
@@ -179,6 +205,8 @@ def paired(
             rounding, step² / 12 (Sheppard 1898), is added to that of the differences; without it a coarse metric
             gives false alarms (benchmarks/README.md, "Error rates").
         limits: The range of the metric: no difference exceeds its width, so the interval is cut there.
+        correlation: ρ, of two values of different folds, from 0 to below 1: the share of the rows that are evaluated.
+            Above 0 the repeats are folds.
 
     Raises:
         ValueError: A value is not finite, shared or not; the message names its group and seed.
@@ -189,13 +217,14 @@ def paired(
     away = list(repeat_means({repeat: minus(x[repeat], y[repeat]) for repeat in shared}).values())
     size = max((max(abs(x[repeat]), abs(y[repeat])) for repeat in shared), default=0.0)
     mean, std = moments(away, size) if away else (None, None)
+    splits = SPLITS if any(isinstance(repeat, tuple) for repeat in x) else SEEDS
     found = Difference(
         *names, len(away), mean, None, None, None, None, None, std, direction, checked_level(level), step,
-        limits[1] - limits[0], SPLITS if any(isinstance(repeat, tuple) for repeat in x) else SEEDS,
+        limits[1] - limits[0], FOLDS if checked_correlation(correlation) else splits, correlation=correlation,
     )  # fmt: skip
     if mean is None:
         return found
-    p = p_value(mean, found.spread, found.n)
+    p = p_value(mean, found.corrected, found.n)
     return replace(found, p=p, p_adjusted=p, effect=effect_size(mean, found.spread, found.n)).at(level)
 
 
@@ -214,18 +243,19 @@ def bonferroni(p_values: Sequence[float | None]) -> list[float | None]:
 
 def compare(
     groups: Mapping[str, Values], direction: str, baseline: str | None = None, level: float = 0.95,
-    step: float = 0.0, limits: Limits = UNLIMITED,
+    step: float = 0.0, limits: Limits = UNLIMITED, correlation: float = 0.0,
 ) -> list[Difference]:  # fmt: skip
     """Compares all pairs of groups, or all groups with a baseline. Intervals and p-values hold for all of them at once.
 
     Args:
-        groups: Values by seed, or by (split seed, seed), by the group's name.
+        groups: Values by seed, or by (split or fold, seed), by the group's name.
         direction: `maximize` or `minimize`.
         baseline: A group that was chosen before its values were seen: compared with the best one, false alarms are
             up to twice as frequent.
         level: The share of comparisons in which every interval holds the true difference, or more.
         step: As in `paired`.
         limits: As in `paired`.
+        correlation: As in `paired`.
 
     Raises:
         ValueError: The baseline is not a group, or as in `paired`.
@@ -233,7 +263,7 @@ def compare(
     if baseline is not None and baseline not in groups:
         raise ValueError(f"the baseline {baseline!r} is not one of {', '.join(map(str, groups))}")
     pairs = combinations(groups, 2) if baseline is None else ((name, baseline) for name in groups if name != baseline)
-    found = [paired(groups[a], groups[b], (a, b), direction, level, step, limits) for a, b in pairs]
+    found = [paired(groups[a], groups[b], (a, b), direction, level, step, limits, correlation) for a, b in pairs]
     adjusted = bonferroni([difference.p for difference in found])
     n_pairs = max(1, sum(p is not None for p in adjusted))
     return [
@@ -246,31 +276,6 @@ def resolution(groups: Iterable[Values]) -> float:
     """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
     values = sorted({float(value) for group in groups for value in group.values()})
     return min((gap for x, y in pairwise(values) if (gap := minus(y, x)) > 0), default=0.0)
-
-
-def seeds_needed(std: float, relevant: float, level: float = 0.95) -> int:
-    """The fewest seeds whose interval cannot hold both zero and a relevant difference.
-
-    Args:
-        std: The standard deviation of the paired differences.
-        relevant: The size of a relevant difference, above 0, which the interval's width must not exceed.
-        level: The level of the interval.
-
-    Raises:
-        ValueError: `relevant` is not above 0.
-    """
-    tail = (1 - checked_level(level)) / 2
-    n = max(FEWEST, math.ceil((2 * t_quantile(math.inf, tail) * std / checked_size(relevant)) ** 2))
-    while n < 10**6 and 2 * t_quantile(n - 1, tail) * std > relevant * math.sqrt(n):
-        n += 1  # from a million on, t is normal
-    return n
-
-
-def checked_size(relevant: float) -> float:
-    """The size itself. Raises `ValueError` for one that is not a number above zero."""
-    if not 0 < relevant < math.inf:
-        raise ValueError(f"a relevant difference is a number above zero, got {relevant!r}")
-    return relevant
 
 
 def _checked(values: Values | Iterable[float], name: str) -> dict[Repeat, float]:

@@ -53,6 +53,25 @@ def with_step(std: float | None, step: float) -> float | None:
     return None if std is None else math.hypot(std, step / math.sqrt(12))
 
 
+def checked_correlation(correlation: float) -> float:
+    """The correlation itself. Raises `ValueError` unless it is from 0 to below 1."""
+    if not 0 <= correlation < 1:
+        raise ValueError(f"the correlation of two repeats is from 0 to below 1, got {correlation!r}")
+    return correlation
+
+
+def with_correlation(std: float | None, n: int, correlation: float) -> float | None:
+    """The standard deviation that n independent values would have if their mean varied as that of these values, of
+    which each two have this correlation: its square is s² (1 + n ρ / (1 - ρ)).
+
+    Args:
+        std: The standard deviation s of the values, None for fewer than two.
+        n: The number of values.
+        correlation: ρ, which lowers s² by the factor 1 - ρ.
+    """
+    return None if std is None else std * math.sqrt(1 + n * correlation / (1 - correlation))
+
+
 def t_quantile(df: float, tail: float) -> float:
     """The value that Student's t exceeds with probability `tail`."""
     from scipy.special import stdtrit

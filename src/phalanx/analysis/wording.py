@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from phalanx.analysis.statistics import FEWEST, SEEDS, Difference, seeds_needed
+from phalanx.analysis.equivalence import seeds_needed
+from phalanx.analysis.statistics import FEWEST, FOLDS, SEEDS, SPLITS, Difference
 
+ABOUT = {SEEDS: "on this split", SPLITS: "over splits", FOLDS: "over folds"}  # what an interval over them is about
 NONE: Mapping[str, "Lost"] = {}
 
 
@@ -30,7 +32,7 @@ class Lost:
 
 def sentence(
     difference: Difference, unit: str = "", level: float | None = None, lost: Mapping[str, Lost] = NONE,
-    split: str = "this split",
+    where: str | None = None,
 ) -> str:  # fmt: skip
     """Describes a difference in one sentence.
 
@@ -38,17 +40,17 @@ def sentence(
 
     Args:
         difference: The difference of two groups. If it was tested for equivalence, a sentence without a winner says
-            whether the relevant size is excluded, or about how many seeds could decide it.
+            whether the relevant size is excluded, or about how many seeds could decide it. Probabilities come last.
         unit: The unit of the values, e.g. `points`.
         level: One group "beats" the other if the adjusted p-value is below 1 - `level`; None for the difference's own.
         lost: The runs that were not completed, by the name of a group that has such runs.
-        split: What was evaluated, where the repeats are seeds.
+        where: What the interval is about, such as `on this split`; None for what its repeats say.
     """
     d = difference if level is None else difference.at(level)
     lacking = f"not enough {d.repeats} to tell {d.a} from {d.b}: {d.n} shared, "
     if d.n < FEWEST or d.mean is None or d.low is None or d.high is None or d.p_adjusted is None:
         return f"{lacking}at least {FEWEST} are needed{_lost(d, lost)}"
-    where = f" on {split}" if d.repeats == SEEDS else ""
+    where = f" {ABOUT[d.repeats] if where is None else where}"
     evidence = f"({d.n} {d.repeats}, {'adjusted ' if d.pairs > 1 else ''}{format_p(d.p_adjusted)})"
     if d.shown and d.better is not None:
         loser = d.b if d.better == d.a else d.a
@@ -57,27 +59,28 @@ def sentence(
         if d.better in lost:
             its = lost[d.better].of("its")
             return f"{d.better} is no winner over {loser}: better {by}, but {its}{_lost(d, lost, besides=d.better)}"
-        return f"{d.better} beats {loser} {by}{_lost(d, lost)}"
+        return f"{d.better} beats {loser} {by}{_lost(d, lost) or _probabilities(d, unit)}"
     nothing = f"no difference shown between {d.a} and {d.b}: {_written(d.mean, d.low, d.high, unit)}{where} {evidence}"
     if lost_runs := _lost(d, lost):
         return f"{nothing}{lost_runs}"
-    return _with_relevant(d, unit, nothing, lacking)
+    return _with_relevant(d, unit, nothing, lacking) + _probabilities(d, unit)
 
 
-def no_differences(found: Sequence[Difference], which: str, best: str | None) -> str:
+def no_differences(found: Sequence[Difference], which: str, best: str | None, where: str | None = None) -> str:
     """One sentence for many pairs between which no difference is shown.
 
     Args:
         found: The differences, each with a p-value.
         which: `all` pairs of the comparison, or `other` ones than those that were told.
         best: The group that belongs to every pair, if there is one, is named.
+        where: As of `sentence`.
     """
     with_best = best is not None and all(best in (d.a, d.b) for d in found)
     if with_best:
         pairs = f"between {best} and {'any other' if which == 'all' else f'{len(found)} others'}"
     else:
         pairs = f"in any of {len(found)} pairs" if which == "all" else f"in {len(found)} other pairs"
-    where = " on this split" if found[0].repeats == SEEDS else ""
+    where = f" {ABOUT[found[0].repeats] if where is None else where}"
     counts = {d.n for d in found}
     n = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     least = min(d.p_adjusted for d in found if d.p_adjusted is not None)
@@ -88,11 +91,32 @@ def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str) -> str:
     """The sentence of a difference that is not shown, with what can be said of its relevant size."""
     if d.relevant is None:
         return nothing
-    size = f"{d.relevant:g} {unit}".strip()
+    size = _size(d.relevant, unit)
     if d.equivalent:
         return f"{nothing}; any is smaller than {size}"
+    if d.repeats == FOLDS:  # more of them narrow the interval no further than their correlation lets them
+        return f"{nothing}; one of {size} is not excluded"
     needed = seeds_needed(d.spread or 0.0, d.relevant, 1 - (1 - d.level) / d.pairs)
     return f"{lacking}a difference of {size} would need about {needed}"
+
+
+def _probabilities(d: Difference, unit: str) -> str:
+    """That each group is better by more than the relevant size, and that neither is."""
+    if d.probabilities is None or d.relevant is None:
+        return ""
+    a, neither, b = map(format_share, d.probabilities)
+    return (
+        f"; probability of more than {_size(d.relevant, unit)}: {d.a} better {a}, {d.b} better {b}, neither {neither}"
+    )
+
+
+def _size(relevant: float, unit: str) -> str:
+    return f"{relevant:g} {unit}".strip()
+
+
+def format_share(share: float) -> str:
+    """A probability in percent, never rounded to certainty: `< 1 %`, `97 %`, `> 99 %`."""
+    return "< 1 %" if share < 0.005 else "> 99 %" if share > 0.995 else f"{100 * share:.0f} %"
 
 
 def _lost(d: Difference, lost: Mapping[str, Lost], besides: str | None = None) -> str:

@@ -10,7 +10,7 @@ from phalanx.analysis.compare import Run, compare_runs
 from phalanx.analysis.compare.sources import runs_of
 from phalanx.analysis.compare.tables import group_table, titled
 from phalanx.analysis.final import Finalist, in_order, read_finalists
-from phalanx.analysis.statistics import SPLITS
+from phalanx.analysis.statistics import SEEDS
 from phalanx.core.errors import PhalanxError, RunFolderError, UnreadableFile
 from phalanx.core.files import write_text
 from phalanx.core.named_files import write_named
@@ -207,7 +207,7 @@ def _seed_groups(
         found = compare_runs(runs, most_groups=MOST_GROUPS)
     except PhalanxError as error:
         return [], f"The groups are not compared: {error}." if several else ""
-    parts = [part for part in found.parts if several or part.repeats == SPLITS]
+    parts = [part for part in found.parts if several or part.repeats != SEEDS]
     tables = [(part, *group_table(found.measure, part)) for part in parts]
     return [
         SeedGroups(

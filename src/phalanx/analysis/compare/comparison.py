@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 
 from phalanx.analysis.compare.groups import Group, grouped, independent, usable
 from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
-from phalanx.analysis.compare.run import MEASURED, SPLIT, Run
+from phalanx.analysis.compare.measure import Measure, find_measure
+from phalanx.analysis.compare.run import REPEATED, Run
 from phalanx.analysis.compare.splits import SameData, by_data
 from phalanx.analysis.compare.values import one_line
 from phalanx.analysis.equivalence import equivalence
+from phalanx.analysis.posterior import with_probabilities
 from phalanx.analysis.statistics import (
     FEWEST,
+    FOLDS,
     SEEDS,
     SPLITS,
     Difference,
@@ -20,51 +23,15 @@ from phalanx.analysis.statistics import (
     resolution,
     summarise,
 )
-from phalanx.analysis.student import Limits
 from phalanx.analysis.wording import no_differences, sentence
 from phalanx.core.errors import RequestError, all_of
-from phalanx.core.metrics import direction_of, find_metric, limits_of, names_of, tested
+from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
 
-TEST = "test_accuracy"
 ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with the best group
 MOST_ALIKE = 3  # sentences that show no difference; more become one
 LARGEST = 20  # groups that are made without being asked for
-POINTS = "points"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The metric that is compared. Accuracies are shown in percent, their differences in points."""
-
-    metric: str
-    direction: str
-
-    @property
-    def scale(self) -> float:
-        return 100.0 if self.in_percent else 1.0
-
-    @property
-    def unit(self) -> str:
-        return POINTS if self.in_percent else ""
-
-    @property
-    def in_percent(self) -> bool:
-        return (info := find_metric(self.metric)) is not None and info.in_percent
-
-    @property
-    def counts_samples(self) -> bool:
-        return (info := find_metric(self.metric)) is not None and info.counts_samples
-
-    @property
-    def limits(self) -> Limits:
-        """The range of the metric, in the unit that is shown."""
-        low, high = limits_of(self.metric)
-        return self.scale * low, self.scale * high
-
-    @property
-    def title(self) -> str:
-        return f"{self.metric}, %" if self.in_percent else self.metric
+MORE = {SEEDS: "'seed=range(10)'", SPLITS: "'data.split_seed=range(10)'", FOLDS: "'data.fold=range(5)'"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +40,8 @@ class Part:
     run was not completed come after the others."""
 
     data: str
-    repeats: str  # seeds or splits
+    repeats: str  # seeds, splits or folds
+    where: str  # what the intervals are about
     groups: tuple[Group, ...]
     summaries: tuple[Summary | None, ...]  # None for a group without a single value
     differences: tuple[Difference, ...]
@@ -116,9 +84,13 @@ def compare_runs(
     shown = Texts(runs)
     runs = _matching(runs, where, shown)
     keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs, most_groups),
-                                   lambda: _measure(runs, metric))  # fmt: skip
+                                   lambda: find_measure(runs, metric))  # fmt: skip
     good = [run for run in runs if usable(run, measure.metric)]
-    data = [same for same in by_data(runs, good, keys) if any(usable(run, measure.metric) for run in same.runs)]
+    data = [
+        same
+        for same in by_data(runs, good, keys, measure.metric)
+        if any(usable(run, measure.metric) for run in same.runs)
+    ]
     parts = tuple(
         _part(name, same, keys, measure, baseline, relevant, shown)
         for name, same in zip(_data_names(data, shown), data, strict=True)
@@ -157,61 +129,33 @@ def _matching(runs: Sequence[Run], where: Sequence[str], shown: Texts) -> list[R
     return found
 
 
-def _measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str]]:
-    """The metric to compare, and notes on the choice. Raises `RequestError` if no run has one."""
-    completed = [run for run in runs if run.status == "completed"]
-    if not completed:
-        ends = ", ".join(sorted({run.status for run in runs}))
-        raise RequestError(f"none of the {len(runs)} runs was completed (they are {ends}), so there is no metric")
-    counts = {name: sum(run.values.get(name) is not None for run in completed)
-              for name in dict.fromkeys(name for run in completed for name in run.values)}  # fmt: skip
-    there = [name for name, count in counts.items() if count]
-    if metric is not None:
-        if metric not in there:
-            raise RequestError(f"--metric {metric} is in none of the runs; there are {', '.join(there)}")
-        return Measure(metric, _direction(metric)), []
-    objectives = {run.objective for run in completed}
-    for name in (*(tested(name) for name in objectives if len(objectives) == 1 and not name.endswith("_loss")), TEST):
-        if name in names_of("test") and counts.get(name) == len(completed):
-            return Measure(name, _direction(name)), []
-    if len(objectives) > 1:
-        raise RequestError(
-            f"the runs have different objectives ({', '.join(sorted(objectives))}); say which metric: --metric NAME"
-        )
-    name = objectives.pop()
-    if not counts.get(name):
-        raise RequestError(f"the runs have no {name or 'objective'}; say which metric: --metric {there[0]}")
-    missing = len(completed) - counts.get(TEST, 0)
-    why = "a search leaves the test split alone" if missing == len(completed) else "some runs left it alone"
-    return Measure(name, _direction(name)), [f"{name} is compared: {TEST} is missing in {missing} of "
-                                             f"{len(completed)} runs ({why})"]  # fmt: skip
-
-
-def _direction(metric: str) -> str:
-    """`maximize` or `minimize`, by the name of a metric or of another number of a run."""
-    return "minimize" if metric in MEASURED and metric != "samples_per_second" else direction_of(metric)
-
-
 def _part(
     name: str, data: SameData, by: Sequence[str], measure: Measure, baseline: str | None, relevant: float | None,
     shown: Texts,
 ) -> Part:  # fmt: skip
     made = grouped(data, by, measure.metric, shown)
     scaled = [replace(g, values={at: measure.scale * v for at, v in g.values.items()}) for g in made.groups]
-    summaries = {g.label: summarise(g.values, limits=measure.limits) if g.values else None for g in scaled}
+    limits, correlation = measure.limits, data.correlation
+    summaries = {
+        g.label: summarise(g.values, limits=limits, correlation=correlation) if g.values else None for g in scaled
+    }
     scaled.sort(key=lambda group: _place(group, summaries[group.label], measure))
     tested = {g.label: g.values for g in scaled if g.values}
     step = resolution(repeat_means(values) for values in tested.values()) if measure.counts_samples else 0.0
     fixed = baseline if baseline in tested else None
     other_losses = _other_losses(data.runs, measure)
     comparable = made.comparable and not other_losses
-    pairs = compare(tested, measure.direction, fixed, step=step, limits=measure.limits) if comparable else []
+    pairs = (
+        compare(tested, measure.direction, fixed, step=step, limits=limits, correlation=correlation)
+        if comparable
+        else []
+    )
     if relevant is not None:
-        pairs = equivalence(pairs, relevant)
-    notes = (*_pooled(data, scaled), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
+        pairs = with_probabilities(equivalence(pairs, relevant), relevant)
+    notes = (*_pooled(data, scaled, measure), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
     ordered = tuple(summaries[g.label] for g in scaled)
-    sentences = tuple(_sentences(pairs, measure, scaled))
-    return Part(name, SPLITS if data.pooled else SEEDS, tuple(scaled), ordered, tuple(pairs), sentences, notes)
+    sentences = tuple(_sentences(pairs, measure, scaled, data.where))
+    return Part(name, data.repeats, data.where, tuple(scaled), ordered, tuple(pairs), sentences, notes)
 
 
 def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool, bool, float]:
@@ -220,13 +164,28 @@ def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool,
     return found is None, group.lost is not None, 0.0 if found is None else sign * found.mean
 
 
-def _pooled(data: SameData, groups: Sequence[Group]) -> list[str]:
-    if not data.pooled:
+def _pooled(data: SameData, groups: Sequence[Group], measure: Measure) -> list[str]:
+    if data.repeats == SEEDS:
         return []
-    splits = {split for group in groups for split in group.seeds}
+    places = {place for group in groups for place in group.seeds}
     several = any(len(group.values) > len(group.seeds) for group in groups)
-    return [f"each split ({SPLIT}) is one repeat, {len(splits)} in all"
-            + ("; its value is the mean over its seeds" if several else "")]  # fmt: skip
+    keys = data.pooled_over if data.several_splits else data.pooled_over[-1:]
+    repeats = (f"each {data.repeats.removesuffix('s')} ({', '.join(keys)}) is one repeat, {len(places)} in all"
+               + ("; its value is the mean over its seeds" if several else ""))  # fmt: skip
+    return [repeats, *([_overlap(data, measure)] if data.repeats == FOLDS else [])]
+
+
+def _overlap(data: SameData, measure: Measure) -> str:
+    """What folds have in common, and what follows for the tests."""
+    split, metric = split_name(measure.metric)
+    share = f"{100 * data.correlation:.0f} %"
+    if split == "val":
+        return (f"folds share rows, so tests and intervals are corrected (Nadeau and Bengio; {share} of the rows are "
+                "evaluated); they speak of other rows of this kind")  # fmt: skip
+    same = "all folds are tested on the same rows; what varies is the training rows" if split == "test" else (
+        "what varies is the training rows")  # fmt: skip
+    more = f"; val_{metric}, on each fold's own rows, tells more" if split == "test" else ""
+    return f"{same}, of which two folds share {share}, so tests and intervals are corrected for that and wide{more}"
 
 
 def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
@@ -240,16 +199,16 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
             f"--metric {split}likelihood and {split}accuracy mean the same for all"]  # fmt: skip
 
 
-def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[Group]) -> list[str]:
+def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[Group], where: str) -> list[str]:
     """A sentence for each pair, or where they are many, for those with the best group, which stands first."""
     best = found[0].a if found else None
     lost = {group.label: group.lost for group in groups if group.lost}
     chosen = [d for d in found if len(found) <= ALL_PAIRS or best in (d.a, d.b)]
     alike = [d for d in chosen if not (d.shown or d.n < FEWEST or d.relevant or {d.a, d.b} & lost.keys())]
     folded = alike if len(alike) > MOST_ALIKE else []
-    texts = [sentence(d, measure.unit, lost=lost) for d in chosen if d not in folded]
+    texts = [sentence(d, measure.unit, lost=lost, where=where) for d in chosen if d not in folded]
     if folded:
-        texts.append(no_differences(folded, "all" if len(folded) == len(found) else "other", best))
+        texts.append(no_differences(folded, "all" if len(folded) == len(found) else "other", best, where))
     if len(chosen) < len(found):
         more = "all counted in p and intervals; phalanx compare --csv FILE has them all"
         texts.append(f"({len(found)} pairs were compared, {more})")
@@ -258,19 +217,19 @@ def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[G
 
 def _too_few(groups: Sequence[Group], by: Sequence[str], data: SameData, found: Sequence[Difference]) -> list[str]:
     notes = []
-    repeats, more = (SPLITS, "'data.split_seed=range(10)'") if data.pooled else (SEEDS, "'seed=range(10)'")
-    known = sorted({repeat for group in groups for repeat in group.seeds})
+    repeats = data.repeats
+    known = list({repeat: None for group in groups for repeat in group.seeds})
     if len(known) == 1:
         notes.append(
             f"one seed only ({known[0]}): single runs differ by chance alone, train the groups with 'seed=range(10)'"
         )
     elif any(0 < len(group.seeds) < FEWEST for group in groups):
-        notes.append(f"fewer than {FEWEST} {repeats} tell nothing; train again with {more}")
+        notes.append(f"fewer than {FEWEST} {repeats} tell nothing; train again with {MORE[repeats]}")
     if any(d.n == 0 for d in found):
         one = repeats.removesuffix("s")
         notes.append(f"groups that share no {one} are not paired: train them with the same {repeats}")
     if len(groups) == 1:
-        keys = list(varying(data.runs, [*by, SPLIT]))[:5]
+        keys = list(varying(data.runs, [*by, *REPEATED]))[:5]
         other = f"; what varies: {', '.join(keys)}" if keys else ""
         notes.append(f"one group only, so nothing is compared{other}")
     return notes
@@ -283,7 +242,7 @@ def _data_names(data: Sequence[SameData], shown: Texts) -> list[str]:
     keys = [key for key in varying(firsts) if key.startswith("data.")]
     for place in _alike(names):
         others = [f"{key}={shown.of(key, firsts[place].same(key))}" for key in keys if key in firsts[place].config
-                  and not (key == SPLIT and data[place].pooled)]  # fmt: skip
+                  and key not in data[place].pooled_over]  # fmt: skip
         names[place] = " ".join([names[place], *others])
     for place in _alike(names):
         names[place] = f"{names[place]} ({firsts[place].data})"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from phalanx.analysis.class_scores import ClassScore, mean_scores
 from phalanx.analysis.compare.keys import Texts, labels_of, varying
-from phalanx.analysis.compare.run import SPLIT, Run
+from phalanx.analysis.compare.run import REPEATED, Run
 from phalanx.analysis.compare.splits import SameData
 from phalanx.analysis.compare.values import ABSENT
-from phalanx.analysis.statistics import Repeat, repeat_means
+from phalanx.analysis.statistics import FOLDS, Place, Repeat, repeat_means
 from phalanx.analysis.wording import Lost
 
 LISTED = 6  # values named in a note
@@ -27,14 +27,14 @@ class Group:
 
     label: str
     keys: Mapping[str, str]  # the whole text of each grouping key's value
-    values: Mapping[Repeat, float]  # the metric by seed, or by (split seed, seed)
+    values: Mapping[Repeat, float]  # the metric by seed, or by (split or fold, seed)
     n_runs: int  # that were trained, good or not
     lost: Lost | None = None  # runs that were not completed, at settings that count
     classes: Mapping[str, ClassScore] = field(default_factory=dict)  # means over its completed runs, by class
 
     @property
-    def seeds(self) -> Mapping[int, float]:
-        """The metric by repeat: by seed, or by split as the mean over its seeds."""
+    def seeds(self) -> Mapping[Place, float]:
+        """The metric by repeat: by seed, or by split or fold as the mean over its seeds."""
         return repeat_means(self.values)
 
 
@@ -68,9 +68,9 @@ def grouped(data: SameData, by: Sequence[str], metric: str, shown: Texts) -> Gro
     settings = _settings(good, by, notes, shown)
     groups, lost_runs = [], []
     for at, runs in good.items():
-        values, partial = _by_repeat(runs, metric, settings, data.pooled)
+        values, partial = _by_repeat(runs, metric, settings, data)
         if partial:
-            notes.append(f"{labels[at]}: {_named(partial)} left out, where not every setting has a value")
+            notes.append(f"{labels[at]}: {_named(partial, data)} left out, where not every setting has a value")
         keys = {key: shown.of(key, same, short=False) for key, same in zip(by, at, strict=True)}
         if lost := _lost(members[at], runs, settings):
             lost_runs.append(f"{labels[at]}: {lost.of()}, left out of its mean")
@@ -148,9 +148,9 @@ def _without_interrupted(lost: Lost | None) -> Lost | None:
 def _settings(groups: Mapping[Setting, Sequence[Run]], by: Sequence[str], notes: list[str], shown: Texts) -> _Settings:
     """The settings of the other keys that all groups have in common; says in `notes` what else differs."""
     filled = [runs for runs in groups.values() if runs]
-    inner = tuple(dict.fromkeys(key for runs in filled for key in varying(runs, [*by, SPLIT])))
+    inner = tuple(dict.fromkeys(key for runs in filled for key in varying(runs, [*by, *REPEATED])))
     keys = independent(filled, inner)
-    notes.extend(_also_differs(filled, [*by, SPLIT, *inner], shown))
+    notes.extend(_also_differs(filled, [*by, *REPEATED, *inner], shown))
     notes.extend(_dependent_differ(filled, [key for key in inner if key not in keys], keys, shown))
     sets = [{_setting(run, keys) for run in runs} for runs in filled]
     shared = frozenset.intersection(*map(frozenset, sets)) if sets else frozenset()
@@ -212,14 +212,13 @@ def _also_differs(groups: Sequence[Sequence[Run]], besides: Sequence[str], shown
 
 
 def _by_repeat(
-    runs: Sequence[Run], metric: str, settings: _Settings, pooled: bool
+    runs: Sequence[Run], metric: str, settings: _Settings, data: SameData
 ) -> tuple[dict[Repeat, float], list[Repeat]]:
     """The mean over the settings for each repeat that has them all, and the repeats that do not."""
     found: dict[Repeat, dict[Setting, float]] = defaultdict(dict)
     for run in runs:
         if settings.count(run):
-            repeat = (run.split, run.seed) if pooled and run.split is not None else run.seed
-            found[repeat][settings.of(run)] = float(run.values[metric])  # type: ignore[arg-type]
+            found[data.repeat_of(run)][settings.of(run)] = float(run.values[metric])  # type: ignore[arg-type]
     n_needed = 0 if settings.shared is None else len(settings.shared)
     ordered = sorted(found, key=lambda repeat: repeat if isinstance(repeat, tuple) else (0, repeat))
     whole = {repeat: statistics.fmean(found[repeat].values()) for repeat in ordered if len(found[repeat]) >= n_needed}
@@ -230,6 +229,13 @@ def _counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _named(repeats: Sequence[Repeat]) -> str:
-    texts = [f"{repeat[1]} on split {repeat[0]}" if isinstance(repeat, tuple) else str(repeat) for repeat in repeats]
+def _named(repeats: Sequence[Repeat], data: SameData) -> str:
+    one = "fold" if data.repeats == FOLDS else "split"
+    texts = [f"{repeat[1]} on {one} {place_text(repeat[0])}" if isinstance(repeat, tuple) else str(repeat)
+             for repeat in repeats]  # fmt: skip
     return f"seed{'s' if len(repeats) > 1 else ''} {_listed(texts)}"
+
+
+def place_text(place: Place) -> str:
+    """The number of a seed, a split or a fold; `split/fold` where both differ."""
+    return "/".join(map(str, place)) if isinstance(place, tuple) else str(place)

@@ -1,66 +1,138 @@
-"""Runs on the same data: those on one split, and those on several splits of the same rows, which are repeats."""
+"""Runs on the same data: on one split, or on several splits or folds of the same rows, which are repeats."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phalanx.analysis.compare.run import SPLIT, Run
-from phalanx.analysis.statistics import FEWEST
+from phalanx.analysis.compare.run import FOLD, ROW_REPEATS, SPLIT, Run
+from phalanx.analysis.statistics import FEWEST, FOLDS, SEEDS, SPLITS, Place, Repeat
+from phalanx.analysis.wording import ABOUT
+from phalanx.core.metrics import split_name
 
 ROOT = "data.root"  # where files lie on one machine says nothing about their rows
 
 
 @dataclass(frozen=True)
 class SameData:
-    """Runs that are compared with each other: on one split, or on several that count as repeats."""
+    """Runs that are compared with each other: on one split, or on several splits or folds that count as repeats."""
 
     runs: tuple[Run, ...]
-    pooled: bool = False
+    repeats: str = SEEDS
+    correlation: float = 0.0  # of the values of two folds
+    where: str = ABOUT[SEEDS]  # what intervals over the repeats are about
+    several_splits: bool = False  # whether folds are of several split seeds
+
+    def place_of(self, run: Run) -> Place | None:
+        """The split or the fold of a run where these are the repeats; folds of several splits have both numbers."""
+        if self.repeats == FOLDS and self.several_splits and run.split is not None and run.fold is not None:
+            return run.split, run.fold
+        return {SEEDS: None, SPLITS: run.split, FOLDS: run.fold}[self.repeats]
+
+    def repeat_of(self, run: Run) -> Repeat:
+        """What a run's value is paired by."""
+        place = self.place_of(run)
+        return run.seed if place is None else (place, run.seed)
+
+    @property
+    def pooled_over(self) -> tuple[str, ...]:
+        """The keys that make the repeats."""
+        return {SEEDS: (), SPLITS: (SPLIT,), FOLDS: (SPLIT, FOLD)}[self.repeats]
 
 
-def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str]) -> list[SameData]:
+def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str], metric: str) -> list[SameData]:
     """Puts runs on the same data together.
 
-    Runs on one split have the same digest of their data. Runs whose keys of the data differ in the split's seed alone
-    are pooled, if three splits or more hold runs of at least two groups.
+    Runs on one split have the same digest of their data. Runs whose keys of the data differ in the fold alone, or in
+    the split's seed alone, are pooled, if three of these or more hold runs of at least two groups. Folds of several
+    split seeds are repeated folds, if the metric is of the validation split; the test split is another one for each.
 
     Args:
         runs: All runs.
         usable: Those of them that have a value.
-        by: The keys that make the groups; splits are not pooled if the split's seed is one of them.
+        by: The keys that make the groups; nothing is pooled if the fold or the split's seed is one of them.
+        metric: The metric of the values.
     """
-    found: dict[str | None, list[Run]] = defaultdict(list)
+    left = list(runs)
+    made: dict[str | None, SameData] = {}
+    fold_keys = (SPLIT, FOLD) if split_name(metric)[0] == "val" else (FOLD,)
+    for repeats, besides in ((FOLDS, fold_keys), (SPLITS, (SPLIT,))) if not {SPLIT, FOLD} & {*by} else ():
+        for together in _alike(left, besides):
+            found = _pooled(together, repeats, metric)
+            digests = {run.data for run in together}
+            if found is not None and _can_be_pooled(found, [run for run in usable if run.data in digests], by):
+                made |= dict.fromkeys(digests, found)
+        left = [run for run in left if run.data not in made]
+    apart: dict[str | None, list[Run]] = defaultdict(list)
+    for run in left:
+        apart[run.data].append(run)
+    made |= {digest: SameData(tuple(members)) for digest, members in apart.items()}
+    return list({id(made[run.data]): made[run.data] for run in runs}.values())
+
+
+def _alike(runs: Sequence[Run], besides: Sequence[str]) -> list[list[Run]]:
+    """The runs whose keys of the data are the same but for `besides`, each data set as a whole."""
+    firsts: dict[str | None, Run] = {}
+    found: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
     for run in runs:
-        found[run.data].append(run)
-    rows: dict[tuple[tuple[str, str], ...], list[str | None]] = defaultdict(list)
-    for data, members in found.items():
-        rows[_rows(members[0])].append(data)
-    made: list[SameData] = []
-    for digests in rows.values():
-        together = [run for data in digests for run in found[data]]
-        if SPLIT not in by and _can_be_pooled(together, [run for run in usable if run.data in digests], by):
-            made.append(SameData(tuple(together), pooled=True))
-        else:
-            made += [SameData(tuple(found[data])) for data in digests]
-    return made
+        first = firsts.setdefault(run.data, run)
+        found[_rows(first, besides)].append(run)
+    return list(found.values())
 
 
-def _rows(run: Run) -> tuple[tuple[str, str], ...]:
-    """What says which rows a run was trained on, but for their split."""
+def _rows(run: Run, besides: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What says which rows a run was trained on."""
     return tuple(sorted((key, same) for key, same in run.identities.items()
-                        if key.startswith("data.") and key not in (SPLIT, ROOT)))  # fmt: skip
+                        if key.startswith("data.") and key not in (*besides, ROOT, ROW_REPEATS)))  # fmt: skip
 
 
-def _can_be_pooled(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str]) -> bool:
-    if len(set(_splits(runs))) < len({run.data for run in runs}) or None in {run.data for run in runs}:
+def _pooled(runs: Sequence[Run], repeats: str, metric: str) -> SameData | None:
+    """The runs with the splits or folds as repeats; None where they have no folds."""
+    if repeats == SPLITS:
+        return SameData(tuple(runs), SPLITS, where=ABOUT[SPLITS])
+    if len({run.fold for run in runs}) < 2:
+        return None
+    split = split_name(metric)[0]
+    found = correlation_of(runs, split)
+    where = ABOUT[FOLDS] + {"test": " of the training rows, on this test split", "train": " of the training rows"}.get(
+        split, ""
+    )
+    several = len({run.split for run in runs}) > 1
+    return None if found is None else SameData(tuple(runs), FOLDS, found, where, several)
+
+
+def correlation_of(runs: Sequence[Run], split: str) -> float | None:
+    """The correlation of two values of different folds, as the corrected resampled t-test needs it.
+
+    On the validation split it is the share of the rows that are evaluated (Nadeau and Bengio 2003). All folds are
+    tested on the same rows, so there what varies is the training rows alone, and the correlation is the share of these
+    that two folds have in common: (k - 2) / (k - 1) for k folds, which makes the mean's variance that of the jackknife
+    that leaves out one fold at a time, and the share of the rows that train for repeated folds and draws.
+
+    Args:
+        runs: Runs on folds.
+        split: The split of the metric.
+
+    Returns:
+        The correlation; None where the sizes of the splits are not known.
+    """
+    first = runs[0].config
+    k, is_kfold = first.get("data.folds"), first.get("data.resampling") in ("kfold", "repeated_kfold")
+    sizes = [run.sizes for run in runs if run.sizes is not None]
+    if split != "val" and isinstance(k, int) and first.get("data.resampling") == "kfold":
+        return (k - 2) / (k - 1)
+    evaluated = max((n_val / (n_train + n_val) for n_train, n_val in sizes), default=1 / k if k and is_kfold else None)
+    if evaluated is None or split == "val":
+        return evaluated
+    return 1 - min((n_val / (n_train + n_val) for n_train, n_val in sizes), default=evaluated)
+
+
+def _can_be_pooled(data: SameData, usable: Sequence[Run], by: Sequence[str]) -> bool:
+    digests = {run.data for run in data.runs}
+    if len({data.place_of(run) for run in data.runs} - {None}) < len(digests) or None in digests:
         return False  # one split seed and several digests: the rows are not the same
-    groups: dict[int, set[tuple[str, ...]]] = defaultdict(set)
+    groups: dict[Place, set[tuple[str, ...]]] = defaultdict(set)
     for run in usable:
-        if run.split is not None:
-            groups[run.split].add(tuple(map(run.same, by)))
+        if (place := data.place_of(run)) is not None:
+            groups[place].add(tuple(map(run.same, by)))
     enough = min(2, len(set().union(*groups.values())))
     return sum(len(there) >= enough for there in groups.values()) >= FEWEST
-
-
-def _splits(runs: Sequence[Run]) -> Iterator[int]:
-    return (run.split for run in runs if run.split is not None)

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from phalanx.analysis.class_scores import SPLITS, ClassScore, hardest
-from phalanx.analysis.compare.comparison import Comparison, Measure, Part
-from phalanx.analysis.compare.groups import Group
+from phalanx.analysis.compare.comparison import Comparison, Part
+from phalanx.analysis.compare.groups import Group, place_text
 from phalanx.analysis.compare.keys import short_names
+from phalanx.analysis.compare.measure import Measure
 from phalanx.analysis.statistics import SEEDS, Difference, Summary
 from phalanx.analysis.wording import format_p
 from phalanx.core.csv_text import csv_text
@@ -43,10 +44,9 @@ def show(comparison: Comparison, console: Console, *, classes: bool = False) -> 
 
 
 def titled(comparison: Comparison, part: Part) -> str:
-    """What is compared: data, metric, keys, and whether it holds on one split or over splits."""
+    """What is compared: data, metric, keys, and what the intervals are about."""
     by = ", ".join(short_names(comparison.by).values()) or "nothing that varies"
-    where = "on this split" if part.repeats == SEEDS else "over splits"
-    return f"{part.data}: {comparison.measure.title} by {by}, {where}"
+    return f"{part.data}: {comparison.measure.title} by {by}, {part.where}"
 
 
 def _screen(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOST_ROWS) -> Table:
@@ -123,7 +123,7 @@ def groups_csv(comparison: Comparison) -> str:
             numbers = [0, *[None] * 4] if summary is None else [getattr(summary, name) for name in statistics]
             row = [part.data, *group.keys.values(), comparison.measure.title, *numbers]
             lost = sum(group.lost.by_status.values()) if group.lost else 0
-            rows.append([*row, group.n_runs, lost, " ".join(map(str, group.seeds)), part.repeats])
+            rows.append([*row, group.n_runs, lost, " ".join(map(place_text, group.seeds)), part.repeats])
     return csv_text(rows)
 
 

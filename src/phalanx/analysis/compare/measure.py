@@ -1,0 +1,85 @@
+"""The metric that is compared: which one, its unit, its range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from phalanx.analysis.compare.run import MEASURED, Run
+from phalanx.analysis.student import Limits
+from phalanx.core.errors import RequestError
+from phalanx.core.metrics import direction_of, find_metric, limits_of, names_of, split_name, tested
+
+TEST = "test_accuracy"
+POINTS = "points"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The metric that is compared. Accuracies are shown in percent, their differences in points."""
+
+    metric: str
+    direction: str
+
+    @property
+    def scale(self) -> float:
+        return 100.0 if self.in_percent else 1.0
+
+    @property
+    def unit(self) -> str:
+        return POINTS if self.in_percent else ""
+
+    @property
+    def in_percent(self) -> bool:
+        return (info := find_metric(self.metric)) is not None and info.in_percent
+
+    @property
+    def counts_samples(self) -> bool:
+        return (info := find_metric(self.metric)) is not None and info.counts_samples
+
+    @property
+    def limits(self) -> Limits:
+        """The range of the metric, in the unit that is shown."""
+        low, high = limits_of(self.metric)
+        return self.scale * low, self.scale * high
+
+    @property
+    def title(self) -> str:
+        return f"{self.metric}, %" if self.in_percent else self.metric
+
+
+def find_measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list[str]]:
+    """The metric to compare, and notes on the choice. Raises `RequestError` if no run has one."""
+    completed = [run for run in runs if run.status == "completed"]
+    if not completed:
+        ends = ", ".join(sorted({run.status for run in runs}))
+        raise RequestError(f"none of the {len(runs)} runs was completed (they are {ends}), so there is no metric")
+    counts = {name: sum(run.values.get(name) is not None for run in completed)
+              for name in dict.fromkeys(name for run in completed for name in run.values)}  # fmt: skip
+    there = [name for name, count in counts.items() if count]
+    if metric is not None:
+        if metric not in there:
+            raise RequestError(f"--metric {metric} is in none of the runs; there are {', '.join(there)}")
+        return Measure(metric, _direction(metric)), []
+    over_folds = len({(run.split, run.fold) for run in completed}) > len({run.split for run in completed})
+    objectives = {run.objective for run in completed}
+    for name in (*(tested(name) for name in objectives if len(objectives) == 1 and not name.endswith("_loss")), TEST):
+        if name in names_of("test") and counts.get(name) == len(completed) and not over_folds:
+            return Measure(name, _direction(name)), []
+    if len(objectives) > 1:
+        raise RequestError(
+            f"the runs have different objectives ({', '.join(sorted(objectives))}); say which metric: --metric NAME"
+        )
+    name = objectives.pop()
+    if not counts.get(name):
+        raise RequestError(f"the runs have no {name or 'objective'}; say which metric: --metric {there[0]}")
+    if over_folds and split_name(name)[0] == "val":
+        return Measure(name, _direction(name)), [f"{name} is compared: each fold has validation rows of its own, and "
+                                                 "all have the same test rows"]  # fmt: skip
+    missing = len(completed) - counts.get(TEST, 0)
+    why = "a search leaves the test split alone" if missing == len(completed) else "some runs left it alone"
+    return Measure(name, _direction(name)), [f"{name} is compared: {TEST} is missing in {missing} of "
+                                             f"{len(completed)} runs ({why})"]  # fmt: skip
+
+
+def _direction(metric: str) -> str:
+    """`maximize` or `minimize`, by the name of a metric or of another number of a run."""
+    return "minimize" if metric in MEASURED and metric != "samples_per_second" else direction_of(metric)
