@@ -470,17 +470,17 @@ def difference(mean, low, high, p, p_adjusted=None, *, n=10, names=LOSSES, direc
         (
             difference(0.001, -0.004, 0.006, 0.6),
             {"relevant": 0.005},
-            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 would need about 33",
+            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 on this split would need about 33",
         ),
         (
             difference(-0.001, -0.006, 0.004, 0.6),
             {"relevant": 0.005, "unit": "nats"},
-            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 nats would need about 33",
+            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 nats on this split would need about 33",
         ),
         (
             difference(0.012, -0.002, 0.026, 0.02, 0.08),
             {"relevant": 0.01},
-            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.01 would need about 62",
+            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.01 on this split would need about 62",
         ),
         (
             difference(0.012, 0.008, 0.016, 0.002),
@@ -495,7 +495,7 @@ def difference(mean, low, high, p, p_adjusted=None, *, n=10, names=LOSSES, direc
         (
             difference(0.001, -0.004, 0.006, 0.6),
             {"relevant": 0.005, "level": 0.9},
-            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 would need about 24",
+            "not enough seeds to tell cross_entropy from mse: 10 shared, a difference of 0.005 on this split would need about 24",
         ),
         (
             difference(0.0051, 0.0039, 0.0063, 0.004),

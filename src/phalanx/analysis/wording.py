@@ -63,7 +63,7 @@ def sentence(
     nothing = f"no difference shown between {d.a} and {d.b}: {_written(d.mean, d.low, d.high, unit)}{where} {evidence}"
     if lost_runs := _lost(d, lost):
         return f"{nothing}{lost_runs}"
-    return _with_relevant(d, unit, nothing, lacking) + _probabilities(d, unit)
+    return _with_relevant(d, unit, nothing, lacking, where) + _probabilities(d, unit)
 
 
 def no_differences(found: Sequence[Difference], which: str, best: str | None, where: str | None = None) -> str:
@@ -87,7 +87,7 @@ def no_differences(found: Sequence[Difference], which: str, best: str | None, wh
     return f"no difference shown {pairs}{where} ({n} {found[0].repeats}, smallest adjusted {format_p(least)})"
 
 
-def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str) -> str:
+def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str, where: str) -> str:
     """The sentence of a difference that is not shown, with what can be said of its relevant size."""
     if d.relevant is None:
         return nothing
@@ -97,7 +97,7 @@ def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str) -> str:
     if d.repeats == FOLDS:  # more of them narrow the interval no further than their correlation lets them
         return f"{nothing}; one of {size} is not excluded"
     needed = seeds_needed(d.spread or 0.0, d.relevant, 1 - (1 - d.level) / d.pairs)
-    return f"{lacking}a difference of {size} would need about {needed}"
+    return f"{lacking}a difference of {size}{where} would need about {needed}"
 
 
 def _probabilities(d: Difference, unit: str) -> str:
@@ -116,7 +116,7 @@ def _size(relevant: float, unit: str) -> str:
 
 def format_share(share: float) -> str:
     """A probability in percent, never rounded to certainty: `< 1 %`, `97 %`, `> 99 %`."""
-    return "< 1 %" if share < 0.005 else "> 99 %" if share > 0.995 else f"{100 * share:.0f} %"
+    return "< 1 %" if share < 0.01 else "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
 
 
 def _lost(d: Difference, lost: Mapping[str, Lost], besides: str | None = None) -> str:

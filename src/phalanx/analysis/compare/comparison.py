@@ -169,10 +169,9 @@ def _pooled(data: SameData, groups: Sequence[Group], measure: Measure) -> list[s
         return []
     places = {place for group in groups for place in group.seeds}
     several = any(len(group.values) > len(group.seeds) for group in groups)
-    keys = data.pooled_over if data.several_splits else data.pooled_over[-1:]
-    repeats = (f"each {data.repeats.removesuffix('s')} ({', '.join(keys)}) is one repeat, {len(places)} in all"
-               + ("; its value is the mean over its seeds" if several else ""))  # fmt: skip
-    return [repeats, *([_overlap(data, measure)] if data.repeats == FOLDS else [])]
+    said = f"each {data.repeats.removesuffix('s')} ({', '.join(data.pooled_over)}) is one repeat, {len(places)} in all"
+    said += "; its value is the mean over its seeds" if several else ""
+    return [said, *([_overlap(data, measure)] if data.repeats == FOLDS else [])]
 
 
 def _overlap(data: SameData, measure: Measure) -> str:

@@ -36,7 +36,8 @@ class SameData:
     @property
     def pooled_over(self) -> tuple[str, ...]:
         """The keys that make the repeats."""
-        return {SEEDS: (), SPLITS: (SPLIT,), FOLDS: (SPLIT, FOLD)}[self.repeats]
+        folds = (SPLIT, FOLD) if self.several_splits else (FOLD,)
+        return {SEEDS: (), SPLITS: (SPLIT,), FOLDS: folds}[self.repeats]
 
 
 def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str], metric: str) -> list[SameData]:

@@ -128,13 +128,17 @@ def groups_csv(comparison: Comparison) -> str:
 
 
 def differences_csv(comparison: Comparison) -> str:
-    """One row a pair: a, b, n, mean of a - b, interval, both p-values, effect size, and what `--relevant` adds."""
+    """One row a pair: a, b, n, mean of a - b, interval, both p-values, effect size, and what `--relevant` adds.
+
+    Probabilities are those of `phalanx.analysis.posterior`, for each pair alone.
+    """
     names = ("a", "b", "n", "mean", "low", "high", "p", "p_adjusted", "effect", "repeats", "relevant", "p_equivalent")
-    rows: list[list[Any]] = [["data", "metric", *names]]
+    probable = ("p_a_better", "p_neither", "p_b_better")
+    rows: list[list[Any]] = [["data", "metric", *names, *probable]]
     for part in comparison.parts:
         for difference in part.differences:
             row: list[Any] = [getattr(difference, name) for name in names]
-            rows.append([part.data, comparison.measure.title, *row])
+            rows.append([part.data, comparison.measure.title, *row, *(difference.probabilities or [None] * 3)])
     return csv_text(rows)
 
 
