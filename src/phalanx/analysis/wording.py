@@ -91,7 +91,7 @@ def _with_relevant(d: Difference, unit: str, nothing: str, lacking: str, where: 
     """The sentence of a difference that is not shown, with what can be said of its relevant size."""
     if d.relevant is None:
         return nothing
-    size = _size(d.relevant, unit)
+    size = format_size(d.relevant, unit)
     if d.equivalent:
         return f"{nothing}; any is smaller than {size}"
     if d.repeats == FOLDS:  # more of them narrow the interval no further than their correlation lets them
@@ -105,13 +105,13 @@ def _probabilities(d: Difference, unit: str) -> str:
     if d.probabilities is None or d.relevant is None:
         return ""
     a, neither, b = map(format_share, d.probabilities)
-    return (
-        f"; probability of more than {_size(d.relevant, unit)}: {d.a} better {a}, {d.b} better {b}, neither {neither}"
-    )
+    size = format_size(d.relevant, unit)
+    return f"; probability of more than {size}: {d.a} better {a}, {d.b} better {b}, neither {neither}"
 
 
-def _size(relevant: float, unit: str) -> str:
-    return f"{relevant:g} {unit}".strip()
+def format_size(size: float, unit: str) -> str:
+    """A size with its unit."""
+    return f"{size:g} {unit}".strip()
 
 
 def format_share(share: float) -> str:

@@ -20,8 +20,10 @@ PATH is the folder of a run or of a sweep (a grid, a search, the final of a sear
 folders, or mlflow:EXPERIMENT. The value of a seed is the mean over the settings that all groups share. Groups are
 compared on the seeds that they share, by paired t-tests with Bonferroni's correction over all pairs, which the
 intervals have too; that holds on this split of the data. Runs on three splits or more (data.split_seed) are pooled:
-each split is one repeat. Runs on different data are compared separately. A group of which runs diverged or failed wins
-nothing. Notes say what else differs between the groups and which runs were left out.
+each split is one repeat. So are runs on folds (data.fold), whose values are paired by fold and seed; tests and
+intervals are corrected for the rows that folds share. Runs on different data are compared separately, and with --over
+data also over the data sets. A group of which runs diverged or failed wins nothing. Notes say what else differs between
+the groups and which runs were left out.
 """
 EXAMPLES = """\
 examples:
@@ -30,6 +32,8 @@ examples:
   phalanx compare outputs/sweeps/my_grid --by loss.class_weights --metric test_balanced_accuracy --classes
   phalanx compare outputs/sweeps/my_search/final --by trial --figure final.svg
   phalanx compare outputs/runs --by lr --where data=digits --where optimizer=sgd
+  phalanx compare outputs/sweeps/many --by model --over data --figure ranks.svg
+  phalanx compare outputs/sweeps/folds --by model --relevant 0.5
   phalanx compare mlflow:phalanx --by loss --where sweep=my_grid --markdown table.md
 
 Exit status: 0 done; 1 a file cannot be read or written; 2 the request was wrong.
@@ -52,7 +56,9 @@ def add(subparsers: Subparsers) -> None:
     option("--where", metavar="KEY=VALUE", default=[], action="append", help="only runs with this value")
     option("--baseline", metavar="GROUP", help="test the other groups against this one only, chosen beforehand")
     option("--relevant", metavar="SIZE", type=positive_number,
-           help="a difference that matters, in the unit shown: is any smaller, or how many seeds tell")  # fmt: skip
+           help="a difference that matters, in the unit shown: is any smaller, how probable is more")  # fmt: skip
+    option("--over", metavar="data", choices=["data"],
+           help="data: test the groups over all data sets too, each as one repeat, by their ranks")  # fmt: skip
     option("--classes", action="store_true", help="show precision, recall, F1 and support of each class too")
     option("--mlflow", metavar="NAME", action="append", default=[], help="the same as mlflow:NAME")
     option("--uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, else MLflow's own default")
@@ -72,13 +78,15 @@ def run(arguments: argparse.Namespace) -> None:
     table = arguments.csv
     derived = {} if table is None or not is_plain(table) else {"the table of differences": _differences(table)}
     check_files(arguments, *([] if sources else [nothing]), further=derived)
-    from phalanx.analysis.compare import compare_runs, read_sources
+    from phalanx.analysis.compare import compare_runs, read_sources, with_over_data
     from phalanx.analysis.compare.tables import show
 
     read = read_sources(sources, arguments.uri)
     found = compare_runs(
         read.runs, arguments.by, arguments.metric, arguments.baseline, arguments.relevant, arguments.where, read.notes
     )
+    if arguments.over is not None:
+        found = with_over_data(found, arguments.baseline)
     show(found, console(), classes=arguments.classes)
     for path in _write_files(arguments, found):
         say_written(path)
@@ -102,8 +110,11 @@ def _write_files(arguments: argparse.Namespace, found: Comparison) -> list[Path]
     if arguments.figure is None:
         return [*texts]
     from phalanx.report.run_figures.comparison import comparison_info, draw_comparison
+    from phalanx.report.run_figures.critical_difference import draw_critical_difference
     from phalanx.report.style import save_figure
 
+    if found.over is not None:
+        return [*texts, save_figure(draw_critical_difference(found.over), arguments.figure, named_file)]
     infos = [comparison_info(part, found.measure.title, titled(found, part)) for part in found.parts]
     return [*texts, save_figure(draw_comparison(infos), arguments.figure, named_file)]
 

@@ -1,8 +1,9 @@
 """Groups of runs compared on one metric: means with intervals, paired differences by seed, sentences and notes."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from phalanx.analysis.compare.found import Comparison, Part
 from phalanx.analysis.compare.groups import Group, grouped, independent, usable
 from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
 from phalanx.analysis.compare.measure import Measure, find_measure
@@ -31,32 +32,8 @@ from phalanx.runs.config_file import data_label
 ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with the best group
 MOST_ALIKE = 3  # sentences that show no difference; more become one
 LARGEST = 20  # groups that are made without being asked for
+DATA_SET = ("data.name", "data.title", "data.path")  # what makes a data set another one
 MORE = {SEEDS: "'seed=range(10)'", SPLITS: "'data.split_seed=range(10)'", FOLDS: "'data.fold=range(5)'"}
-
-
-@dataclass(frozen=True)
-class Part:
-    """The comparison on one data set. Groups come best first, their values in the unit that is shown; those of which a
-    run was not completed come after the others."""
-
-    data: str
-    repeats: str  # seeds, splits or folds
-    where: str  # what the intervals are about
-    groups: tuple[Group, ...]
-    summaries: tuple[Summary | None, ...]  # None for a group without a single value
-    differences: tuple[Difference, ...]
-    sentences: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of `phalanx compare`."""
-
-    measure: Measure
-    by: tuple[str, ...]
-    parts: tuple[Part, ...]
-    notes: tuple[str, ...]
 
 
 def compare_runs(
@@ -155,7 +132,9 @@ def _part(
     notes = (*_pooled(data, scaled, measure), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
     ordered = tuple(summaries[g.label] for g in scaled)
     sentences = tuple(_sentences(pairs, measure, scaled, data.where))
-    return Part(name, data.repeats, data.where, tuple(scaled), ordered, tuple(pairs), sentences, notes)
+    data_set = one_line(data_label(data.runs[0].config)), *map(data.runs[0].same, DATA_SET)
+    return Part(name, data_set, data.repeats, data.where, tuple(scaled), ordered, tuple(pairs), sentences, notes,
+                comparable)  # fmt: skip
 
 
 def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool, bool, float]:

@@ -9,10 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from phalanx.analysis.class_scores import SPLITS, ClassScore, hardest
-from phalanx.analysis.compare.comparison import Comparison, Part
+from phalanx.analysis.compare.found import Comparison, Part
 from phalanx.analysis.compare.groups import Group, place_text
 from phalanx.analysis.compare.keys import short_names
 from phalanx.analysis.compare.measure import Measure
+from phalanx.analysis.compare.over_tables import (
+    MOST_COLUMNS,
+    over_title,
+    rank_difference_rows,
+    rank_rows,
+    rank_table,
+    value_table,
+)
 from phalanx.analysis.statistics import SEEDS, Difference, Summary
 from phalanx.analysis.wording import format_p
 from phalanx.core.csv_text import csv_text
@@ -41,6 +49,18 @@ def show(comparison: Comparison, console: Console, *, classes: bool = False) -> 
             console.print(_screen(title, header, rows, len(rows)) if rows else f"  {title}", soft_wrap=not rows)
     for text in comparison.notes:
         console.print(f"note: {text}", style="dim", soft_wrap=True)
+    if (over := comparison.over) is not None:
+        console.print(_screen(over_title(comparison, over), *rank_table(over)))
+        if len(over.groups) <= MOST_COLUMNS:
+            console.print(_screen("", *value_table(over, _over_places(comparison))))
+        for text in over.sentences:
+            console.print(f"  {text}", soft_wrap=True)
+        for text in over.notes:
+            console.print(f"  note: {text}", style="dim", soft_wrap=True)
+
+
+def _over_places(comparison: Comparison) -> int:
+    return 2 if comparison.measure.counts_samples else 4
 
 
 def titled(comparison: Comparison, part: Part) -> str:
@@ -124,6 +144,7 @@ def groups_csv(comparison: Comparison) -> str:
             row = [part.data, *group.keys.values(), comparison.measure.title, *numbers]
             lost = sum(group.lost.by_status.values()) if group.lost else 0
             rows.append([*row, group.n_runs, lost, " ".join(map(place_text, group.seeds)), part.repeats])
+    rows += [] if comparison.over is None else rank_rows(comparison, comparison.over)
     return csv_text(rows)
 
 
@@ -139,6 +160,7 @@ def differences_csv(comparison: Comparison) -> str:
         for difference in part.differences:
             row: list[Any] = [getattr(difference, name) for name in names]
             rows.append([part.data, comparison.measure.title, *row, *(difference.probabilities or [None] * 3)])
+    rows += [] if comparison.over is None else rank_difference_rows(comparison.over, len(rows[0]))
     return csv_text(rows)
 
 
@@ -156,6 +178,10 @@ def markdown(comparison: Comparison, *, classes: bool = False) -> str:
             title, header, rows = class_table(part)
             lines += [f"**{_escaped(title)}**", "", *(_rows(header, rows) if rows else ()), ""]
     lines += [f"- Note: {_escaped(text)}" for text in comparison.notes]
+    if (over := comparison.over) is not None:
+        lines += ["", f"**{_escaped(over_title(comparison, over))}**", "", *_rows(*rank_table(over)), ""]
+        lines += [*_rows(*value_table(over, _over_places(comparison))), ""]
+        lines += [*(f"- {_escaped(text)}" for text in over.sentences), *(f"- Note: {_escaped(t)}" for t in over.notes)]
     return "\n".join(lines).strip() + "\n"
 
 

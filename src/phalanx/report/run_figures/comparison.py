@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phalanx.analysis.compare.comparison import Part
+from phalanx.analysis.compare.found import Part
 from phalanx.analysis.statistics import Summary
 from phalanx.report.style import BLACK, BLUE, LABEL, VERMILLION, label_axes, legend_below, name_ticks, new_figure
 
