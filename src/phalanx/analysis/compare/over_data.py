@@ -42,7 +42,7 @@ def with_over_data(comparison: Comparison, baseline: str | None = None) -> Compa
     _check(called, labels)
     columns = [_values(members, labels) for members in sets.values()]
     faults = [fault for name, members, found in zip(called, sets.values(), columns, strict=True) if not found
-              for fault in _missing(name, members, labels)]  # fmt: skip
+              for fault in _missing(name, members, labels, measure.metric)]  # fmt: skip
     if faults:
         raise RequestError("\n".join([
             "--over data needs every group on every data set:", *(f"  - {fault}" for fault in faults),
@@ -81,12 +81,14 @@ def _values(parts: Sequence[Part], labels: Mapping[_Key, str]) -> dict[_Key, flo
     return {key: statistics.fmean(values) for key, values in found.items()}
 
 
-def _missing(name: str, parts: Sequence[Part], labels: Mapping[_Key, str]) -> Iterator[str]:
+def _missing(name: str, parts: Sequence[Part], labels: Mapping[_Key, str], metric: str) -> Iterator[str]:
     there = {_key(group) for part in parts for group in part.groups if group.values}
     missing = [label for key, label in labels.items() if key not in there]
     yield from (f"{label} has no value on {name}" for label in missing)
-    if not missing:
-        yield f"on {name} no split and seed holds a value of every group at equal settings"
+    if not missing and metric.endswith("_loss") and not any(part.comparable for part in parts):
+        yield f"on {name} {metric} may mean something else for each group; --metric names one that means the same"
+    elif not missing:
+        yield f"on {name} the groups share no split and seed at equal settings"
 
 
 def _merged(parts: Sequence[Part], labels: Mapping[_Key, str]) -> Iterator[Group]:
