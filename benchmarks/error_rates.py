@@ -9,7 +9,8 @@ with a mark. A second table gives the share of intervals that hold the truth, an
 third the share of comparisons of unequal groups in which all intervals hold the truth at once; a fourth how intervals
 of a mean accuracy do near 1, where a t interval leaves the range: cut there, and by ways that stay in it. The others
 show four mistakes, each beside what is done instead: survivors that win, a final that is judged by the split that chose
-its points, seeds on one split taken for splits, and equality of many pairs without correction.
+its points, seeds on one split taken for splits, and equality of many pairs without correction. The last three are about
+folds, about several data sets, and about the probabilities of `--relevant`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
+from overlapping import at_the_edge, folds_rates, one_differs, over_data
 
 from phalanx.analysis.equivalence import equivalence
 from phalanx.analysis.statistics import Difference, compare, paired, resolution, summarise
@@ -179,10 +181,26 @@ def false_equalities(n_groups: int, n: int, stream: np.random.Generator) -> dict
     return {way: count / n for way, count in false.items()}
 
 
+def overlapping_rates(n: int, stream: np.random.Generator) -> None:
+    """The tables of folds, data sets and probabilities; see `overlapping.py`."""
+    table("| equal learners | own rows, folds taken for independent | own rows | test split, independent "
+          "| test split, corrected as own rows | test split |", dict(folds_rates(n, stream)))  # fmt: skip
+    sizes = [(groups, data) for groups in (2, 4) for data in (3, 6, 8, 15)]
+    rates = {f"{groups}, {data}": (*over_data(groups, data, n // 4, stream),
+                                   *(one_differs(groups, data, n // 4, stream) if groups > 2 else (math.nan,) * 2))
+             for groups, data in sizes}  # fmt: skip
+    table(
+        "| groups, data sets | all pairs | with a baseline | all pairs, one group is worse | with a baseline |", rates
+    )
+    table("| seeds | better by SIZE, in truth by just SIZE | in truth by nothing | neither, in truth by just SIZE |",
+          {str(seeds): at_the_edge(seeds, n, stream) for seeds in SEEDS})  # fmt: skip
+
+
 def table(head: str, rows: dict[str, tuple[float, ...]]) -> None:
     print(f"\n{head}\n|" + " --- |" * (head.count("|") - 1))
     for name, shares in rows.items():
-        print(f"| {name} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |", flush=True)
+        cells = ["–" if math.isnan(share) else f"{100 * share:.1f} %" for share in shares]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def mistakes(n: int, stream: np.random.Generator) -> None:
@@ -225,6 +243,7 @@ def main() -> None:
         cells = [f"{100 * share:.1f} %" for share in held(samples, true, n, stream)]
         print(f"| {true} | {samples:,} | " + " | ".join(cells) + " |", flush=True)
     mistakes(n, np.random.default_rng(1))
+    overlapping_rates(n, np.random.default_rng(2))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import math
 import sys
 
@@ -17,10 +17,9 @@ N = 300
 
 @pytest.fixture(scope="module")
 def rates():
-    spec = importlib.util.spec_from_file_location("error_rates", ROOT / "benchmarks" / "error_rates.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        return importlib.import_module("error_rates")
 
 
 @pytest.fixture
@@ -71,9 +70,24 @@ def test_all_intervals_of_a_comparison_hold_together(rates, stream, n_groups, n_
     assert contradict == 0
 
 
+def test_folds_are_corrected_for_what_they_share(rates, stream):
+    module = sys.modules["overlapping"]
+    folds = module.k_fold(5, 3, stream)
+    own, test = (module.accuracies("stable", folds, on_test, N, stream) for on_test in (False, True))
+    assert module.shown(own, 0) > 0.12
+    assert at_most(module.shown(own, 1 / 5))
+    assert module.shown(test, 1 / 5) > 0.12  # what corrects the folds' own rows does not correct one test split
+    assert at_most(module.shown(test, 4 / 5))
+
+
+def test_groups_over_data_sets_keep_their_error_rate(rates, stream):
+    module = sys.modules["overlapping"]
+    assert all(map(at_most, (*module.over_data(2, 8, N, stream), *module.one_differs(3, 8, N // 2, stream))))
+
+
 def test_the_whole_table_runs(rates, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["error_rates.py", "--quick"])
     rates.main()
     printed = capsys.readouterr().out
     assert "40 comparisons each" in printed
-    assert sum(line.startswith("| ---") for line in printed.splitlines()) == 8
+    assert sum(line.startswith("| ---") for line in printed.splitlines()) == 11

@@ -4,6 +4,7 @@ Values of different data sets have different scales and spreads, so what counts 
 set (Demšar 2006, Journal of Machine Learning Research 7). Each data set is one repeat, whatever was trained on it.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,8 +99,8 @@ def _by_friedman(values: Table, signed: Table, mean_ranks: Mapping[str, float], 
     differ = any(len(set(column)) > 1 for column in zip(*signed.values(), strict=True))
     p_all = float(friedmanchisquare(*signed.values()).pvalue) if differ else 1.0
     error = math.sqrt(k * (k + 1) / (6 * n))  # √2 times this is the standard error of two mean ranks' difference
-    sizes = [abs(mean_ranks[a] - mean_ranks[b]) for a, b in pairs]
-    p_values = [float(studentized_range.sf(math.sqrt(2) * size / error, k, math.inf)) for size in sizes]
+    sizes = [math.sqrt(2) * abs(mean_ranks[a] - mean_ranks[b]) / error for a, b in pairs]
+    p_values = studentized_range.sf(sizes, k, math.inf).tolist()
     critical = critical_difference(k, n)
     found = tuple(
         _difference(a, b, values, signed, mean_ranks, p, p, p < 1 - LEVEL and p_all < 1 - LEVEL)
@@ -108,6 +109,7 @@ def _by_friedman(values: Table, signed: Table, mean_ranks: Mapping[str, float], 
     return RankComparison(n, FRIEDMAN, mean_ranks, found, p_all, critical)
 
 
+@functools.cache
 def critical_difference(n_groups: int, n_data: int) -> float:
     """The difference of two mean ranks that chance exceeds in 5 % of comparisons of all pairs (Nemenyi 1963).
 
