@@ -169,8 +169,9 @@ def final_summary(console: Console, finalists: Sequence[Finalist], sentences: Se
         finalists: One or more, the best first.
         sentences: What the tests say, as `write_final` returns it.
     """
-    on_splits = ", each on a fresh split" if any(finalist.repeats == SPLITS for finalist in finalists) else ""
-    print_line(console, f"final on {finalists[0].n_seeds} fresh seeds{on_splits}, mean [95 % interval]:")
+    on_splits = any(finalist.repeats == SPLITS for finalist in finalists)
+    each, over = (", each on a fresh split", "splits") if on_splits else ("", "seeds on this split")
+    print_line(console, f"final on {finalists[0].n_seeds} fresh seeds{each}, mean [95 % interval over {over}]:")
     for finalist in finalists:
         measures = [
             f"{name} {number(found.mean)}"

@@ -20,6 +20,7 @@ class IntervalsInfo:
     """One measure of all finalists, in their order."""
 
     title: str  # the measure
+    repeats: str  # what the intervals are over: seeds or splits
     names: tuple[str, ...]
     summaries: tuple[Summary, ...]
 
@@ -31,8 +32,8 @@ def intervals_infos(finalists: Sequence[Finalist]) -> list[IntervalsInfo]:
         return []
     names, tests, values = zip(*there, strict=True)
     first = finalists[0]
-    return [IntervalsInfo(f"{first.judge}, which judges", names, tests),
-            IntervalsInfo(f"{first.objective}, which chose", names, values)]  # fmt: skip
+    return [IntervalsInfo(f"{first.judge}, which judges", first.repeats, names, tests),
+            IntervalsInfo(f"{first.objective}, which chose", first.repeats, names, values)]  # fmt: skip
 
 
 def draw_intervals(info: IntervalsInfo) -> Figure:
@@ -46,5 +47,5 @@ def draw_intervals(info: IntervalsInfo) -> Figure:
     name_ticks(axes.yaxis, info.names, places)
     axes.set_ylim(0.4, len(info.names) + 0.6)
     axes.locator_params(axis="x", nbins=6)
-    label_axes(axes, x=f"{info.title}, mean and 95 % interval", grid="x")
+    label_axes(axes, x=f"{info.title}, mean and 95 % interval over {info.repeats}", grid="x")
     return figure
