@@ -31,7 +31,7 @@ pages: ## measures writing and opening reports, and takes their pictures in docs
 	$(PYTHON) benchmarks/report_page.py
 	$(PYTHON) benchmarks/report_page.py --images docs/images
 
-error-rates: ## false alarms of `phalanx compare`, by simulation (two minutes)
+error-rates: ## false alarms of `phalanx compare`, by simulation (some minutes)
 	$(PYTHON) benchmarks/error_rates.py
 
 bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners, samplers (needs a quiet machine)

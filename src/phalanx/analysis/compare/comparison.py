@@ -157,9 +157,11 @@ def _overlap(data: SameData, measure: Measure) -> str:
     """What folds have in common, and what follows for the tests."""
     split, metric = split_name(measure.metric)
     share = f"{100 * data.correlation:.0f} %"
+    plain = data.runs[0].config.get("data.resampling") == "kfold"
+    unsure = "" if plain else "; for learners that change much with single rows this is not enough"
     if split == "val":
         return (f"folds share rows, so tests and intervals are corrected (Nadeau and Bengio; {share} of the rows are "
-                "evaluated); they speak of other rows of this kind")  # fmt: skip
+                f"evaluated); they speak of other rows of this kind{unsure}")  # fmt: skip
     same = "all folds are tested on the same rows; what varies is the training rows" if split == "test" else (
         "what varies is the training rows")  # fmt: skip
     more = f"; val_{metric}, on each fold's own rows, tells more" if split == "test" else ""
