@@ -120,7 +120,7 @@ def test_tables_have_the_ranks(tmp_path):
 
 
 def test_the_figure_has_every_group_a_bar_and_the_critical_difference(tmp_path):
-    over = with_over_data(compared(on_data_sets(tmp_path), "loss")).over
+    over = with_over_data(compared(on_data_sets(tmp_path / "all"), "loss")).over
     axes = draw_critical_difference(over).axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert any(text == "critical difference 1.17" for text in texts)
@@ -129,6 +129,10 @@ def test_the_figure_has_every_group_a_bar_and_the_critical_difference(tmp_path):
     bars = [line for line in axes.lines if line.get_linewidth() == 4]
     close = sorted(over.ranks.mean_ranks[loss] for loss in ("nll", "huber"))
     assert [list(line.get_xdata()) for line in bars] == [pytest.approx(close)]
+    few = with_over_data(compared(on_data_sets(tmp_path / "few", NAMES[:4], losses=("nll", "mse")), "loss")).over
+    axes = draw_critical_difference(few).axes[0]
+    assert "too few to test" in axes.get_title()
+    assert not any(line.get_linewidth() == 4 for line in axes.lines)
 
 
 def test_bad_requests_say_what_is_missing_and_end_with_2(tmp_path, capsys):

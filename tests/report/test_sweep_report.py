@@ -411,6 +411,8 @@ def test_the_report_of_a_grid_compares_every_data_set_and_pools_splits(tmp_path)
             cfg = config(0, loss=loss, data__split_seed=seed)
             content = result(value, 0, test=value, data=f"d{seed}")
             write_run(tmp_path / "splits" / str(10 * number + seed), content, cfg)
+            cfg = config(0, loss=loss, data__resampling="kfold", data__folds=5, data__fold=seed)
+            write_run(tmp_path / "folds" / str(10 * number + seed), content, cfg)
     page = write_report(tmp_path / "two").read_text()
     assert all(f"<h3>{data}: test_accuracy, % by loss, on this split</h3>" in page for data in ("digits", "wine"))
     assert all(text in page for text in ("nll beats mse by", "mse beats nll by"))
@@ -418,6 +420,9 @@ def test_the_report_of_a_grid_compares_every_data_set_and_pools_splits(tmp_path)
     assert "nll beats mse by" in page
     assert "(4 splits, p" in page
     assert "<th>splits</th>" in page
+    page = write_report(tmp_path / "folds").read_text()
+    assert "<h3>digits: val_accuracy, % by loss, over folds</h3>" in page
+    assert "over folds (4 folds, p" in page
 
 
 def test_a_search_says_which_scales_it_drew_from(tmp_path):

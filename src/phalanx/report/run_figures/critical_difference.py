@@ -3,6 +3,7 @@ left, with a bar over groups that are not shown to differ."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def draw_critical_difference(over: OverData) -> Figure:
     """The groups by their mean ranks; beyond `MAX_GROUPS` the worst ones are left out."""
     ranks = over.ranks
     names = [group.label for group in over.groups][:MAX_GROUPS]
-    bars = list(cliques(ranks))
+    bars = [] if ranks.too_few else list(cliques(ranks))
     n_rows = -(-len(names) // 2)
     below = BAR * (len(bars) + 1) + ROW * n_rows
     above = 1.1 if ranks.critical_difference is not None else 0.6
@@ -46,8 +47,9 @@ def draw_critical_difference(over: OverData) -> Figure:
 def _what_a_bar_says(ranks: RankComparison) -> str:
     if ranks.too_few:
         return "too few to test"
-    test = "Nemenyi" if ranks.test == FRIEDMAN else "Wilcoxon, Holm"
-    return f"a bar joins groups that are not shown to differ ({test})"
+    if len(ranks.differences) < math.comb(len(ranks.mean_ranks), 2):
+        return "a bar joins a group and the baseline if not shown to differ (Wilcoxon, Holm)"
+    return f"a bar joins groups that are not shown to differ ({'Nemenyi' if ranks.test == FRIEDMAN else 'Wilcoxon'})"
 
 
 def _draw_line(axes: Axes, n_groups: int) -> None:
