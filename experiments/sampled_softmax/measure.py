@@ -9,6 +9,7 @@ import torch
 from lab import Finding, Lab, by, interval, spread, table, values
 
 from phalanx import MLP, OPTIMIZERS, TrialSpec, load_dataset
+from phalanx.core.seeding import permutations
 from phalanx.data import Dataset
 from phalanx.data.clouds import Clouds
 from phalanx.nn.losses.cross_entropy import CrossEntropy
@@ -70,7 +71,7 @@ def step_seconds(dataset: Dataset, kinds: list[int | None]) -> dict[int | None, 
     for _ in range(ROUNDS + 1):
         for kind, one in stacks.items():
             _, tables = one.epoch_tables()
-            order_TN = one.begin_epoch()
+            order_TN = permutations(one.begin_epoch(), one.n_train)
             batches = list(zip(to_rows(tables), order_TN.split(128, 1), strict=True))[:20]
             start = time.perf_counter()
             for at, index_TB in batches:

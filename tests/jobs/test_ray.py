@@ -283,7 +283,8 @@ def test_a_task_has_the_threads_of_its_cpus(tmp_path, monkeypatch):
         "phalanx.jobs.executors.ray.train_shard", lambda shard, n_threads: (n_threads, torch.get_num_threads())
     )
     try:
-        assert _train(shard, _arrays(dataset_of(shard.jobs[0].trial.data)), before + 1) == (before + 1, before + 1)
+        specs = [shard.jobs[0].trial.data]
+        assert _train(shard, before + 1, specs, *map(_arrays, map(dataset_of, specs))) == (before + 1, before + 1)
     finally:
         torch.set_num_threads(before)
 

@@ -13,6 +13,7 @@ from support.places import ROOT
 from phalanx.core.errors import Superseded, TrialTimeout
 from phalanx.core.files import write_json
 from phalanx.core.result import Status
+from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job
 from phalanx.jobs.run import run
 from phalanx.jobs.scheduler import CohortScheduler, cohorts, explain, train_together
@@ -63,6 +64,23 @@ def test_every_job_finds_its_own_result(job):
         assert [result.seed for result in found[n].results] == [n, n + 1]
         assert found[n].note == "trained in a cohort of 6; 3 jobs"
     assert found[0].results[1].metrics == found[1].results[0].metrics
+
+
+def test_folds_and_splits_train_in_one_cohort_and_find_their_own_data(job):
+    where = [(fold, seed) for seed in (0, 1) for fold in (0, 2, 4)]
+    folds = "data.resampling=kfold"
+    jobs = [job(n, folds, f"data.fold={fold}", f"data.split_seed={seed}") for n, (fold, seed) in enumerate(where)]
+    assert cohorts(jobs) == [[0, 1, 2, 3, 4, 5]]
+    found = by_number(train_together(jobs))
+    digests = {result.data_digest for one in found.values() for result in one.results}
+    assert digests == {dataset_of(one.trial.data).digest for one in jobs}
+    assert len(digests) == 6
+    for number in range(6):
+        (alone,) = by_number(train_together([jobs[number]]))[number].results
+        (together,) = found[number].results
+        assert found[number].note == "trained in a cohort of 6"
+        assert alone.metrics == together.metrics
+        assert all(alone.weights[name].equal(together.weights[name]) for name in alone.weights)
 
 
 def test_jobs_are_told_apart_without_comparing_their_configs(job, monkeypatch):

@@ -71,7 +71,7 @@ def test_weights_have_the_mean_one_over_the_training_rows():
 def test_the_gradient_over_the_whole_split_is_that_of_torchs_weighted_cross_entropy():
     logits_TBC, y_TB = batch()
     for wanted in ("balanced", (1.0, 5.0, 0.0)):
-        loss = StackedLoss([CrossEntropy(class_weights=wanted)], CPU, COUNTS)
+        loss = StackedLoss([CrossEntropy(class_weights=wanted)], CPU, [COUNTS])
         loss_TB, grad_TBC = loss.value_and_grad(logits_TBC.clone(), y_TB)
         leaf_BC = logits_TBC[0].double().requires_grad_()
         given = torch.tensor(class_weights(wanted, COUNTS))
@@ -86,7 +86,7 @@ def test_the_gradient_over_the_whole_split_is_that_of_torchs_weighted_cross_entr
 def test_a_loss_of_ones_own_has_them_too(function):
     logits_TBC, y_TB = batch(2)
     own = function_loss(function)
-    loss = StackedLoss([own(class_weights="balanced"), own(class_weights=(1.0, 2.0, 3.0))], CPU, COUNTS)
+    loss = StackedLoss([own(class_weights="balanced"), own(class_weights=(1.0, 2.0, 3.0))], CPU, [COUNTS] * 2)
     assert len(loss.kinds) == 1  # computed at once
     loss_TB, grad_TBC = loss.value_and_grad(logits_TBC.clone(), y_TB)
     for place, wanted in enumerate(("balanced", (1.0, 2.0, 3.0))):

@@ -1,4 +1,4 @@
-"""A data source whose rows a test gives."""
+"""Data sources whose rows a test gives, and their folds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from phalanx import TrialSpec, load_dataset
+from phalanx.data import Dataset
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.encoders import ArrayFeatures
 
@@ -31,3 +33,24 @@ def spec_of(
     classes = tuple(f"class {i}" for i in range(max(y) + 1))
     object.__setattr__(spec, "raw", Raw(x, np.array(y), classes, official[0], official[1]))
     return spec
+
+
+def table(n: int = 66, n_features: int = 3, **options: Any) -> Rows:
+    """Rows of three overlapping classes. A fifth of them is the test split."""
+    stream = np.random.default_rng(n)
+    y = np.arange(n) % 3
+    x = stream.normal(size=(n, n_features)) + y[:, None] * np.arange(1, n_features + 1)
+    return spec_of(y.tolist(), x, **options)
+
+
+def folds(n: int = 66, n_folds: int = 5, **options: Any) -> list[Rows]:
+    return [table(n, resampling="kfold", folds=n_folds, fold=fold, **options) for fold in range(n_folds)]
+
+
+def with_data(specs: list[TrialSpec], data: list[Rows], **trainer: Any) -> tuple[list[TrialSpec], list[Dataset]]:
+    """Each trial with one of the splits, and its data."""
+    own = [
+        dataclasses.replace(spec, data=one, trainer=dataclasses.replace(spec.trainer, **trainer))
+        for spec, one in zip(specs, data, strict=False)
+    ]  # fmt: skip
+    return own, [load_dataset(one) for one, _ in zip(data, specs, strict=False)]

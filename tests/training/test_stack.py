@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.cohorts import OUTPUTS, assert_close, mixed
 from support.datasets import blobs
+from support.given_rows import folds, with_data
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from phalanx import MLP, OPTIMIZERS, TrainerSpec, TrialSpec
@@ -124,6 +125,26 @@ def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
     assert chunks[1].captured.repeat is not None
     assert steps == list(range(1, 1 + -(-n_train // 8))) * 12
     torch.testing.assert_close(chunks[1].stack.params_TP, chunks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
+
+
+def test_a_replayed_epoch_of_folds_is_the_epoch():
+    specs, datasets = with_data(
+        mixed(5), folds(136)
+    )  # 11 full batches of 8, the last one filled up in all folds but one
+    around = specs[0].model.enclosing([spec.model for spec in specs])
+    chunks = [Chunk(specs[0], datasets[0], torch.device("cpu"), test=False, model=around) for _ in range(2)]
+    chunks[1].capture = record
+    for chunk in chunks:
+        chunk.join(specs, range(5), datasets=datasets)
+    for epoch in range(3):
+        if epoch == 2:
+            for chunk in chunks:
+                chunk.dismiss([1])
+        plain, replayed = (chunk.train_epoch(lambda epoch, step: None) for chunk in chunks)
+        for position, row in plain.items():
+            assert replayed[position].train_loss == pytest.approx(row.train_loss, rel=1e-6)
+            assert replayed[position].val_loss == pytest.approx(row.val_loss, rel=1e-6)
+    assert chunks[1].captured.repeat is not None
 
 
 def test_a_trial_in_bfloat16_learns_what_it_learns_in_float32():

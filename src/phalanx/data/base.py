@@ -16,7 +16,7 @@ from torch import Tensor
 
 from phalanx.core.errors import DataError, Fault
 from phalanx.core.labels import label_of_data
-from phalanx.core.specs import Spec, static
+from phalanx.core.specs import Spec, stacked, static
 from phalanx.data.encoders import Features, Rows
 from phalanx.data.images import ImageForm
 
@@ -58,11 +58,11 @@ class DataSpec(Spec):
     n_val: int | None = static(None, ge=1)  # validation samples; null: a fifth of the rows outside the test split
     n_test: int | None = static(None, ge=1)  # test samples; null: the official test split, else a fifth of all rows
     at_most: bool = static(False, determines_numbers=False)  # the sizes are limits: of few rows less is taken
-    split_seed: int = static(0, ge=0)  # seed of the stratified split, independent of `seed`
+    split_seed: int = stacked(0, ge=0)  # seed of the stratified split, independent of `seed`
     resampling: str = static("holdout", choices=RESAMPLING, neutral=True)  # how rows outside the test split are divided
     folds: int = static(5, ge=2, neutral=True)  # parts of a cross-validation
     repeats: int = static(2, ge=1, neutral=True)  # cross-validations of repeated_kfold, draws of shuffle_split
-    fold: int = static(0, ge=0, neutral=True)  # which fold or draw validates
+    fold: int = stacked(0, ge=0, neutral=True)  # which fold or draw validates
     stratify: bool = static(True, neutral=True)  # whether each split gets its share of each class
 
     @property
@@ -136,6 +136,7 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     inputs: str = ""  # what the columns hold and what was left out, in one line; empty where there is nothing to decide
     notes: tuple[str, ...] = ()  # what looks odd, and what of the validation and test rows training never had
+    largest_train: int | None = None  # training rows of the largest of its folds; None outside of a cross-validation
     official_test: bool = False  # whether the source has a test split of its own, which no `split_seed` changes
     feature_names: tuple[str, ...] = ()  # of the encoded features; empty where they have no names
     image_form: ImageForm | None = None  # of the files, if the rows are image files

@@ -1,22 +1,16 @@
 """The data sets that this process has loaded."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
 
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
 
+FEWEST = 2  # that are kept whatever their size
+LARGEST_BYTES = 256 << 20  # of all that are kept beyond these, such as the folds of a small table
 
-@dataclass(frozen=True)
-class _Source:
-    spec: DataSpec
-    load: Callable[[], Dataset] = field(compare=False)
-
-
-@lru_cache(maxsize=2)
-def _loaded(source: _Source) -> Dataset:
-    return source.load()
+_loaded: dict[DataSpec, Dataset] = {}  # the latest last
+_lock = threading.Lock()
 
 
 def dataset_of(spec: DataSpec, load: Callable[[], Dataset] | None = None) -> Dataset:
@@ -24,4 +18,17 @@ def dataset_of(spec: DataSpec, load: Callable[[], Dataset] | None = None) -> Dat
 
     `load` replaces reading the source, for data that came from another process.
     """
-    return _loaded(_Source(spec, load or (lambda: load_dataset(spec))))
+    with _lock:
+        dataset = _loaded.get(spec)
+    if dataset is None:
+        dataset = load_dataset(spec) if load is None else load()
+    with _lock:
+        _loaded.pop(spec, None)
+        _loaded[spec] = dataset
+        while len(_loaded) > FEWEST and sum(map(_n_bytes, _loaded.values())) > LARGEST_BYTES:
+            del _loaded[next(iter(_loaded))]
+    return dataset
+
+
+def _n_bytes(dataset: Dataset) -> int:
+    return sum(split.x_ND.nbytes for split in (dataset.train, dataset.val, dataset.test))

@@ -50,6 +50,7 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
         inputs="; ".join(filter(None, [encoder.summary(), *raw.about])),
         notes=(*raw.notes, *doubts, *_unseen(encoder, {"validation": val_x, "test": test_x})),
         official_test=raw.test_y is not None,
+        largest_train=places.largest_train,
         image_form=raw.image_form,
         feature_names=tuple(getattr(encoder, "column_names", spec.feature_names)),
         row_numbers={"val": _numbers(raw.x, val), "test": _numbers(raw.x if raw.test_y is None else raw.test_x, test)},

@@ -30,6 +30,7 @@ class Places:
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+    largest_train: int | None = None  # training rows of the largest fold, of those that this one is one of
 
 
 def split_rows(spec: DataSpec, raw: Raw) -> Places:
@@ -45,14 +46,16 @@ def split_rows(spec: DataSpec, raw: Raw) -> Places:
         test, rest = np.arange(len(raw.test_y)), rows
         if spec.n_test is not None:
             test, _ = _hold_out(spec, raw.test_y, test, n_test, "test")
+    largest = None
     if spec.has_folds:
         val, train = _fold(spec, raw, rest)
+        largest = min(spec.n_train or len(rest), len(rest) - len(rest) // spec.folds)
     else:
         val, train = _hold_out(spec, raw.y, rest, n_val, f"val/{spec.fold}" if spec.fold else "val")
     wanted = spec.n_train if spec.has_folds else n_train
     if wanted is not None and wanted < len(train):
         train, _ = _hold_out(spec, raw.y, train, wanted, "train")
-    return Places(train, val, test)
+    return Places(train, val, test, largest)
 
 
 def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:

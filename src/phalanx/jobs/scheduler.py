@@ -9,6 +9,7 @@ from typing import Protocol
 
 from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, failure_of
 from phalanx.core.result import EpochMetrics, Status
+from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
@@ -16,6 +17,7 @@ from phalanx.training.cohort import group_equal
 from phalanx.training.data_check import check_with_data
 from phalanx.training.loop import CohortLoop, Member
 from phalanx.training.spec import config_digest
+from phalanx.training.training_rows import shared_form
 
 log = logging.getLogger(__name__)
 
@@ -143,13 +145,15 @@ class CohortScheduler:
     def add(self, job: Job) -> None:
         """The job starts with the next epoch of its cohort."""
         try:
-            check_with_data(job.trial, dataset_of(job.trial.data))
-            if job.cohort_key not in self.cohorts:
-                self.cohorts[job.cohort_key] = _JobCohort(job, self.report)
+            dataset = dataset_of(job.trial.data)
+            check_with_data(job.trial, dataset)
+            key = job.cohort_key, shared_form(job.trial, dataset)
+            if key not in self.cohorts:
+                self.cohorts[key] = _JobCohort(job, dataset, self.report)
         except RequestError as error:
             self.trained.append((job, JobResult((), error=error)))
             return
-        self.cohorts[job.cohort_key].add(job)
+        self.cohorts[key].add(job, dataset)
 
     def submit(self, shards: Sequence[Sequence[Job]]) -> None:
         for job in (job for shard in shards for job in shard):
@@ -204,15 +208,18 @@ class CohortScheduler:
 class _JobCohort(CohortLoop):
     """A cohort whose members are jobs."""
 
-    def __init__(self, first: Job, report: Report) -> None:
-        super().__init__(first.trial, dataset_of(first.trial.data), test=first.reads_test)
+    def __init__(self, first: Job, dataset: Dataset, report: Report) -> None:
+        super().__init__(first.trial, dataset, test=first.reads_test)
         self.report, self.largest = report, 0
         self.jobs: dict[Member, Job] = {}  # those that have not ended
 
-    def add(self, job: Job) -> None:
+    def add(self, job: Job, dataset: Dataset) -> None:
+        if dataset.digest == self.cohort.dataset.digest:  # perhaps read again
+            dataset = self.cohort.dataset
         checkpointer = job.checkpointer()
-        checkpointer.begin(self.cohort.dataset)
-        self.jobs[self.join(job.specs, job.callback(checkpointer), checkpointer)] = job
+        checkpointer.begin(dataset)
+        datasets = [dataset] * len(job.specs)
+        self.jobs[self.join(job.specs, job.callback(checkpointer), checkpointer, datasets)] = job
         self.largest = max(self.largest, self.cohort.running)
 
     def ended(self, members: Sequence[Member], note: str) -> list[TrainedJob]:

@@ -34,6 +34,7 @@ from phalanx.training.evaluation import Scores, Tally, evaluate
 from phalanx.training.metric_check import final_metrics, not_finite
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
+from phalanx.training.training_rows import TrainingRows, fills_up, n_filled
 
 OnStep = Callable[[int, int], None]
 MOST_CLASSES = 500  # whose counts a result has
@@ -69,7 +70,7 @@ class Chunk:
 
     Args:
         like: Any trial of the cohort, for the static fields.
-        dataset: The data, on `device`.
+        dataset: The data of a trial, on `device`; others may have other splits of the same form.
         device: Where to train.
         test: Whether results have test metrics.
         model: The network shape of all trials; `like.model` if None.
@@ -82,8 +83,11 @@ class Chunk:
     ) -> None:  # fmt: skip
         self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
-        counts = dataset.train.class_counts(dataset.n_classes)
-        self.stack = Stack(like, dataset.n_features, dataset.n_classes, len(dataset.train), device, model, counts)
+        self.fills = fills_up(like, dataset)
+        n_train = n_filled(like, dataset)
+        self.stack = Stack(like, dataset.n_features, dataset.n_classes, n_train, device, model)
+        self.data: dict[int, Dataset] = {}  # of each trial, by position
+        self.rows: TrainingRows | None = None  # of the trials as they are
         self.wanted = Wanted.of(like.epoch_metrics)
         self.progress: dict[int, TrialProgress] = {}  # by position
         together = self.stack.model.way.together and like.optimizer.together
@@ -97,17 +101,21 @@ class Chunk:
         return len(self.stack.rows)
 
     def join(
-        self, specs: Sequence[TrialSpec], positions: Sequence[int], after: Mapping[int, Snapshot] | None = None
-    ) -> None:
+        self, specs: Sequence[TrialSpec], positions: Sequence[int], after: Mapping[int, Snapshot] | None = None,
+        datasets: Sequence[Dataset] | None = None,
+    ) -> None:  # fmt: skip
         """Adds trials, which begin with the next epoch.
 
         Args:
             specs: The trials.
             positions: Their positions in the cohort.
             after: By position, the snapshots from which trials resume.
+            datasets: The data of each of them, if not the chunk's.
         """
-        self.captured, after = None, after or {}
-        self.stack.join(specs, positions, after)
+        self.captured, self.rows, after = None, None, after or {}
+        self.data |= dict(zip(positions, datasets or [self.dataset] * len(specs), strict=True))
+        counts = {id(data): data.train.class_counts(data.n_classes) for data in self.data.values()}
+        self.stack.join(specs, positions, after, [counts[id(self.data[position])] for position in positions])
         self.progress |= {p: TrialProgress(spec, after.get(p)) for p, spec in zip(positions, specs, strict=True)}
 
     def snapshot(self, position: int) -> Snapshot:
@@ -121,9 +129,7 @@ class Chunk:
         self.n_threads = torch.get_num_threads()  # as the cohort has set it for this thread
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
-        val_rows = evaluate(
-            stack.model, stack.layout, stack.loss, stack.evaluated_TP, self.dataset.val, stack.depths, self.wanted
-        )
+        val_rows = self._validate()
         seconds = (time.perf_counter() - start) / len(stack.rows)
         return {
             position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_by_field(t, v))
@@ -132,17 +138,44 @@ class Chunk:
             )
         }
 
+    def _validate(self) -> list[Scores]:
+        """The scores of each trial on its validation split, in the order of the stack."""
+        stack, found = self.stack, dict[int, Scores]()
+        every, params_TP = range(self.running), stack.evaluated_TP
+        for dataset, places in self._by_data(every):
+            own_TP = params_TP if len(places) == len(every) else params_TP[torch.tensor(places, device=self.device)]
+            depths = stack.depths and [stack.depths[place] for place in places]
+            scores = evaluate(
+                stack.model, stack.layout, stack.loss.take(places), own_TP, dataset.val, depths, self.wanted
+            )
+            found |= zip(places, scores, strict=True)
+        return [found[place] for place in every]
+
+    def _by_data(self, places: Sequence[int]) -> list[tuple[Dataset, list[int]]]:
+        """The different data of the trials at these places, each with the places that have it."""
+        groups: dict[int, tuple[Dataset, list[int]]] = {}
+        for place in places:
+            dataset = self.data[self.stack.rows[place]]
+            groups.setdefault(id(dataset), (dataset, []))[1].append(place)
+        return list(groups.values())
+
     def _train(self, on_step: OnStep) -> tuple[Tensor, list[Scores]]:
         """One pass over the training split; returns learning rates (S, T) and each trial's mean scores."""
-        stack, train = self.stack, self.dataset.train
+        stack = self.stack
+        n_columns = min(stack.n_train, stack.steps_per_epoch * stack.batch_size)
+        if self.rows is None:
+            datasets = [self.data[position] for position in stack.rows]
+            self.rows = TrainingRows(datasets, n_columns, stack.batch_size, fills=self.fills)
+        train = self.rows.split
         lr_ST, tables = stack.epoch_tables()
-        order_TN = stack.begin_epoch()[:, : stack.steps_per_epoch * stack.batch_size]
+        order_TN = self.rows.order(stack.begin_epoch())
         samples_classes, epoch = stack.class_sampler is not None, max(stack.epochs_done)
         tally = Tally(
             train.y_N[order_TN], stack.loss, len(stack.rows), samples_classes=samples_classes, wanted=self.wanted,
-            n_classes=self.dataset.n_classes,
+            n_classes=self.dataset.n_classes, real_T=self.rows.real_T,
         )  # fmt: skip
-        n_full, done = order_TN.shape[1] // stack.batch_size, 0
+        is_rest = n_columns % stack.batch_size or self.rows.weights_TB is not None
+        n_full, done = stack.steps_per_epoch - bool(is_rest), 0
         if self.capture is not None and n_full >= FEWEST:
             self.captured = self.captured or CapturedStep(stack, train, self.capture)
             tally = self.captured.run(order_TN, tables, tally, n_full, lambda step: on_step(epoch, step))
@@ -153,7 +186,8 @@ class Chunk:
         batches = torch.split(order_TN[:, done * stack.batch_size :], stack.batch_size, 1)
         steps = zip(rest, batches, tally.batches(stack.batch_size)[done:], strict=True)
         for step, (at, index_TB, part) in enumerate(steps, start=done + 1):
-            logits_TBC, loss_TB = stack.step(train.rows(index_TB, len(stack.rows)), part.y_TB, at)
+            weights_TB = self.rows.weights_TB if step == stack.steps_per_epoch else None
+            logits_TBC, loss_TB = stack.step(train.rows(index_TB, len(stack.rows)), part.y_TB, at, weights_TB)
             part.write(logits_TBC, loss_TB)
             on_step(epoch, step)
         return lr_ST, tally.means()
@@ -202,16 +236,17 @@ class Chunk:
         """Removes the trials at these places of the stack; returns their results by position."""
         if not places:
             return {}
-        positions = [self.stack.rows[place] for place in places]
-        results = dict(zip(positions, self._results(places), strict=True))
-        gone, self.captured = set(places), None
+        positions, results = [self.stack.rows[place] for place in places], dict[int, TrialResult]()
+        for dataset, own in self._by_data(places):
+            results |= zip([self.stack.rows[place] for place in own], self._results(own, dataset), strict=True)
+        gone, self.captured, self.rows = set(places), None, None
         self.stack.leave([place for place in range(self.running) if place not in gone])
         for position in positions:
-            del self.progress[position]
+            del self.progress[position], self.data[position]
         return results
 
-    def _results(self, places: list[int]) -> list[TrialResult]:
-        """The results of the trials at these places, whose kept weights are evaluated together."""
+    def _results(self, places: list[int], dataset: Dataset) -> list[TrialResult]:
+        """The results of the trials at these places, which have these data, from weights evaluated together."""
         stack = self.stack
         kept_TP = stack.kept_TP[torch.tensor(places, device=self.device)]
         specs = [stack.specs[place] for place in places]
@@ -220,23 +255,23 @@ class Chunk:
         found: list[dict[str, float | None]] = [{} for _ in places]
         notes: list[list[str]] = [[] for _ in places]
         for name in ("train", "val", "test") if self.test else ("train", "val"):
-            split: Split = getattr(self.dataset, name)
-            wanted, why = final_metrics(stack.like, self.dataset, name)
+            split: Split = getattr(dataset, name)
+            wanted, why = final_metrics(stack.like, dataset, name)
             scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths, wanted)
             for metrics, said, row in zip(found, notes, scores, strict=True):
                 further = {key: value if math.isfinite(value) else None for key, value in row.further.items()}
                 metrics |= _prefixed(name, {**row.flat(), **further})
                 said += [*why, *not_finite(_prefixed(name, further), why)]
+        trials = [self.progress[stack.rows[place]] for place in places]
         return [
-            self._result(
-                self.progress[stack.rows[place]], Metrics.from_flat(metrics), kept_P, tuple(said), _counts(name, row)
-            )
-            for place, kept_P, metrics, said, row in zip(places, kept_TP, found, notes, scores, strict=True)
+            self._result(trial, dataset, Metrics.from_flat(metrics), kept_P, tuple(said), _counts(name, row))
+            for trial, kept_P, metrics, said, row in zip(trials, kept_TP, found, notes, scores, strict=True)
         ]
 
     def _result(
         self,
         trial: TrialProgress,
+        dataset: Dataset,
         metrics: Metrics,
         kept_P: Tensor,
         notes: tuple[str, ...],
@@ -255,12 +290,12 @@ class Chunk:
             best_epoch=chosen.epoch if chosen else None,
             epochs=epochs,
             train_seconds=trial.seconds,
-            samples_per_second=epochs * len(self.dataset.train) / trial.seconds if trial.seconds else 0.0,
+            samples_per_second=epochs * len(dataset.train) / trial.seconds if trial.seconds else 0.0,
             device=label(self.device, self.n_threads),
             seed=spec.seed,
             config_digest=config_digest(spec),
-            data_digest=self.dataset.digest,
-            n_parameters=spec.model.layout(self.dataset.n_features, self.dataset.n_classes).n_trained,
+            data_digest=dataset.digest,
+            n_parameters=spec.model.layout(dataset.n_features, dataset.n_classes).n_trained,
             way=self.stack.way_note or None,
             notes=notes,
             classes=classes,

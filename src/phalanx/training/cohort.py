@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,7 +17,7 @@ from phalanx.core.callbacks import Callback
 from phalanx.core.device import resolve, threads
 from phalanx.core.errors import RequestError
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
-from phalanx.core.specs import without_stacked
+from phalanx.core.specs import walk, without_stacked
 from phalanx.data import Dataset
 from phalanx.nn.models import ModelSpec
 from phalanx.training.autotune import ExecutionPlan, execution_plans, fastest
@@ -26,6 +26,7 @@ from phalanx.training.planning import FLOPS_PER_S, Cost, Workers, chunk_size, fr
 from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec, static_key
 from phalanx.training.stack import batches
+from phalanx.training.training_rows import n_filled, shared_form
 
 R = TypeVar("R")
 AUTOTUNE_FROM_S = 20.0  # estimated training time from which measuring execution plans pays off
@@ -46,22 +47,43 @@ def group_equal(keys: Sequence[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
-def partition(specs: Sequence[TrialSpec]) -> list[list[int]]:
+def partition(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = None) -> list[list[int]]:
     """Groups trials into cohorts: lists of positions in `specs`, in order of first appearance.
+
+    Args:
+        specs: The trials.
+        datasets: The data of each of them. Trials with different splits of the data can share a cohort that is given
+            these; without them they are divided.
 
     Examples:
         >>> from phalanx import TrainerSpec, TrialSpec, partition
         >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
         [[0, 2], [1]]
     """
-    return group_equal([static_key(spec) for spec in specs])
+    if datasets is None:
+        return group_equal([(static_key(spec), spec.data) for spec in specs])
+    return group_equal(
+        [(static_key(spec), shared_form(spec, data)) for spec, data in zip(specs, datasets, strict=True)]
+    )
 
 
-def check_static(specs: Sequence[TrialSpec]) -> None:
-    """Raises `RequestError` naming the static fields in which `specs` differ."""
-    first = dict(static_key(specs[0]))
-    for spec in specs[1:]:
-        other = dict(static_key(spec))
+def check_static(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = None) -> None:
+    """Raises `RequestError` naming what keeps trials from sharing a cohort.
+
+    Args:
+        specs: The trials.
+        datasets: The data of each of them; None if all have the same.
+    """
+
+    def key_of(place: int) -> dict[str, Any]:
+        key = dict(static_key(specs[place]))
+        if datasets is None:
+            return key | {name: value for name, _, value in walk(specs[place].data)}
+        return key | {"the form of the data": shared_form(specs[place], datasets[place])}
+
+    first = key_of(0)
+    for place in range(1, len(specs)):
+        other = key_of(place)
         differ = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
         if differ:
             values = "; ".join(f"{k}: {first.get(k)!r} and {other.get(k)!r}" for k in differ)
@@ -79,7 +101,7 @@ class Cohort:
 
     Args:
         like: Any trial of the cohort, for the static fields.
-        dataset: The data.
+        dataset: The data of `like`.
         callback: Is called at each step and epoch, and may prune trials.
         test: Whether results have test metrics.
     """
@@ -93,6 +115,7 @@ class Cohort:
         self.chunks: list[Chunk] = []
         self.workers = Workers()
         self.joining: dict[int, TrialSpec] = {}  # trials that begin with the next epoch
+        self.data: dict[int, Dataset] = {}  # their data
         self.after: dict[int, Snapshot] = {}  # the snapshots from which those of them resume
         self.ended: dict[int, TrialResult] = {}  # results of trials that had ended before they joined
         self.n_joined, self.name = 0, uuid.uuid4().hex[:8]
@@ -105,22 +128,27 @@ class Cohort:
     @property
     def steps_per_epoch(self) -> int:
         """Updates of each trial per epoch."""
-        return batches(self.like.trainer, len(self.dataset.train))[1]
+        return batches(self.like.trainer, n_filled(self.like, self.dataset))[1]
 
-    def join(self, specs: Sequence[TrialSpec], states: Sequence[State] = ()) -> list[int]:
+    def join(
+        self, specs: Sequence[TrialSpec], states: Sequence[State] = (), datasets: Sequence[Dataset] | None = None
+    ) -> list[int]:
         """Adds trials, which begin with the next epoch, and returns their positions.
 
         Args:
             specs: Trials that equal `like` in every static field; see `check_static`.
             states: Their states of an earlier training, from which they resume. A trial that had ended does not train
                 again; the next `epoch` returns its result.
+            datasets: The data of each trial, of the `shared_form` of the cohort's, if not the cohort's.
         """
         positions = list(range(self.n_joined, self.n_joined + len(specs)))
         known = dict(zip(positions, states, strict=False))
         self.ended |= {p: state for p, state in known.items() if isinstance(state, TrialResult)}
         self.after |= {p: state for p, state in known.items() if isinstance(state, Snapshot)}
         new = {p: spec for p, spec in zip(positions, specs, strict=True) if p not in self.ended}
-        self.joining |= {position: prepared(spec, self.dataset) for position, spec in new.items()}
+        own = [dataset.to(self.device) for dataset in datasets] if datasets else [self.dataset] * len(specs)
+        self.data |= {p: dataset for p, dataset in zip(positions, own, strict=True) if p in new}
+        self.joining |= {position: prepared(spec, self.data[position]) for position, spec in new.items()}
         self.n_joined += len(specs)
         return positions
 
@@ -172,7 +200,7 @@ class Cohort:
         # Padding changes how products are rounded, so on a CPU, where bits are reproducible, it must be requested.
         pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
         pads = pads and self.like.optimizer.pads
-        cost = Cost(batches(self.like.trainer, len(self.dataset.train))[0], self.device.type, pads)
+        cost = Cost(batches(self.like.trainer, n_filled(self.like, self.dataset))[0], self.device.type, pads)
         running = [spec for chunk in self.chunks for spec in chunk.stack.specs]
         flops = sum(self._flops(spec.model, cost) for spec in [*running, *(spec for _, spec in waiting)])
         self.workers = workers(self.device, self.like.device, len(running) + len(waiting), flops)
@@ -230,7 +258,7 @@ class Cohort:
         if members:
             positions = [position for position, _ in members]
             after = {p: self.after.pop(p) for p in positions if p in self.after}
-            chunk.join([spec for _, spec in members], positions, after)
+            chunk.join([spec for _, spec in members], positions, after, [self.data.pop(p) for p in positions])
 
     def _train(self) -> dict[int, EpochMetrics]:
         """Trains every chunk for one epoch."""

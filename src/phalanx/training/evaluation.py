@@ -51,14 +51,15 @@ class Tally:
             epoch are unknown.
         wanted: Further metrics, computed from the same logits, those before each update.
         n_classes: C.
+        real_T: How many samples of each trial count, the first ones, int64; None for all.
     """
 
     def __init__(
         self, y_TN: Tensor, loss: StackedLoss, n_trials: int, *, samples_classes: bool = False,
-        wanted: Wanted = NOTHING, n_classes: int = 0,
+        wanted: Wanted = NOTHING, n_classes: int = 0, real_T: Tensor | None = None,
     ) -> None:  # fmt: skip
         self.y_TN, self.loss, self.samples_classes = y_TN, loss, samples_classes
-        self.wanted, self.n_classes = wanted, n_classes
+        self.wanted, self.n_classes, self.real_T = wanted, n_classes, real_T
         self.loss_TN = torch.empty(n_trials, y_TN.shape[1], device=y_TN.device)
         self.class_TN = torch.empty_like(self.loss_TN, dtype=torch.int64)
         self.log_p_TN = None if loss.is_log_likelihood else torch.empty_like(self.loss_TN)
@@ -96,16 +97,34 @@ class Tally:
 
     def means(self) -> list[Scores]:
         """The scores of each trial; all but the loss are NaN where the steps sampled classes."""
-        dtype = _wide(self.loss_TN.device)
-        loss_T = self.loss_TN.mean(1, dtype=dtype)
+        loss_T = self._mean(self.loss_TN)
         if self.samples_classes:
             unknown_T = torch.full_like(loss_T, torch.nan)
             unknown: list[Further] = [(self.wanted.unknown(), None)] * len(loss_T)
             return _scores(torch.stack([loss_T, unknown_T, unknown_T]), unknown)
-        log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self.log_p_TN.mean(1, dtype=dtype), loss_T)
-        means_3T = torch.stack([loss_T, (self.class_TN == self.y_TN).to(dtype).mean(1), log_p_T])
+        log_p_T = -loss_T if self.log_p_TN is None else self.loss.log_p_T(self._mean(self.log_p_TN), loss_T)
+        means_3T = torch.stack([loss_T, self._mean(self.class_TN == self.y_TN), log_p_T])
         log_p_TNC = None if self.logits_TNC is None else _log_probabilities(self.loss, self.logits_TNC)
-        return _scores(means_3T, _further(self.wanted, self.class_TN, self.y_TN, log_p_TNC, self.n_classes))
+        return _scores(means_3T, self._further(log_p_TNC))
+
+    def _mean(self, values_TN: Tensor) -> Tensor:
+        """The mean (T,) over the samples that count, in wide numbers."""
+        dtype = _wide(values_TN.device)
+        if self.real_T is None:
+            return values_TN.to(dtype).mean(1) if values_TN.dtype is torch.bool else values_TN.mean(1, dtype=dtype)
+        counts_TN = torch.arange(values_TN.shape[1], device=values_TN.device) < self.real_T[:, None]
+        return torch.where(counts_TN, values_TN, 0).sum(1, dtype=dtype) / self.real_T
+
+    def _further(self, log_p_TNC: Tensor | None) -> list[Mapping[str, float]]:
+        n_samples = self.class_TN.shape[1]
+        reals = [n_samples] if self.real_T is None else self.real_T.tolist()
+        if min(reals) == n_samples:
+            return _further(self.wanted, self.class_TN, self.y_TN, log_p_TNC, self.n_classes)
+        y_TN, found = self.y_TN.expand_as(self.class_TN), list[Mapping[str, float]]()
+        for i, n in enumerate(reals):
+            log_p_1NC = None if log_p_TNC is None else log_p_TNC[i : i + 1, :n]
+            found += _further(self.wanted, self.class_TN[i : i + 1, :n], y_TN[i : i + 1, :n], log_p_1NC, self.n_classes)
+        return found
 
 
 class TallyBatch(NamedTuple):

@@ -47,7 +47,7 @@ class CohortLoop(Callback):
 
         Args:
             like: A trial with the static fields of all trials that will join.
-            dataset: The data of all trials.
+            dataset: The data of `like`.
             callback: Receives steps and epochs of the whole cohort; trials are numbered in the order they joined.
             test: Whether results contain metrics of the test split.
         """
@@ -62,20 +62,23 @@ class CohortLoop(Callback):
         return self.epoch_end.asked
 
     def join(
-        self, specs: Sequence[TrialSpec], callback: Callback | None = None, checkpointer: Checkpointer | None = None
-    ) -> Member:
+        self, specs: Sequence[TrialSpec], callback: Callback | None = None, checkpointer: Checkpointer | None = None,
+        datasets: Sequence[Dataset] | None = None,
+    ) -> Member:  # fmt: skip
         """Adds trials, which start with the next epoch, or continue from the states of `checkpointer`.
 
         Args:
             specs: Trials that equal `like` in every static field.
             callback: Receives epochs of these trials alone, and may prune them.
             checkpointer: Gives the states to continue from and keeps new ones.
+            datasets: The data of each trial, if not the cohort's.
 
         Returns:
             The member, which is also in `members` until its last trial has ended.
         """
         checkpointer = checkpointer or Checkpointer()
-        member = Member(callback or Callback(), checkpointer, self.cohort.join(specs, checkpointer.states))
+        positions = self.cohort.join(specs, checkpointer.states, datasets)
+        member = Member(callback or Callback(), checkpointer, positions)
         self.members.append(member)
         return member
 
@@ -153,8 +156,8 @@ def train_trial(
 
 
 def train_cohort(
-    specs: Sequence[TrialSpec], dataset: Dataset, callback: Callback | None = None, *, test: bool = True,
-    checkpointer: Checkpointer | None = None,
+    specs: Sequence[TrialSpec], dataset: Dataset | Sequence[Dataset], callback: Callback | None = None, *,
+    test: bool = True, checkpointer: Checkpointer | None = None,
 ) -> list[TrialResult]:  # fmt: skip
     """Trains trials together. A trial's results do not depend on the others.
 
@@ -166,7 +169,7 @@ def train_cohort(
 
     Args:
         specs: The trials, equal in all static fields (see `partition`).
-        dataset: The data.
+        dataset: The data, or those of each trial, where trials have different splits.
         callback: Is called at each step and epoch, and may prune trials.
         test: Whether results have test metrics; if not, the test split is not read.
         checkpointer: Provides the states from which trials resume, and saves new ones.
@@ -180,9 +183,10 @@ def train_cohort(
     """
     if not specs:
         return []
-    check_static(specs)
-    loop = CohortLoop(specs[0], dataset, callback, test=test)
-    member = loop.join(specs, checkpointer=checkpointer)
+    datasets = [dataset] * len(specs) if isinstance(dataset, Dataset) else list(dataset)
+    check_static(specs, None if isinstance(dataset, Dataset) else datasets)
+    loop = CohortLoop(specs[0], datasets[0], callback, test=test)
+    member = loop.join(specs, checkpointer=checkpointer, datasets=datasets)
     loop.callback.on_start(len(specs), max(spec.trainer.epochs for spec in specs), loop.cohort.steps_per_epoch)
     try:
         loop.finish()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from phalanx.core.result import Snapshot
-from phalanx.core.seeding import permutations
 from phalanx.core.specs import stacked_values
 from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.models import ModelSpec, SampledClasses
@@ -35,21 +34,21 @@ class Stack:
         like: Any trial of the cohort, for the static fields.
         n_features: D.
         n_classes: C.
-        n_train: The number of training samples.
+        n_train: The number of training samples of an epoch.
         device: Where the tensors are.
         model: The network shape of all rows, into which smaller ones are padded; `like.model` if None.
-        counts_C: The number of training samples of each class, which class weights need.
     """
 
     def __init__(
         self, like: TrialSpec, n_features: int, n_classes: int, n_train: int, device: torch.device,
-        model: ModelSpec | None = None, counts_C: Sequence[int] | None = None,
+        model: ModelSpec | None = None,
     ) -> None:  # fmt: skip
-        self.like, self.device, self.n_train, self.counts_C = like, device, n_train, counts_C
+        self.like, self.device, self.n_train = like, device, n_train
         self.n_features, self.n_classes = n_features, n_classes
         self.specs: list[TrialSpec] = []
         self.rows: list[int] = []  # the position of each trial in the cohort
         self.epochs_done: list[int] = []
+        self.class_counts: dict[int, Sequence[int]] = {}  # by the trial's position
         self.model, self.optimizer = model or like.model, like.optimizer
         self.layout = self.model.layout(n_features, n_classes)
         self.batch_size, self.steps_per_epoch = batches(like.trainer, n_train)
@@ -58,16 +57,19 @@ class Stack:
         self.state: dict[str, Tensor] = {}
 
     def join(
-        self, specs: Sequence[TrialSpec], rows: Sequence[int], after: Mapping[int, Snapshot] | None = None
-    ) -> None:
+        self, specs: Sequence[TrialSpec], rows: Sequence[int], after: Mapping[int, Snapshot] | None = None,
+        counts: Sequence[Sequence[int]] | None = None,
+    ) -> None:  # fmt: skip
         """Adds trials.
 
         Args:
             specs: The trials.
             rows: Their positions in the cohort.
             after: By position, the snapshots from which trials resume.
+            counts: The number of training samples of each class, of each trial, which class weights need.
         """
         after = after or {}
+        self.class_counts |= dict(zip(rows, counts or [()] * len(rows), strict=True))
         if not self.specs:
             self.optimizer = specs[0].optimizer.bound(self.layout)
         fresh_TP = self._initial(specs).to(self.device)
@@ -101,6 +103,7 @@ class Stack:
             self.state = {name: value[index] for name, value in self.state.items()}
             self.specs, self.rows = [self.specs[i] for i in places], [self.rows[i] for i in places]
             self.epochs_done = [self.epochs_done[i] for i in places]
+            self.class_counts = {row: self.class_counts[row] for row in self.rows}
         if places:
             self._update()
 
@@ -146,7 +149,7 @@ class Stack:
         self.hyper = stacked_values([spec.optimizer for spec in specs])
         self.columns = self._columns(specs)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
-        self.loss = StackedLoss([spec.loss for spec in specs], device, self.counts_C)
+        self.loss = StackedLoss([spec.loss for spec in specs], device, [self.class_counts[row] for row in self.rows])
         self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
@@ -203,39 +206,36 @@ class Stack:
             placed["average"] = average_table(trainers, self.epochs_done, self.steps_per_epoch).to(self.params_TP)
         return lr_ST, placed
 
-    def begin_epoch(self) -> Tensor:
-        """Begins an epoch; returns each trial's order of the training samples, shape (T, N).
-
-        Where all trials have the same order, the shape is (1, N).
-        """
+    def begin_epoch(self) -> list[tuple[int, int]]:
+        """Begins an epoch; returns what each trial's order of samples follows from: its seed, and its epoch from 1."""
         done_T = torch.tensor(self.epochs_done, dtype=torch.int64, device=self.device)
         if self.dropout is not None:
             self.dropout.start_at(done_T * self.steps_per_epoch)
         if self.class_sampler is not None:
             self.class_sampler.step_T.copy_(done_T * self.steps_per_epoch)
         self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
-        streams = [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
-        if len(set(streams)) == 1:
-            streams = streams[:1]
-        return permutations(streams, self.n_train).to(self.device)
+        return [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
 
-    def step(self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def step(
+        self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor], weights_TB: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Makes one update of every trial.
 
         Args:
             x_TBD: Features (T, B, D).
             y_TB: Class indices, int64, shape (T, B).
             at: The rows (T, 1) of the optimizer's tables for this step.
+            weights_TB: The weight of each sample in its trial's mean loss, with the mean 1; None for 1 everywhere.
 
         Returns:
             The logits before the update, (T, B, C) or of the sampled classes (T, B, K), and the loss of each sample
             (T, B).
         """
         if self.low is None:
-            logits_TBC, loss_TB = self._compute_gradients(x_TBD, y_TB)
+            logits_TBC, loss_TB = self._compute_gradients(x_TBD, y_TB, weights_TB)
         else:  # the network in bfloat16, the loss and the updated weights in float32
             self.low[0].copy_(self.trained_TP)
-            logits_TBC, loss_TB = self._compute_gradients(x_TBD.bfloat16(), y_TB)
+            logits_TBC, loss_TB = self._compute_gradients(x_TBD.bfloat16(), y_TB, weights_TB)
             self.grads_TP.copy_(self.low[1])
         applied_TP = self.grads_TP if self.like.trainer.zero_grad else self.state["sum_TP"].add_(self.grads_TP)
         if self.norm_T is not None:
@@ -251,7 +251,9 @@ class Stack:
             self.class_sampler.step_T.add_(1)
         return logits_TBC, loss_TB
 
-    def _compute_gradients(self, x_TBD: Tensor, y_TB: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_gradients(
+        self, x_TBD: Tensor, y_TB: Tensor, weights_TB: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         if self.class_sampler is None:
             logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths)
             loss_TB, grad_TBC = self.loss.value_and_grad(logits_TBC.float(), y_TB)
@@ -260,7 +262,9 @@ class Stack:
             sampled = SampledClasses(y_TB, classes_TS)
             logits_TBC, backward = self.model.vjp(self.tensors, x_TBD, self.dropout, self.depths, sampled)
             loss_TB, grad_TBC = self.class_sampler.value_and_grad(logits_TBC.float(), y_TB, classes_TS)
-            if (weight_TB := self.loss.sample_weights(y_TB)) is not None:
-                grad_TBC = grad_TBC * weight_TB[..., None]
+            if (of_class_TB := self.loss.sample_weights(y_TB)) is not None:
+                grad_TBC = grad_TBC * of_class_TB[..., None]
+        if weights_TB is not None:
+            grad_TBC = grad_TBC * weights_TB[..., None]
         backward(grad_TBC.to(logits_TBC.dtype), self.grads)
         return logits_TBC.float(), loss_TB

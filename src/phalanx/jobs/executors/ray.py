@@ -6,6 +6,7 @@ The data set goes once into Ray's object store, from where the tasks read it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -78,20 +79,20 @@ class Ray:
     def _begin(self, shard: Shard) -> Future[list[JobResult]]:
         future: Future[list[JobResult]] = Future()
         try:
-            task = self.task.remote(shard, self._data(shard), self.n_threads)
+            specs = list(dict.fromkeys(job.trial.data for job in shard.jobs))
+            task = self.task.remote(shard, self.n_threads, specs, *map(self._data, specs))
         except Exception as error:  # the data cannot be read
             future.set_exception(error)
             return future
         task.future().add_done_callback(lambda found: _pass_on(found, future))
         return future
 
-    def _data(self, shard: Shard) -> Any:
-        """The reference to the shard's data set in the object store."""
+    def _data(self, spec: DataSpec) -> Any:
+        """The reference to a data set in the object store."""
         import ray
 
         from phalanx.data.cache import dataset_of
 
-        spec = shard.jobs[0].trial.data
         if spec not in self.data:
             self.data[spec] = ray.put(_arrays(dataset_of(spec)))
         return self.data[spec]
@@ -130,14 +131,15 @@ def _pass_on(found: Future[bytes], future: Future[list[JobResult]]) -> None:
             future.set_exception(error)
 
 
-def _train(shard: Shard, arrays: Any, n_threads: int) -> bytes:
+def _train(shard: Shard, n_threads: int, specs: Sequence[DataSpec], *arrays: Any) -> bytes:
     """The task, in a process that Ray keeps for the next one."""
     import torch
 
     from phalanx.data.cache import dataset_of
 
     torch.set_num_threads(n_threads)
-    dataset_of(shard.jobs[0].trial.data, lambda: _tensors(arrays))  # for the cache, which training reads
+    for spec, its_arrays in zip(specs, arrays, strict=True):  # for the cache, which training reads
+        dataset_of(spec, functools.partial(_tensors, its_arrays))
     return train_shard(shard, n_threads)
 
 

@@ -44,15 +44,18 @@ def class_weights(wanted: Wanted, counts_C: Sequence[int]) -> np.ndarray:
     return scaled_C
 
 
-def stacked_class_weights(wanted: Sequence[Wanted], counts_C: Sequence[int], device: torch.device) -> Tensor | None:
+def stacked_class_weights(
+    wanted: Sequence[Wanted], counts: Sequence[Sequence[int]], device: torch.device
+) -> Tensor | None:
     """The class weights of each trial, float32 (T, C); None where no trial has any.
 
     Args:
         wanted: What each trial asks for, as `class_weights` takes it.
-        counts_C: The number of training rows of each class.
+        counts: The number of training rows of each class, of each trial.
         device: Where the weights are needed.
     """
     if all(trial == NONE for trial in wanted):
         return None
-    rows = np.stack([np.ones(len(counts_C)) if w == NONE else class_weights(w, counts_C) for w in wanted])
+    pairs = zip(wanted, counts, strict=True)
+    rows = np.stack([np.ones(len(own_C)) if w == NONE else class_weights(w, own_C) for w, own_C in pairs])
     return torch.from_numpy(rows.astype(np.float32)).to(device)

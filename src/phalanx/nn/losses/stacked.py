@@ -20,13 +20,13 @@ class StackedLoss:
     Args:
         specs: The loss of each trial.
         device: Where the logits will be.
-        counts_C: The number of training rows of each class, for class weights; None where nothing is trained.
+        counts: The number of training rows of each class, of each trial, for class weights; None where nothing is trained.
     """
 
-    def __init__(self, specs: Sequence[LossSpec], device: torch.device, counts_C: Sequence[int] | None = None) -> None:
+    def __init__(self, specs: Sequence[LossSpec], device: torch.device, counts: Sequence[Sequence[int]] | None = None) -> None:
         self.specs = list(specs)
         wanted = [spec.class_weights for spec in specs]
-        self.weights_TC = None if counts_C is None else stacked_class_weights(wanted, counts_C, device)
+        self.weights_TC = None if counts is None else stacked_class_weights(wanted, counts, device)
         smoothing_T = torch.tensor([spec.label_smoothing for spec in specs], dtype=torch.float32, device=device)
         self.smoothing_T = smoothing_T if bool((smoothing_T > 0).any()) else None
         places: dict[LossSpec, list[int]] = {}

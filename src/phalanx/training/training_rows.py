@@ -1,0 +1,135 @@
+"""The training rows of trials that train as one stack and may have different splits of the same data.
+
+Folds differ in size by a few rows. The last batch of each trial is filled up to that of the largest fold with the same
+number of steps, by repeating the trial's last sample with weight 0. That size follows from the trial's own data and
+options, so a trial computes the same numbers alone and beside any other folds.
+
+Axes: T trials, N samples of an epoch, B batch, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from phalanx.core.seeding import permutations
+from phalanx.data import Dataset, Split
+from phalanx.nn.losses.function_loss import FunctionLoss
+from phalanx.nn.models.module_spec import ModuleSpec
+from phalanx.training.spec import TrialSpec
+
+LARGEST_BYTES = 32 << 20  # of the training features of one split, above which it shares no stack with others
+
+
+def fills_up(spec: TrialSpec, dataset: Dataset) -> bool:
+    """Whether a trial's last batch is filled up to that of the largest fold.
+
+    Networks and losses that may compute a sample from its whole batch are left alone.
+
+    Args:
+        spec: The trial.
+        dataset: Its data.
+    """
+    mixes_samples = spec.model.mixes_samples or isinstance(spec.loss, FunctionLoss)
+    return dataset.largest_train is not None and not mixes_samples
+
+
+def n_filled(spec: TrialSpec, dataset: Dataset) -> int:
+    """The samples of an epoch with those that fill up its last batch: those of the training split if none do.
+
+    Args:
+        spec: A trial.
+        dataset: Its data.
+    """
+    n, most, trainer = len(dataset.train), dataset.largest_train, spec.trainer
+    if most is None or not fills_up(spec, dataset):
+        return n
+    size = min(trainer.batch_size or most, most)
+    n_steps = max(n // size if trainer.drop_last else -(-n // size), 1)
+    return min(n_steps * size, most)
+
+
+def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
+    """What trials with different splits have in common if they can train as one stack.
+
+    Large data, which are not held several times, and networks of the user's own, which are built for their data, share
+    a stack with trials of the same data alone.
+
+    Args:
+        spec: A trial.
+        dataset: Its data.
+    """
+    is_alone = isinstance(spec.model, ModuleSpec) or _n_bytes(dataset) > LARGEST_BYTES
+    own = dataset.digest if is_alone else dataset.sizes
+    return own, n_filled(spec, dataset), fills_up(spec, dataset)
+
+
+def _n_bytes(dataset: Dataset) -> int:
+    return dataset.train.x_ND.numel() * dataset.train.x_ND.element_size()
+
+
+class TrainingRows:
+    """The training rows of a stack's trials: each different split once, one behind the other.
+
+    Args:
+        datasets: The data of each trial, of one `shared_form`, on one device.
+        n_columns: The samples of an epoch, with those that fill up the last batch.
+        batch_size: Samples per step.
+        fills: Whether last batches are filled up; see `fills_up`.
+
+    Attributes:
+        split: All rows.
+        real_T: The samples of an epoch of each trial, without those that fill up its last batch; None where
+            nothing is filled up.
+        weights_TB: The weights of the last batch's samples, whose mean is 1; None where that is 1 for each.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], n_columns: int, batch_size: int, *, fills: bool) -> None:
+        different = list({id(dataset): dataset for dataset in datasets}.values())
+        starts, start = dict[int, int](), 0
+        for dataset in different:
+            starts[id(dataset)], start = start, start + len(dataset.train)
+        first = datasets[0].train
+        self.split = first if len(different) == 1 else _joined([dataset.train for dataset in different])
+        self.n_columns, self.device = n_columns, first.y_N.device
+        self.places = [(starts[id(dataset)], len(dataset.train)) for dataset in datasets]
+        self.real_T: Tensor | None = None
+        self.weights_TB: Tensor | None = None
+        if fills:
+            self.real_T = torch.tensor([min(n, n_columns) for _, n in self.places], device=self.device)
+            self.weights_TB = self._weights(self.real_T, -(-n_columns // batch_size), batch_size)
+
+    def _weights(self, real_T: Tensor, n_steps: int, batch_size: int) -> Tensor | None:
+        """The weights (T, B) of the last batch: those of a trial's own samples have the sum B."""
+        before = (n_steps - 1) * batch_size
+        n_last = self.n_columns - before
+        own_T1 = (real_T - before)[:, None]
+        if bool((own_T1 >= n_last).all()):
+            return None
+        is_own_TB = torch.arange(n_last, device=self.device) < own_T1
+        return torch.where(is_own_TB, n_last / own_T1.to(torch.float32), 0.0)
+
+    def order(self, streams: Sequence[tuple[int, int]]) -> Tensor:
+        """Each trial's order of its rows in `split`, int64, shape (T, N), or (1, N) where all trials have the same.
+
+        Args:
+            streams: The seed and the epoch, from 1, of each trial.
+        """
+        asked = [(*stream, *place) for stream, place in zip(streams, self.places, strict=True)]
+        if len(set(asked)) == 1:
+            asked = asked[:1]
+        drawn = {(seed, epoch, n): permutations([(seed, epoch)], n)[0, : self.n_columns] for seed, epoch, _, n in asked}
+        rows = [_filled(drawn[seed, epoch, n] + start, self.n_columns) for seed, epoch, start, n in asked]
+        return torch.stack(rows).to(self.device)
+
+
+def _filled(order_N: Tensor, n_columns: int) -> Tensor:
+    """The order with its last row repeated, which the last batch has anyway."""
+    n_missing = n_columns - len(order_N)
+    return torch.cat([order_N, order_N[-1:].expand(n_missing)]) if n_missing else order_N
+
+
+def _joined(splits: Sequence[Split]) -> Split:
+    return Split(torch.cat([split.x_ND for split in splits]), torch.cat([split.y_N for split in splits]))

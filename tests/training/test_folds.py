@@ -1,0 +1,126 @@
+"""Trials of different folds and split seeds in one cohort: each gives the bits that it gives alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.cohorts import assert_close, assert_same, cohorts
+from support.given_rows import Rows, folds, table, with_data
+
+from phalanx import LOSSES, MLP, TrainerSpec, TrialSpec, load_dataset, partition, train_cohort, train_trial
+from phalanx.core.callbacks import Callback
+from phalanx.core.errors import RequestError
+from phalanx.core.result import Status
+from phalanx.data.digits import Digits
+from phalanx.training.cohort import Cohort
+from phalanx.training.training_rows import n_filled, shared_form
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> list[Rows]:
+    """Five different splits of a table: folds whose sizes differ, folds of several seeds, or held-out rows."""
+    n, n_features = draw(st.sampled_from([66, 67, 128, 131])), draw(st.sampled_from([1, 2, 6]))
+    kind = draw(st.sampled_from(["kfold", "kfold", "repeated_kfold", "shuffle_split", "holdout"]))
+    n_folds = draw(st.sampled_from([2, 3, 5]))
+    options: dict[str, Any] = {"resampling": kind, "folds": n_folds, "stratify": draw(st.booleans()), "repeats": 5}
+    most = {"kfold": n_folds, "repeated_kfold": 5 * n_folds, "shuffle_split": 5, "holdout": 1}[kind]
+    choices = st.tuples(st.integers(0, most - 1), st.integers(0, 2))
+    return [
+        table(n, n_features, fold=fold, split_seed=seed, **options) for fold, seed in (draw(choices) for _ in range(5))
+    ]
+
+
+@given(cohorts(), splits(), st.booleans(), st.randoms(use_true_random=False))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_which_folds_train_beside_it_does_not_matter(specs, data, drop_last, random):
+    specs, datasets = with_data(specs, data, drop_last=drop_last, metrics=("f1_macro", "brier"))
+    order = list(range(len(specs)))
+    random.shuffle(order)
+    chosen = order[: random.randint(1, len(order))]
+    for group in partition([specs[i] for i in chosen], [datasets[i] for i in chosen]):
+        places = [chosen[i] for i in group]
+        together = train_cohort([specs[i] for i in places], [datasets[i] for i in places])
+        for i, result in zip(places, together, strict=True):
+            assert_same(result, train_trial(specs[i], datasets[i]), specs[i])
+            assert result.data_digest == datasets[i].digest
+
+
+@given(cohorts(), st.integers(0, 4), st.lists(st.integers(0, 3), min_size=5, max_size=5))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_folds_join_and_are_pruned_at_any_epoch(specs, unlucky, delays):
+    """Those that train beside it and the rows of the stack then change in mid-training."""
+
+    class Pruner(Callback):
+        def on_epoch(self, rows):
+            return [p for p, row in rows.items() if order[p] == unlucky and row.epoch == 1]
+
+    specs, datasets = with_data(specs, folds(67))
+    cohort, order, found = Cohort(specs[0], datasets[0], Pruner()), list[int](), {}
+    for epoch in range(50):
+        if due := [i for i in range(len(specs)) if delays[i] == epoch]:
+            order += due
+            cohort.join([specs[i] for i in due], datasets=[datasets[i] for i in due])
+        if cohort.running:
+            found |= {order[position]: result for position, result in cohort.epoch().items()}
+    assert sorted(found) == list(range(len(specs)))
+    for i, result in found.items():
+        if result.status is not Status.PRUNED:
+            assert_same(result, train_trial(specs[i], datasets[i]), specs[i])
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 42, 500])
+@pytest.mark.parametrize("loss", ["cross_entropy", "one_vs_all", "sampled_softmax"])
+def test_what_fills_up_a_batch_counts_nothing(batch_size, loss):
+    """A trial that is filled up trains as one of the same rows that is not, which torch's own loop is the twin of."""
+    metrics = ("f1_macro", "balanced_accuracy", "auroc", "brier")
+    data = [load_dataset(one) for one in folds(67)]
+    assert sorted(len(one.train) for one in data) == [43, 43, 43, 43, 44]
+    smaller = next(one for one in data if len(one.train) == 43)
+    extra = {"n_sampled": 2} if loss == "sampled_softmax" else {}
+    spec = TrialSpec(
+        loss=LOSSES[loss](**extra), model=MLP(hidden=(6,)),
+        trainer=TrainerSpec(epochs=4, batch_size=batch_size, metrics=metrics),
+    )  # fmt: skip
+    assert n_filled(spec, smaller) == 44
+    filled, plain = train_trial(spec, smaller), train_trial(spec, replace(smaller, largest_train=None))
+    if loss != "sampled_softmax":
+        assert_close(filled, plain)
+        for one, other in zip(filled.history, plain.history, strict=True):
+            assert one.further == pytest.approx(other.further, rel=1e-5)
+    assert filled.metrics.flat() == pytest.approx(plain.metrics.flat(), rel=1e-4)
+
+
+def test_trials_fill_up_to_the_largest_fold_of_as_many_steps():
+    """40 rows in one fold and 39 in the others: five full batches of 8, or four and one of 7."""
+    data = [load_dataset(one) for one in folds(61, n_folds=5)]
+    sizes = [len(one.train) for one in data]
+    assert sorted(sizes) == [39, 39, 39, 39, 40]
+    for batch_size, expected in {8: [40] * 5, 13: sizes, None: [40] * 5, 39: sizes}.items():
+        spec = TrialSpec(trainer=TrainerSpec(batch_size=batch_size))
+        assert [n_filled(spec, one) for one in data] == expected
+    dropping = TrialSpec(trainer=TrainerSpec(batch_size=7, drop_last=True))
+    assert [n_filled(dropping, one) for one in data] == [35] * 5
+    assert len({shared_form(TrialSpec(trainer=TrainerSpec(batch_size=13)), one) for one in data}) == 2
+
+
+def test_held_out_rows_are_never_filled_up():
+    for resampling in ("holdout", "shuffle_split"):
+        dataset = load_dataset(table(67, resampling=resampling))
+        assert dataset.largest_train is None
+        assert n_filled(TrialSpec(), dataset) == len(dataset.train)
+
+
+def test_the_public_functions_keep_splits_apart_without_their_data():
+    specs = [TrialSpec(data=Digits(split_seed=seed), trainer=TrainerSpec(epochs=1)) for seed in (0, 1, 0)]
+    datasets = [load_dataset(spec.data) for spec in specs]
+    assert partition(specs) == [[0, 2], [1]]
+    assert partition(specs, datasets) == [[0, 1, 2]]
+    with pytest.raises(RequestError, match=r"they differ in static fields: data.split_seed: 0 and 1"):
+        train_cohort(specs, datasets[0])
+    specs[1] = replace(specs[1], data=Digits(n_val=200))
+    with pytest.raises(RequestError, match=r"data.n_val"):
+        train_cohort(specs, [load_dataset(spec.data) for spec in specs])
