@@ -129,12 +129,14 @@ def _spec_class(node: ast.ClassDef, classes: dict[str, ast.ClassDef], constants:
     family = [node]
     while bases := [b.id for b in family[-1].bases if isinstance(b, ast.Name) and b.id in classes]:
         family.append(classes[bases[0]])
-    names, fields, mixed = {"group": "", "name": ""}, {}, False
+    names, fields, mixed = {"config_group": "", "name": ""}, {}, False
     for cls in reversed(family):
         for item in cls.body:
             if isinstance(item, ast.FunctionDef) and item.name == "padded":
                 padded = {c.value for c in ast.walk(item) if isinstance(c, ast.Constant)}
-                fields |= {n: replace(f, stacked=True) for n, f in fields.items() if f"{names['group']}.{n}" in padded}
+                fields |= {
+                    n: replace(f, stacked=True) for n, f in fields.items() if f"{names['config_group']}.{n}" in padded
+                }
             if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name) or item.value is None:
                 continue
             if item.target.id in names and isinstance(item.value, ast.Constant):
@@ -144,7 +146,7 @@ def _spec_class(node: ast.ClassDef, classes: dict[str, ast.ClassDef], constants:
             elif isinstance(item.value, ast.Call) and (made := _field(item.annotation, item.value, constants)):
                 fields[item.target.id] = made
     fields = {name: replace(field, stacked=True) for name, field in fields.items()} if mixed else fields
-    return SpecClass(names["group"], names["name"], fields)
+    return SpecClass(names["config_group"], names["name"], fields)
 
 
 def _field(annotation: ast.expr, call: ast.Call, constants: dict[str, ast.expr]) -> Field | None:

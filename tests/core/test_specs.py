@@ -24,7 +24,7 @@ from phalanx.training.spec import config_digest, static_key
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Toy(Spec):
-    group: ClassVar[str] = "toy"
+    config_group: ClassVar[str] = "toy"
     name: ClassVar[str] = "toy"
     rate: float = stacked(0.1, gt=0, le=1)
     count: int | None = static(3, ge=1)
@@ -126,7 +126,7 @@ def test_a_number_is_checked_as_what_it_becomes_in_float32(option, values, messa
 SPECS = [*OPTIMIZERS.values(), *SCHEDULES.values(), *LOSSES.values(), *MODELS.values(), TrainerSpec]
 
 
-@pytest.mark.parametrize("option", SPECS, ids=lambda option: f"{option.group}={option.name}")
+@pytest.mark.parametrize("option", SPECS, ids=lambda option: f"{option.config_group}={option.name}")
 @pytest.mark.parametrize("value", [1e-300, 1e-46, 1e39, 1e300])
 def test_no_option_accepts_a_number_that_float32_does_not_have(option, value):
     names = [f.name for f in dataclasses.fields(option) if f.type in (float, "float", "float | None", float | None)]
@@ -209,7 +209,7 @@ def test_combinations_that_mean_nothing_are_refused_with_advice(make, message):
 class Foreign(Spec):
     """Fields that our own options do not have."""
 
-    group: ClassVar[str] = "foreign"
+    config_group: ClassVar[str] = "foreign"
     name: ClassVar[str] = "foreign"
     file: Path = static(Path("a.csv"))  # noqa: RUF009
     weights: dict[str, float] | None = static(None)  # noqa: RUF009

@@ -20,7 +20,7 @@ PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
 class Options(Spec):
     """The keys of conf/hydra/sweeper/optuna.yaml that are not part of the budget, as Hydra passes them."""
 
-    group: ClassVar[str] = KEY
+    config_group: ClassVar[str] = KEY
     sampler: dict[str, Any] | None = None
     pruner: dict[str, Any] | None = None
     direction: Any = None  # text, an enum of the stock plugin, or a list of these

@@ -40,7 +40,7 @@ OBJECTIVE, TEST = "objective", "test_accuracy"
 class FinalSpec(Spec):
     """How many points, and with how many seeds each."""
 
-    group: ClassVar[str] = "hydra.sweeper.final"
+    config_group: ClassVar[str] = "hydra.sweeper.final"
     top: int = static(3, ge=1)
     seeds: int = static(10, ge=2)
 

@@ -26,7 +26,7 @@ class DeviceSpec(Spec):
         1
     """
 
-    group: ClassVar[str] = "device"
+    config_group: ClassVar[str] = "device"
     kind: str = static("auto", choices=("auto", "cpu", "cuda", "mps"), determines_numbers=False)
     threads: int | None = static(None, ge=1, determines_numbers=False)  # CPU threads in total; null: torch's default
     pad: bool | None = static(None, determines_numbers=False)  # pad networks to one shape; null: on a GPU only

@@ -48,16 +48,16 @@ def options(base: type[S], package: str, path: Iterable[str]) -> dict[str, type[
         pending.extend(cls.__subclasses__())
         if cls.__dict__.get("name"):
             found[cls.name] = cls
-    _tables()[base.group] = table = dict(sorted(found.items()))
+    _tables()[base.config_group] = table = dict(sorted(found.items()))
     return table
 
 
 def travelling(spec: Spec) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """How an option that a user wrote is pickled: by its name and values, since its class is made when it is loaded."""
-    extension = find_extension(spec.group, spec.name)
+    extension = find_extension(spec.config_group, spec.name)
     sent = extension.source if extension else Source(Path(), "")
     values = {field.name: getattr(spec, field.name) for field in keys_of(spec)}
-    return _arrived, (spec.group, spec.name, spec.source, sent, values)
+    return _arrived, (spec.config_group, spec.name, spec.source, sent, values)
 
 
 def _arrived(group: str, name: str, source: str, sent: Source, values: Mapping[str, Any]) -> Spec:
@@ -87,6 +87,6 @@ def add_option(cls: type[Spec], source: Source, **further: Any) -> None:
     """
     keys = {field.name: REQUIRED if field.default is MISSING else field.default for field in keys_of(cls)}
     values = config_values([*keys.items(), *further.items()], cls.name, source)
-    table = _tables()[cls.group]
-    register(Extension(cls.group, cls.name, source, values), table)
+    table = _tables()[cls.config_group]
+    register(Extension(cls.config_group, cls.name, source, values), table)
     table[cls.name] = cls

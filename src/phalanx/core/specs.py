@@ -61,7 +61,7 @@ def stacked(default: Any = MISSING, **constraint: Any) -> Any:
 class Spec:
     """Base of all specs. Construction checks every field and raises one `SpecError` with all faults."""
 
-    group: ClassVar[str] = ""  # the config group, which prefixes keys in errors
+    config_group: ClassVar[str] = ""  # the config group, which prefixes keys in errors
     name: ClassVar[str] = ""  # the option inside the group
     stackable: ClassVar[bool] = False  # whether trials with different options of this group may share a cohort
     source: ClassVar[str] = ""  # file and digest of an option that a user wrote
@@ -102,7 +102,7 @@ def keys_of(spec: Spec | type[Spec]) -> list[dataclasses.Field[Any]]:
 
 def key_of(spec: Spec, name: str) -> str:
     """The dotted config key of a field, e.g. `optimizer.lr`."""
-    return f"{spec.group}.{name}" if spec.group else name
+    return f"{spec.config_group}.{name}" if spec.config_group else name
 
 
 @functools.cache  # get_type_hints is slow, and a sweep builds thousands of specs
@@ -257,13 +257,13 @@ def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) ->
     for name, value in values.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {cls.group}.{near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
-            faults.append(f"{cls.group}.{name} is not an option of {cls.group}={cls.name}; {hint}")
+            hint = f"did you mean {cls.config_group}.{near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+            faults.append(f"{cls.config_group}.{name} is not an option of {cls.config_group}={cls.name}; {hint}")
         elif value != REQUIRED:
             given[name] = value
     missing = [n for n, f in known.items() if f.default is f.default_factory is MISSING and n not in given]
     if missing:
-        faults.extend(f"{cls.group}.{n} has to be given: type {cls.group}.{n}=…" for n in missing)
+        faults.extend(f"{cls.config_group}.{n} has to be given: type {cls.config_group}.{n}=…" for n in missing)
         return None
     try:
         return cls(**given)

@@ -50,7 +50,7 @@ class DataSpec(Spec):
     """Base of all data sources. To add one, write a file with a subclass that defines `read` and `features`, and a YAML
     file."""
 
-    group: ClassVar[str] = "data"
+    config_group: ClassVar[str] = "data"
     is_known: ClassVar[bool] = False  # whether these rows are known to be sound, so that no note doubts them
     max_pixel: ClassVar[float] = 255.0  # the largest pixel value of an image source
     feature_names: ClassVar[tuple[str, ...]] = ()  # of a source whose columns have names, unless its encoder has them

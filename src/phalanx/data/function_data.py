@@ -51,7 +51,7 @@ class FunctionData(DataSpec):
 
     def _line(self, error: Exception) -> str:
         """An error in one line, with the line of the user's file that it came from."""
-        extension = find_extension(self.group, self.name)
+        extension = find_extension(self.config_group, self.name)
         file = str(extension.source.file) if extension else ""
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f"{f'line {lines[-1]}: ' if lines else ''}{type(error).__name__}: {error}"

@@ -192,7 +192,7 @@ def _trial(values: Mapping[str, Any], faults: Faults) -> TrialSpec | None:
     parts: dict[str, Any] = {group: _option(group, known, values.get(group, {}), faults)
                              for group, known in options.items()}  # fmt: skip
     for cls in (TrainerSpec, DeviceSpec):
-        parts[cls.group] = build(cls, _group(cls.group, values.get(cls.group, {}), faults), faults)
+        parts[cls.config_group] = build(cls, _group(cls.config_group, values.get(cls.config_group, {}), faults), faults)
     top = {key: values[key] for key in TOP_LEVEL if key in values}
     _add_own_objectives(parts, objectives_of(top))
     if "objective" in top:

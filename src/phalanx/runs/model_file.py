@@ -163,7 +163,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         about["image"] = asdict(dataset.image_form)
     if spec.data.source:  # for the record: the encoder is all that a prediction needs of a source
         about["data_source"] = spec.data.source
-    if extension := find_extension(spec.model.group, spec.model.name):
+    if extension := find_extension(spec.model.config_group, spec.model.name):
         about |= {SOURCE: spec.model.source, CODE: extension.source.text}
         about |= {SIBLINGS: dict(extension.source.siblings)} if extension.source.siblings else {}
     write_tensors(path, result.weights, about)

@@ -11,7 +11,7 @@ from phalanx.core.specs import Spec, static
 class CheckpointSpec(Spec):
     """How often checkpoints are written. No part of a trial: trials that differ in it share a cohort."""
 
-    group: ClassVar[str] = "checkpoint"
+    config_group: ClassVar[str] = "checkpoint"
     every_epochs: int | None = static(None, ge=1, advice="10")
     every_minutes: float | None = static(10.0, gt=0)
 
@@ -20,7 +20,7 @@ class CheckpointSpec(Spec):
 class TrackingSpec(Spec):
     """Where runs are logged. `uri` may hold a password, so it is kept out of representations and messages."""
 
-    group: ClassVar[str] = "tracking"
+    config_group: ClassVar[str] = "tracking"
     kind: str = static("mlflow", choices=("mlflow", "none"))
     # null: MLFLOW_TRACKING_URI, else MLflow's own default, sqlite:///mlflow.db in the working folder
     uri: str | None = field(default=None, repr=False)

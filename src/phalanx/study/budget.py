@@ -23,7 +23,7 @@ class TooManyFailures(PhalanxError):
 class Budget(Spec):
     """A study ends at the first of these that is reached. None sets no limit."""
 
-    group: ClassVar[str] = "hydra.sweeper"
+    config_group: ClassVar[str] = "hydra.sweeper"
     n_trials: int = static(20, ge=1)  # finished trials of all starts together
     timeout_s: float | None = static(None, ge=0)  # wall time of all starts together
     target: float | None = static(None)  # an objective value that is good enough

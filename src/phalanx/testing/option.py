@@ -157,7 +157,7 @@ def trial(spec: Spec, *, seed: int = 0, lr: float = 0.05) -> TrialSpec:
     optimizer: Any = spec if isinstance(spec, OptimizerSpec) else SGD(lr=lr)
     if isinstance(spec, OptimizerSpec) and lr != 0.05:
         optimizer = replace(spec, lr=lr)
-    parts: dict[str, Any] = {spec.group: spec, "optimizer": optimizer}
+    parts: dict[str, Any] = {spec.config_group: spec, "optimizer": optimizer}
     return TrialSpec(**parts, trainer=TrainerSpec(epochs=3, batch_size=25), seed=seed)
 
 

@@ -35,7 +35,7 @@ class TrainerSpec(Spec):
         'best'
     """
 
-    group: ClassVar[str] = "trainer"
+    config_group: ClassVar[str] = "trainer"
     epochs: int = stacked(20, ge=1)
     batch_size: int | None = static(32, ge=1)  # samples per update; null: the whole training split
     drop_last: bool = static(False)  # leave out a last batch that is smaller
@@ -121,7 +121,7 @@ def _arrived(metrics: list[tuple[str, Source]], values: dict[str, Any]) -> Trial
 
 def static_key(spec: TrialSpec) -> tuple[tuple[str, Any], ...]:
     """The static fields by dotted key, which are equal for trials that can share a cohort."""
-    stackable = tuple(f"{part.group}." for part in parts_of(spec) if part.stackable)
+    stackable = tuple(f"{part.config_group}." for part in parts_of(spec) if part.stackable)
     padded = spec.model.padded()
     return tuple(
         (key, padded.get(key, value))
@@ -139,7 +139,7 @@ def determining(spec: TrialSpec) -> dict[str, Any]:
     """Every field that determines the results, by dotted key, in JSON's types."""
     fields = ((key, value) for key, constraint, value in walk(spec) if constraint.determines_numbers)
     found = {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
-    found |= {f"{part.group}.{SOURCE}": part.source for part in parts_of(spec) if part.source}
+    found |= {f"{part.config_group}.{SOURCE}": part.source for part in parts_of(spec) if part.source}
     return found | {f"metric.{name}.{SOURCE}": str(own.source) for name, own in spec.own_metrics().items()}
 
 

@@ -20,7 +20,7 @@ from phalanx.jobs.executors.slurm import SubmititSpec
 class LauncherSpec(Spec):
     """Options of the cohort launcher; an executor's own options are a mapping under its name."""
 
-    group: ClassVar[str] = "hydra.launcher"
+    config_group: ClassVar[str] = "hydra.launcher"
     name: ClassVar[str] = "cohort"
     executor: str = static("local", choices=("local", "processes", "submitit", "ray"))
     workers: int | None = static(None, ge=1, advice="2")  # shards that train at a time; null: the executor's choice
@@ -75,7 +75,7 @@ def _executors() -> dict[str, type[ExecutorSpec]]:
 
 def _build_executor(kind: type[ExecutorSpec], given: Any, faults: list[Fault | str]) -> ExecutorSpec:
     if not isinstance(given, Mapping):
-        faults.append(Fault(kind.group, given, "a mapping", f"{kind.group}={{}}"))
+        faults.append(Fault(kind.config_group, given, "a mapping", f"{kind.config_group}={{}}"))
         return kind()
     return build(kind, given, faults) or kind()
 
@@ -83,7 +83,7 @@ def _build_executor(kind: type[ExecutorSpec], given: Any, faults: list[Fault | s
 def _unused(options: ExecutorSpec) -> list[Fault | str]:
     """A fault for each option that was given to an executor that is not used."""
     return [
-        Fault(f"{options.group}.{f.name}", value, f"{f.default} where hydra.launcher.executor is another",
+        Fault(f"{options.config_group}.{f.name}", value, f"{f.default} where hydra.launcher.executor is another",
               f"hydra.launcher.executor={options.name}")
         for f in dataclasses.fields(options)
         if (value := getattr(options, f.name)) != f.default

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class ProcessesSpec(ExecutorSpec):
     """This executor has no options beside `hydra.launcher.workers`."""
 
-    group: ClassVar[str] = "hydra.launcher.processes"
+    config_group: ClassVar[str] = "hydra.launcher.processes"
     name: ClassVar[str] = "processes"
 
     def open(self, n_workers: int | None, shard: Shard) -> Executor:

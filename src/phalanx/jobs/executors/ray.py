@@ -35,7 +35,7 @@ VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 class RaySpec(ExecutorSpec):
     """Which cluster, and the resources of a shard."""
 
-    group: ClassVar[str] = "hydra.launcher.ray"
+    config_group: ClassVar[str] = "hydra.launcher.ray"
     name: ClassVar[str] = "ray"
     library: ClassVar[str] = "ray"
     extra: ClassVar[str] = "ray"

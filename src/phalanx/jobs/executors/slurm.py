@@ -50,7 +50,7 @@ UNLIMITED = 1_000_000  # timeouts: a job without progress ends itself
 class SubmititSpec(ExecutorSpec):
     """The resources of a job of Slurm, which trains one shard."""
 
-    group: ClassVar[str] = "hydra.launcher.submitit"
+    config_group: ClassVar[str] = "hydra.launcher.submitit"
     name: ClassVar[str] = "submitit"
     library: ClassVar[str] = "submitit"
     extra: ClassVar[str] = "slurm"
@@ -68,19 +68,21 @@ class SubmititSpec(ExecutorSpec):
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
         if not all(str(option).startswith("--") for option in self.sbatch or ()):
-            allowed, advice = "a list of options that begin with --", f'{self.group}.sbatch=["--account=NAME"]'
-            faults.append(Fault(f"{self.group}.sbatch", self.sbatch, allowed, advice))
+            allowed, advice = "a list of options that begin with --", f'{self.config_group}.sbatch=["--account=NAME"]'
+            faults.append(Fault(f"{self.config_group}.sbatch", self.sbatch, allowed, advice))
         delay, minutes = self.signal_delay_s, self.timeout_min
         if isinstance(delay, int) and isinstance(minutes, int) and delay >= 60 * minutes > 0:
-            allowed = f"less than the {60 * minutes} s of {self.group}.timeout_min={minutes}"
-            faults.append(Fault(f"{self.group}.signal_delay_s", delay, allowed, f"{self.group}.timeout_min=60"))
+            allowed = f"less than the {60 * minutes} s of {self.config_group}.timeout_min={minutes}"
+            faults.append(
+                Fault(f"{self.config_group}.signal_delay_s", delay, allowed, f"{self.config_group}.timeout_min=60")
+            )
         return faults
 
     def check(self) -> None:
         if self.cluster == "slurm" and (reason := _no_slurm()):
             raise RequestError(
                 f"hydra.launcher.executor=submitit needs Slurm: {reason}; "
-                f"try {self.group}.cluster=local, or hydra.launcher.executor=processes"
+                f"try {self.config_group}.cluster=local, or hydra.launcher.executor=processes"
             )
 
     def open(self, n_workers: int | None, shard: Shard) -> Executor:

@@ -37,7 +37,7 @@ class ClassSampler(Protocol):
 class LossSpec(Spec):
     """Base of all losses. To add one, write a file with a subclass that defines `per_sample`, and a YAML file."""
 
-    group: ClassVar[str] = "loss"
+    config_group: ClassVar[str] = "loss"
     stackable: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = tuple(OUTPUTS)  # outputs that this loss accepts
     output_advice: ClassVar[str] = ""  # why, or which loss to take for the others

@@ -76,7 +76,7 @@ class ModelSpec(Spec):
     """Base of all model families. To add one, write a file with a subclass that defines `layout`, `initial` and
     `forward`, and a YAML file."""
 
-    group: ClassVar[str] = "model"
+    config_group: ClassVar[str] = "model"
 
     def bound(self, shape: InputShape) -> ModelSpec:
         """This family for data of these sizes. Most families need nothing beyond `layout`, and return themselves."""

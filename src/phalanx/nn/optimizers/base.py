@@ -26,7 +26,7 @@ OWN_STATE = "optimizer_B"  # of a snapshot: the bytes of an optimizer that keeps
 class OptimizerSpec(Spec):
     """Base of all optimizers. To add one, write a file with a subclass, and a YAML file."""
 
-    group: ClassVar[str] = "optimizer"
+    config_group: ClassVar[str] = "optimizer"
     together: ClassVar[bool] = True  # whether it updates several trials at once; else each has one of its own
     pads: ClassVar[bool] = True  # whether a padded network makes the same steps as without padding, but for rounding
     lr: float = stacked(0.01, gt=0)

@@ -19,7 +19,7 @@ Hyper = dict[str, Tensor]  # each stacked field of the schedule, float64, shape 
 class ScheduleSpec(Spec):
     """Base of all schedules. To add one, write a file with a subclass that defines `shape`, and a YAML file."""
 
-    group: ClassVar[str] = "schedule"
+    config_group: ClassVar[str] = "schedule"
     stackable: ClassVar[bool] = True
     needs_total_steps: ClassVar[bool] = True  # whether the factor depends on the total number of steps
     warmup_epochs: float = stacked(0.0, ge=0, advice="1")  # epochs in which the rate first rises linearly
