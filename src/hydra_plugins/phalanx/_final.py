@@ -44,7 +44,8 @@ class _Point:
 
     @property
     def on_splits(self) -> bool:
-        return self.trial.data is not None and self.trial.data.official_test is False
+        has_own_test = self.trial.data is None or self.trial.data.official_test is not False
+        return not has_own_test and self.spec.data.is_drawn
 
     def fresh(self, paths: SweepPaths, n_seeds: int) -> list[_Fresh]:
         """The seeds that follow those of the search, each with a split seed that follows that of the search."""

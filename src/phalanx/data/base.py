@@ -38,6 +38,8 @@ class Raw:
     notes: tuple[str, ...] = ()  # what looks odd and may be right
     about: tuple[str, ...] = ()  # what reading them decided: what was left out, what counts as missing
     image_form: ImageForm | None = None  # of image files
+    group: np.ndarray | None = None  # of each row, whole numbers (N,): rows of one group stay on one side
+    time: np.ndarray | None = None  # of each row, numbers (N,): what trains is before what validates and tests
 
     def __post_init__(self) -> None:
         for x, y in ((self.x, self.y), (self.test_x, self.test_y)):
@@ -84,6 +86,11 @@ class DataSpec(Spec):
         return [
             Fault("data.fold", self.fold, f"a number from 0 to {self.n_folds - 1}", f"data.fold={self.n_folds - 1}")
         ]
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether `split_seed` changes the splits, apart from an official test split."""
+        return True
 
     def label(self) -> str:
         """See `label_of_data`, by the source's `title` and `path`, if it has these."""

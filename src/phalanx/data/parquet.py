@@ -29,6 +29,6 @@ class Parquet(TableSource):
         return Notation(self.missing_markers)
 
     def _file(self, reader: TableReader, path: str, key: str, needed: Collection[str]) -> Cells:
-        named = (self.target, *self.numeric, *self.categorical)
+        named = (self.target, *self.numeric, *self.categorical, *self._aside.values())
         cells = parquet_cells(path, f"{key}={path}", needed, named, self.drop)
         return reader.with_needed(cells, needed)

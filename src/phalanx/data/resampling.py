@@ -5,6 +5,7 @@ Axes: N rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,7 +15,9 @@ import numpy as np
 from phalanx.core.errors import DataError
 from phalanx.core.quantities import counted
 from phalanx.core.seeding import derive
+from phalanx.data.grouped_splits import group_folds, hold_out_groups
 from phalanx.data.splits import stratified, unstratified
+from phalanx.data.time_splits import latest, same_time, time_fold
 
 if TYPE_CHECKING:
     from phalanx.data.base import DataSpec, Raw
@@ -31,6 +34,7 @@ class Places:
     val: np.ndarray
     test: np.ndarray
     largest_train: int | None = None  # training rows of the largest fold, of those that this one is one of
+    notes: tuple[str, ...] = ()  # what looks odd
 
 
 def split_rows(spec: DataSpec, raw: Raw) -> Places:
@@ -41,21 +45,57 @@ def split_rows(spec: DataSpec, raw: Raw) -> Places:
     n_test, n_val, n_train = _sizes(spec, len(raw.y), None if raw.test_y is None else len(raw.test_y))
     rows = np.arange(len(raw.y))
     if raw.test_y is None:
-        test, rest = _hold_out(spec, raw.y, rows, n_test, "test")
+        test, rest = _divide(spec, raw, rows, n_test, "test")
     else:
         test, rest = np.arange(len(raw.test_y)), rows
         if spec.n_test is not None:
             test, _ = _hold_out(spec, raw.test_y, test, n_test, "test")
     largest = None
-    if spec.has_folds:
-        val, train = _fold(spec, raw, rest)
-        largest = min(spec.n_train or len(rest), len(rest) - len(rest) // spec.folds)
+    if spec.has_folds and raw.time is not None:
+        val, train = time_fold(raw.time, rest, spec.folds, spec.fold)
+    elif spec.has_folds:
+        val, train, largest = _fold(spec, raw, rest)
     else:
-        val, train = _hold_out(spec, raw.y, rest, n_val, f"val/{spec.fold}" if spec.fold else "val")
-    wanted = spec.n_train if spec.has_folds else n_train
+        val, train = _divide(spec, raw, rest, n_val, f"val/{spec.fold}" if spec.fold else "val")
+    wanted = spec.n_train if spec.has_folds or raw.group is not None else n_train
     if wanted is not None and wanted < len(train):
-        train, _ = _hold_out(spec, raw.y, train, wanted, "train")
-    return Places(train, val, test, largest)
+        if raw.time is not None:
+            train, _ = latest(raw.time, train, wanted)
+        else:
+            train, _ = _hold_out(spec, raw.y, train, wanted, "train")
+    if largest is not None:
+        largest = min(spec.n_train or largest, largest)
+    return Places(train, val, test, largest, _notes(raw, train, val, test))
+
+
+def _notes(raw: Raw, train: np.ndarray, val: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
+    """Rows whose time is that of a row on the other side."""
+    if raw.time is None:
+        return ()
+    sides = [("validation", val, train)]
+    if raw.test_y is None:
+        sides.append(("test", test, np.concatenate([train, val])))
+    return tuple(
+        f"{n} of {len(later)} {name} rows have the same time as an earlier split's last rows"
+        for name, later, earlier in sides
+        if (n := same_time(raw.time, earlier, later))
+    )
+
+
+def _divide(spec: DataSpec, raw: Raw, rows: np.ndarray, n_take: int, purpose: str) -> _Pair:
+    """About so many of these rows of the source, and the others, by time or by groups where rows have these."""
+    if raw.time is not None:
+        return latest(raw.time, rows, n_take)
+    if raw.group is None:
+        return _hold_out(spec, raw.y, rows, n_take, purpose)
+    seed = derive(spec.split_seed, "split", purpose) if spec.fold and purpose != "test" else spec.split_seed
+    taken, others = hold_out_groups(raw.group[rows], n_take / len(rows), seed % _LARGEST_SEED, _asked(spec))
+    return rows[taken], rows[others]
+
+
+def _asked(spec: DataSpec) -> str:
+    """The option that names the groups."""
+    return f"data.group={getattr(spec, 'group', None)}"
 
 
 def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:
@@ -107,8 +147,8 @@ def _hold_out(spec: DataSpec, y_N: np.ndarray, rows: np.ndarray, n_take: int, pu
     return rows[taken], rows[others]
 
 
-def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> _Pair:
-    """The rows of a fold, which validate, and those that train."""
+def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The rows of a fold, which validate, those that train, and how many train in the largest fold."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if spec.folds > len(rows):
@@ -116,10 +156,23 @@ def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> _Pair:
     if spec.stratify:
         _check_class_sizes(spec, raw, rows)
     repeat, number = divmod(spec.fold, spec.folds)
-    seed = (derive(spec.split_seed, "folds", repeat) if repeat else spec.split_seed) % _LARGEST_SEED
-    folds = (StratifiedKFold if spec.stratify else KFold)(spec.folds, shuffle=True, random_state=seed)
-    others, part = next(islice(folds.split(rows, raw.y[rows]), number, None))
-    return rows[part], rows[others]
+    if raw.group is not None:
+        n_repeats = spec.n_folds // spec.folds
+        every = [list(_group_folds(spec, raw.y[rows], raw.group[rows], i)) for i in range(n_repeats)]
+        others, part = every[repeat][number]
+        return rows[part], rows[others], max(len(train) for folds in every for train, _ in folds)
+    kind = (StratifiedKFold if spec.stratify else KFold)(spec.folds, shuffle=True, random_state=_seed_of(spec, repeat))
+    others, part = next(islice(kind.split(rows, raw.y[rows]), number, None))
+    return rows[part], rows[others], len(rows) - len(rows) // spec.folds
+
+
+def _group_folds(spec: DataSpec, y_N: np.ndarray, group_N: np.ndarray, repeat: int) -> Iterator[_Pair]:
+    return group_folds(y_N, group_N, spec.folds, _seed_of(spec, repeat), _asked(spec), stratify=spec.stratify)
+
+
+def _seed_of(spec: DataSpec, repeat: int) -> int:
+    """The seed of one of several cross-validations."""
+    return (derive(spec.split_seed, "folds", repeat) if repeat else spec.split_seed) % _LARGEST_SEED
 
 
 def _check_class_sizes(spec: DataSpec, raw: Raw, rows: np.ndarray) -> None:

@@ -32,6 +32,7 @@ class Asked:
     markers: tuple[str, ...] | None
     max_categories: int
     notation: Notation
+    aside: Mapping[str, str] = field(default_factory=dict)  # by option: the columns that divide the rows
 
 
 @dataclass

@@ -25,6 +25,7 @@ def check_names(refusal: Refusal) -> None:
         "drop": asked.drop,
         "numeric": asked.numeric,
         "categorical": asked.categorical,
+        **{option: (name,) for option, name in asked.aside.items()},
     }
     if refusal.cells.header and asked.target not in found and (row := _data_in_header(refusal)):
         likely = _likely_target(refusal)
@@ -67,7 +68,7 @@ def _advise_no_header(refusal: Refusal) -> None:
 def _check_features(refusal: Refusal) -> None:
     """Nameless and equal names among the features, and a table without features."""
     found, asked = list(refusal.cells.frame.columns), refusal.asked
-    left = [name for name in found if name not in (*asked.drop, asked.target)]
+    left = [name for name in found if name not in (*asked.drop, asked.target, *asked.aside.values())]
     if nameless := [name for name in left if name.startswith("Unnamed: ")]:
         refusal.faults.append(f"{len(nameless)} column(s) have no name in the header; name them, or leave them out")
         refusal.drop(nameless)

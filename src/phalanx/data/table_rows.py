@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -172,9 +172,13 @@ class TableRows:
     target: Column
     used_N: np.ndarray
     drops_gaps: bool
+    aside: dict[str, Column]  # the columns that divide the rows
 
     @classmethod
-    def of(cls, cells: Cells, names: Iterable[str], target: str, notation: Notation, *, drops_gaps: bool) -> TableRows:
+    def of(
+        cls, cells: Cells, names: Iterable[str], target: str, notation: Notation, *, drops_gaps: bool,
+        aside: Collection[str] = (),
+    ) -> TableRows:  # fmt: skip
         """The rows of a file.
 
         Args:
@@ -183,19 +187,20 @@ class TableRows:
             target: The name of the column of classes.
             notation: How cells are written.
             drops_gaps: Whether rows with a missing value are left out.
+            aside: The names of the columns that divide the rows.
         """
-        columns = {name: Column.of(cells.frame[name], notation) for name in (*names, target)}
+        columns = {name: Column.of(cells.frame[name], notation) for name in (*names, target, *aside)}
         checked = list(columns) if drops_gaps else [target]
         used_N = ~np.logical_or.reduce([columns[name].missing_N for name in checked])
         columns = {name: replace(column, used_N=used_N) for name, column in columns.items()}
-        own = columns.pop(target)
-        return cls(cells, columns, own, used_N, drops_gaps)
+        own, apart = columns.pop(target), {name: columns.pop(name) for name in aside}
+        return cls(cells, columns, own, used_N, drops_gaps, apart)
 
     def about(self, target: str) -> tuple[str, ...]:
         """What was left out, and which texts count as missing."""
         found = []
         if n_lost := int((~self.used_N).sum()):
-            checked = {**(self.columns if self.drops_gaps else {}), target: self.target}
+            checked = {**({**self.columns, **self.aside} if self.drops_gaps else {}), target: self.target}
             found.append(f"{n_lost} of {len(self.used_N)} rows left out, with missing {self.gaps(checked)}")
         if imputed := self.gaps(self.columns, self.used_N):
             found.append(f"imputed: {imputed}")

@@ -14,6 +14,7 @@ from phalanx.core.patterns import pattern_of
 from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.cell_values import Kind, Notation
+from phalanx.data.dividing_columns import check_dividing, group_codes, times
 from phalanx.data.several_files import read_files
 from phalanx.data.table_cells import Cells
 from phalanx.data.table_classes import class_faults, class_kind, class_names, class_order, class_positions
@@ -45,6 +46,8 @@ class TableSource(DataSpec):
     missing: str = static("error", choices=("error", "impute", "drop_rows"))
     max_categories: int = static(50, ge=1)
     normalize: str = static("feature", choices=("feature", "none"))
+    group: str | None = static(None, neutral=True, advice="COLUMN")
+    time: str | None = static(None, neutral=True, advice="COLUMN")
 
     def conflicts(self) -> list[Fault | str]:
         faults = super().conflicts()
@@ -58,6 +61,39 @@ class TableSource(DataSpec):
             for name in getattr(self, first)
             if name in getattr(self, second)
         ]
+        return [*faults, *self._faults_aside()]
+
+    @property
+    def is_drawn(self) -> bool:
+        return self.time is None
+
+    @property
+    def _aside(self) -> dict[str, str]:
+        """By option: the columns that divide the rows, and are no features."""
+        return {option: name for option in ("group", "time") if (name := getattr(self, option)) is not None}
+
+    def _faults_aside(self) -> list[Fault | str]:
+        faults: list[Fault | str] = [
+            f"{name!r} is data.{option}, which is no feature, and in data.{other}; name it in one"
+            for option, name in self._aside.items()
+            for other in ("drop", "numeric", "categorical")
+            if name in getattr(self, other)
+        ]
+        faults += [
+            f"data.{option} names {name!r}, which is data.target; name it in one of them only"
+            for option, name in self._aside.items()
+            if name == self.target
+        ]
+        if self.time is None:
+            return faults
+        if self.group is not None:
+            faults.append(Fault("data.time", self.time, "null with data.group", "data.time=null"))
+        if self.resampling not in ("holdout", "kfold"):
+            allowed = "holdout or kfold with data.time, whose order leaves nothing to draw"
+            faults.append(Fault("data.resampling", self.resampling, allowed, "data.resampling=kfold"))
+        if self.split_seed:
+            allowed = "0 with data.time, whose order leaves nothing to draw"
+            faults.append(Fault("data.split_seed", self.split_seed, allowed, "data.split_seed=0"))
         return faults
 
     def features(self) -> TableFeatures:
@@ -93,9 +129,9 @@ class TableSource(DataSpec):
         check_names(refusal)
         refusal.raise_if_any()
         columns = list(cells.frame.columns)
-        names = [name for name in columns if name not in (*self.drop, self.target)]
+        names = [name for name in columns if name not in (*self.drop, self.target, *self._aside.values())]
         reader = TableReader(cells.layout, reader.notation, tuple(columns), self.target, self.drop)
-        rows = self._rows(cells, names)
+        rows = self._rows(cells, names, list(self._aside.values()))
         kinds = {name: self._kind(name, column, cells) for name, column in rows.columns.items()}
         self._refuse(rows, kinds)
         classes_are = class_kind(rows.target)
@@ -110,7 +146,12 @@ class TableSource(DataSpec):
             (*cells.about, *rows.about(self.target)),
             self._notes(rows, kinds),
         )
-        return Raw(_typed(rows, kinds), y, classes, test_x, test_y, features=features, about=about, notes=notes)
+        group = None if self.group is None else group_codes(rows.aside[self.group])
+        time = None if self.time is None else times(rows.aside[self.time])
+        return Raw(
+            _typed(rows, kinds), y, classes, test_x, test_y, features=features, about=about, notes=notes,
+            group=group, time=time,
+        )  # fmt: skip
 
     def _notes(self, rows: TableRows, kinds: dict[str, Kind]) -> tuple[str, ...]:
         """Columns of text that look like numbers with something else in each cell."""
@@ -143,14 +184,16 @@ class TableSource(DataSpec):
             )
         return _typed(rows, kinds), class_positions(labels, classes)
 
-    def _rows(self, cells: Cells, names: list[str]) -> TableRows:
-        return TableRows.of(cells, names, self.target, self._notation(), drops_gaps=self.missing == "drop_rows")
+    def _rows(self, cells: Cells, names: list[str], aside: Collection[str] = ()) -> TableRows:
+        drops_gaps = self.missing == "drop_rows"
+        return TableRows.of(cells, names, self.target, self._notation(), drops_gaps=drops_gaps, aside=aside)
 
     def _refuse(self, rows: TableRows, kinds: dict[str, Kind]) -> None:
         """Raises `DataError` with everything that keeps the file from being used."""
         refusal, target = Refusal(rows.cells, self._asked()), rows.target
         everything = {**rows.columns, self.target: target}
         refusal.check_missing(everything)
+        check_dividing(refusal, rows.aside)
         has_rows = rows.used_N.any() or target.missing_N.all()
         if not refusal.faults and not has_rows:
             gaps = rows.gaps(everything)
@@ -192,7 +235,7 @@ class TableSource(DataSpec):
     def _asked(self) -> Asked:
         return Asked(
             self.target, self.drop, self.numeric, self.categorical, self.missing, self.missing_markers,
-            self.max_categories, self._notation(),
+            self.max_categories, self._notation(), self._aside,
         )  # fmt: skip
 
     def _kind(self, name: str, column: Column, cells: Cells) -> Kind:
