@@ -94,6 +94,9 @@ def test_held_out_groups_are_those_of_scikit_learn_about_as_many_rows_as_were_as
     assert found.val.tolist() == rest[val].tolist()
     assert found.train.tolist() == rest[train].tolist()
     assert len(places(make(group="patient", n_train=10)).train) == 10
+    for seed in range(8):  # groups differ in size, and no row is lost where fewer validate than were asked for
+        found = places(make(group="patient", n_val=20, split_seed=seed))
+        assert sorted([*found.train, *found.val, *found.test]) == list(range(N))
 
 
 def test_what_trains_is_before_what_validates_and_that_before_what_tests(make: Make) -> None:
@@ -199,3 +202,4 @@ def test_rows_without_a_group_are_left_out_where_that_is_asked_for(make: Make) -
     found = load_dataset(spec)
     assert sum(map(len, (found.train, found.val, found.test))) == N - 1
     assert "1 of 90 rows left out, with missing patient 1 (empty)" in found.inputs
+    assert found.inputs.endswith("divided by group 'patient'")

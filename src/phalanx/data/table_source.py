@@ -143,7 +143,7 @@ class TableSource(DataSpec):
         features = TableFeatures(self.normalize, self.missing, self.numeric, reader=reader)
         y, about, notes = (
             class_positions(labels, classes),
-            (*cells.about, *rows.about(self.target)),
+            (*cells.about, *rows.about(self.target), *(f"divided by {o} {name!r}" for o, name in self._aside.items())),
             self._notes(rows, kinds),
         )
         group = None if self.group is None else group_codes(rows.aside[self.group])

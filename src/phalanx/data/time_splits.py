@@ -10,7 +10,7 @@ from phalanx.core.errors import DataError
 
 
 def latest(time_N: np.ndarray, rows: np.ndarray, n_take: int) -> tuple[np.ndarray, np.ndarray]:
-    """The latest rows and the others, both in the order of time. Rows of one time keep the order of the source.
+    """The latest rows and the others, both in the order of time. Rows of one time keep their order.
 
     Args:
         time_N: The time of each row of the source, as numbers.
@@ -51,6 +51,5 @@ def same_time(time_N: np.ndarray, earlier: np.ndarray, later: np.ndarray) -> int
 
 
 def _in_order(time_N: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    by_source = np.sort(rows)
-    in_time: np.ndarray = by_source[np.argsort(time_N[by_source], kind="stable")]
+    in_time: np.ndarray = rows[np.argsort(time_N[rows], kind="stable")]
     return in_time
