@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from phalanx.analysis import overfit_check
+from phalanx.analysis.out_of_fold import write_fold
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.advice import folder_option
 from phalanx.core.console import busy, plain_console, print_line, print_request, print_words
@@ -167,6 +168,8 @@ class _Attempt:
             failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
             job_overrides=job.overrides, intervals=None if several else _intervals(job.trial, self.dataset, result),
         )  # fmt: skip
+        if job.trial.data.has_folds and job.sweep is not None and not job.sweep.manifest.search:
+            write_fold(paths, job.trial, self.dataset, results)
         if result.status is not Status.FAILED:
             paths.checkpoint.unlink(missing_ok=True)
         return result, stored

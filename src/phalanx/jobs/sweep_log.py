@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from phalanx.analysis.final import Finalist, in_order, read_finalists, write_final
+from phalanx.analysis.out_of_fold import write_out_of_fold
 from phalanx.core.console import busy, plain_console, print_line
 from phalanx.core.files import write_text
 from phalanx.core.metrics import direction_of
@@ -164,6 +165,8 @@ class SweepLog:
             number = best[0].number
             left_out.attempt(lambda: write_text(self.paths.best_config, best_config(self.paths, number)), None)
         ending = left_out.attempt(lambda: read_manifest(self.paths), {}).get("ending")
+        for line in left_out.attempt(lambda: write_out_of_fold(self.paths, trials), []):
+            print_line(self.console, line)
         self.progress.summary(searched, str(self.paths.root), ending, stopped=stopped, chosen=chosen)
         if finalists:
             final_summary(self.console, in_order(finalists, self.direction), sentences)

@@ -40,6 +40,7 @@ class RunPaths:
     metrics = _File("metrics.csv")
     model = _File("model.safetensors")
     seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
+    out_of_fold = _File("oof.csv")  # predictions of a fold's validation rows
     example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
     attempt = _File(".attempt.json")  # which attempt at a trial may write here
     lock = _File(".train.lock")  # held by the process that trains a single run, or leads a sweep alone
@@ -83,6 +84,8 @@ class SweepPaths:
     manifest = _File("sweep.json")  # what the jobs of a sweep need to know of it, and how it ended
     request = _File("multirun.yaml")  # the configuration of the sweep, with Hydra's part
     trials = _File("trials.csv")
+    out_of_fold = _File("oof.csv")  # predictions of all folds
+    out_of_fold_metrics = _File("oof_metrics.csv")
     best_config = _File("best_config.yaml")
     report = _File("report.html")
     optimization_results = _File("optimization_results.yaml")
