@@ -88,7 +88,9 @@ def test_their_metrics_are_those_of_scikit_learn(sweep) -> None:
         assert found["rows"] == len(own)
         assert found["accuracy"] == pytest.approx(accuracy_score(y_N, predicted))
         assert found["f1_macro"] == pytest.approx(f1_score(y_N, predicted, average="macro"))
-        assert found["auroc"] == pytest.approx(roc_auc_score(y_N, p_NC.div(p_NC.sum(axis=1), axis=0), multi_class="ovr"))
+        assert found["auroc"] == pytest.approx(
+            roc_auc_score(y_N, p_NC.div(p_NC.sum(axis=1), axis=0), multi_class="ovr")
+        )
         assert found["likelihood"] == pytest.approx(
             np.exp(np.log(p_NC.to_numpy()[np.arange(len(own)), y_N]).mean())
         )  # fmt: skip

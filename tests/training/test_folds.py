@@ -6,16 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.cohorts import assert_close, assert_same, cohorts
 from support.given_rows import Rows, folds, table, with_data
+from support.modules import BatchNormed, Perceptron
 
 from phalanx import LOSSES, MLP, TrainerSpec, TrialSpec, load_dataset, partition, train_cohort, train_trial
 from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError
 from phalanx.core.result import Status
 from phalanx.data.digits import Digits
+from phalanx.nn.losses.function_loss import function_loss
+from phalanx.nn.models.module_spec import module_spec
 from phalanx.training.cohort import Cohort
 from phalanx.training.training_rows import n_filled, shared_form
 
@@ -35,7 +39,7 @@ def splits(draw: st.DrawFn) -> list[Rows]:
 
 
 @given(cohorts(), splits(), st.booleans(), st.randoms(use_true_random=False))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_which_folds_train_beside_it_does_not_matter(specs, data, drop_last, random):
     specs, datasets = with_data(specs, data, drop_last=drop_last, metrics=("f1_macro", "brier"))
     order = list(range(len(specs)))
@@ -50,7 +54,7 @@ def test_which_folds_train_beside_it_does_not_matter(specs, data, drop_last, ran
 
 
 @given(cohorts(), st.integers(0, 4), st.lists(st.integers(0, 3), min_size=5, max_size=5))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_folds_join_and_are_pruned_at_any_epoch(specs, unlucky, delays):
     """Those that train beside it and the rows of the stack then change in mid-training."""
 
@@ -105,6 +109,27 @@ def test_trials_fill_up_to_the_largest_fold_of_as_many_steps():
     dropping = TrialSpec(trainer=TrainerSpec(batch_size=7, drop_last=True))
     assert [n_filled(dropping, one) for one in data] == [35] * 5
     assert len({shared_form(TrialSpec(trainer=TrainerSpec(batch_size=13)), one) for one in data}) == 2
+
+
+def no_mean(logits, y):
+    return torch.nn.functional.cross_entropy(logits, y, reduction="none")
+
+
+def test_what_may_compute_a_sample_from_its_whole_batch_is_not_filled_up(monkeypatch):
+    data = [load_dataset(one) for one in folds(67)]
+    normed, own_loss = module_spec(BatchNormed)(units=4), function_loss(no_mean)()
+    for spec in (TrialSpec(model=module_spec(Perceptron)()), TrialSpec(model=normed), TrialSpec(loss=own_loss)):
+        assert [n_filled(spec, one) for one in data] == [len(one.train) for one in data]
+    specs = [
+        TrialSpec(data=one, model=normed, seed=seed, trainer=TrainerSpec(epochs=1, batch_size=11))
+        for one in folds(67)[:2]
+        for seed in (0, 1)
+    ]  # fmt: skip
+    datasets = [load_dataset(spec.data) for spec in specs]
+    assert partition(specs, datasets) == [[0, 1], [2, 3]]  # a network that is built for its data
+    layout = MLP.layout
+    monkeypatch.setattr(MLP, "layout", lambda *of: replace(layout(*of), n_buffers=1, dtypes=(torch.float32,) * 6))
+    assert [n_filled(TrialSpec(), one) for one in data] == [len(one.train) for one in data]
 
 
 def test_held_out_rows_are_never_filled_up():

@@ -115,12 +115,12 @@ class Tally:
         counts_TN = torch.arange(values_TN.shape[1], device=values_TN.device) < self.real_T[:, None]
         return torch.where(counts_TN, values_TN, 0).sum(1, dtype=dtype) / self.real_T
 
-    def _further(self, log_p_TNC: Tensor | None) -> list[Mapping[str, float]]:
+    def _further(self, log_p_TNC: Tensor | None) -> list[Further]:
         n_samples = self.class_TN.shape[1]
         reals = [n_samples] if self.real_T is None else self.real_T.tolist()
         if min(reals) == n_samples:
             return _further(self.wanted, self.class_TN, self.y_TN, log_p_TNC, self.n_classes)
-        y_TN, found = self.y_TN.expand_as(self.class_TN), list[Mapping[str, float]]()
+        y_TN, found = self.y_TN.expand_as(self.class_TN), list[Further]()
         for i, n in enumerate(reals):
             log_p_1NC = None if log_p_TNC is None else log_p_TNC[i : i + 1, :n]
             found += _further(self.wanted, self.class_TN[i : i + 1, :n], y_TN[i : i + 1, :n], log_p_1NC, self.n_classes)

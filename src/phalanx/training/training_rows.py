@@ -26,14 +26,16 @@ LARGEST_BYTES = 32 << 20  # of the training features of one split, above which i
 def fills_up(spec: TrialSpec, dataset: Dataset) -> bool:
     """Whether a trial's last batch is filled up to that of the largest fold.
 
-    Networks and losses that may compute a sample from its whole batch are left alone.
+    Networks that may compute a sample from its whole batch are left alone: those of the user's own, and those with
+    statistics of batches. So are losses of the user's own.
 
     Args:
         spec: The trial.
         dataset: Its data.
     """
-    mixes_samples = spec.model.mixes_samples or isinstance(spec.loss, FunctionLoss)
-    return dataset.largest_train is not None and not mixes_samples
+    if dataset.largest_train is None or isinstance(spec.model, ModuleSpec) or isinstance(spec.loss, FunctionLoss):
+        return False
+    return not spec.model.layout(dataset.n_features, dataset.n_classes).n_buffers
 
 
 def n_filled(spec: TrialSpec, dataset: Dataset) -> int:

@@ -20,10 +20,13 @@ class StackedLoss:
     Args:
         specs: The loss of each trial.
         device: Where the logits will be.
-        counts: The number of training rows of each class, of each trial, for class weights; None where nothing is trained.
+        counts: The number of training rows of each class, of each trial, which class weights need; None where nothing
+            is trained.
     """
 
-    def __init__(self, specs: Sequence[LossSpec], device: torch.device, counts: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(
+        self, specs: Sequence[LossSpec], device: torch.device, counts: Sequence[Sequence[int]] | None = None
+    ) -> None:  # fmt: skip
         self.specs = list(specs)
         wanted = [spec.class_weights for spec in specs]
         self.weights_TC = None if counts is None else stacked_class_weights(wanted, counts, device)

@@ -91,11 +91,6 @@ class ModelSpec(Spec):
         """How the trials train; known when `prepared`."""
         return Way()
 
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether the output for a sample may depend on the other samples of its batch, in training."""
-        return False
-
     def layout(self, n_features: int, n_classes: int) -> Layout:
         """Names and shapes of one trial's parameters."""
         raise NotImplementedError

@@ -70,10 +70,6 @@ class MLP(ModelSpec):
         allowed = f"false where no hidden layer is as wide as the one before it, as in model.hidden={list(self.hidden)}"
         return [Fault("model.residual", True, allowed, "model=mlp3 model.residual=true")]
 
-    @property
-    def mixes_samples(self) -> bool:
-        return self.norm == "batch"
-
     def prepared(self, shape: InputShape, batches: Batches) -> MLP:
         """See `ModelSpec.prepared`. Raises `RequestError` for a batch norm of one sample, which has no variance."""
         if self.norm == "batch" and 1 in batches.train_sizes:

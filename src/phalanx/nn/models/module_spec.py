@@ -56,10 +56,6 @@ class ModuleSpec(ModelSpec):
         """Whether the constructor asks for `image_shape`, so that the rows have to be images."""
         return "image_shape" in self._sizes
 
-    @property
-    def mixes_samples(self) -> bool:
-        return True
-
     def bound(self, shape: InputShape) -> ModuleSpec:
         """See `ModelSpec.bound`. Raises `RequestError` if the module cannot be built."""
         return self if self.built else replace(self, built=Built(_network(self, shape), Way(together=False)))
