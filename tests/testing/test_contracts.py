@@ -47,6 +47,12 @@ class WrongGradient(Focal):
         return loss_TB, grad_TBC * y_TB.shape[1]  # of the sum, not of the mean
 
 
+class WeighedByTheBatch(Focal):
+    def weighted_value_and_grad(self, logits_TBC, y_TB, smoothing_T, weight_TB):
+        weight_TB = weight_TB / weight_TB.mean(1, keepdim=True)  # as torch's CrossEntropyLoss
+        return super().weighted_value_and_grad(logits_TBC, y_TB, smoothing_T, weight_TB)
+
+
 class Detached(Focal):
     def per_sample(self, output_TBC, y_TB, target_TBC):
         return super().per_sample(output_TBC, y_TB, target_TBC) * output_TBC.detach()[..., 0]
@@ -232,6 +238,7 @@ class EncodedByBatch(Rings):
 BROKEN = [
     (LossContract, "values_out_of_bounds_are_rejected", Unchecked()),
     (LossContract, "the_gradient_is_that_of_autograd", WrongGradient()),
+    (LossContract, "weights_of_samples_scale_their_part_of_the_gradient", WeighedByTheBatch()),
     (LossContract, "the_gradient_is_the_slope", Detached()),
     (LossContract, "no_smoothing_is_a_smoothing_of_zero", Unsmoothed()),
     (LossContract, "a_sample_depends_on_no_other_sample_or_trial", MeanOfBatch()),
