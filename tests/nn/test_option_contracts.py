@@ -14,9 +14,7 @@ MODELS = {
     **{name: MLP(hidden=(8, 7), activation=name) for name in ACTIVATIONS},
     "dropout": MLP(hidden=(9,), dropout=0.3),
     "dropout-last": MLP(hidden=(9, 8), dropout=0.3, dropout_at="last"),
-    "layer-norm": MLP(hidden=(8, 7), norm="layer"),
-    "residual": MLP(hidden=(8, 8, 7), residual=True, activation="gelu"),
-    "residual-layer-norm": MLP(hidden=(9, 9), residual=True, norm="layer", dropout=0.3, activation="identity"),
+    "layer-norm": MLP(hidden=(9, 9), residual=True, norm="layer", dropout=0.3, activation="gelu"),
 }
 UPDATES = {
     **{name: cls(lr=0.05) for name, cls in OPTIMIZERS.items()},
