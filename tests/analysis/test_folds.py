@@ -110,6 +110,11 @@ def test_folds_are_the_repeats_and_their_seeds_are_averaged(tmp_path):
     assert {row["repeats"] for row in csv.DictReader(io.StringIO(differences_csv(found)))} == {"folds"}
 
 
+def test_runs_on_one_split_among_them_keep_the_test_metric(tmp_path):
+    write_run(on_folds(tmp_path) / "900", result(0.9, 0, test=0.9, data="h"), config(0, loss="nll"))
+    assert compared(tmp_path, "loss").measure.metric == "test_accuracy"
+
+
 def test_a_metric_of_the_one_test_split_has_the_variance_of_the_jackknife(tmp_path):
     (part,) = compared(on_folds(tmp_path, seeds=[0]), "loss", metric="test_accuracy").parts
     (pair,) = part.differences

@@ -59,25 +59,32 @@ def find_measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list
         if metric not in there:
             raise RequestError(f"--metric {metric} is in none of the runs; there are {', '.join(there)}")
         return Measure(metric, _direction(metric)), []
-    over_folds = len({(run.split, run.fold) for run in completed}) > len({run.split for run in completed})
     objectives = {run.objective for run in completed}
-    for name in (*(tested(name) for name in objectives if len(objectives) == 1 and not name.endswith("_loss")), TEST):
-        if name in names_of("test") and counts.get(name) == len(completed) and not over_folds:
-            return Measure(name, _direction(name)), []
+    name = completed[0].objective
+    if _over_folds(completed) and len(objectives) == 1 and counts.get(name) == len(completed):
+        return Measure(name, _direction(name)), [f"{name} is compared: each fold has validation rows of its own, and "
+                                                 "all have the same test rows"]  # fmt: skip
+    own = [tested(name)] if len(objectives) == 1 and not name.endswith("_loss") else []
+    for found in (*own, TEST):
+        if found in names_of("test") and counts.get(found) == len(completed):
+            return Measure(found, _direction(found)), []
     if len(objectives) > 1:
         raise RequestError(
             f"the runs have different objectives ({', '.join(sorted(objectives))}); say which metric: --metric NAME"
         )
-    name = objectives.pop()
     if not counts.get(name):
         raise RequestError(f"the runs have no {name or 'objective'}; say which metric: --metric {there[0]}")
-    if over_folds and split_name(name)[0] == "val":
-        return Measure(name, _direction(name)), [f"{name} is compared: each fold has validation rows of its own, and "
-                                                 "all have the same test rows"]  # fmt: skip
     missing = len(completed) - counts.get(TEST, 0)
     why = "a search leaves the test split alone" if missing == len(completed) else "some runs left it alone"
     return Measure(name, _direction(name)), [f"{name} is compared: {TEST} is missing in {missing} of "
                                              f"{len(completed)} runs ({why})"]  # fmt: skip
+
+
+def _over_folds(runs: Sequence[Run]) -> bool:
+    """Whether all runs are on folds, of which there are several, and have an objective of the validation split."""
+    resampled = all(run.config.get("data.resampling", "holdout") != "holdout" for run in runs)
+    several = len({(run.split, run.fold) for run in runs}) > len({run.split for run in runs})
+    return resampled and several and all(split_name(run.objective)[0] == "val" for run in runs)
 
 
 def _direction(metric: str) -> str:
