@@ -187,13 +187,11 @@ def paired(
 ) -> Difference:  # fmt: skip
     """Student's paired t-test of `a` - `b` over the repeats that both have, as the only pair: `p_adjusted` is `p`.
 
-    Over seeds it holds on the same data and split, over splits for other splits of the same rows. Over folds it is the
-    corrected resampled t-test (Nadeau and Bengio 2003, Machine Learning 52; over repeated k-folds Bouckaert and Frank
-    2004, PAKDD): n values that correlate by ρ have the mean's variance s² (1 / n + ρ / (1 - ρ)), with n - 1 degrees of
-    freedom. With fewer than two shared repeats there is no p-value and no interval. Differences that are all zero give
-    p = 1; all equal and not zero, p = 0, the limit of the t statistic. `effect` is Cohen's d_z times Hedges' exact
-    correction (Hedges 1981, Journal of Educational Statistics 6), without which it is too large by 77 % with three
-    seeds and 25 % with five.
+    Over seeds it holds on the same data and split, over splits for other splits of the same rows. With `correlation` it
+    is the corrected resampled t-test, which speaks of other rows; see `with_correlation`. With fewer than two shared
+    repeats there is no p-value and no interval. Differences that are all zero give p = 1; all equal and not zero, p =
+    0, the limit of the t statistic. `effect` is Cohen's d_z times Hedges' exact correction (Hedges 1981, Journal of
+    Educational Statistics 6), without which it is too large by 77 % with three seeds and 25 % with five.
 
     Args:
         a: Values by seed, or by (split or fold, seed).
@@ -205,8 +203,7 @@ def paired(
             rounding, step² / 12 (Sheppard 1898), is added to that of the differences; without it a coarse metric
             gives false alarms (benchmarks/README.md, "Error rates").
         limits: The range of the metric: no difference exceeds its width, so the interval is cut there.
-        correlation: ρ, of two values of different folds, from 0 to below 1: the share of the rows that are evaluated.
-            Above 0 the repeats are folds.
+        correlation: Of the values of two folds, from 0 to below 1; above 0 the repeats are folds.
 
     Raises:
         ValueError: A value is not finite, shared or not; the message names its group and seed.
@@ -217,10 +214,9 @@ def paired(
     away = list(repeat_means({repeat: minus(x[repeat], y[repeat]) for repeat in shared}).values())
     size = max((max(abs(x[repeat]), abs(y[repeat])) for repeat in shared), default=0.0)
     mean, std = moments(away, size) if away else (None, None)
-    splits = SPLITS if any(isinstance(repeat, tuple) for repeat in x) else SEEDS
     found = Difference(
         *names, len(away), mean, None, None, None, None, None, std, direction, checked_level(level), step,
-        limits[1] - limits[0], FOLDS if checked_correlation(correlation) else splits, correlation=correlation,
+        limits[1] - limits[0], _kind(x, checked_correlation(correlation)), correlation=correlation,
     )  # fmt: skip
     if mean is None:
         return found
@@ -286,6 +282,11 @@ def _checked(values: Values | Iterable[float], name: str) -> dict[Repeat, float]
         return {place: float(value) for place, value in listed.items()}
     checked(values, name, "(split, seed)" if any(isinstance(repeat, tuple) for repeat in values) else "seed")
     return {repeat: float(value) for repeat, value in values.items()}
+
+
+def _kind(values: Mapping[Repeat, float], correlation: float) -> str:
+    """What the repeats are."""
+    return FOLDS if correlation else SPLITS if any(isinstance(repeat, tuple) for repeat in values) else SEEDS
 
 
 def _sign(direction: str) -> int:

@@ -62,15 +62,12 @@ def compare_runs(
     runs = _matching(runs, where, shown)
     keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs, most_groups),
                                    lambda: find_measure(runs, metric))  # fmt: skip
-    good = [run for run in runs if usable(run, measure.metric)]
-    data = [
-        same
-        for same in by_data(runs, good, keys, measure.metric)
-        if any(usable(run, measure.metric) for run in same.runs)
-    ]
+    name = measure.metric
+    good = [run for run in runs if usable(run, name)]
+    data = [same for same in by_data(runs, good, keys, name) if any(usable(run, name) for run in same.runs)]
     parts = tuple(
-        _part(name, same, keys, measure, baseline, relevant, shown)
-        for name, same in zip(_data_names(data, shown), data, strict=True)
+        _part(label, same, keys, measure, baseline, relevant, shown)
+        for label, same in zip(_data_names(data, shown), data, strict=True)
     )
     if baseline is not None and not any(baseline == g.label for part in parts for g in part.groups):
         known = ", ".join(dict.fromkeys(repr(g.label) for part in parts for g in part.groups))
