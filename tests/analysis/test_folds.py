@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,16 @@ def test_the_correlation_is_the_share_of_rows_that_folds_evaluate_or_have_in_com
     runs = read_sources([str(on_folds(tmp_path, range(2), [0], kind, sizes, losses=["nll"]))]).runs
     found = correlation_of(runs, split)
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_folds_of_a_growing_window_share_more_than_equal_parts(tmp_path):
+    from phalanx.analysis.compare import read_sources
+
+    runs = read_sources([str(on_folds(tmp_path, range(2), [0], sizes=(900, 100), losses=["nll"]))]).runs
+    by_time = [replace(run, config={**run.config, "data.time": "day"}) for run in runs]
+    by_time[0] = replace(by_time[0], sizes=(100, 100))
+    assert correlation_of(by_time, "val") == pytest.approx(0.5)  # that of the smallest training split
+    assert correlation_of(by_time, "test") == pytest.approx(0.9)  # that of the largest
 
 
 def test_folds_of_several_split_seeds_are_repeated_folds(tmp_path):

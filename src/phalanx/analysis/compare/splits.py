@@ -119,7 +119,8 @@ def correlation_of(runs: Sequence[Run], split: str) -> float | None:
     first = runs[0].config
     k, is_kfold = first.get("data.folds"), first.get("data.resampling") in ("kfold", "repeated_kfold")
     sizes = [run.sizes for run in runs if run.sizes is not None]
-    if split != "val" and isinstance(k, int) and first.get("data.resampling") == "kfold":
+    equal_parts = first.get("data.resampling") == "kfold" and first.get("data.time") is None  # no growing window
+    if split != "val" and isinstance(k, int) and equal_parts:
         return (k - 2) / (k - 1)
     evaluated = max((n_val / (n_train + n_val) for n_train, n_val in sizes), default=1 / k if k and is_kfold else None)
     if evaluated is None or split == "val":
