@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # the same names `_HOME`, for type checkers
     from phalanx.nn.optimizers import OPTIMIZERS
     from phalanx.nn.optimizers.class_optimizer import optimizer
     from phalanx.nn.schedules import SCHEDULES
-    from phalanx.training.cohort import partition
     from phalanx.training.loop import train_cohort, train_trial
+    from phalanx.training.partition import partition
     from phalanx.training.spec import TrainerSpec, TrialSpec
 
 __version__ = "0.1.0"
@@ -54,7 +54,7 @@ _HOME = {
     "OPTIMIZERS": "nn.optimizers",
     "SCHEDULES": "nn.schedules",
     "load_dataset": "data",
-    "partition": "training.cohort",
+    "partition": "training.partition",
     "train_cohort": "training.loop",
     "train_trial": "training.loop",
     "Callback": "core.callbacks",

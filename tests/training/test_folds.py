@@ -20,7 +20,7 @@ from phalanx.core.result import Status
 from phalanx.data.digits import Digits
 from phalanx.nn.losses.function_loss import function_loss
 from phalanx.nn.models.module_spec import module_spec
-from phalanx.training.cohort import Cohort
+from phalanx.training.cohort import BUFFERS, Cohort
 from phalanx.training.training_rows import n_filled, shared_form
 
 
@@ -63,6 +63,8 @@ def test_folds_join_and_are_pruned_at_any_epoch(specs, unlucky, delays):
             return [p for p, row in rows.items() if order[p] == unlucky and row.epoch == 1]
 
     specs, datasets = with_data(specs, folds(67))
+    (group, *_) = partition(specs, datasets)  # with batches of one sample folds have different numbers of steps
+    specs, datasets = [specs[i] for i in group], [datasets[i] for i in group]
     cohort, order, found = Cohort(specs[0], datasets[0], Pruner()), list[int](), {}
     for epoch in range(50):
         if due := [i for i in range(len(specs)) if delays[i] == epoch]:
@@ -137,6 +139,24 @@ def test_held_out_rows_are_never_filled_up():
         dataset = load_dataset(table(67, resampling=resampling))
         assert dataset.largest_train is None
         assert n_filled(TrialSpec(), dataset) == len(dataset.train)
+
+
+def test_folds_that_do_not_fit_into_memory_wait(monkeypatch):
+    specs, datasets = with_data([TrialSpec(model=MLP(hidden=(2,)), trainer=TrainerSpec(epochs=1))] * 5, folds(67))
+    one = 4 * BUFFERS * specs[0].model.layout(3, 3).size
+    tables = sum(dataset.train.x_ND.nbytes for dataset in datasets)
+    monkeypatch.setattr("phalanx.training.cohort.free_bytes", lambda device: tables + 2 * one)
+    together = list[int]()
+
+    class Watcher(Callback):
+        def on_epoch(self, rows):
+            together.append(len(rows))
+            return ()
+
+    results = train_cohort(specs, datasets, Watcher())
+    assert together[0] == 2
+    for spec, dataset, result in zip(specs, datasets, results, strict=True):
+        assert_same(result, train_trial(spec, dataset), spec)
 
 
 def test_the_public_functions_keep_splits_apart_without_their_data():

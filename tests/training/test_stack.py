@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from phalanx import MLP, OPTIMIZERS, TrainerSpec, TrialSpec
 from phalanx.core.errors import DeviceError
 from phalanx.training.chunk import Chunk
-from phalanx.training.cohort import partition
 from phalanx.training.loop import train_cohort, train_trial
+from phalanx.training.partition import partition
 
 
 def test_losses_and_schedules_of_several_kinds_share_a_cohort(dataset):

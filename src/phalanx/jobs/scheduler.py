@@ -13,9 +13,9 @@ from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult, TrainedJob
 from phalanx.runs.stored_run import StoredRun, find_stored_run
-from phalanx.training.cohort import group_equal
 from phalanx.training.data_check import check_with_data
 from phalanx.training.loop import CohortLoop, Member
+from phalanx.training.partition import group_equal
 from phalanx.training.spec import config_digest
 from phalanx.training.training_rows import shared_form
 

@@ -9,24 +9,23 @@ import uuid
 from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from phalanx.core.callbacks import Callback
 from phalanx.core.device import resolve, threads
-from phalanx.core.errors import RequestError
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
-from phalanx.core.specs import walk, without_stacked
+from phalanx.core.specs import without_stacked
 from phalanx.data import Dataset
 from phalanx.nn.models import ModelSpec
 from phalanx.training.autotune import ExecutionPlan, execution_plans, fastest
 from phalanx.training.chunk import Chunk
 from phalanx.training.planning import FLOPS_PER_S, Cost, Workers, chunk_size, free_bytes, share, workers
 from phalanx.training.preparation import prepared
-from phalanx.training.spec import TrialSpec, static_key
+from phalanx.training.spec import TrialSpec
 from phalanx.training.stack import batches
-from phalanx.training.training_rows import n_filled, shared_form
+from phalanx.training.training_rows import n_filled
 
 R = TypeVar("R")
 AUTOTUNE_FROM_S = 20.0  # estimated training time from which measuring execution plans pays off
@@ -37,60 +36,6 @@ BUFFERS = 5  # numbers per parameter of a trial: itself, its gradient, the kept 
 def measured_plans() -> dict[Hashable, ExecutionPlan]:
     """The execution plans that this process has measured, by what they depend on."""
     return {}
-
-
-def group_equal(keys: Sequence[Hashable]) -> list[list[int]]:
-    """Positions of equal keys, one group for each key, in order of first appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for position, key in enumerate(keys):
-        groups.setdefault(key, []).append(position)
-    return list(groups.values())
-
-
-def partition(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = None) -> list[list[int]]:
-    """Groups trials into cohorts: lists of positions in `specs`, in order of first appearance.
-
-    Args:
-        specs: The trials.
-        datasets: The data of each of them. Trials with different splits of the data can share a cohort that is given
-            these; without them they are divided.
-
-    Examples:
-        >>> from phalanx import TrainerSpec, TrialSpec, partition
-        >>> partition([TrialSpec(), TrialSpec(trainer=TrainerSpec(batch_size=8)), TrialSpec(seed=1)])
-        [[0, 2], [1]]
-    """
-    if datasets is None:
-        return group_equal([(static_key(spec), spec.data) for spec in specs])
-    return group_equal(
-        [(static_key(spec), shared_form(spec, data)) for spec, data in zip(specs, datasets, strict=True)]
-    )
-
-
-def check_static(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = None) -> None:
-    """Raises `RequestError` naming what keeps trials from sharing a cohort.
-
-    Args:
-        specs: The trials.
-        datasets: The data of each of them; None if all have the same.
-    """
-
-    def key_of(place: int) -> dict[str, Any]:
-        key = dict(static_key(specs[place]))
-        if datasets is None:
-            return key | {name: value for name, _, value in walk(specs[place].data)}
-        return key | {"the form of the data": shared_form(specs[place], datasets[place])}
-
-    first = key_of(0)
-    for place in range(1, len(specs)):
-        other = key_of(place)
-        differ = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
-        if differ:
-            values = "; ".join(f"{k}: {first.get(k)!r} and {other.get(k)!r}" for k in differ)
-            raise RequestError(
-                f"these trials cannot share a cohort, they differ in static fields: {values}; "
-                "split them with phalanx.partition(specs) first"
-            )
 
 
 class Cohort:
@@ -187,6 +132,11 @@ class Cohort:
     def _size(self, model: ModelSpec) -> int:
         return model.layout(self.dataset.n_features, self.dataset.n_classes).size
 
+    def _table_bytes(self) -> int:
+        """Bytes of the different training tables of joining trials, which a stack of several holds once more."""
+        tables = {id(dataset): dataset.train.x_ND.nbytes for dataset in self.data.values()}
+        return sum(tables.values()) if len(tables) > 1 else 0
+
     def _flops(self, model: ModelSpec, cost: Cost) -> float:
         """Operations of one trial per step."""
         known = model.way.flops
@@ -206,7 +156,7 @@ class Cohort:
         self.workers = workers(self.device, self.like.device, len(running) + len(waiting), flops)
         if self.like.model.way.one_thread:
             self.workers = replace(self.workers, threads=1)
-        free = free_bytes(self.device)
+        free = free_bytes(self.device) - self._table_bytes()
         shapes = share(waiting, [chunk.stack.model for chunk in self.chunks], self._size, cost)
         for shape in shapes:
             n_bytes, own = 4 * self._size(shape.model) * BUFFERS, self._flops(shape.model, cost)

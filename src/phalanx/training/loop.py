@@ -8,8 +8,9 @@ from phalanx.core.callbacks import Callback, Checkpointer
 from phalanx.core.errors import TrainingInterrupted, TrialTimeout
 from phalanx.core.result import EpochMetrics, State, TrialResult
 from phalanx.data import Dataset
-from phalanx.training.cohort import Cohort, check_static
+from phalanx.training.cohort import Cohort
 from phalanx.training.interrupts import EpochEnd
+from phalanx.training.partition import check_static
 from phalanx.training.spec import TrialSpec
 
 
