@@ -89,7 +89,8 @@ def cohorts(draw):
         return TrialSpec(
             seed=draw(seeds),
             optimizer=optimizer(lr=draw(rates), weight_decay=draw(fractions), **extra),
-            loss=replace(loss, label_smoothing=draw(fractions) if loss.stackable else 0.0),
+            loss=replace(loss, label_smoothing=draw(fractions) if loss.stackable else 0.0,
+                         class_weights=draw(st.sampled_from(["none", "none", "balanced"]))),
             schedule=draw(schedules)(warmup_epochs=draw(st.sampled_from([0.0, 1.5]))),
             device=device,
             model=MLP(hidden=draw(shapes), activation=activation, dropout=draw(fractions), norm=norm, residual=residual,
