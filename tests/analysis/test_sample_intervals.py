@@ -98,7 +98,7 @@ def test_a_result_keeps_them_and_the_end_of_a_run_and_its_report_tell_them(train
     assert told in out.getvalue()
     page = write_report(folder, tmp_path / "page.html").read_text()
     assert "95 % intervals over the test samples, for this network and not over seeds" in page
-    assert f"test_accuracy {low:.4f} to {high:.4f}" in page
+    assert f"{low:.4f} to {high:.4f}</td>" in page
 
 
 def test_a_result_of_an_earlier_version_has_none_and_is_read(tmp_path):

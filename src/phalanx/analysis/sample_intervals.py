@@ -5,15 +5,19 @@ kind would have given, and nothing about other seeds. Axes: N samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from phalanx.analysis.bootstrap import Interval, resampled
+from phalanx.analysis.metric_intervals import bootstrap_intervals, brier_of_samples
 from phalanx.core.device import threads
+from phalanx.core.metrics import METRICS
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.nn.losses.stacked import StackedLoss
+from phalanx.nn.metrics.from_probabilities import Probabilities
 from phalanx.nn.models.base import InputShape
 from phalanx.runs.model_file import saved_logits
 from phalanx.training.spec import TrialSpec
@@ -44,13 +48,16 @@ def mean_intervals(values_NK: np.ndarray) -> list[Interval]:
     return [Interval(*ends) for ends in zip((means_K - half_K).tolist(), (means_K + half_K).tolist(), strict=True)]
 
 
-def sample_intervals(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> dict[str, Interval]:
-    """The interval of each test metric: Wilson's for the accuracy, by the bootstrap for loss and likelihood.
+def sample_intervals(
+    spec: TrialSpec, dataset: Dataset, result: TrialResult, further: Sequence[str] = ()
+) -> dict[str, Interval]:
+    """The interval of each test metric: Wilson's for shares of samples, by the bootstrap for all others.
 
     Args:
         spec: What was trained.
         dataset: Its data.
         result: Its result; one without weights, without test metrics or with infinite ones has no intervals.
+        further: Metrics, without their split, beside loss, accuracy and likelihood; those without a value have none.
 
     Returns:
         Lower and upper ends by the name of the metric.
@@ -64,13 +71,29 @@ def sample_intervals(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> 
     with threads(1):  # several would wait for each other at so small a split
         logits_1NC = saved_logits(model, result.weights, split.x_ND.to(cpu), dataset.n_classes)[None]
         loss_N, log_p_N = (find(logits_1NC, y_1N)[0].double().numpy() for find in (loss, loss.log_p))
-    if not np.isfinite([loss_N, log_p_N]).all():
-        return {}
-    with threads(1):
+        if not np.isfinite([loss_N, log_p_N]).all():
+            return {}
         of_loss, of_log_p = mean_intervals(np.stack([loss_N, log_p_N], 1))
+        names = [name for name in dict.fromkeys(further) if metrics.flat().get(f"test_{name}") is not None]
+        given = Probabilities(loss.log_probabilities(logits_1NC)[0].float().numpy(), y_1N[0].numpy()) if names else None
+        of_further = _further_intervals(given, metrics.flat(), names) if given else {}
     assert metrics.test_accuracy is not None
     return {
         "test_loss": of_loss,
         "test_accuracy": wilson(round(metrics.test_accuracy * len(split)), len(split)),
         "test_likelihood": Interval(*np.exp(of_log_p).tolist()),
+        **{f"test_{name}": of_further[name] for name in names if name in of_further},
     }  # fmt: skip
+
+
+def _further_intervals(
+    given: Probabilities, metrics: Mapping[str, float | None], names: Sequence[str]
+) -> dict[str, Interval]:
+    found, n_samples = dict[str, Interval](), len(given.y_N)
+    for name in names:
+        info, value = METRICS.get(name), metrics[f"test_{name}"]
+        if name == "brier":
+            (found[name],) = mean_intervals(brier_of_samples(given)[:, None])
+        elif info is not None and info.counts_samples and value is not None:
+            found[name] = wilson(round(value * n_samples), n_samples)
+    return found | bootstrap_intervals(given, [name for name in names if name not in found])

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from phalanx.core.callbacks import Callback
 from phalanx.core.console import print_line, print_request, print_words
-from phalanx.core.metrics import BASIC, SPLITS, measures_of
+from phalanx.core.metrics import BASIC, SPLITS, measures_of, tested
 from phalanx.core.quantities import column, counted, number
 from phalanx.core.result import EpochMetrics, Status, TrialResult
 from phalanx.data import Dataset
@@ -255,14 +255,18 @@ def summary(
     else:
         for split, *numbers in zip(SPLITS, *columns, strict=True):
             print_line(console, f"{split:<6}" + "  ".join(map(" ".join, zip(names, numbers, strict=True))))
-    if "test_accuracy" in intervals:
-        low, high = intervals["test_accuracy"]
-        accuracy = f"{result.metrics.test_accuracy:.4f} [{low:.3f}, {high:.3f}]"
-        print_words(console, f"test accuracy {accuracy} over test samples (95 %)")
+    shown = [name for name in ("test_accuracy", tested(result.objective.name)) if name in intervals]
+    parts = [f"{name.replace('_', ' ', 1)} {_with_interval(metrics[name], intervals[name])}" for name in shown]
+    if parts:
+        print_words(console, f"{', '.join(dict.fromkeys(parts))} over test samples (95 %)")
     for note in result.notes:
         print_words(console, f"note: {note}")
     print_words(console, headline(result))
     print_line(console, f"files: {folder}")
+
+
+def _with_interval(value: float | None, ends: tuple[float, float]) -> str:
+    return f"{value:.4f} [{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
 def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:

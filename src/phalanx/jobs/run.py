@@ -28,7 +28,7 @@ from phalanx.core.errors import (
     failure_of,
 )
 from phalanx.core.files import write_text
-from phalanx.core.metrics import COSTS, direction_of
+from phalanx.core.metrics import BASIC, COSTS, METRICS, direction_of, split_name
 from phalanx.core.result import Objective, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
@@ -163,10 +163,12 @@ class _Attempt:
         several = len(results) > 1
         if several:
             write_text(paths.seeds, curves_csv(results))
+        every = job.sweep is None
         stored = write_run(
             paths, job.specs[0], self.dataset, result, objectives=objectives(job.settings.objectives, result),
             failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
-            job_overrides=job.overrides, intervals=None if several else _intervals(job.trial, self.dataset, result),
+            job_overrides=job.overrides,
+            intervals=None if several else _intervals(job.trial, self.dataset, result, every=every),
         )  # fmt: skip
         if job.trial.data.has_folds and job.sweep is not None and not job.sweep.manifest.search:
             write_fold(paths, job.trial, self.dataset, results)
@@ -222,10 +224,21 @@ def objectives(names: Sequence[str], result: TrialResult) -> list[Objective]:
     return found
 
 
-def _intervals(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Mapping[str, tuple[float, float]]:
-    """The intervals of the test metrics over test samples; none, with a warning, where they cannot be computed."""
+def _intervals(
+    spec: TrialSpec, dataset: Dataset, result: TrialResult, *, every: bool
+) -> Mapping[str, tuple[float, float]]:
+    """The intervals of the test metrics over test samples; none, with a warning, where they cannot be computed.
+
+    Args:
+        spec: What was trained.
+        dataset: Its data.
+        result: Its result.
+        every: Whether all metrics get one; else loss, accuracy, likelihood and the metric of the objective.
+    """
+    basic = {info.name for info in BASIC}
+    names = METRICS if every else [split_name(spec.objective)[1]]
     try:
-        return sample_intervals(spec, dataset, result)
+        return sample_intervals(spec, dataset, result, [name for name in names if name not in basic])
     except Exception:
         log.warning("the test metrics have no intervals over test samples", exc_info=True)
         return {}
