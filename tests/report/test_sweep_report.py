@@ -570,6 +570,14 @@ def test_differences_from_the_defaults_and_from_the_best_trial(tmp_path):
     assert "<th>this run</th>" in write_report(root / "1").read_text()
 
 
+def test_a_list_is_shown_as_it_is_typed():
+    typed = {"trainer.metrics": "[f1_macro,auroc]", "model.hidden": "[64,32]"}
+    one = (config(trainer__metrics=["f1_macro", "auroc"], model__hidden=[64, 32]), typed)
+    shown = {row.key: row.values for row in differences([one])}
+    assert shown["trainer.metrics"] == ("[f1_macro, auroc]",)
+    assert shown["model.hidden"] == ("[64, 32]",)
+
+
 def test_more_than_twenty_groups_of_seeds_are_shown_and_too_many_are_said(tmp_path, monkeypatch):
     values = {0.01 * k: {s: 0.5 + 0.01 * s + 0.001 * k for s in range(3)} for k in range(1, 26)}
     root = write_grid(tmp_path / "g", values, "optimizer.lr")

@@ -47,4 +47,6 @@ def _row(key: str, values: Sequence[Any]) -> Row:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
