@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.cohorts import assert_close, mixed
 
-from phalanx import MLP, Callback, Status, TrainerSpec, TrialSpec
+from phalanx import LOSSES, MLP, Callback, Status, TrainerSpec, TrialSpec
 from phalanx.core.device import DeviceSpec
 from phalanx.core.errors import TrainingInterrupted
 from phalanx.training import autotune, planning
@@ -159,8 +159,10 @@ def test_the_fastest_plan_is_taken_if_it_is_clearly_faster(dataset, monkeypatch)
     assert autotune.fastest(candidates, None, specs[0], None) == rule
 
 
-def test_a_cohort_that_trains_long_is_measured_once_and_its_results_stay(dataset, monkeypatch, caplog):
-    specs = [TrialSpec(seed=i, trainer=TrainerSpec(epochs=2)) for i in range(4)]
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_a_cohort_that_trains_long_is_measured_once_and_its_results_stay(dataset, monkeypatch, caplog, weights):
+    loss = LOSSES["cross_entropy"](class_weights=weights)
+    specs = [TrialSpec(seed=i, loss=loss, trainer=TrainerSpec(epochs=2)) for i in range(4)]
     monkeypatch.setattr(cohorts, "AUTOTUNE_FROM_S", 0.0)
     measured_plans.cache_clear()
     with caplog.at_level("INFO", logger="phalanx.training.autotune"):

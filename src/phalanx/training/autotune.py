@@ -67,7 +67,8 @@ def _seconds(plan: ExecutionPlan, new_stack: Callable[[], Stack], spec: TrialSpe
     """Seconds per trial and step."""
     stacks = [new_stack() for _ in range(plan.workers.count)]
     for stack in stacks:
-        stack.join([spec] * plan.size, range(plan.size))
+        counts = train.class_counts(stack.n_classes)
+        stack.join([spec] * plan.size, range(plan.size), counts=[counts] * plan.size)
     with threads(plan.workers.threads), ThreadPoolExecutor(len(stacks)) as pool:
 
         def run(stack: Stack, n_steps: int) -> None:
