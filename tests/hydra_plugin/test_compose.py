@@ -26,7 +26,7 @@ from hydra_plugins.phalanx._compose import Composer, QuickConfig
 from hydra_plugins.phalanx._opening import _rename
 from phalanx.runs.config import register_resolvers
 
-EXPERIMENT = sorted(p.stem for p in (ROOT / "experiments").glob("*/experiment/*.yaml"))[0]
+EXPERIMENT = "loss_comparison"
 
 
 @dataclass
