@@ -19,7 +19,7 @@ from phalanx.runs.layout import RunPaths
 from phalanx.runs.manifest import Manifest, Sweep
 
 VALIDATED = "phalanx.jobs.job:settings", "phalanx.runs.config:settings"
-KEYED = "phalanx.jobs.job:static_key", "phalanx.training.cohort:static_key"
+KEYED = "phalanx.jobs.job:static_key", "phalanx.training.partition:static_key"
 
 
 @pytest.fixture
