@@ -256,7 +256,7 @@ def test_data_are_stored_once_and_where_they_cannot_be_read_the_shard_says_so(tm
     executor = RaySpec().open(None, shards[0])
     task = SimpleNamespace(future=Future)
     executor.task = SimpleNamespace(
-        remote=lambda shard, data, n_threads: begun.append((shard, data, n_threads)) or task
+        remote=lambda shard, n_threads, _specs, *data: begun.append((shard, n_threads, *data)) or task
     )
     first, away, second = executor.submit(shards)
     assert begun == [(shards[0], 1, 1), (shards[2], 1, 1)]
