@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz fuzz-folders tables-in-the-wild database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick long slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz fuzz-folders tables-in-the-wild database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -10,10 +10,13 @@ test: ## the whole suite, as CI runs it
 	$(PYTHON) -m pytest -n auto --dist worksteal
 
 quick: ## the tests without the slow and the browser tests
-	$(PYTHON) -m pytest -n auto -m "not slow and not browser"
+	$(PYTHON) -m pytest -n auto -m "not slow and not browser and not long"
+
+long: ## further cases that the whole suite leaves out: each sampler, pruner, launcher and refusal (10 to 20 minutes)
+	$(PYTHON) -m pytest -n auto --dist worksteal -m long
 
 slow-tests: ## measures which tests the quick tier leaves out (needs a quiet machine)
-	PYTHONPATH=tests $(PYTHON) -m pytest -q -n auto --dist worksteal -m "not browser" -p support.slow_tests
+	PYTHONPATH=tests $(PYTHON) -m pytest -q -n auto --dist worksteal -m "not browser and not long" -p support.slow_tests
 
 lint: ## style, formatting and types
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy

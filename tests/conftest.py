@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("support")  # its assertions then show what diffe
 
 from support.datasets import blobs
 from support.places import MNIST_ROOT
-from support.slow_tests import function_of, listed
+from support.slow_tests import function_of, listed, long_ones
 
 from phalanx.data import Dataset
 
@@ -25,10 +25,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = listed()
+    slow, long = listed(), long_ones()
     for item in items:
         if function_of(item.nodeid) in slow:
             item.add_marker(pytest.mark.slow)
+        if item.nodeid in long:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,21 @@
-"""The tiers of tests: what `make quick` leaves out."""
+"""The tiers of tests: what `make quick` leaves out, and what `make long` adds."""
 
 from pathlib import Path
 
-from support.slow_tests import function_of, listed, longer
+from support.slow_tests import function_of, listed, long_ones, longer
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_every_listed_test_exists():
     gone = []
-    for name in sorted(listed()):
+    for name in sorted(listed() | set(map(function_of, long_ones()))):
         file, *classes, function = name.split("::")
         text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
         # A test method may be inherited from a contract of phalanx.testing.
         wanted = [f"class {part}(" for part in classes] or [f"def {function}("]
         gone += [name for part in wanted if part not in text]
-    assert not gone, f"type: make slow-tests  (tests/slow_tests.txt names {', '.join(gone)})"
+    assert not gone, f"type: make slow-tests  (tests/slow_tests.txt or tests/long_tests.txt names {', '.join(gone)})"
 
 
 def test_a_test_is_slow_by_the_mean_of_its_cases():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).parents[1] / "slow_tests.txt"
+LONG = Path(__file__).parents[1] / "long_tests.txt"  # further cases of what the default run shows; `make long`
 LONGEST_S = 0.1
 
 _seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -22,6 +23,11 @@ def function_of(node_id: str) -> str:
 
 def listed() -> frozenset[str]:
     return frozenset(LIST.read_text(encoding="utf-8").split())
+
+
+def long_ones() -> frozenset[str]:
+    """The ids of the tests and cases that the default run leaves out."""
+    return frozenset(LONG.read_text(encoding="utf-8").splitlines())
 
 
 def longer(seconds: dict[str, dict[str, float]]) -> list[str]:
