@@ -18,6 +18,7 @@ from phalanx.core.reading import MAX_TABLE, read_entry, read_text
 from phalanx.core.result import Status
 from phalanx.report.context import command_of, facts, mlflow_fact, read_config, study_fact
 from phalanx.report.differences import Row, differences
+from phalanx.report.pages.place_tables import out_of_fold_table, place_tables
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.report.pages.tracked import with_place
@@ -132,6 +133,7 @@ def _sweep_content(
         sentences=left_out.attempt(lambda: _sentences(paths), ()),
         groups=groups,
         groups_note=groups_note,
+        out_of_fold=left_out.attempt(lambda: out_of_fold_table(paths), None),
         search=bool(manifest.get("search")),
         facts=facts(trials, command, [mlflow, study]),
         refresh_s=refresh_s,
@@ -211,7 +213,12 @@ def _seed_groups(
     tables = [(part, *group_table(found.measure, part)) for part in parts]
     return [
         SeedGroups(
-            titled(found, part), [*header[:2], found.measure.title, *header[3:]], rows, part.sentences, part.notes
+            titled(found, part),
+            [*header[:2], found.measure.title, *header[3:]],
+            rows,
+            part.sentences,
+            part.notes,
+            place_tables(found.measure, part),
         )
         for part, header, rows in tables
     ], ""

@@ -17,6 +17,7 @@ from phalanx.core.metrics import tested
 from phalanx.core.result import Status
 from phalanx.report.context import Fact
 from phalanx.report.differences import Row
+from phalanx.report.pages.place_tables import PageTable
 from phalanx.report.pages.render import render
 from phalanx.report.svg import inline
 from phalanx.report.sweep_figures.contour import ContourInfo, contour_info, draw_contour
@@ -48,6 +49,7 @@ class SeedGroups:
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str]
     notes: Sequence[str]
+    tables: Sequence[PageTable] = ()  # values by fold or split, and the spread by source
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class SweepContent:
     sentences: Sequence[str] = ()  # about the final
     groups: Sequence[SeedGroups] = ()  # of a grid with several seeds, for each data set
     groups_note: str = ""  # why there are none
+    out_of_fold: PageTable | None = None  # of a grid over folds
     search: bool = False
     facts: Sequence[Fact] = ()  # where the numbers come from
     differences: Sequence[Row] = ()  # how the best trials differ from the defaults and from each other
@@ -102,7 +105,7 @@ def sweep_html(content: SweepContent) -> str:
         front=draw(draw_front, front_infos(sampled(best, best), scale)),
         finalists=content.finalists, sentences=content.sentences,
         intervals=draw(draw_intervals, intervals_infos(content.finalists)), groups=content.groups,
-        groups_note=content.groups_note,
+        groups_note=content.groups_note, out_of_fold=content.out_of_fold,
         history=draw(draw_history, [history_info(drawn, scale)]),
         learning_curves=draw(draw_learning, [learning] if learning.curves else []),
         n_without_curve=len(trials) - with_curve,
