@@ -207,7 +207,24 @@ def test_every_seed_of_a_trial_is_a_run_below_it(store, folder):
     assert runs["final/0"].info.run_name == "final 0"
     on_split = runs["final/0/seed 7"].data
     assert (on_split.params["data.split_seed"], on_split.tags["phalanx.data_digest"]) == ("4", "of split 4")
+    assert on_split.tags["phalanx.split_seed"] == "4"
     assert runs["final/0/seed 7"].data.tags["mlflow.parentRunId"] == runs["final/0"].info.run_id
+
+
+def test_a_grid_over_folds_has_its_predictions_and_tags_of_fold_and_split(store, folder):
+    root = sweep_folder(folder / "s", n_trials=1)
+    for number, fold in enumerate("12"):
+        run_folder(root / str(number), overrides=[f"data.fold={fold}", "data.split_seed=3", "loss=mse"])
+    run_folder(root / "2")
+    for name in ("oof.csv", "oof_metrics.csv"):
+        (root / name).write_text("trial,row\n")
+    synced(root)
+    runs = by_key(store)
+    tags = {
+        key: (run.data.tags.get("phalanx.fold"), run.data.tags.get("phalanx.split_seed")) for key, run in runs.items()
+    }
+    assert tags == {"": (None, None), "0": ("1", "3"), "1": ("2", "3"), "2": (None, None)}
+    assert {"oof.csv", "oof_metrics.csv"} <= set(uploaded(store, runs[""].info.run_id))
 
 
 @pytest.mark.parametrize(("status", "state"), [("failed", "FAILED"), ("interrupted", "KILLED"), (None, "KILLED")])

@@ -20,6 +20,7 @@ from phalanx.runs.sweep_folder import RunLocation
 
 RESULT = "phalanx.result"  # the tag with the digest of what `result.json` holds
 OBJECTIVE, VALUE = "phalanx.objective", "phalanx.value"  # tags: `maximize val_accuracy`, and the value of it
+FOLD, SPLIT = "phalanx.fold", "phalanx.split_seed"  # tags of runs that were asked for one
 OVERRIDE = "override."  # begins the params that hold what was typed or searched, such as `model=mlp3`
 TRAINING = "training"  # the ending of a run that has none yet
 STATES = {TRAINING: "RUNNING", "completed": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}  # else FAILED
@@ -109,6 +110,8 @@ def _ended(
     end_ms, git = stored.written_ns // 1_000_000, stored.git or GitState()
     known = {
         "phalanx.seed": stored.seed,
+        FOLD: stored.overrides.get("data.fold"),
+        SPLIT: stored.overrides.get("data.split_seed"),
         "phalanx.config_digest": stored.config_digest,
         "phalanx.data_digest": stored.data_digest,
         "phalanx.failure": stored.failure,
@@ -153,6 +156,7 @@ def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
         params = {**run.params, "seed": row.seed}
         if row.split_seed is not None:
             params["data.split_seed"], tags["phalanx.data_digest"] = row.split_seed, str(row.data_digest)
+            tags[SPLIT] = str(row.split_seed)
         seconds = sum(epoch.seconds for epoch in history)
         costs = {"best_epoch": row.best_epoch, "train_seconds": seconds, "n_parameters": stored.n_parameters}
         seed = replace(
