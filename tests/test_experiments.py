@@ -32,6 +32,7 @@ SMALLER = {  # what debug=limit leaves large
     "student_performance": ["seed=0"],
     "sampled_softmax": ["data.n_classes=10", "loss.n_sampled=1,3"],
     "imbalance": ["data.split_seed=0,3"],
+    "sources_of_variance": ["data.split_seed=0,1", "seed=0"],
     "tuned_losses": ["hydra.sweeper.n_trials=2", "hydra.sweeper.final.seeds=2", "hydra.sweeper.repeats=1"],
 }
 
