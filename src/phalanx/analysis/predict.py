@@ -112,14 +112,19 @@ def predict_file(run: Path | str, source: Path | str) -> Predictions:
     if is_sweep(Path(run)):
         run = best_with_weights(Path(run)).root
         notes = (f"trial {run.name} predicts, the best of the sweep",)
-    model = load_model(run)
-    rows = read_rows(Path(source), model)
+    found = predict_rows(load_model(run), Path(source))
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def predict_rows(model: SavedModel, source: Path) -> Predictions:
+    """Predicts the rows in `source` with one model. Raises `DataError` where they do not fit it."""
+    rows = read_rows(source, model)
     try:
         p_NC, unseen = model.predict_with_notes(rows.values)
     except OverflowingRows as error:
         first = f"{rows.named_by} {rows.names[error.rows[0]]}"
         raise DataError(f"{source}: the network overflows on {len(error.rows)} rows, first {first}") from error
-    return Predictions(model.classes, p_NC, rows.names, rows.named_by, (*notes, *rows.notes, *unseen))
+    return Predictions(model.classes, p_NC, rows.names, rows.named_by, (*rows.notes, *unseen))
 
 
 def read_rows(path: Path, model: SavedModel) -> Rows:

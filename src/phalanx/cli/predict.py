@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 HELP = """\
 Predict the classes of new samples with a trained run.
 
-RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts. INPUT is one of
+RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts; with --folds the
+networks of all folds of its best setting do, by the mean of their probabilities. INPUT is one of
   .csv .tsv .parquet
               a table with names of columns. Models of tables (data=csv, data=parquet) read it as the training file,
               whatever its name, find their columns by name and ignore others; other models take all columns in order,
@@ -35,6 +36,7 @@ examples:
   phalanx predict outputs/sweeps/my_study/17 digits.npy --top 3
   phalanx predict model.safetensors scans/ --output predictions.csv
   phalanx predict model.safetensors seven.png --format json
+  phalanx predict outputs/sweeps/my_folds new_samples.csv --folds
 
 Rows are counted from 1. The output is a table on a terminal and CSV in a pipe.
 Exit status: 0 done; 1 the output cannot be written; 2 the request was wrong.
@@ -55,6 +57,7 @@ def add(subparsers: Subparsers) -> None:
         help="default: by --output; table on a terminal, else csv",
     )
     option("--top", metavar="K", type=positive_integer, help="only the K most probable classes of each row")
+    option("--folds", action="store_true", help="the mean of the networks of all folds, of a sweep over folds")
     parser.set_defaults(run=run)
 
 
@@ -63,9 +66,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_files(
         arguments, inputs=[arguments.source] if arguments.model.is_dir() else [arguments.source, arguments.model]
     )
+    from phalanx.analysis.fold_mean import predict_with_folds
     from phalanx.analysis.predict import predict_file, printable
 
-    predictions, form, top = predict_file(arguments.model, arguments.source), arguments.format, arguments.top
+    predict = predict_with_folds if arguments.folds else predict_file
+    predictions, form, top = predict(arguments.model, arguments.source), arguments.format, arguments.top
     for note in predictions.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     if form is None and arguments.output is not None:
