@@ -60,7 +60,7 @@ def _by_place(measure: Measure, part: Part) -> PageTable:
     notes = ["Each value is the mean over its seeds."] if several else []
     notes += [f"The first {MOST_PLACES} of {len(places)}."] if len(places) > MOST_PLACES else []
     both = any(isinstance(place, tuple) for place in places)
-    named = [f"{one} {place_text(place)}" for place in shown]
+    named = [place_text(place) if both else f"{one} {place_text(place)}" for place in shown]
     title = f"{measure.title} by {'split/fold' if both else one}"
     return PageTable(title, ["group", *named], rows, " ".join(notes))
 
