@@ -114,9 +114,11 @@ def test_several_seeds_of_a_trial_predict_by_their_mean(trained, tmp_path: Path)
 
 def test_a_sweep_without_folds_has_no_such_file(sweep) -> None:
     paths, trials = sweep
+    write_out_of_fold(paths, trials)
     assert write_out_of_fold(paths, [replace(trial, overrides={"seed": "0"}) for trial in trials]) == []
     assert write_out_of_fold(paths, trials[:1]) == []
     assert not paths.out_of_fold.exists()
+    assert not paths.out_of_fold_metrics.exists()
 
 
 def test_a_job_of_a_grid_over_folds_writes_its_own_and_one_of_a_search_does_not(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from support.tracking_records import (
 from phalanx.core.errors import SpecError
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.provenance import write_diff
-from phalanx.tracking import TrackingSpec, tracker
+from phalanx.tracking import TrackingSpec, artifacts, tracker
 from phalanx.tracking.connection import write_sqlite_ahead
 from phalanx.tracking.limits import is_logged
 from phalanx.tracking.notes import NO_WEIGHTS
@@ -225,6 +225,13 @@ def test_a_grid_over_folds_has_its_predictions_and_tags_of_fold_and_split(store,
     }
     assert tags == {"": (None, None), "0": ("1", "3"), "1": ("2", "3"), "2": (None, None)}
     assert {"oof.csv", "oof_metrics.csv"} <= set(uploaded(store, runs[""].info.run_id))
+
+
+def test_out_of_fold_predictions_that_are_too_large_cost_no_other_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "MAX_TABLE", 20)
+    (tmp_path / "trials.csv").write_text("number\n")
+    (tmp_path / "oof.csv").write_text("0," * 11)
+    assert artifacts.sweep_files(tmp_path) == [(tmp_path / "trials.csv", "")]
 
 
 @pytest.mark.parametrize(("status", "state"), [("failed", "FAILED"), ("interrupted", "KILLED"), (None, "KILLED")])

@@ -83,7 +83,7 @@ class CrossValidation:
 
 
 def write_out_of_fold(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[str]:
-    """Writes `oof.csv` and `oof_metrics.csv` of a sweep over folds, else nothing.
+    """Writes `oof.csv` and `oof_metrics.csv` of a sweep over folds; another sweep has none.
 
     Args:
         paths: The sweep's folder.
@@ -99,6 +99,8 @@ def write_out_of_fold(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[st
             groups.setdefault(own, []).append(trial)
     groups = {own: members for own, members in groups.items() if len(members) > 1}
     if not groups:
+        for file in (paths.out_of_fold, paths.out_of_fold_metrics):  # of an earlier grid in this folder
+            file.unlink(missing_ok=True)
         return []
     header, lines, found = list[str](), list[list[str]](), list[CrossValidation]()
     for own, members in groups.items():

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from phalanx.core.reading import MAX_DATA, MAX_TABLE, check_file, read_bytes
 from phalanx.core.redaction import redact
-from phalanx.runs.layout import RunPaths, TrackedPaths
+from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 
 File = tuple[Path, str]  # a file, and the artifact folder that it goes to: "" the topmost
 TEXT = (".json", ".yaml", ".csv", ".log", ".html", ".md", ".diff")
@@ -32,12 +32,16 @@ def late_files(paths: RunPaths) -> list[File]:
 
 
 def sweep_files(root: Path) -> list[File]:
-    """Returns the files of a sweep that exist, without those of its trials, which are runs of their own.
+    """Returns the files of a sweep that exist, without those of its trials, which are runs of their own, and without
+    out-of-fold predictions larger than `MAX_TABLE`.
 
     Raises `UnreadableFile` for a pipe or a link out of the folder.
     """
     kinds, aside = (".csv", ".yaml", ".html", ".json", ".md", ".png", ".diff"), ("sweep.json", "multirun.yaml")
     names = sorted(path for path in root.iterdir() if path.suffix in kinds and path.name not in aside)
+    predictions = SweepPaths(root).out_of_fold
+    if predictions.is_file() and predictions.stat().st_size > MAX_TABLE:
+        names.remove(predictions)
     return _present((path for path in names if not path.name.startswith(".")), root)
 
 
