@@ -1,6 +1,8 @@
-"""The request for a search: how many trials are in flight."""
+"""The request for a search: how many trials are in flight, and on what each is trained."""
 
 from __future__ import annotations
+
+import re
 
 import optuna
 import pytest
@@ -10,9 +12,13 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from support.places import ROOT
 
+from hydra_plugins.phalanx._compose import without_hydra
+from hydra_plugins.phalanx._folds import data_faults
+from hydra_plugins.phalanx._options import Options
 from hydra_plugins.phalanx._request import IN_FLIGHT, read
 from phalanx.core.errors import SpecError
-from phalanx.runs.config import register_resolvers
+from phalanx.data.csv_table import Csv
+from phalanx.runs.config import register_resolvers, trial_spec
 
 LR = "optimizer.lr=interval(0.1,0.2)"
 IN_FLIGHT_WITH = {
@@ -60,3 +66,84 @@ def test_brute_force_has_one_trial_in_flight_unless_asked(overrides, n_jobs):
 def test_what_is_no_number_of_trials(value):
     with pytest.raises(SpecError, match=r"hydra\.sweeper\.n_jobs must be .*try hydra\.sweeper\.n_jobs=auto"):
         request_of(f"hydra.sweeper.n_jobs={value}")
+
+
+# Folds and splits
+
+FIVE = "hydra.sweeper.folds=5"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([FIVE], ("kfold", 5)),
+        (["hydra.sweeper.folds=3", "data=wine"], ("kfold", 3)),
+        (["hydra.sweeper.folds=all", "data.resampling=kfold", "data.folds=4"], ("kfold", 4)),
+        ([FIVE, "data.resampling=shuffle_split", "data.repeats=5"], ("shuffle_split", 5)),
+        ([], ("holdout", 5)),
+    ],
+)
+def test_a_number_of_folds_makes_folds_of_data_that_have_none(overrides, expected):
+    request, config = request_of(*overrides)
+    assert (config.data.resampling, config.data.folds) == expected
+    (trial,) = {trial_spec(without_hydra(request.composer.compose(request.search.space.overrides({}))))}
+    assert (trial.data.resampling, trial.data.folds) == expected
+    request.check()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "faults"),
+    [
+        (["folds=1"], ["folds must be null, all .* got 1; try hydra.sweeper.folds=5"]),
+        (["folds=true"], ["folds must be .* got True; try hydra.sweeper.folds=5"]),
+        (
+            ["vary=[init]", "repeats=2"],
+            [r"vary must be .* one seed draws .* try 'hydra.sweeper.vary=\[init,order,split"],
+        ),
+        (["vary=[split]"], ["repeats is 1; try hydra.sweeper.repeats=5"]),
+        (["aggregate=lower_bound"], ["needs several seeds or folds"]),
+        (["folds=5", "data.folds=choice(3,4)"], ["data.folds is searched, .* write one value"]),
+        (["data.fold=range(3)"], ["data.fold is searched, .* try hydra.sweeper.folds=all"]),
+        (["data.split_seed=range(3)"], [r"data.split_seed is searched, .*vary=\[init,order,split\]"]),
+    ],
+)
+def test_what_the_keys_of_folds_and_repeats_contradict(overrides, faults):
+    with pytest.raises(SpecError) as refused:
+        request_of(*(text if text.startswith("data") else f"hydra.sweeper.{text}" for text in overrides))
+    _assert_faults(refused.value, faults)
+
+
+KFOLD = {"resampling": "kfold", "folds": 10}
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "faults"),
+    [
+        ({"folds": 5}, {**KFOLD, "fold": 2},
+         ["must be 10 with data.resampling=kfold data.folds=10, or all, got 5; try hydra.sweeper.folds=all",
+          "data.fold=2 chooses one fold, .* leave it out"]),
+        ({"folds": "all"}, {}, ["needs folds, and data.resampling=holdout has one split; try hydra.sweeper.folds=5"]),
+        ({"folds": 5}, {}, ["data.resampling=holdout has one split; leave it out"]),
+        ({"folds": 7}, {"resampling": "shuffle_split", "repeats": 6}, ["must be 6 with .* data.repeats=6, or all"]),
+        ({"folds": "all"}, {**KFOLD, "time": "day"}, ["folds by data.time=day grow .* a grid over folds"]),
+        ({"repeats": 2, "vary": ("split",)}, {"time": "day"}, ["nothing to draw, got .* try .*vary=.init,order."]),
+        ({"folds": "all"}, {"resampling": "repeated_kfold"}, []),
+        ({"folds": 10, "repeats": 2, "vary": ("split",)}, KFOLD, []),
+    ],
+)  # fmt: skip
+def test_what_folds_and_the_data_contradict(options, data, faults):
+    found = data_faults(Options(sampler={"_target_": "any"}, **options), Csv(path="a.csv", target="y", **data))
+    _assert_faults(SpecError(found), faults)
+
+
+@pytest.mark.parametrize(("folds", "most"), [(200, 142), (60, 38)])
+def test_more_folds_than_samples(folds, most):
+    request, _ = request_of(f"hydra.sweeper.folds={folds}", "data=wine")
+    with pytest.raises(SpecError, match=rf"with hydra.sweeper.folds={folds}: .*(try data.folds=|at most ){most}"):
+        request.check()
+
+
+def _assert_faults(error, faults):
+    assert len(error.faults) == len(faults), error
+    for fault, wanted in zip(error.faults, faults, strict=True):
+        assert re.search(wanted, str(fault)), fault

@@ -48,8 +48,10 @@ class _Point:
         return not has_own_test and self.spec.data.is_drawn
 
     def fresh(self, paths: SweepPaths, n_seeds: int) -> list[_Fresh]:
-        """The seeds that follow those of the search, each with a split seed that follows that of the search."""
-        seed, split_seed = self.spec.seed + max(1, len(self.trial.repeats)), self.spec.data.split_seed + 1
+        """The seeds that follow those of the search, each with a split seed that follows those of the search."""
+        repeats, data = self.trial.repeats, self.spec.data
+        seed = max((row.seed for row in repeats), default=self.spec.seed) + 1
+        split_seed = max([data.split_seed, *(row.split_seed for row in repeats if row.split_seed is not None)]) + 1
         return [_Fresh(self, seed + i, split_seed + i, paths.final_split(self.number, split_seed + i))
                 for i in range(n_seeds)]  # fmt: skip
 

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import without_hydra
 from hydra_plugins.phalanx._folders import check_search, lock_sweep
+from hydra_plugins.phalanx._folds import agreed
 from hydra_plugins.phalanx._options import KEY, as_list
 from hydra_plugins.phalanx._overrides import raw_list, typed
 from hydra_plugins.phalanx._request import Request
@@ -290,8 +291,7 @@ def _fingerprint(request: Request, config: DictConfig) -> dict[str, object]:
     found |= {f"condition {key}": text for key, text in search.conditions.items()}
     if options.custom_search_space:
         found["custom_search_space"] = options.custom_search_space
-    if options.repeats > 1:
-        found |= {"repeats": options.repeats, "aggregate": options.aggregate}
+    found |= agreed(options)
     if request.ours:
         found |= determining(trial_spec(without_hydra(config)))
         found["objective"] = list(objectives_of(config))

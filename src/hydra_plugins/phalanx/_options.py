@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from phalanx.core.errors import Fault
 from phalanx.core.specs import Spec, static
 from phalanx.jobs.seeds import AGGREGATES
+from phalanx.runs.manifest import SEED_VARIES, VARY
 
 Faults = list[Fault | str]
 
 KEY = "hydra.sweeper"
+ALL = "all"  # of `folds`: those that the data have
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
 PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
 
@@ -31,6 +33,8 @@ class Options(Spec):
     default_params: Mapping[str, Any] | None = static(None, advice=PARAMS)
     conditions: Mapping[str, str] | None = static(None, advice="null")
     repeats: int = static(1, ge=1, advice="5")
+    vary: tuple[str, ...] = SEED_VARIES
+    folds: int | str | None = static(None, advice="5")
     aggregate: str = static("mean", choices=AGGREGATES)
     final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
     enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="null")
@@ -51,9 +55,25 @@ class Options(Spec):
             if not isinstance(given, dict) or not isinstance(given.get("_target_"), str):
                 allowed = f"an option of hydra/sweeper/{name}"
                 faults.append(Fault(f"{KEY}.{name}", getattr(self, name), allowed, f"hydra/sweeper/{name}={option}"))
-        if self.aggregate == "lower_bound" and self.repeats == 1:
-            faults.append(f"{KEY}.aggregate=lower_bound needs several seeds; try {KEY}.repeats=5")
+        if self.aggregate == "lower_bound" and self.repeats == 1 and self.folds is None:
+            faults.append(f"{KEY}.aggregate=lower_bound needs several seeds or folds; try {KEY}.repeats=5")
+        if self.folds not in (None, ALL) and (not isinstance(self.folds, int) or self.folds < 2):
+            allowed = f"null, {ALL} for all folds of the data, or a whole number, 2 or more"
+            faults.append(Fault(f"{KEY}.folds", self.folds, allowed, f"{KEY}.folds=5"))
+        faults += self._vary_faults()
         return faults + _not_callable(self.custom_search_space)
+
+    def _vary_faults(self) -> Faults:
+        vary = {*self.vary}
+        if not vary <= {*VARY} or vary not in ({*SEED_VARIES}, {*VARY}, {"split"}):
+            allowed = (
+                "[init,order], [init,order,split] or [split]: one seed draws the initial weights and the order of "
+                "samples, so these vary together"
+            )
+            return [Fault(f"{KEY}.vary", list(self.vary), allowed, f"{KEY}.vary=[init,order,split]")]
+        if vary != {*SEED_VARIES} and self.repeats == 1:
+            return [f"{KEY}.vary says what repeats change, and {KEY}.repeats is 1; try {KEY}.repeats=5"]
+        return []
 
 
 def _names_study(source: object) -> bool:

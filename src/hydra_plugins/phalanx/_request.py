@@ -15,7 +15,8 @@ from optuna.samplers import BaseSampler, BruteForceSampler
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._arguments import check_grammar, swept_objective
 from hydra_plugins.phalanx._compose import Composer, without_hydra
-from hydra_plugins.phalanx._options import KEY, Faults, Options, as_list
+from hydra_plugins.phalanx._folds import fold_overrides, searched_faults, set_in
+from hydra_plugins.phalanx._options import ALL, KEY, Faults, Options, as_list
 from hydra_plugins.phalanx._overrides import lines_of
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
@@ -30,7 +31,11 @@ from phalanx.study import Budget, CustomSpace, Trial, Value, in_memory, start_po
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SEEDS = ("seed", "data.split_seed", "data.fold")  # never searched: the best of them would be luck
+SEEDS = {  # never searched: the best of them would be luck
+    "seed": ("seed", "repeats=5"),
+    "data.split_seed": ("split", f"repeats=5 '{KEY}.vary=[init,order,split]'"),
+    "data.fold": ("fold", f"folds={ALL}"),
+}
 AUTO, IN_FLIGHT = "auto", 4  # of `n_jobs`, and what it comes to; benchmarks/in_flight.py measures what more would cost
 BUDGET_KEYS = tuple(field.name for field in fields(Budget))
 
@@ -54,7 +59,7 @@ class Request:
 
     def check(self) -> None:
         """Composes every reachable combination of groups once; raises `SpecError` with all their faults."""
-        check(self.search, self.composer, self.loader, ours=self.ours)
+        check(self.search, self.composer, self.loader, self.options if self.ours else None)
 
     def n_jobs(self, config: DictConfig, sampler: BaseSampler) -> int:
         """The number of trials in flight: with `auto` several where they train together and cost little more than one.
@@ -122,15 +127,26 @@ def _checked(
     budget = _gathered(faults, lambda: Budget(**{key: keys[key] for key in keys if key in BUDGET_KEYS}))
     directions = _gathered(faults, lambda: _directions(keys.get("direction"), config, ours))
     final = _gathered(faults, lambda: _final(keys.get("final")))
+    if options is not None and ours:
+        added = fold_overrides(options, config, _typed(keys.get("params"), arguments))
+        arguments = [*arguments, *added]
+        set_in(config, added)
     space = None
     if not passwords and all(isinstance(keys.get(name) or {}, dict) for name in ("params", "default_params")):
         space = _gathered(faults, lambda: _searched(keys, arguments, loader))
         faults += refused_in_space(space.distributions) if space and ours else []
+        faults += searched_faults(options, space.distributions) if space and options else []
     if options is not None and not ours:
         faults += _needs_ours(options, final)
     if faults or options is None or budget is None or directions is None or space is None:
         raise SpecError(faults)
     return options, budget, directions, final, space
+
+
+def _typed(params: Any, arguments: Sequence[str]) -> set[str]:
+    """The keys that are typed, or stand in `hydra.sweeper.params`."""
+    names = [text.partition("=")[0].lstrip("+") for text in arguments]
+    return {*names, *(map(str, params) if isinstance(params, dict) else ())}
 
 
 def _known(keys: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -169,9 +185,9 @@ def _searched(keys: Mapping[str, Any], arguments: Sequence[str], loader: ConfigL
 def refused_in_space(keys: Collection[str]) -> list[str]:
     """Returns a fault for each swept key by which trials cannot be compared."""
     seeds = [
-        f"{key} is searched, and the best seed would be nothing but luck; to train each point with several seeds, "
-        f"try {KEY}.repeats=5"
-        for key in SEEDS
+        f"{key} is searched, and the best {kind} would be nothing but luck; to train each point with several "
+        f"{kind}s, try {KEY}.{advice}"
+        for key, (kind, advice) in SEEDS.items()
         if key in keys
     ]
     return seeds + swept_objective(keys)
@@ -179,7 +195,11 @@ def refused_in_space(keys: Collection[str]) -> list[str]:
 
 def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
     """Returns a fault for each key that only the jobs of train.py can follow."""
-    wanted = {"repeats": (options.repeats, options.repeats > 1, 1), "final": ("{…}", final is not None, "null")}
+    wanted = {
+        "repeats": (options.repeats, options.repeats > 1, 1),
+        "folds": (options.folds, options.folds is not None, "null"),
+        "final": ("{…}", final is not None, "null"),
+    }
     return [
         f"{KEY}.{key}={value} asks for jobs of Phalanx's own train.py, and this is another application; "
         f"try {KEY}.{key}={default}"

@@ -13,6 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hydra_plugins.phalanx import _grammar as grammar
 from hydra_plugins.phalanx._compose import Composer, trains_here, without_hydra
+from hydra_plugins.phalanx._folds import check_point
+from hydra_plugins.phalanx._options import Options
 from hydra_plugins.phalanx._words import in_words, is_wrong_request
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.runs.config_file import SEARCH
@@ -37,8 +39,8 @@ class Search:
 class Checker:
     """Composes the combinations of config groups that a search can reach, and collects their faults."""
 
-    def __init__(self, composer: Composer, loader: ConfigLoader, search: Search, ours: bool) -> None:
-        self.composer, self.search, self.ours = composer, search, ours
+    def __init__(self, composer: Composer, loader: ConfigLoader, search: Search, options: Options | None) -> None:
+        self.composer, self.search, self.options = composer, search, options
         self.groups = {key for key in search.space.distributions if loader.get_group_options(key)}
         self.conditions = parse(search.conditions, choices_of(search.space.distributions))
         self.faults: list[tuple[Fault | str, Point]] = []  # each with the combination it was first met in
@@ -74,10 +76,12 @@ class Checker:
         from phalanx.runs.config import settings
 
         cfg = self.compose(point)
-        if cfg is None or not self.ours:
+        if cfg is None or self.options is None:
             return
         try:
-            check_trial(settings(without_hydra(cfg)).trial, here=trains_here(cfg.hydra.launcher))
+            trial = settings(without_hydra(cfg)).trial
+            check_point(self.options, trial)
+            check_trial(trial, here=trains_here(cfg.hydra.launcher))
         except SpecError as error:
             for fault in error.faults:
                 self._add(fault, point)
@@ -111,7 +115,7 @@ def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Se
     Raises:
         SpecError: With every combination of groups that cannot be composed.
     """
-    checker = Checker(composer, loader, search, ours=False)
+    checker = Checker(composer, loader, search, None)
     declared: dict[tuple[str, str], Mapping[str, Any]] = {}
     for point in _each_once(checker.combinations()):
         cfg = checker.compose(point)
@@ -141,19 +145,19 @@ def _joined(search: Search, texts: Mapping[str, Any], condition: str | None) -> 
     return Search(replace(space, distributions=distributions, aliases=aliases, texts=written), conditions)
 
 
-def check(search: Search, composer: Composer, loader: ConfigLoader, *, ours: bool) -> None:
+def check(search: Search, composer: Composer, loader: ConfigLoader, options: Options | None) -> None:
     """Composes every combination of groups, with every value of each choice and both ends of each range.
 
     Args:
         search: The search to check.
         composer: Composes the configuration of a point.
         loader: Hydra's, to list the options of a group.
-        ours: The application is train.py, so that specs are built and data are read too.
+        options: The keys of the search, where the application is train.py: specs are then built and data read too.
 
     Raises:
         SpecError: With all faults.
     """
-    checker = Checker(composer, loader, search, ours)
+    checker = Checker(composer, loader, search, options)
     combinations = checker.combinations()
     if len(combinations) > MOST_COMBINATIONS:
         log.warning(

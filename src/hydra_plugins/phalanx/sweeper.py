@@ -102,6 +102,7 @@ class StudySweeper(Sweeper):
         return self.request.custom or suggest_from(self.space.distributions, self.request.search.conditions)
 
     def _begin(self, opened: Opened) -> None:
+        from hydra_plugins.phalanx._folds import repeats_of
         from phalanx.core.files import write_text
         from phalanx.jobs.sweep_log import SweepLog
         from phalanx.study import Leases, identity_of
@@ -114,7 +115,7 @@ class StudySweeper(Sweeper):
                 identity = identity_of(study, leases)
             manifest = {
                 "study": study.study_name, "study_id": identity, "search": True,
-                "repeats": options.repeats, "aggregate": options.aggregate,
+                **repeats_of(options),
                 "final_seeds": final.seeds if final else 0, "trial_timeout_s": self.request.budget.trial_timeout_s,
                 "ending": None,
             }  # fmt: skip

@@ -162,14 +162,21 @@ def summarise(
     return Summary(n, mean, std, *interval(mean, corrected, n, checked_level(level), limits))
 
 
-def lower_bound(values: Values | Iterable[float], direction: str, level: float = 0.95, name: str = "values") -> float:
+def lower_bound(
+    values: Values | Iterable[float],
+    direction: str,
+    level: float = 0.95,
+    name: str = "values",
+    correlation: float = 0.0,
+) -> float:
     """The one-sided t bound of the mean: below the mean to maximize, above it to minimize.
 
     Args:
-        values: By seed, or a plain list; two or more.
+        values: By seed, by (split or fold, seed), or a plain list; two repeats or more.
         direction: `maximize` or `minimize`.
         level: The share of experiments in which the true mean is at least this good.
         name: What the values are, for messages.
+        correlation: Of two repeats, as in `paired`.
 
     Raises:
         ValueError: There are fewer than two values, or one is not finite.
@@ -177,7 +184,8 @@ def lower_bound(values: Values | Iterable[float], direction: str, level: float =
     found = summarise(values, name=name)
     if found.std is None:
         raise ValueError(f"{name} needs two values or more for a bound, got {found.n}")
-    margin = t_quantile(found.n - 1, 1 - checked_level(level)) * found.std / math.sqrt(found.n)
+    std = with_correlation(found.std, found.n, checked_correlation(correlation)) or 0.0
+    margin = t_quantile(found.n - 1, 1 - checked_level(level)) * std / math.sqrt(found.n)
     return found.mean - _sign(direction) * margin
 
 

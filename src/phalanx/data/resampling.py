@@ -152,7 +152,10 @@ def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> tuple[np.ndarray, np.nd
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if spec.folds > len(rows):
-        raise DataError(f"data.folds={spec.folds} is more than the {len(rows)} rows outside the test split")
+        raise DataError(
+            f"data.folds={spec.folds} is more than the {len(rows)} rows outside the test split; try "
+            f"data.folds={len(rows)}"
+        )
     if spec.stratify:
         _check_class_sizes(spec, raw, rows)
     repeat, number = divmod(spec.fold, spec.folds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -14,6 +14,7 @@ from phalanx.core.device import precision, resolve
 from phalanx.core.errors import RequestError, TrainingInterrupted
 from phalanx.core.files import write_text
 from phalanx.core.result import TrialResult
+from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.nn.models.mlp import MLP
 from phalanx.runs.checkpoint import RunCheckpointer
@@ -28,6 +29,7 @@ from phalanx.training.memory_check import check_memory
 from phalanx.training.planning import ONE_THREAD_FLOPS
 from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec, static_key
+from phalanx.training.training_rows import LARGEST_BYTES, shared_form
 
 if TYPE_CHECKING:
     from phalanx.study import Trial
@@ -97,10 +99,12 @@ class Job:
 
     @cached_property
     def specs(self) -> list[TrialSpec]:
-        """The trial with each seed that the sweep asks for. Raises `RequestError` as `settings` does."""
-        trial = self.trial
-        seeds = [trial.seed] if self.sweep is None else self.sweep.seeds(trial.seed)
-        return [trial if seed == trial.seed else replace(trial, seed=seed) for seed in seeds]
+        """The trial with each seed, and on each fold, that the sweep asks for. Raises `RequestError` as `settings`."""
+        return [self.trial] if self.sweep is None else self.sweep.specs(self.trial)
+
+    def datasets(self) -> list[Dataset]:
+        """The data of each of `specs`. Raises `RequestError` where they cannot be read, or share no cohort."""
+        return datasets_of(self.specs)
 
     @property
     def reads_test(self) -> bool:
@@ -160,6 +164,27 @@ class Job:
         from phalanx.study import Pruning  # imports Optuna, which only a search needs
 
         return Pruning(self.find_trial(), self.trial.objective, self.trial.trainer.epochs)
+
+
+def datasets_of(specs: Sequence[TrialSpec]) -> list[Dataset]:
+    """The data of each trial of one job, those of equal splits once.
+
+    Args:
+        specs: A trial with several seeds, folds or splits.
+
+    Raises:
+        RequestError: The data cannot be read, or their splits have different forms, so that they share no cohort.
+    """
+    found = {data: dataset_of(data) for data in dict.fromkeys(spec.data for spec in specs)}
+    forms = {shared_form(spec, found[spec.data]) for spec in specs}
+    if len(forms) > 1:
+        raise RequestError(
+            "a search trains all folds and splits of a point in one cohort, and these cannot share one: their encoders "
+            "find other columns, their sizes differ in the number of steps, they have more than "
+            f"{LARGEST_BYTES >> 20} MB, or the network is one of your own; try hydra.sweeper.folds=null, and for the "
+            "best points a grid over folds: data.resampling=kfold 'data.fold=range(5)'"
+        )
+    return [found[spec.data] for spec in specs]
 
 
 def check_trial(spec: TrialSpec, *, here: bool) -> None:

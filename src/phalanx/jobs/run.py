@@ -34,7 +34,7 @@ from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult
 from phalanx.jobs.progress import RunProgress, about_inputs, headline, opening, summary
-from phalanx.jobs.seeds import combined, seed_results
+from phalanx.jobs.seeds import combined, correlation_of_folds, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Settings, resolved_yaml
@@ -129,15 +129,16 @@ class _Attempt:
         job, specs = self.job, self.job.specs
         for line in about_inputs(self.dataset.inputs, self.dataset.notes):
             log.info(line)
-        log.info("training %s%s", specs[0], f" with {len(specs)} seeds" if len(specs) > 1 else "")
-        checkpointer.begin(self.dataset)
+        log.info("training %s%s", specs[0], f" {len(specs)} times, with other seeds or folds" if len(specs) > 1 else "")
+        datasets = job.datasets()
+        checkpointer.begin(*datasets)
         if job.sweep is None and checkpointer.states:
             job.paths.result.unlink(missing_ok=True)  # a folder without a result is still being trained
         try:
             with self._progress(checkpointer) as progress:
                 callback = job.callback(checkpointer, progress)
                 return JobResult(
-                    train_cohort(specs, self.dataset, callback, test=job.reads_test, checkpointer=checkpointer)
+                    train_cohort(specs, datasets, callback, test=job.reads_test, checkpointer=checkpointer)
                 )
         except TrainingInterrupted as interrupt:
             if job.sweep is None and job.paths.checkpoint.is_file():
@@ -158,16 +159,17 @@ class _Attempt:
         """Writes the results of the seeds; returns them as one result, and as the record that was written."""
         job, paths = self.job, self.job.paths
         aggregate = "mean" if job.sweep is None or job.sweep.final else job.sweep.manifest.aggregate
-        result = combined(results, aggregate)
-        failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
         several = len(results) > 1
+        datasets = job.datasets() if several else [self.dataset]
+        result = combined(results, aggregate, job.specs, correlation_of_folds(job.specs, datasets))
+        failure = {Status.DIVERGED: Failure.DIVERGED, Status.FAILED: Failure.INTERRUPTED}.get(result.status)
+        repeats = seed_results(results, job.specs, datasets) if several else []
         if several:
-            write_text(paths.seeds, curves_csv(results))
+            write_text(paths.seeds, curves_csv(results, [row.place for row in repeats]))
         every = job.sweep is None
         stored = write_run(
             paths, job.specs[0], self.dataset, result, objectives=objectives(job.settings.objectives, result),
-            failure=failure, aggregate=aggregate if several else None, repeats=seed_results(results) if several else (),
-            job_overrides=job.overrides,
+            failure=failure, aggregate=aggregate if several else None, repeats=repeats, job_overrides=job.overrides,
             intervals=None if several else _intervals(job.trial, self.dataset, result, every=every),
         )  # fmt: skip
         if job.trial.data.has_folds and job.sweep is not None and not job.sweep.manifest.search:

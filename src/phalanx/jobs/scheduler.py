@@ -6,6 +6,7 @@ A trial's numbers do not depend on the others, so a job writes the same files wh
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from phalanx.core.errors import Failure, RequestError, TrainingInterrupted, failure_of
 from phalanx.core.result import EpochMetrics, Status
@@ -56,7 +57,8 @@ def cohorts(jobs: Sequence[Job], max_trials: int | None = None) -> list[list[int
 
     Args:
         jobs: A job with a wrong configuration becomes a group of its own.
-        max_trials: Largest number of jobs in a group, at least 1; all seeds of a job share its group. None: no limit.
+        max_trials: Largest number of jobs in a group, at least 1; all seeds and folds of a job share its group.
+            None: no limit.
 
     Returns:
         Groups of positions in `jobs`.
@@ -145,15 +147,16 @@ class CohortScheduler:
     def add(self, job: Job) -> None:
         """The job starts with the next epoch of its cohort."""
         try:
-            dataset = dataset_of(job.trial.data)
-            check_with_data(job.trial, dataset)
-            key = job.cohort_key, shared_form(job.trial, dataset)
+            datasets = job.datasets()
+            for spec, dataset in {id(d): (spec, d) for spec, d in zip(job.specs, datasets, strict=True)}.values():
+                check_with_data(spec, dataset)
+            key = job.cohort_key, shared_form(job.trial, datasets[0])
             if key not in self.cohorts:
-                self.cohorts[key] = _JobCohort(job, dataset, self.report)
+                self.cohorts[key] = _JobCohort(job, datasets[0], self.report)
         except RequestError as error:
             self.trained.append((job, JobResult((), error=error)))
             return
-        self.cohorts[key].add(job, dataset)
+        self.cohorts[key].add(job, datasets)
 
     def submit(self, shards: Sequence[Sequence[Job]]) -> None:
         for job in (job for shard in shards for job in shard):
@@ -212,13 +215,12 @@ class _JobCohort(CohortLoop):
         super().__init__(first.trial, dataset, test=first.reads_test)
         self.report, self.largest = report, 0
         self.jobs: dict[Member, Job] = {}  # those that have not ended
+        self.known = WeakValueDictionary({dataset.digest: dataset})
 
-    def add(self, job: Job, dataset: Dataset) -> None:
-        if dataset.digest == self.cohort.dataset.digest:  # perhaps read again
-            dataset = self.cohort.dataset
+    def add(self, job: Job, datasets: Sequence[Dataset]) -> None:
+        datasets = [self.known.setdefault(dataset.digest, dataset) for dataset in datasets]  # perhaps read again
         checkpointer = job.checkpointer()
-        checkpointer.begin(dataset)
-        datasets = [dataset] * len(job.specs)
+        checkpointer.begin(*datasets)
         self.jobs[self.join(job.specs, job.callback(checkpointer), checkpointer, datasets)] = job
         self.largest = max(self.largest, self.cohort.running)
 

@@ -78,11 +78,20 @@ class RunCheckpointer(Checkpointer):
     def _seconds(self) -> float:
         return 60 * (self.spec.every_minutes or 0.0)
 
-    def begin(self, dataset: Dataset) -> None:
-        """Compares the data and the states with those of the checkpoint. Called once before the training."""
-        if self.states and (why := self._unfit(dataset)):
+    def begin(self, *datasets: Dataset) -> None:
+        """Compares the data and the states with those of the checkpoint. Called once before the training.
+
+        Args:
+            *datasets: The data of each trial; one where all have the same.
+        """
+        if self.states and (why := self._unfit(datasets)):
             self._refuse(CheckpointError(_message(self.paths.checkpoint, why)))
-        self.about = {"format": FORMAT, "trial": self._trial(), "data_digest": dataset.digest, "versions": versions()}
+        self.about = {
+            "format": FORMAT,
+            "trial": self._trial(),
+            "data_digest": _digest(datasets),
+            "versions": versions(),
+        }
         delete_stale(self.paths.root)
         self.n_epochs = self.written = self.epochs_before
         if self.states:
@@ -126,16 +135,16 @@ class RunCheckpointer(Checkpointer):
         if then != now:
             log.warning("goes on with torch %s from a checkpoint of torch %s: its rounding may differ", now, then)
 
-    def _unfit(self, dataset: Dataset) -> str:
+    def _unfit(self, datasets: Sequence[Dataset]) -> str:
         """Why the states cannot be continued on these data; empty if they can."""
-        if (then := self.about["data_digest"]) != dataset.digest:
-            return f"is of a training on other data, whose digest was {then} and is {dataset.digest} now"
+        if (then := self.about["data_digest"]) != (now := _digest(datasets)):
+            return f"is of a training on other data, whose digest was {then} and is {now} now"
         if len(self.states) != len(self.trials):
             return f"has the states of {len(self.states)} seeds, and the trial has {len(self.trials)}"
         faults = [
             f"the state of seed {trial.seed} {fault}"
             for trial, state in zip(self.trials, self.states, strict=True)
-            for fault in state_faults(trial, state, *dataset.sizes)
+            for fault in state_faults(trial, state, *datasets[0].sizes)
         ]
         return f"does not fit its configuration: {'; '.join(faults)}" if faults else ""
 
@@ -148,8 +157,12 @@ class RunCheckpointer(Checkpointer):
         self.states = []
 
     def _trial(self) -> dict[str, Any]:
-        """The fields that determine the numbers, with all seeds."""
-        return {**determining(self.trials[0]), "seed": [trial.seed for trial in self.trials]}
+        """The fields that determine the numbers, with all seeds, and all folds and splits where these are several."""
+        found = {**determining(self.trials[0]), "seed": [trial.seed for trial in self.trials]}
+        if len({trial.data for trial in self.trials}) > 1:
+            found["data.fold"] = [trial.data.fold for trial in self.trials]
+            found["data.split_seed"] = [trial.data.split_seed for trial in self.trials]
+        return found
 
     def _other_trial(self) -> str:
         """How the checkpoint's trial differs. More epochs are allowed if they leave the first ones as they are."""
@@ -163,6 +176,11 @@ class RunCheckpointer(Checkpointer):
                 return f"trainer.epochs={first.trainer.epochs}, and {done} are trained already"
             return ""
         return "; ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in differing)
+
+
+def _digest(datasets: Sequence[Dataset]) -> str:
+    """The digests of the different data, in their order."""
+    return " ".join(dict.fromkeys(dataset.digest for dataset in datasets))
 
 
 def write_checkpoint(file: Path, about: About, states: Sequence[State]) -> None:

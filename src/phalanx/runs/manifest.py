@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phalanx.core.errors import UnreadableFile
 from phalanx.core.files import write_json
 from phalanx.core.reading import read_json
 from phalanx.runs.layout import FINAL, SPLIT, SweepPaths
 
+if TYPE_CHECKING:
+    from phalanx.training.spec import TrialSpec
+
+VARY = ("init", "order", "split")  # what a repeat can change: initial weights, order of samples, split of the rows
+SEED_VARIES = VARY[:2]  # what `seed` draws
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "study": (str,), "study_id": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
     "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "n_jobs": (int, NoneType),
-    "summary": (NoneType, dict),
+    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,),
 }  # fmt: skip
 
 
@@ -26,8 +33,10 @@ class Manifest:
     study: str = ""
     study_id: str = ""  # which tells the study from a later one of the same name
     search: bool = False  # a search chooses by validation, so its trials never read the test split
-    repeats: int = 1  # seeds a trial
-    aggregate: str = "mean"  # how the seeds' objectives become one value: mean, lower_bound
+    repeats: int = 1  # of each trial, and fold
+    vary: Sequence[str] = SEED_VARIES  # what a repeat changes
+    folds: bool = False  # whether a trial is trained on all folds of its data
+    aggregate: str = "mean"  # how the objectives of repeats and folds become one value: mean, lower_bound
     final_seeds: int = 0  # fresh seeds for each point of the final
     trial_timeout_s: float | None = None  # training time of one trial
     ending: str | None = None  # why a search ended
@@ -99,3 +108,29 @@ class Sweep:
         if self.final:
             start, count = first + self.manifest.repeats, self.manifest.final_seeds
         return list(range(start, start + count))
+
+    def specs(self, trial: TrialSpec) -> list[TrialSpec]:
+        """The trials that one job trains: for each repeat one on each fold. The first is `trial`, but for a final.
+
+        Args:
+            trial: The trial as it is configured.
+        """
+        manifest, data = self.manifest, trial.data
+        seeds = self.seeds(trial.seed)
+        split_seeds = [data.split_seed] * len(seeds)
+        folds: Sequence[int] = [data.fold]
+        if not self.final:
+            if "split" in manifest.vary:
+                split_seeds = list(range(data.split_seed, data.split_seed + len(seeds)))
+            if not {*SEED_VARIES} <= {*manifest.vary}:
+                seeds = [trial.seed] * len(seeds)
+            folds = range(data.n_folds) if manifest.folds else folds
+        places = [(*drawn, fold) for drawn in zip(seeds, split_seeds, strict=True) for fold in folds]
+        return [_placed(trial, *place) for place in places]
+
+
+def _placed(trial: TrialSpec, seed: int, split_seed: int, fold: int) -> TrialSpec:
+    data = trial.data
+    if (split_seed, fold) != (data.split_seed, data.fold):
+        data = replace(data, split_seed=split_seed, fold=fold)
+    return trial if seed == trial.seed and data is trial.data else replace(trial, seed=seed, data=data)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from phalanx.core.errors import UnreadableFile
 from phalanx.core.reading import MAX_TABLE, opened
@@ -17,6 +17,9 @@ from phalanx.runs.conform import LARGEST
 from phalanx.runs.layout import RunPaths
 
 T = TypeVar("T")
+Place: TypeAlias = tuple[int | None, int | None, int | None]  # seed, split seed and fold of a curve
+NOWHERE: Place = (None, None, None)  # of a table without these columns
+PLACE_COLUMNS = ("seed", "split_seed", "fold")
 COLUMNS = [f.name for f in fields(EpochMetrics) if f.name != "further"]  # those that every table has
 
 
@@ -30,10 +33,22 @@ def metrics_csv(history: Sequence[EpochMetrics]) -> str:
     return _csv(columns_of(history), (row.flat() for row in history))
 
 
-def curves_csv(results: Sequence[TrialResult]) -> str:
-    """One row for each seed and epoch, with a header."""
+def curves_csv(results: Sequence[TrialResult], places: Sequence[Place] | None = None) -> str:
+    """One row for each trial and epoch, with a header.
+
+    Args:
+        results: Trials of different seeds, splits or folds.
+        places: Seed, split seed and fold of each; without them the seeds alone tell the trials apart.
+    """
     columns = columns_of([row for result in results for row in result.history])
-    return _csv(["seed", *columns], ({"seed": r.seed, **row.flat()} for r in results for row in r.history))
+    found = [(r.seed, None, None) for r in results] if places is None else places
+    named = [name for name, values in zip(PLACE_COLUMNS, zip(*found, strict=True), strict=True) if {*values} != {None}]
+    rows = (
+        {**{name: number for name, number in zip(PLACE_COLUMNS, place, strict=True) if name in named}, **row.flat()}
+        for place, result in zip(found, results, strict=True)
+        for row in result.history
+    )
+    return _csv([*named, *columns], rows)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -49,7 +64,7 @@ def read_metrics(file: Path, n_epochs: int = 0) -> tuple[EpochMetrics, ...]:
 
     Raises `UnreadableFile` for a file of another form, or of fewer rows than `n_epochs`, the epochs that were trained.
     """
-    return read_seeds(file, {None: n_epochs}).get(None, ())
+    return read_seeds(file, {NOWHERE: n_epochs}).get(NOWHERE, ())
 
 
 def check_length(file: Path, n_epochs: int) -> None:
@@ -59,32 +74,38 @@ def check_length(file: Path, n_epochs: int) -> None:
             _check_length(file, sum(1 for line in content if line.strip()) - 1, n_epochs)
 
 
-def _check_length(file: Path, n_rows: int, n_epochs: int, seed: int | None = None) -> None:
+def _check_length(file: Path, n_rows: int, n_epochs: int, place: Place = NOWHERE) -> None:
     if n_rows < n_epochs and file.exists():
-        epochs = "epochs" if seed is None else f"epochs of seed {seed}"
+        epochs = "epochs" if place == NOWHERE else f"epochs of {place_text(place)}"
         raise UnreadableFile(
             file, f"is damaged: it has {max(n_rows, 0)} of the {n_epochs} {epochs} that its result.json names"
         )
 
 
 def read_seeds(
-    file: Path, n_epochs: Mapping[int | None, int] = MappingProxyType({})
-) -> dict[int | None, tuple[EpochMetrics, ...]]:
-    """The rows of each seed of a `seeds.csv`; rows without a seed are under None; none if there is no such file.
+    file: Path, n_epochs: Mapping[Place, int] = MappingProxyType({})
+) -> dict[Place, tuple[EpochMetrics, ...]]:
+    """The rows of each trial of a `seeds.csv`, by seed, split seed and fold; none if there is no such file.
 
     Args:
         file: The table.
-        n_epochs: The epochs that each seed was trained.
+        n_epochs: The epochs that each was trained.
 
     Raises:
-        UnreadableFile: The file is of another form, or a seed has fewer rows than epochs.
+        UnreadableFile: The file is of another form, or a trial has fewer rows than epochs.
     """
-    found: dict[int | None, list[EpochMetrics]] = {}
-    for seed, metrics in _rows(file, COLUMNS, _epoch):
-        found.setdefault(seed, []).append(metrics)
-    for seed, n in n_epochs.items():
-        _check_length(file, len(found.get(seed, ())), n, seed)
-    return {seed: tuple(rows) for seed, rows in found.items()}
+    found: dict[Place, list[EpochMetrics]] = {}
+    for place, metrics in _rows(file, COLUMNS, _epoch):
+        found.setdefault(place, []).append(metrics)
+    for place, n in n_epochs.items():
+        _check_length(file, len(found.get(place, ())), n, place)
+    return {place: tuple(rows) for place, rows in found.items()}
+
+
+def place_text(place: Place) -> str:
+    """Names a trial among those of one point, such as `seed 1, fold 3`."""
+    words = zip(("seed", "split", "fold"), place, strict=True)
+    return ", ".join(f"{word} {number}" for word, number in words if number is not None)
 
 
 def read_curve(paths: RunPaths, name: str, n_epochs: int = 0) -> tuple[list[int], list[float]]:
@@ -133,13 +154,13 @@ def _rows(file: Path, needed: Sequence[str], parse: Callable[[dict[str, str]], T
             raise UnreadableFile(file, f"is damaged: line {lines.line_num}: {error}") from error
 
 
-def _epoch(row: dict[str, str]) -> tuple[int | None, EpochMetrics]:
-    seed = row.pop("seed", None)
+def _epoch(row: dict[str, str]) -> tuple[Place, EpochMetrics]:
+    seed, split_seed, fold = (int(row.pop(name)) if name in row else None for name in PLACE_COLUMNS)
     values = {key: float(value) for key, value in row.items() if key != "epoch"}
     metrics = EpochMetrics(int(row["epoch"]), **unflat(EpochMetrics, values))
     if not (0 < metrics.epoch < LARGEST and 0 <= metrics.seconds < math.inf):
         raise ValueError("epoch and seconds must be finite numbers above 0")
-    return None if seed is None else int(seed), metrics
+    return (seed, split_seed, fold), metrics
 
 
 def mean_history(curves: Sequence[Sequence[EpochMetrics]]) -> tuple[EpochMetrics, ...]:

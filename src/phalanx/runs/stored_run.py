@@ -17,6 +17,7 @@ from phalanx.core.result import ClassCounts, Objective, Status, Timing
 from phalanx.runs.config_file import read_overrides
 from phalanx.runs.conform import check_fields, check_items
 from phalanx.runs.layout import RunPaths
+from phalanx.runs.metrics_csv import Place
 from phalanx.runs.provenance import GitState
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,19 @@ class SeedResult:
     best_epoch: int | None
     epochs: int
     error: str | None = None
-    split_seed: int | None = None  # of the seed's own split, in a final whose seeds have splits of their own
+    split_seed: int | None = None  # of the seed's own split, where not all have the same
     data_digest: str | None = None  # of the data on that split
     classes: ClassCounts | None = None
+    fold: int | None = None  # where a point is trained on several folds
+
+    @property
+    def place(self) -> Place:
+        """Seed, split seed and fold, the last two None where all repeats have the same."""
+        return self.seed, self.split_seed, self.fold
 
     def to_json(self) -> dict[str, Any]:
         """A row of `repeats` in `result.json`."""
-        own = ("split_seed", "data_digest", "classes")
+        own = ("split_seed", "fold", "data_digest", "classes")
         return {key: value for key, value in asdict(self).items() if key not in own or value is not None}
 
 
@@ -130,7 +137,7 @@ class StoredRun:
 
     @property
     def n_rows(self) -> int:
-        """How many epochs `metrics.csv` has at least. For a point on several splits it is that of one of them."""
+        """How many epochs `metrics.csv` has at least. In a final on several splits it is that of one of them."""
         on_splits = [seed.epochs for seed in self.repeats if seed.split_seed is not None]
         return min(on_splits, default=self.epochs)
 

@@ -13,7 +13,7 @@ from phalanx.core.reading import parse_json, read_bytes
 from phalanx.core.result import EpochMetrics
 from phalanx.runs.config_file import flat_values, read_overrides, read_values, settings_typed
 from phalanx.runs.layout import FINAL, RunPaths, relative
-from phalanx.runs.metrics_csv import read_metrics, read_seeds
+from phalanx.runs.metrics_csv import place_text, read_metrics, read_seeds
 from phalanx.runs.provenance import GitState
 from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import RunLocation
@@ -146,21 +146,24 @@ def _ended(
 
 
 def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
-    n_epochs: dict[int | None, int] = {row.seed: row.epochs for row in stored.repeats}
+    n_epochs = {row.place: row.epochs for row in stored.repeats}
     curves = read_seeds(RunPaths(run.folder).seeds, n_epochs) if stored.repeats else {}
+    shared = len({row.seed for row in stored.repeats}) < len(stored.repeats)  # of a seed on several folds or splits
     found = []
     for row in stored.repeats:
-        history = curves.get(row.seed, ())
+        history, where = curves.get(row.place, ()), place_text(row.place if shared else (row.seed, None, None))
         tags = {**run.tags, "phalanx.kind": "seed", "phalanx.seed": str(row.seed), "phalanx.status": str(row.status)}
         tags.pop("phalanx.seeds", None)
         params = {**run.params, "seed": row.seed}
         if row.split_seed is not None:
             params["data.split_seed"], tags["phalanx.data_digest"] = row.split_seed, str(row.data_digest)
             tags[SPLIT] = str(row.split_seed)
+        if row.fold is not None:
+            params["data.fold"], tags[FOLD] = row.fold, str(row.fold)
         seconds = sum(epoch.seconds for epoch in history)
         costs = {"best_epoch": row.best_epoch, "train_seconds": seconds, "n_parameters": stored.n_parameters}
         seed = replace(
-            run, key=f"{run.key}/seed {row.seed}", name=f"{run.name}, seed {row.seed}", history=history, tags=tags,
+            run, key=f"{run.key}/{where}", name=f"{run.name}, {where}", history=history, tags=tags,
             params=params, metrics={**row.metrics, **costs}, has_files=False,
             ending=run.ending if run.ending == "interrupted" else str(row.status),
         )  # fmt: skip

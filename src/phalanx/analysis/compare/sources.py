@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from phalanx.analysis.class_scores import class_scores
-from phalanx.analysis.compare.run import MEASURED, SPLIT, Read, Run
+from phalanx.analysis.compare.run import FOLD, MEASURED, SPLIT, Read, Run
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values, settings_typed
@@ -152,6 +152,5 @@ def _repeat(run: Run, row: SeedResult) -> Run:
     own = {**row.metrics, "best_epoch": row.best_epoch, "epochs": row.epochs}
     own["n_parameters"] = run.values["n_parameters"]
     found = replace(run, seed=row.seed, status=str(row.status), values=own)
-    if row.split_seed is None:
-        return found
-    return replace(found, config={**run.config, SPLIT: row.split_seed}, data=row.data_digest)
+    own = {key: number for key, number in ((SPLIT, row.split_seed), (FOLD, row.fold)) if number is not None}
+    return replace(found, config={**run.config, **own}, data=row.data_digest) if own else found

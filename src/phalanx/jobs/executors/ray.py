@@ -79,7 +79,7 @@ class Ray:
     def _begin(self, shard: Shard) -> Future[list[JobResult]]:
         future: Future[list[JobResult]] = Future()
         try:
-            specs = list(dict.fromkeys(job.trial.data for job in shard.jobs))
+            specs = list(dict.fromkeys(spec.data for job in shard.jobs for spec in job.specs))
             task = self.task.remote(shard, self.n_threads, specs, *map(self._data, specs))
         except Exception as error:  # the data cannot be read
             future.set_exception(error)
