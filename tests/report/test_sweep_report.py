@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from scipy import stats
 from support.run_folders import config, result, stored, write_grid, write_run
 
 from phalanx.analysis.final import Finalist
@@ -34,7 +36,7 @@ from phalanx.report.sweep_figures.slices import draw_slice, slice_info
 from phalanx.report.sweep_figures.timeline import draw_timeline, timeline_info
 from phalanx.report.sweep_figures.trials import parameter, parameters
 from phalanx.runs.layout import SweepPaths
-from phalanx.runs.stored_run import SeedResult
+from phalanx.runs.stored_run import DataSummary, SeedResult
 from phalanx.runs.sweep_folder import collect
 from phalanx.study import importances
 
@@ -376,6 +378,17 @@ def test_no_interval_of_a_trials_seeds_leaves_the_range_of_its_metric():
     seeds = [SeedResult(seed, Status.COMPLETED, value, {}, 1, 1) for seed, value in enumerate((1.0, 0.8, 1.0))]
     several = replace(TRIALS[0], repeats=tuple(seeds))
     assert "<td class=number>0.6465 to 1.0000</td>" in page_of(trials=[several], best=[several])
+
+
+def test_the_interval_of_a_point_on_folds_is_over_folds_and_corrected():
+    values = np.array([[0.5, 0.7, 0.6], [0.7, 0.5, 0.4]])  # by seed and fold
+    rows = [SeedResult(s, Status.COMPLETED, v, {}, 1, 1, split_seed=0, fold=f) for (s, f), v in np.ndenumerate(values)]
+    data = DataSummary("wine", "wine", 94, 48, 36, 13, 3)
+    page = page_of(trials=[one := replace(TRIALS[0], repeats=tuple(rows), data=data)], best=[one])
+    mean, error = values.mean(), values.mean(axis=0).std(ddof=1) * math.sqrt(1 / 3 + 48 / 94)
+    low, high = stats.t.interval(0.95, 2, mean, error)
+    assert "95 % interval over folds" in page
+    assert f"<td class=number>3</td><td class=number>{low:.4f} to {high:.4f}</td>" in page.replace("\n", "")
 
 
 # From folders

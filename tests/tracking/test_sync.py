@@ -234,6 +234,26 @@ def test_out_of_fold_predictions_that_are_too_large_cost_no_other_file(tmp_path,
     assert artifacts.sweep_files(tmp_path) == [(tmp_path / "trials.csv", "")]
 
 
+def test_every_fold_and_seed_of_a_trial_is_a_run_below_it(store, folder):
+    root = sweep_folder(folder / "s", n_trials=1)
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    rows = [
+        {"seed": seed, "fold": fold, "split_seed": 3, "data_digest": f"of {fold}", "status": "completed", "value": 0.5,
+         "metrics": {"val_accuracy": 0.5}, "best_epoch": 1, "epochs": 1, "error": None}
+        for seed, fold in places
+    ]  # fmt: skip
+    run_folder(root / "0", repeats=rows)
+    head, line = (root / "0" / "metrics.csv").read_text().split("\n")[:2]
+    curves = [f"{seed},3,{fold},{line}" for seed, fold in places]
+    (root / "0" / "seeds.csv").write_text("\n".join([f"seed,split_seed,fold,{head}", *curves]) + "\n")
+    synced(root)
+    runs = by_key(store)
+    assert set(runs) == {"", "0", *(f"0/seed {seed}, split 3, fold {fold}" for seed, fold in places)}
+    one = runs["0/seed 1, split 3, fold 0"]
+    assert (one.data.params["data.fold"], one.data.tags["phalanx.data_digest"]) == ("0", "of 0")
+    assert [m.step for m in store.get_metric_history(one.info.run_id, "epoch/val_loss")] == [1]
+
+
 @pytest.mark.parametrize(("status", "state"), [("failed", "FAILED"), ("interrupted", "KILLED"), (None, "KILLED")])
 def test_sweep_that_did_not_end_well_says_so(store, folder, status, state):
     root = sweep_folder(folder / "s", n_trials=1, summary=False)

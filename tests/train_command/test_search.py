@@ -202,6 +202,32 @@ def test_a_trial_with_repeats_equals_its_seeds_trained_alone(tmp_path):
     assert [r["value"] for r in result_of(sweep_of(tmp_path) / "0")["repeats"]] == pytest.approx(alone, abs=1e-6)
 
 
+def test_a_point_on_folds_and_seeds_equals_the_grid_over_them(tmp_path):
+    options = ["data=wine", "data.split_seed=2", "optimizer.lr=0.02", "tracking=none"]
+    keys = ["hydra.sweeper.folds=2", "hydra.sweeper.repeats=2", "hydra.sweeper.n_trials=1"]
+    search(*options, "trainer.epochs=1,2", *keys, FINAL, cwd=tmp_path)
+    point, best = sweep_of(tmp_path) / "0", sweep_of(tmp_path) / "best_config.yaml"
+    epochs = read_values(point / "config.yaml")["trainer"]["epochs"]
+    folds = ["data.resampling=kfold", "data.folds=2", "data.fold=0,1", "seed=0,1", f"trainer.epochs={epochs}"]
+    train("-m", *QUICK, "tracking.keep=0", *options, *folds, cwd=tmp_path, check=0)
+    (grid,) = [p for p in (tmp_path / "outputs" / "sweeps").iterdir() if p.name != "s"]
+    alone = {(r["seed"], read_values(f / "config.yaml")["data"]["fold"]): r
+             for f in grid.glob("[0-9]") for r in [result_of(f)]}  # fmt: skip
+    rows = {(r["seed"], r["fold"]): r for r in result_of(point)["repeats"]}
+    assert rows.keys() == alone.keys()
+    for place, row in rows.items():
+        assert (row["split_seed"], row["data_digest"]) == (2, alone[place]["data_digest"])
+        assert row["metrics"]["val_loss"] == alone[place]["metrics"]["val_loss"]
+        assert row["metrics"]["test_loss"] is None
+    assert result_of(point)["objective"]["value"] == pytest.approx(sum(r["value"] for r in rows.values()) / 4)
+    assert [(r["seed"], r["split_seed"]) for r in result_of(point.parent / "final" / "0")["repeats"]] == [
+        (2, 3),
+        (3, 4),
+    ]
+    data = read_values(best)["data"]
+    assert (data["resampling"], data["folds"], data["fold"]) == ("kfold", 2, 0)
+
+
 def test_another_space_under_the_same_name_is_refused_or_gets_the_next_name(tmp_path):
     search(LR, "hydra.sweeper.n_trials=2", cwd=tmp_path)
     other = ["optimizer.lr=tag(log,interval(0.001,0.2))", "hydra.sweeper.n_trials=2"]

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from phalanx.analysis.compare.values import identity, typed
+from phalanx.analysis.repeats import repeat_of
 from phalanx.analysis.statistics import (
     SEEDS,
     SPLITS,
     Difference,
-    Repeat,
     Summary,
     Values,
     compare,
@@ -134,16 +134,12 @@ def read_finalists(
 def _finalist(trial: StoredRun, seeds: Sequence[SeedResult]) -> Finalist:
     name = trial.objective.name
     good = [seed for seed in seeds if seed.status is Status.COMPLETED and seed.value is not None]
-    metrics: dict[str, Values] = {name: {_repeat(seed): seed.value for seed in good if seed.value is not None}}
+    metrics: dict[str, Values] = {name: {repeat_of(seed.place): seed.value for seed in good if seed.value is not None}}
     for metric in dict.fromkeys((judge_of(name), TEST)):
-        metrics[metric] = {_repeat(seed): v for seed in good if (v := seed.metrics.get(metric)) is not None}
+        metrics[metric] = {repeat_of(seed.place): v for seed in good if (v := seed.metrics.get(metric)) is not None}
     by_status = Counter(str(seed.status) for seed in seeds if seed not in good)
     lost = Lost(dict(by_status), len(seeds), "seeds") if by_status else None
     return Finalist(trial.number, trial.overrides, name, metrics, len(seeds), lost)
-
-
-def _repeat(seed: SeedResult) -> Repeat:
-    return seed.seed if seed.split_seed is None else (seed.split_seed, seed.seed)
 
 
 def write_final(paths: SweepPaths, finalists: Sequence[Finalist], direction: str) -> list[str]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from phalanx.analysis.statistics import Place, Repeat, lower_bound
+from phalanx.analysis.repeats import repeat_of
+from phalanx.analysis.statistics import lower_bound
 from phalanx.core.result import Metrics, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.runs.metrics_csv import mean_history, place_text
@@ -39,7 +40,7 @@ def combined(
     status = next((s for s in (Status.FAILED, Status.DIVERGED, Status.PRUNED) if s in statuses), Status.COMPLETED)
     value = None
     if status in (Status.COMPLETED, Status.PRUNED):
-        pairs = zip(_repeats(places), results, strict=True)
+        pairs = zip(map(repeat_of, places), results, strict=True)
         values = {repeat: r.objective.value for repeat, r in pairs if r.objective.value is not None}
         direction = "maximize" if objective.direction == "maximize" else "minimize"
         value = (
@@ -109,18 +110,6 @@ def _places(results: Sequence[TrialResult], specs: Sequence[TrialSpec]) -> list[
         return [(result.seed, None, None) for result in results]
     has_folds = len({spec.data.fold for spec in specs}) > 1
     return [(spec.seed, spec.data.split_seed, spec.data.fold if has_folds else None) for spec in specs]
-
-
-def _repeats(places: Sequence[_Numbers]) -> list[Repeat]:
-    """What the value of each result counts as: of its seed, or of its split or fold."""
-    found: list[Repeat] = []
-    for seed, split_seed, fold in places:
-        if split_seed is None:
-            found.append(seed)
-        else:
-            place: Place = split_seed if fold is None else (split_seed, fold)
-            found.append((place, seed))
-    return found
 
 
 def _called(specs: Sequence[TrialSpec]) -> str:

@@ -4,7 +4,8 @@ import functools
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phalanx.analysis.statistics import Summary, summarise
+from phalanx.analysis.repeats import kind_of, values_of
+from phalanx.analysis.statistics import Summary, repeat_means, summarise
 from phalanx.core.metrics import limits_of
 from phalanx.runs.stored_run import StoredRun
 
@@ -26,7 +27,7 @@ def _environment() -> Environment:
     found.filters.update(
         {
             filter_.__name__: filter_
-            for filter_ in (decimals, interval, seeds_and_interval, six_digits, support, thousands)
+            for filter_ in (decimals, interval, kind_of, seeds_and_interval, six_digits, support, thousands)
         }
     )
     return found
@@ -63,8 +64,9 @@ def interval(summary: Summary) -> str:
 
 
 def seeds_and_interval(trial: StoredRun) -> tuple[int, str]:
-    """How many seeds a trial was trained with, and the interval of their mean objective."""
-    values = [seed.value for seed in trial.repeats if seed.value is not None]
-    if len(values) < 2:
-        return len(values) or 1, "–"
-    return len(values), interval(summarise(values, limits=limits_of(trial.objective.name)))
+    """How many seeds, splits or folds a trial was trained on, and the interval of their mean objective."""
+    values, correlation = values_of(trial)
+    n = len(repeat_means(values))
+    if n < 2 or correlation is None:
+        return n or 1, "–"
+    return n, interval(summarise(values, limits=limits_of(trial.objective.name), correlation=correlation))

@@ -1,0 +1,43 @@
+"""What the repeats of one trial count as: its seeds, or the splits or folds on which it was trained."""
+
+from phalanx.analysis.statistics import FOLDS, SEEDS, SPLITS, Repeat, Values
+from phalanx.runs.metrics_csv import Place as Numbers
+from phalanx.runs.stored_run import StoredRun
+
+
+def repeat_of(place: Numbers) -> Repeat:
+    """What a value is a repeat of.
+
+    Args:
+        place: Seed, split seed and fold; the last two are None where all values have the same.
+    """
+    seed, split_seed, fold = place
+    if seed is None:
+        raise ValueError("a repeat has a seed")
+    if split_seed is None:
+        return seed
+    return (split_seed if fold is None else (split_seed, fold)), seed
+
+
+def kind_of(trial: StoredRun) -> str:
+    """What the repeats of a trial are: seeds on one split, splits, or folds."""
+    if any(row.fold is not None for row in trial.repeats):
+        return FOLDS
+    return SPLITS if any(row.split_seed is not None for row in trial.repeats) else SEEDS
+
+
+def values_of(trial: StoredRun) -> tuple[Values, float | None]:
+    """The values of the objective by repeat, and the correlation of two of them.
+
+    Args:
+        trial: A trial.
+
+    Returns:
+        The values that are known, and the correlation as `statistics.paired` takes it: for folds the share of the rows
+        that validate (Nadeau and Bengio 2003), None where the sizes of the splits are not known, else 0.
+    """
+    values = {repeat_of(row.place): row.value for row in trial.repeats if row.value is not None}
+    if kind_of(trial) != FOLDS:
+        return values, 0.0
+    data = trial.data
+    return values, None if data is None else data.n_val / (data.n_train + data.n_val)
