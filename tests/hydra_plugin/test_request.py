@@ -144,7 +144,7 @@ def test_what_folds_and_the_data_contradict(options, data, faults):
 
 def test_more_folds_than_samples():
     request, _ = request_of("hydra.sweeper.folds=60", "data=wine")
-    with pytest.raises(SpecError, match="with hydra.sweeper.folds=60: .* data.folds may be at most 38"):
+    with pytest.raises(SpecError, match=r"with hydra\.sweeper\.folds=60: .* data\.folds may be at most 38"):
         request.check()
 
 
