@@ -131,7 +131,6 @@ KFOLD = {"resampling": "kfold", "folds": 10}
         ({"folds": "all"}, {}, ["needs folds, and data.resampling=holdout has one split; try hydra.sweeper.folds=5"]),
         ({"folds": 5}, {}, ["data.resampling=holdout has one split; leave it out"]),
         ({"folds": 7}, {"resampling": "shuffle_split", "repeats": 6}, ["must be 6 with .* data.repeats=6, or all"]),
-        ({"folds": "all"}, {**KFOLD, "time": "day"}, ["folds by data.time=day grow .* a grid over folds"]),
         ({"repeats": 2, "vary": ("split",)}, {"time": "day"}, ["nothing to draw, got .* try .*vary=.init,order."]),
         ({"folds": "all"}, {"resampling": "repeated_kfold"}, []),
         ({"folds": 10, "repeats": 2, "vary": ("split",)}, KFOLD, []),

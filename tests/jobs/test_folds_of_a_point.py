@@ -189,9 +189,12 @@ def test_the_folder_of_a_point_trained_alone(job):
 
 
 def test_folds_that_share_no_cohort_are_refused(job):
-    assert len(job(0, "model.norm=batch", "data.n_train=48").datasets()) == 3
-    refused = job(0, "data.folds=7", "model.norm=batch", "trainer.batch_size=1")
-    with pytest.raises(RequestError, match=r"try hydra\.sweeper\.folds=null"):
+    uneven = ["data.folds=7", "model.norm=batch", "trainer.batch_size=1"]
+    refused = job(0, *uneven)
+    with pytest.raises(
+        RequestError, match=r"121 to 122 rows, .* try data\.n_train=121; or try hydra.sweeper.folds=null"
+    ):
         refused.datasets()
+    assert len(job(0, *uneven, "data.n_train=121").datasets()) == 7
     (failed,) = by_number(train_together([refused])).values()
     assert isinstance(failed.error, RequestError)

@@ -121,10 +121,4 @@ def data_faults(options: Options, data: DataSpec) -> Faults:
         faults.append(
             f"data.fold={data.fold} chooses one fold, and {KEY}.folds={options.folds} trains on all; {advice}"
         )
-    if getattr(data, "time", None) is not None:
-        faults.append(
-            f"{KEY}.folds={options.folds} trains a point on all folds in one cohort, and folds by data.time="
-            f"{getattr(data, 'time', None)} grow from one to the next; try {KEY}.folds=null, and for the best points a "
-            f"grid over folds: data.resampling=kfold 'data.fold=range({data.folds})'"
-        )
     return faults

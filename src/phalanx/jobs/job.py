@@ -29,7 +29,7 @@ from phalanx.training.memory_check import check_memory
 from phalanx.training.planning import ONE_THREAD_FLOPS
 from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec, static_key
-from phalanx.training.training_rows import LARGEST_BYTES, shared_form
+from phalanx.training.training_rows import shared_form, why_apart
 
 if TYPE_CHECKING:
     from phalanx.study import Trial
@@ -179,10 +179,9 @@ def datasets_of(specs: Sequence[TrialSpec]) -> list[Dataset]:
     forms = {shared_form(spec, found[spec.data]) for spec in specs}
     if len(forms) > 1:
         raise RequestError(
-            "a search trains all folds and splits of a point in one cohort, and these cannot share one: their encoders "
-            "find other columns, their sizes differ in the number of steps, they have more than "
-            f"{LARGEST_BYTES >> 20} MB, or the network is one of your own; try hydra.sweeper.folds=null, and for the "
-            "best points a grid over folds: data.resampling=kfold 'data.fold=range(5)'"
+            "a search trains all folds and splits of a point in one cohort, which these cannot share: "
+            f"{why_apart(specs[0], list(found.values()))}; or try hydra.sweeper.folds=null, and for the best points a "
+            "grid over folds: data.resampling=kfold 'data.fold=range(5)'"
         )
     return [found[spec.data] for spec in specs]
 

@@ -68,6 +68,24 @@ def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
     return own, n_filled(spec, dataset), fills_up(spec, dataset)
 
 
+def why_apart(spec: TrialSpec, datasets: Sequence[Dataset]) -> str:
+    """Why these data have several forms, and what to type so that they share a cohort, if that is possible.
+
+    Args:
+        spec: A trial; others differ from it in their splits alone.
+        datasets: The data of different splits, of several `shared_form`.
+    """
+    if isinstance(spec.model, ModuleSpec):
+        return f"model={spec.model.name} is a network of your own, which shares no cohort with other splits"
+    if any(_n_bytes(dataset) > LARGEST_BYTES for dataset in datasets):
+        return f"each has more than {LARGEST_BYTES >> 20} MB of training rows"
+    if len({dataset.sizes for dataset in datasets}) > 1:
+        columns = sorted({dataset.n_features for dataset in datasets})
+        return f"their encoders find other columns: {columns[0]} to {columns[-1]} features"
+    rows = sorted({len(dataset.train) for dataset in datasets})
+    return f"they train on {rows[0]} to {rows[-1]} rows, so in other numbers of steps; try data.n_train={rows[0]}"
+
+
 def _n_bytes(dataset: Dataset) -> int:
     return dataset.train.x_ND.numel() * dataset.train.x_ND.element_size()
 
