@@ -251,6 +251,7 @@ def test_every_fold_and_seed_of_a_trial_is_a_run_below_it(store, folder):
     assert set(runs) == {"", "0", *(f"0/seed {seed}, split 3, fold {fold}" for seed, fold in places)}
     one = runs["0/seed 1, split 3, fold 0"]
     assert (one.data.params["data.fold"], one.data.tags["phalanx.data_digest"]) == ("0", "of 0")
+    assert one.data.tags["phalanx.fold"] == "0"
     assert [m.step for m in store.get_metric_history(one.info.run_id, "epoch/val_loss")] == [1]
 
 
