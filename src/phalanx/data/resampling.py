@@ -153,8 +153,8 @@ def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> tuple[np.ndarray, np.nd
 
     if spec.folds > len(rows):
         raise DataError(
-            f"data.folds={spec.folds} is more than the {len(rows)} rows outside the test split; try "
-            f"data.folds={len(rows)}"
+            f"data.folds={spec.folds} is more than the {len(rows)} rows outside the test split; "
+            f"data.folds may be at most {len(rows)}"
         )
     if spec.stratify:
         _check_class_sizes(spec, raw, rows)

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from phalanx.core.advice import override
 from phalanx.core.seeding import permutations
 from phalanx.data import Dataset, Split
 from phalanx.nn.losses.function_loss import FunctionLoss
@@ -83,7 +84,8 @@ def why_apart(spec: TrialSpec, datasets: Sequence[Dataset]) -> str:
         columns = sorted({dataset.n_features for dataset in datasets})
         return f"their encoders find other columns: {columns[0]} to {columns[-1]} features"
     rows = sorted({len(dataset.train) for dataset in datasets})
-    return f"they train on {rows[0]} to {rows[-1]} rows, so in other numbers of steps; try data.n_train={rows[0]}"
+    advice = override("data.n_train", rows[0])
+    return f"they train on {rows[0]} to {rows[-1]} rows, so in other numbers of steps; try {advice}"
 
 
 def _n_bytes(dataset: Dataset) -> int:
