@@ -166,6 +166,7 @@ def test_a_digest_knows_what_was_asked_for_and_an_earlier_one_stays():
     [
         (lambda: TrainerSpec(metrics=("f1_makro", "ece", "val_auroc")),
          r"and not 'f1_makro', 'val_auroc', got .*; try 'trainer.metrics=\[f1_macro,ece,auroc\]'"),
+        (lambda: TrainerSpec(metrics=("f1", "precision")), r"try 'trainer.metrics=\[f1_macro,precision_macro\]'"),
         (lambda: TrialSpec(objective="f1_macro"), "try objective=val_f1_macro"),
         (lambda: TrialSpec(objective="val_F1_macr"), "try objective=val_f1_macro"),
         (lambda: TrialSpec(objective="test_ece"), r"never chooses anything\), got 'test_ece'; try objective=val_ece"),

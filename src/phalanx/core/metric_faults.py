@@ -35,4 +35,5 @@ def unknown_metrics(key: str, names: Sequence[str]) -> Fault:
 def _nearest(name: str) -> str:
     """The metric that a name may mean, without a split; empty if there is none like it."""
     bare = split_name(name.lower())[1]
-    return next(iter([bare] if bare in METRICS else difflib.get_close_matches(bare, METRICS, n=1)), "")
+    begun = [metric for metric in METRICS if len(bare) > 1 and metric.startswith(bare)]  # f1 begins f1_macro
+    return next(iter([bare] if bare in METRICS else begun or difflib.get_close_matches(bare, METRICS, n=1)), "")

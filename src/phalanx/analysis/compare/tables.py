@@ -60,7 +60,7 @@ def show(comparison: Comparison, console: Console, *, classes: bool = False) -> 
 
 
 def _over_places(comparison: Comparison) -> int:
-    return 2 if comparison.measure.counts_samples else 4
+    return 2 if comparison.measure.in_percent else 4
 
 
 def titled(comparison: Comparison, part: Part) -> str:
@@ -84,7 +84,7 @@ def group_table(measure: Measure, part: Part) -> tuple[list[str], list[list[str]
     """Header and rows: every group with its seeds, mean, standard deviation and interval."""
     header = ["group", part.repeats, "mean", "std", "95 % interval"]
     lost = any(group.lost for group in part.groups)
-    places = decimals(part.summaries, 2 if measure.counts_samples else 4)
+    places = decimals(part.summaries, 2 if measure.in_percent else 4)
     rows = []
     for group, summary in zip(part.groups, part.summaries, strict=True):
         cells = [NOTHING] * 3 if summary is None else summary_cells(summary, places)
@@ -190,7 +190,7 @@ def difference_table(differences: Sequence[Difference], measure: Measure) -> tup
     repeats = differences[0].repeats if differences else SEEDS
     header = ["difference", repeats, f"mean{', ' + measure.unit if measure.unit else ''}", "95 % interval", "p",
               "p, adjusted", "effect size"]  # fmt: skip
-    places = 2 if measure.counts_samples else 4
+    places = 2 if measure.in_percent else 4
     rows = []
     for d in differences:
         interval = NOTHING if d.low is None else f"{d.low:.{places}f} to {d.high:.{places}f}"

@@ -85,7 +85,7 @@ def _spread(measure: Measure, part: Part) -> list[PageTable]:
 
 
 def _decimals(measure: Measure) -> int:
-    return 2 if measure.counts_samples else 4
+    return 2 if measure.in_percent else 4
 
 
 def out_of_fold_table(paths: SweepPaths) -> PageTable | None:
