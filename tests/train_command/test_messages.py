@@ -156,10 +156,13 @@ def test_other_words_of_hydra_are_ours(arguments, words, tmp_path):
 
 
 def test_all_misspelt_keys_and_options_are_named_at_once_and_wrong_values_too(tmp_path):
-    wrong = ["trainer.epoch=3", "optimizr.lr=2", "loss=ms,nll", "model=mlp9", "hydra.swep.dir=x", "data.n_train=many"]
+    wrong = [
+        "trainer.epoch=3", "optimizr.lr=2", "loss=ms,nll", "model=mlp9", "hydra.swep.dir=x", "data.n_train=many",
+        "optimizer=sgd", "optimizer.beta1=x",
+    ]  # fmt: skip
     refused = train(*TINY, "-m", *wrong, cwd=tmp_path, check=2)
     named = re.findall(r"^  - ([\w.=]+) ", refused.stderr, re.MULTILINE)
-    keys = {"trainer.epoch", "optimizr", "loss=ms", "model=mlp9", "hydra.swep", "data.n_train"}
+    keys = {"trainer.epoch", "optimizr", "loss=ms", "model=mlp9", "hydra.swep", "data.n_train", "optimizer.beta1"}
     assert set(named) == keys
     assert len(named) == len(keys)
     assert not list(tmp_path.iterdir())
