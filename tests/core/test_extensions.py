@@ -150,6 +150,6 @@ def test_the_digest_is_that_of_the_whole_file_whatever_its_line_ends(tmp_path):
 
 def test_what_is_not_loaded_is_told_with_what_to_type():
     assert needed("model", "conv_net", "nets.py, digest 0123456789ab") == (
-        "needs the extension model=conv_net (nets.py, digest 0123456789ab); put its file into extensions/ beside "
-        "train.py, or load it with PHALANX_EXTENSIONS=extensions/nets.py before the command"
+        "needs the extension model=conv_net (nets.py, digest 0123456789ab), which train.py loads from extensions/ "
+        "beside it, and any other command with PHALANX_EXTENSIONS=extensions/nets.py before it"
     )

@@ -143,8 +143,8 @@ def needed(group: str, name: object, source: object) -> str:
     file = str(source).partition(",")[0]
     advice = pasted(f"{VARIABLE}={FOLDER}/{file}")
     return (
-        f"needs the extension {group}={name} ({source}); put its file into {FOLDER}/ beside train.py, or load it with "
-        f"{advice} before the command"
+        f"needs the extension {group}={name} ({source}), which train.py loads from {FOLDER}/ beside it, and any other "
+        f"command with {advice} before it"
     )
 
 
