@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -153,3 +155,23 @@ def test_what_is_not_loaded_is_told_with_what_to_type():
         "needs the extension model=conv_net (nets.py, digest 0123456789ab), which train.py loads from extensions/ "
         "beside it, and any other command with PHALANX_EXTENSIONS=extensions/nets.py before it"
     )
+
+
+@pytest.mark.parametrize("edited", ["nets.py", "_parts.py"])
+def test_a_file_is_imported_as_it_is_now_and_never_from_bytecode_of_an_earlier_text(tmp_path, edited):
+    """Of the same size and changed in the same second, as an editor's save or a script may do it."""
+    (tmp_path / "nets.py").write_text("from ._parts import PART\nVALUE = 1 + PART\n")
+    (tmp_path / "_parts.py").write_text("PART = 10\n")
+    when = (tmp_path / edited).stat().st_mtime
+    command = [sys.executable, "-c", "import sys, pathlib; from phalanx.core.extensions import import_file; "
+               "print(import_file(pathlib.Path(sys.argv[1])).VALUE)", tmp_path / "nets.py"]  # fmt: skip
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def value() -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=clean).stdout.strip()
+
+    assert value() == "11"
+    (tmp_path / edited).write_text((tmp_path / edited).read_text().replace("1", "2"))
+    os.utime(tmp_path / edited, (when, when))
+    assert value() == {"nets.py": "12", "_parts.py": "21"}[edited]
+    assert not list(tmp_path.rglob("*.pyc"))

@@ -71,8 +71,8 @@ def _blamed(error: Exception, overrides: Sequence[str]) -> str | None:
         return next((one for one in overrides if key_of(one) == group and name in one), None)
     if found := UNKNOWN_KEY.match(text):
         key = (isinstance(cause, OmegaConfBaseException) and cause.full_key) or found["key"]
-        found = [one for one in overrides if _is_within(key, key_of(one)) or _is_within(key_of(one), key)]
-        return max(found, key=lambda one: len(key_of(one)), default=None)  # model.norm=x rather than model=mlp2
+        about = [one for one in overrides if _is_within(key, key_of(one)) or _is_within(key_of(one), key)]
+        return max(about, key=lambda one: len(key_of(one)), default=None)  # model.norm=x rather than model=mlp2
     if found := MERGING.fullmatch(text):
         return found["override"] if found["override"] in overrides else None
     return None

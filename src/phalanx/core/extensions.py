@@ -24,6 +24,7 @@ from typing import Any
 
 from phalanx.core.errors import RequestError, pasted
 from phalanx.core.siblings import siblings_of
+from phalanx.core.source_imports import PREFIX, import_from_text
 
 FOLDER = "extensions"  # beside train.py
 VARIABLE = "PHALANX_EXTENSIONS"
@@ -199,6 +200,7 @@ def _import_named(name: str) -> None:
 
 def import_file(file: Path) -> ModuleType:
     """Imports a file once a process. Files of one folder are one package, so they may import each other by a dot."""
+    import_from_text()
     file = file.resolve()
     package = _package(file)
     if package not in sys.modules:
@@ -210,7 +212,7 @@ def import_file(file: Path) -> ModuleType:
 
 def _package(file: Path) -> str:
     """The name of the package of the files in a file's folder."""
-    return f"phalanx_extensions_{hashlib.sha256(str(file.resolve().parent).encode()).hexdigest()[:8]}"
+    return f"{PREFIX}{hashlib.sha256(str(file.resolve().parent).encode()).hexdigest()[:8]}"
 
 
 def import_sent(group: str, name: str, sent: Source) -> str:
