@@ -20,12 +20,11 @@ from phalanx.analysis.calibration import (
     fit_temperature,
     probabilities,
     reliability,
-    sample_brier,
     sample_nll,
 )
 from phalanx.cli.main import main
 from phalanx.core.errors import RunFolderError
-from phalanx.nn.metrics.from_probabilities import N_BINS, Probabilities, ece
+from phalanx.nn.metrics.from_probabilities import N_BINS, Probabilities, ece, sample_brier
 from phalanx.runs.model_file import load_model
 from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.tracking.served_model import Classifier

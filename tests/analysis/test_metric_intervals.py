@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from phalanx import DATASETS, MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
-from phalanx.analysis.metric_intervals import FEWEST, Resampled, bootstrap_intervals, brier_of_samples
+from phalanx.analysis.metric_intervals import FEWEST, Resampled, bootstrap_intervals
 from phalanx.analysis.sample_intervals import sample_intervals, wilson
 from phalanx.core.console import plain_console
 from phalanx.core.errors import RequestError
@@ -19,7 +19,7 @@ from phalanx.core.metrics import FURTHER
 from phalanx.jobs.progress import summary
 from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.metrics.from_counts import FROM_COUNTS
-from phalanx.nn.metrics.from_probabilities import FROM_PROBABILITIES, Probabilities, auroc, brier
+from phalanx.nn.metrics.from_probabilities import FROM_PROBABILITIES, Probabilities, auroc, brier, sample_brier
 
 RANKED = [*FROM_COUNTS, "auroc", "average_precision", "ece"]
 
@@ -104,7 +104,7 @@ def test_a_metric_of_ones_own_has_fewer_resamples_and_one_that_fails_has_no_inte
 
 def test_the_parts_of_the_brier_score_have_its_mean():
     given = drawn(50, 4)
-    assert brier_of_samples(given).mean() == pytest.approx(brier(given), abs=1e-12)
+    assert sample_brier(given.p_NC, given.y_N).mean() == pytest.approx(brier(given), abs=1e-12)
 
 
 def test_of_many_samples_there_are_fewer_resamples():

@@ -17,7 +17,7 @@ from phalanx.data import Dataset
 from phalanx.data.base import Split
 from phalanx.data.cache import dataset_of
 from phalanx.nn.losses.functional import SCORES
-from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, confidence_bins
+from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, confidence_bins, sample_brier
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
@@ -89,12 +89,6 @@ def sample_nll(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
     """The negative log-probability of the true class of each sample, (N,)."""
     nll_N: np.ndarray = -np.log(np.maximum(p_NC[np.arange(len(y_N)), y_N], np.finfo(np.float64).tiny))
     return nll_N
-
-
-def sample_brier(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
-    """Σ over classes of (p - 1 for the true class, else p)² of each sample, (N,): from 0 to 2."""
-    squares_N: np.ndarray = (p_NC**2).sum(1) - 2 * p_NC[np.arange(len(y_N)), y_N] + 1
-    return squares_N
 
 
 def probabilities(scores_NC: np.ndarray, temperature: float = 1.0) -> np.ndarray:

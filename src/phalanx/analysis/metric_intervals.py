@@ -42,10 +42,8 @@ class Resampled:
         if name in BY_RANKS:
             return self._by_ranks[name]
         if name == "ece":
-            class_N = self.given.log_p_NC.argmax(1)
-            confidence_N = np.take_along_axis(self.given.p_NC, class_N[:, None], 1)[:, 0].astype(np.float64)
-            right_N = class_N == self.given.y_N
-            return np.array([calibration_error(confidence_N, right_N, weights_N) for weights_N in self.weights_RN])
+            predictions = self.given.predictions
+            return np.array([calibration_error(*predictions, weights_N) for weights_N in self.weights_RN])
         return self._one_by_one(own_metrics()[name])
 
     def _one_by_one(self, metric: Callable[[Probabilities], float]) -> np.ndarray:
@@ -113,11 +111,3 @@ def bootstrap_intervals(given: Probabilities, names: Sequence[str]) -> dict[str,
         if len(defined_R) * 2 > len(values_R):
             found[name] = Interval.of(defined_R)
     return found
-
-
-def brier_of_samples(given: Probabilities) -> np.ndarray:
-    """The part of each sample in the Brier score, float64 (N,)."""
-    off_NC = given.p_NC.astype(np.float64)
-    off_NC[np.arange(len(given.y_N)), given.y_N] -= 1
-    parts_N: np.ndarray = np.square(off_NC).sum(1)
-    return parts_N

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from phalanx.analysis.bootstrap import Interval, resampled
-from phalanx.analysis.metric_intervals import bootstrap_intervals, brier_of_samples
+from phalanx.analysis.metric_intervals import bootstrap_intervals
 from phalanx.core.device import threads
 from phalanx.core.metrics import METRICS
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.nn.losses.stacked import StackedLoss
-from phalanx.nn.metrics.from_probabilities import Probabilities
+from phalanx.nn.metrics.from_probabilities import Probabilities, sample_brier
 from phalanx.nn.models.base import InputShape
 from phalanx.runs.model_file import saved_logits
 from phalanx.training.spec import TrialSpec
@@ -93,7 +93,7 @@ def _further_intervals(
     for name in names:
         info, value = METRICS.get(name), metrics[f"test_{name}"]
         if name == "brier":
-            (found[name],) = mean_intervals(brier_of_samples(given)[:, None])
+            (found[name],) = mean_intervals(sample_brier(given.p_NC, given.y_N)[:, None])
         elif info is not None and info.counts_samples and value is not None:
             found[name] = wilson(round(value * n_samples), n_samples)
     return found | bootstrap_intervals(given, [name for name in names if name not in found])

@@ -30,6 +30,13 @@ class Probabilities:
         return p_NC
 
     @functools.cached_property
+    def predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """The probability of the predicted class of each sample, float64 (N,), and whether it is the true one."""
+        class_N = self.log_p_NC.argmax(1)
+        confidence_N = np.take_along_axis(self.p_NC, class_N[:, None], 1)[:, 0].astype(np.float64)
+        return confidence_N, class_N == self.y_N
+
+    @functools.cached_property
     def ranks(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each class, its samples from the lowest to the highest probability of the class: how many samples, and
         how many of its own, have a lower one, and how many have a lower or the same one. int64, (2, samples) each."""
@@ -83,16 +90,29 @@ def average_precision(given: Probabilities) -> float:
 
 def brier(given: Probabilities) -> float:
     """The mean over samples of the sum over classes of (p - 1 for the true class, else p)², from 0 to 2."""
-    off_NC = given.p_NC.astype(np.float64)
-    off_NC[np.arange(len(given.y_N)), given.y_N] -= 1
-    return float(np.square(off_NC).sum()) / len(given.y_N)
+    return float(_squared_errors(given.p_NC, given.y_N).sum()) / len(given.y_N)
+
+
+def sample_brier(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
+    """The part of each sample in the Brier score, float64 (N,), from 0 to 2.
+
+    Args:
+        p_NC: Class probabilities.
+        y_N: The true classes.
+    """
+    parts_N: np.ndarray = _squared_errors(p_NC, y_N).sum(1)
+    return parts_N
+
+
+def _squared_errors(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
+    off_NC = p_NC.astype(np.float64)
+    off_NC[np.arange(len(y_N)), y_N] -= 1
+    return np.square(off_NC)
 
 
 def ece(given: Probabilities) -> float:
     """The expected calibration error of the predicted classes; see `calibration_error`."""
-    class_N = given.log_p_NC.argmax(1)
-    confidence_N = np.take_along_axis(given.p_NC, class_N[:, None], 1)[:, 0].astype(np.float64)
-    return calibration_error(confidence_N, class_N == given.y_N)
+    return calibration_error(*given.predictions)
 
 
 def confidence_bins(confidence_N: np.ndarray) -> np.ndarray:
