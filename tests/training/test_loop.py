@@ -18,9 +18,9 @@ from phalanx.core.errors import RequestError, SpecError, TrainingInterrupted
 from phalanx.core.result import EpochMetrics
 from phalanx.data.base import Split
 from phalanx.nn.models.activations import ACTIVATIONS
-from phalanx.training.chunk import TrialProgress
 from phalanx.training.loop import train_cohort, train_trial
 from phalanx.training.partition import partition
+from phalanx.training.trial_progress import TrialProgress
 
 # float32 sums in another order: one rounding is 6e-8, and some 40 updates of a smooth loss amplify it little.
 CLOSE = {"rtol": 2e-4, "atol": 2e-6}

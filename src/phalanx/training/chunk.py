@@ -35,34 +35,11 @@ from phalanx.training.metric_check import final_metrics, not_finite
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 from phalanx.training.training_rows import TrainingRows, fills_up, n_filled
+from phalanx.training.trial_progress import TrialProgress
 
 OnStep = Callable[[int, int], None]
 MOST_CLASSES = 500  # whose counts a result has
 V = TypeVar("V")
-
-
-class TrialProgress:
-    """The history and the best epoch of a trial that trains, new or resumed from a snapshot."""
-
-    def __init__(self, spec: TrialSpec, after: Snapshot | None = None) -> None:
-        self.spec = spec
-        self.history = list(after.history) if after else []
-        self.best = self.history[after.best_epoch - 1] if after and after.best_epoch else None
-        self.seconds, self.started = sum(row.seconds for row in self.history), time.time()
-        self.status, self.error = Status.COMPLETED, ""
-
-    def improved(self, row: EpochMetrics) -> bool:
-        """Whether `row` beats the best epoch in the objective, or equals it at a lower validation loss."""
-        if self.best is None:
-            return True
-        sign = 1 if self.spec.direction == "maximize" else -1
-        new, old = (sign * r[self.spec.objective] for r in (row, self.best))
-        return new > old or (new == old and row.val_loss < self.best.val_loss)
-
-    def goes_on(self) -> bool:
-        """Whether there is another epoch to train after the last one."""
-        trainer, epoch, best = self.spec.trainer, len(self.history), self.best.epoch if self.best else 0
-        return epoch < trainer.epochs and (trainer.patience is None or epoch - best < trainer.patience)
 
 
 class Chunk:
@@ -113,9 +90,10 @@ class Chunk:
             datasets: The data of each of them, if not the chunk's.
         """
         self.captured, self.rows, after = None, None, after or {}
-        self.data |= dict(zip(positions, datasets or [self.dataset] * len(specs), strict=True))
-        counts = {id(data): data.train.class_counts(data.n_classes) for data in self.data.values()}
-        self.stack.join(specs, positions, after, [counts[id(self.data[position])] for position in positions])
+        datasets = datasets or [self.dataset] * len(specs)
+        self.data |= dict(zip(positions, datasets, strict=True))
+        counts = {id(data): data.train.class_counts(data.n_classes) for data in datasets}
+        self.stack.join(specs, positions, after, [counts[id(data)] for data in datasets])
         self.progress |= {p: TrialProgress(spec, after.get(p)) for p, spec in zip(positions, specs, strict=True)}
 
     def snapshot(self, position: int) -> Snapshot:
