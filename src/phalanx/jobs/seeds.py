@@ -38,16 +38,8 @@ def combined(
     places = _places(results, specs)
     statuses = {result.status for result in results}
     status = next((s for s in (Status.FAILED, Status.DIVERGED, Status.PRUNED) if s in statuses), Status.COMPLETED)
-    value = None
-    if status in (Status.COMPLETED, Status.PRUNED):
-        pairs = zip(map(repeat_of, places), results, strict=True)
-        values = {repeat: r.objective.value for repeat, r in pairs if r.objective.value is not None}
-        direction = "maximize" if objective.direction == "maximize" else "minimize"
-        value = (
-            statistics.fmean(values.values())
-            if aggregate == "mean"
-            else lower_bound(values, direction, correlation=correlation)
-        )
+    has_value = status in (Status.COMPLETED, Status.PRUNED)
+    value = _objective(results, places, aggregate, correlation) if has_value else None
     errors = [
         f"{place_text(place)}: {result.error}"
         for place, result in zip(places, results, strict=True)
@@ -69,6 +61,17 @@ def combined(
         timing=replace(timings[0], ended=max(timing.ended for timing in timings)) if timings else None,
         classes=None,  # each has its own
     )
+
+
+def _objective(
+    results: Sequence[TrialResult], places: Sequence[_Numbers], aggregate: str, correlation: float
+) -> float:  # fmt: skip
+    pairs = zip(map(repeat_of, places), results, strict=True)
+    values = {repeat: r.objective.value for repeat, r in pairs if r.objective.value is not None}
+    if aggregate == "mean":
+        return statistics.fmean(values.values())
+    direction = "maximize" if results[0].objective.direction == "maximize" else "minimize"
+    return lower_bound(values, direction, correlation=correlation)
 
 
 def seed_results(
