@@ -1,6 +1,7 @@
 """What the repeats of one trial count as: its seeds, or the splits or folds on which it was trained."""
 
 from phalanx.analysis.statistics import FOLDS, SEEDS, SPLITS, Repeat, Values
+from phalanx.analysis.student import evaluated_share
 from phalanx.runs.metrics_csv import Place as Numbers
 from phalanx.runs.stored_run import StoredRun
 
@@ -40,4 +41,4 @@ def values_of(trial: StoredRun) -> tuple[Values, float | None]:
     if kind_of(trial) != FOLDS:
         return values, 0.0
     data = trial.data
-    return values, None if data is None else data.n_val / (data.n_train + data.n_val)
+    return values, None if data is None else evaluated_share(data.n_train, data.n_val)

@@ -60,6 +60,16 @@ def checked_correlation(correlation: float) -> float:
     return correlation
 
 
+def evaluated_share(n_train: int, n_validation: int) -> float:
+    """The share of the rows that validate: the correlation of two folds' validation metrics (Nadeau and Bengio 2003).
+
+    Args:
+        n_train: Rows of a fold that train.
+        n_validation: Those that validate.
+    """
+    return n_validation / (n_train + n_validation)
+
+
 def with_correlation(std: float | None, n: int, correlation: float) -> float | None:
     """The standard deviation that n independent values would have if their mean varied as that of these values, of
     which each two have this correlation: its square is s² (1 + n ρ / (1 - ρ)). With n - 1 degrees of freedom that makes

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from phalanx.analysis.repeats import repeat_of
 from phalanx.analysis.statistics import lower_bound
+from phalanx.analysis.student import evaluated_share
 from phalanx.core.result import Metrics, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.runs.metrics_csv import mean_history, place_text
@@ -95,8 +96,8 @@ def seed_results(
 
 
 def correlation_of_folds(specs: Sequence[TrialSpec], datasets: Sequence[Dataset]) -> float:
-    """The correlation of the validation metrics of two folds, as the corrected resampled t-test takes it: the share of
-    the rows that validate (Nadeau and Bengio 2003). 0 where there are not several folds.
+    """The correlation of the validation metrics of two folds, as the corrected resampled t-test takes it: the largest
+    `evaluated_share`. 0 where there are not several folds.
 
     Args:
         specs: What was trained.
@@ -104,7 +105,7 @@ def correlation_of_folds(specs: Sequence[TrialSpec], datasets: Sequence[Dataset]
     """
     if len({spec.data.fold for spec in specs}) == 1:
         return 0.0
-    return max(len(data.val) / (len(data.train) + len(data.val)) for data in datasets)
+    return max(evaluated_share(len(data.train), len(data.val)) for data in datasets)
 
 
 def _places(results: Sequence[TrialResult], specs: Sequence[TrialSpec]) -> list[_Numbers]:

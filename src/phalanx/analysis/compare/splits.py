@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from phalanx.analysis.compare.run import FOLD, ROW_REPEATS, SPLIT, Run
 from phalanx.analysis.statistics import FEWEST, FOLDS, SEEDS, SPLITS, Place, Repeat
+from phalanx.analysis.student import evaluated_share
 from phalanx.analysis.wording import ABOUT
 from phalanx.core.metrics import split_name
 
@@ -122,10 +123,11 @@ def correlation_of(runs: Sequence[Run], split: str) -> float | None:
     equal_parts = first.get("data.resampling") == "kfold" and first.get("data.time") is None  # no growing window
     if split != "val" and isinstance(k, int) and equal_parts:
         return (k - 2) / (k - 1)
-    evaluated = max((n_val / (n_train + n_val) for n_train, n_val in sizes), default=1 / k if k and is_kfold else None)
+    shares = [evaluated_share(*of_run) for of_run in sizes]
+    evaluated = max(shares, default=1 / k if k and is_kfold else None)
     if evaluated is None or split == "val":
         return evaluated
-    return 1 - min((n_val / (n_train + n_val) for n_train, n_val in sizes), default=evaluated)
+    return 1 - min(shares, default=evaluated)
 
 
 def _can_be_pooled(data: SameData, usable: Sequence[Run], by: Sequence[str]) -> bool:
