@@ -38,7 +38,8 @@ def new_figure(
         width: In inches.
         height: In inches.
         title: Shown as it is above all axes.
-        layout: matplotlib's layout engine; `compressed` suits images with square pixels.
+        layout: matplotlib's layout engine; `compressed` suits images with square pixels; `none` leaves the places of
+            the axes to `set_margins` and `axes_at`.
     """
     from matplotlib.figure import Figure
 
@@ -47,6 +48,41 @@ def new_figure(
     if title:
         figure.suptitle(title, fontsize=TITLE, parse_math=False)
     return figure
+
+
+def set_margins(
+    figure: Figure, left: float, right: float, bottom: float, top: float, across: float = 0.0, down: float = 0.0,
+    rows: int = 1, columns: int = 1,
+) -> None:  # fmt: skip
+    """Places a grid of axes in a figure of `layout="none"`. All sizes are inches.
+
+    matplotlib's layout engines measure every text twice, which takes as long as drawing the figure. A figure whose
+    texts have known sizes is placed by these numbers instead; `save_figure` crops what is left white around it.
+
+    Args:
+        figure: The figure, with or without its axes.
+        left: From the figure's edge to the first column, with tick labels and axis label.
+        right: From the last column to the edge.
+        bottom: From the edge to the last row, with tick labels, axis label and a legend.
+        top: From the first row to the edge, with titles.
+        across: Between two columns.
+        down: Between two rows.
+        rows: How many rows the grid has.
+        columns: How many columns the grid has.
+    """
+    width, height = figure.get_size_inches()
+    column = (width - left - right - (columns - 1) * across) / columns
+    row = (height - bottom - top - (rows - 1) * down) / rows
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
+        wspace=across / column, hspace=down / row,
+    )  # fmt: skip
+
+
+def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """New axes at a place in a figure of `layout="none"`; place and size are inches."""
+    whole_width, whole_height = figure.get_size_inches()
+    return figure.add_axes((left / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
 
 
 def save_figure(
@@ -107,7 +143,7 @@ def label_axes(
         y: Label of the vertical axis.
         grid: Which axis has grid lines.
     """
-    axes.set_title(title, fontsize=TITLE, parse_math=False)
+    axes.set_title(title, y=1.0, fontsize=TITLE, parse_math=False)  # with y, matplotlib does not look for its place
     axes.set_xlabel(x, fontsize=LABEL, parse_math=False)
     axes.set_ylabel(y, fontsize=LABEL, parse_math=False)
     axes.tick_params(labelsize=TICK)
@@ -153,8 +189,9 @@ def legend_below(figure: Figure, axes: Axes, n_columns: int, fontsize: float = T
         space: `handletextpad` and `columnspacing`, in units of the font size.
     """
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=fontsize, frameon=False,
-                  **space)  # fmt: skip
+    place: Literal["lower center", "outside lower center"]
+    place = "lower center" if figure.get_layout_engine() is None else "outside lower center"
+    figure.legend(handles, labels, loc=place, ncols=n_columns, fontsize=fontsize, frameon=False, **space)
 
 
 def shorten(name: str, limit: int) -> str:

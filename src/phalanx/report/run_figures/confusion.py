@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phalanx.report.run_figures.predicted import Predicted
-from phalanx.report.style import LABEL, TICK, label_axes, name_ticks, new_figure, shorten
+from phalanx.report.style import LABEL, TICK, axes_at, label_axes, name_ticks, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,9 +46,10 @@ def draw_confusion(info: ConfusionInfo) -> Figure:
     from matplotlib.colors import PowerNorm
 
     n_classes, names = len(info.classes), [shorten(name, 18) for name in info.classes]
-    side, margin = min(max(0.5 * n_classes, 3.0), 9.5), 0.07 * max(map(len, names))
-    figure = new_figure(side + 2.3 + margin, side + 1.2 + margin, layout="compressed")
-    axes = figure.subplots()
+    side, margin = min(max(0.56 * n_classes, 3.6), 10.0), 0.07 * max(map(len, names))
+    left, bottom = 0.6 + margin, 0.6 + margin
+    figure = new_figure(left + side + 1.5, bottom + side + 0.5, layout="none")
+    axes = axes_at(figure, left, bottom, side, side)
     # The square root keeps a few per cent of mistakes visible beside a strong diagonal.
     norm, colours = PowerNorm(0.5, vmin=0, vmax=1), colormaps["Blues"].with_extremes(bad="#DDDDDD")
     image = axes.imshow(info.share_CC, cmap=colours, norm=norm)
@@ -60,7 +61,8 @@ def draw_confusion(info: ConfusionInfo) -> Figure:
     too_wide = 0.09 * max(map(len, shown)) > side / len(shown)  # than the space from one name to the next
     name_ticks(axes.xaxis, names, most=_NAMED_CLASSES, angle=45 if too_wide else 0)
     name_ticks(axes.yaxis, names, most=_NAMED_CLASSES)
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    beside = axes_at(figure, left + side + 0.2, bottom, 0.046 * side, side)
+    bar = figure.colorbar(image, cax=beside, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
     bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
     bar.set_label("share of the true class", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)

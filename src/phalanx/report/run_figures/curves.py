@@ -11,7 +11,18 @@ import numpy as np
 
 from phalanx.core.metrics import METRICS, limits_of
 from phalanx.core.result import EpochMetrics
-from phalanx.report.style import BLACK, GREY, LABEL, TICK, TRAIN, VALIDATION, label_axes, legend_below, new_figure
+from phalanx.report.style import (
+    BLACK,
+    GREY,
+    LABEL,
+    TICK,
+    TRAIN,
+    VALIDATION,
+    label_axes,
+    legend_below,
+    new_figure,
+    set_margins,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +95,9 @@ def draw_curves(info: CurvesInfo, title: str = "", saved_as: str = "best") -> Fi
         saved_as: What the epoch with the saved weights is called: `best` gives `best epoch 7`.
     """
     n_rows = -(-len(info.panels) // COLUMNS)
-    figure = new_figure(13.5, 0.6 + 4.0 * n_rows, title)
+    figure = new_figure(13.5, 0.6 + 4.0 * n_rows, title, layout="none")
     all_axes = figure.subplots(n_rows, COLUMNS, squeeze=False).ravel()
+    set_margins(figure, 0.7, 0.15, 0.95, 0.9, across=0.7, down=0.85, rows=n_rows, columns=COLUMNS)
     for axes, panel in zip(all_axes, info.panels, strict=False):
         _draw_panel(axes, info, panel, saved_as)
     for axes in all_axes[len(info.panels) :]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from phalanx.data import Dataset
-from phalanx.report.style import LABEL, TICK, label_axes, name_ticks, new_figure
+from phalanx.report.style import LABEL, TICK, axes_at, label_axes, name_ticks, new_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
@@ -75,14 +74,17 @@ def _draw_images(info: FirstLayerInfo) -> Figure:
     height, width = mosaic.shape
     figure_width = 1.15 * n_columns
     figure_height = min(max(figure_width * height / width, 1.5), 16.0)
-    figure = new_figure(max(figure_width, 4.5) + 1.2, figure_height + 0.6, layout="compressed")
-    axes = figure.subplots()
+    scale = min(figure_width / width, figure_height / height)  # inches of a pixel, which is square
+    whole, high = max(scale * width, 4.5) + 1.6, scale * height
+    figure = new_figure(whole, high + 0.6, layout="none")
+    left = (whole - 1.6 - scale * width) / 2
+    axes = axes_at(figure, left + 0.1, 0.1, scale * width, high)
     image = axes.imshow(mosaic, cmap=_colours(), vmin=-info.limit, vmax=info.limit)
     axes.set_axis_off()
     label_axes(axes, _title(info))
     for unit, (x, y) in zip(info.units_U, places, strict=True):
         axes.text(x, y, str(unit), ha="center", va="bottom", fontsize=7.5)
-    _colour_bar(figure, axes, image)
+    _colour_bar(figure, image, cax=axes_at(figure, left + 0.25 + scale * width, 0.1, high / 30, high))
     return figure
 
 
@@ -108,8 +110,8 @@ def _colours() -> Colormap:
     return colormaps["RdBu_r"].with_extremes(bad="white")
 
 
-def _colour_bar(figure: Figure, axes: Axes, image: AxesImage) -> None:
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, extend="both", aspect=30)
+def _colour_bar(figure: Figure, image: AxesImage, **place: Any) -> None:
+    bar = figure.colorbar(image, extend="both", **place)
     bar.set_label("weight", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
 
@@ -125,5 +127,5 @@ def _draw_map(info: FirstLayerInfo) -> Figure:
         name_ticks(axes.xaxis, [str(feature) for feature in range(n_features)], most=30)
     else:
         name_ticks(axes.xaxis, info.feature_names, angle=45, most=60)
-    _colour_bar(figure, axes, image)
+    _colour_bar(figure, image, ax=axes, fraction=0.04, pad=0.02, aspect=30)
     return figure

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phalanx.report.run_figures.predicted import Predicted
-from phalanx.report.style import BLACK, LABEL, TICK, VALIDATION, label_axes, name_ticks, new_figure, shorten
+from phalanx.report.style import (
+    BLACK,
+    LABEL,
+    TICK,
+    VALIDATION,
+    label_axes,
+    name_ticks,
+    new_figure,
+    set_margins,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,17 +123,20 @@ def _caption(mistake: Mistake) -> str:
 
 def _draw_bars(info: MistakesInfo) -> Figure:
     n_shown = len(info.shown)
-    figure = new_figure(9, 0.34 * n_shown + 2.0, _title(info) + f"\ntrue → predicted; rows of {info.rows_of}, from 1")
+    names = [f"row {m.row + 1:,}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
+    left = 0.2 + 0.085 * max(map(len, names))
+    title = _title(info) + f"\ntrue → predicted; rows of {info.rows_of}, from 1"
+    figure = new_figure(5.5 + left, 0.34 * n_shown + 2.0, title, layout="none")
     axes = figure.subplots()
+    set_margins(figure, left, 0.2, 0.95, 0.75)
     places = np.arange(n_shown)
     bars = axes.barh(places, [m.p_predicted for m in info.shown], 0.7, color=VALIDATION)
     points = axes.scatter([m.p_true for m in info.shown], places, 42, color=BLACK, marker="D", zorder=3, clip_on=False)
-    names = [f"row {m.row + 1:,}: {shorten(m.true, 20)} → {shorten(m.predicted, 20)}" for m in info.shown]
     name_ticks(axes.yaxis, names, limit=60)
     axes.set_ylim(n_shown - 0.4, -0.6)
     axes.set_xlim(0, 1.02)
     label_axes(axes, x="probability", grid="x")
     axes.set_axisbelow(True)
     entries = ["p(predicted class)", "p(true class)"]
-    figure.legend([bars.patches[0], points], entries, loc="outside lower center", ncols=2, fontsize=TICK, frameon=False)
+    figure.legend([bars.patches[0], points], entries, loc="lower center", ncols=2, fontsize=TICK, frameon=False)
     return figure

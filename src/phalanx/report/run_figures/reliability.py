@@ -9,7 +9,7 @@ import numpy as np
 
 from phalanx.analysis.calibration import Reliability
 from phalanx.nn.metrics.from_probabilities import N_BINS
-from phalanx.report.style import BLACK, BLUE, GREY, LABEL, label_axes, new_figure
+from phalanx.report.style import BLACK, BLUE, GREY, LABEL, label_axes, new_figure, set_margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def draw_reliability(panels: Sequence[tuple[str, Reliability]]) -> Figure:
     """A reliability diagram for each title: accuracy by confidence, above the number of samples in each bin."""
-    figure = new_figure(5.2 * len(panels), 5.8, "points: means of a bin; dashed: calibrated")
+    figure = new_figure(5.2 * len(panels), 5.8, "points: means of a bin; dashed: calibrated", layout="none")
     grid = figure.add_gridspec(2, len(panels), height_ratios=(4, 1))
+    set_margins(figure, 0.75, 0.15, 0.6, 0.75, across=0.8, down=0.35, rows=2, columns=len(panels))
     for column, (title, found) in enumerate(panels):
         upper = figure.add_subplot(grid[0, column])
         _draw_accuracy(upper, found, title)
