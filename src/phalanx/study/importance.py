@@ -1,6 +1,11 @@
 """Parameter importances from the trials alone: no stored study is needed, so they exist for a grid too."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from types import ModuleType
 
 import optuna
 
@@ -36,8 +41,8 @@ def importances(
         optuna.create_trial(params={name: point[name] for name in space}, distributions=space, value=value)
         for point, value in zip(points, values, strict=True)
     )
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    of_optuna = _module()
+    found = of_optuna.get_param_importances(study, evaluator=of_optuna.PedAnovaImportanceEvaluator())
     return {name: float(share) for name, share in found.items()}
 
 
@@ -46,3 +51,31 @@ def _distribution(values: Sequence[Value], log: bool) -> optuna.distributions.Ba
     if len(numbers) < len(values):
         return optuna.distributions.CategoricalDistribution(list(dict.fromkeys(values)))
     return optuna.distributions.FloatDistribution(min(numbers), max(numbers), log=log)
+
+
+@cache
+def _module() -> ModuleType:
+    """A copy of `optuna.importance` that has not imported scikit-learn, which takes a second.
+
+    PED-ANOVA does without it, and Optuna allows for its absence. Whoever imports `optuna.importance` gets all of it.
+    """
+    name = "optuna.importance"
+    if "sklearn" in sys.modules or name in sys.modules:
+        return importlib.import_module(name)
+    lazy = optuna.importance  # an import replaces this attribute
+    with _absent("sklearn"):
+        module = importlib.import_module(name)
+    for part in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
+        del sys.modules[part]
+    setattr(optuna, "importance", lazy)  # noqa: B010 (a plain assignment is an error of types)
+    return module
+
+
+@contextlib.contextmanager
+def _absent(package: str) -> Iterator[None]:
+    """Has imports of a package fail."""
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
