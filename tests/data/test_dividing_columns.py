@@ -85,6 +85,15 @@ def test_folds_of_groups_are_those_of_scikit_learn(make: Make, stratify: bool) -
         assert one.largest_train == max(len(train) for train, _ in expected)
 
 
+def test_outer_folds_keep_groups_on_one_side_and_test_each_once(make: Make) -> None:
+    found = [places(make(group="patient", outer_folds=3, outer_fold=fold)) for fold in range(3)]
+    for one in found:
+        train, val, test = sides(one)
+        assert not (train | val) & test
+        assert not train & val
+    assert sorted(row for one in found for row in one.test) == list(range(N))
+
+
 def test_held_out_groups_are_those_of_scikit_learn_about_as_many_rows_as_were_asked_for(make: Make) -> None:
     found = places(make(group="patient", n_test=30, n_val=20, split_seed=5))
     rest, test = next(GroupShuffleSplit(1, test_size=round(17 / 3), random_state=5).split(CODES, groups=CODES))
@@ -163,6 +172,7 @@ def test_an_absent_one_changes_no_digest() -> None:
         ({"time": "t", "group": "g"}, r"data.time must be null with data.group, got 't'; try data.time=null"),
         ({"time": "t", "split_seed": 2}, r"data.split_seed must be 0 with data.time.*got 2; try data.split_seed=0"),
         ({"time": "t", "resampling": "shuffle_split"}, r"data.resampling must be holdout or kfold with data.time"),
+        ({"time": "t", "outer_folds": 3}, r"data.outer_folds must be null with data.time: rows that test .*, got 3"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(options: dict[str, Any], message: str) -> None:
@@ -178,6 +188,8 @@ def test_options_that_exclude_each_other_are_refused(options: dict[str, Any], me
          r"data.folds=5 is more than the 1 group of data.group=patient outside the test split"),
         ({"patient": [f"{i // 18}" for i in range(N)]}, {"group": "patient", "resampling": "kfold"},
          r"data.folds=5 is more than the 4 groups of data.group=patient outside the test split; .* at most 4"),
+        ({"patient": [f"{i // 18}" for i in range(N)]}, {"group": "patient", "outer_folds": 6},
+         r"data.outer_folds=6 is more than the 5 groups of data.group=patient; data.outer_folds may be at most 5"),
         ({"patient": ["a"] * N}, {"group": "patient"}, r"data.group=patient has too few groups.*: 1 is left to divide"),
         ({"patient": ["a", "b"] * 45}, {"group": "patient"}, r"too few groups .* data.group=null"),
         ({"patient": [None, *CODES[1:]]}, {"group": "patient"},

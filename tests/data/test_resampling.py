@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from support.given_rows import Rows, spec_of
 
 from phalanx.core.errors import DataError, SpecError
+from phalanx.core.seeding import derive
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.digits import Digits
 from phalanx.data.resampling import Places, split_rows
@@ -105,6 +106,60 @@ def test_digits_in_five_folds() -> None:
     found = [load_dataset(Digits(resampling="kfold", fold=fold)) for fold in range(5)]
     assert sorted(len(data.val) for data in found) == [287, 287, 287, 288, 288]
     assert {len(data.test) for data in found} == {360}
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+def test_outer_folds_are_those_of_scikit_learn_and_test_each_row_once(stratify: bool) -> None:
+    options = {"outer_folds": 4, "stratify": stratify, "split_seed": 3}
+    found = [places(outer_fold=fold, **options) for fold in range(4)]
+    kind = (StratifiedKFold if stratify else KFold)(4, shuffle=True, random_state=derive(3, "outer") % 2**32)
+    for one, (rest, test) in zip(found, kind.split(np.zeros(len(Y)), Y), strict=True):
+        assert one.test.tolist() == test.tolist()
+        assert sorted([*one.train, *one.val]) == rest.tolist()
+    assert sorted(np.concatenate([one.test for one in found])) == list(range(len(Y)))
+
+
+def test_each_outer_fold_has_inner_folds_of_the_other_rows() -> None:
+    options = {"outer_folds": 3, "resampling": "kfold", "folds": 4}
+    for outer in range(3):
+        inner = [places(outer_fold=outer, fold=fold, **options) for fold in range(4)]
+        assert sorted(np.concatenate([one.val for one in inner])) == outside_test(inner[0]).tolist()
+
+
+def test_the_number_of_test_samples_means_nothing_with_outer_folds() -> None:
+    one, other = (places(outer_folds=4, n_val=9, n_test=n) for n in (None, 2))
+    assert one.test.tolist() == other.test.tolist()
+    assert len(one.val) == len(other.val) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"outer_fold": 1}, r"data.outer_fold must be 0 with data.outer_folds=null, got 1; try data.outer_folds=5"),
+        ({"outer_folds": 3, "outer_fold": 3}, r"data.outer_fold must be a number from 0 to 2, got 3"),
+        ({"outer_folds": 1}, r"data.outer_folds must be a whole number of at least 2.*got 1"),
+    ],
+)
+def test_an_outer_fold_that_does_not_exist_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Rows(**options)
+
+
+@pytest.mark.parametrize(
+    ("y", "n_official", "n_folds", "message"),
+    [
+        (Y, 0, 17, r"data.outer_folds=17 is more than the 16 rows of class 'class 2' of the source; .*at most 16"),
+        (
+            Y,
+            6,
+            3,
+            r"data.outer_folds=3 has each part of the rows test in turn, and data=.* has a test split of its own",
+        ),
+    ],
+)
+def test_outer_folds_that_cannot_be_are_refused(y: list[int], n_official: int, n_folds: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(rows(y, n_official, outer_folds=n_folds))
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ SEEDS = {  # never searched: the best of them would be luck
     "seed": ("seed", "repeats=5"),
     "data.split_seed": ("split", f"repeats=5 '{KEY}.vary=[init,order,split]'"),
     "data.fold": ("fold", f"folds={ALL}"),
+    "data.outer_fold": ("outer fold", "nested=true"),
 }
 AUTO, IN_FLIGHT = "auto", 4  # of `n_jobs`, and what it comes to; benchmarks/in_flight.py measures what more would cost
 BUDGET_KEYS = tuple(field.name for field in fields(Budget))

@@ -66,6 +66,10 @@ class DataSpec(Spec):
     repeats: int = static(2, ge=1, neutral=True)  # cross-validations of repeated_kfold, draws of shuffle_split
     fold: int = stacked(0, ge=0, neutral=True)  # which fold or draw validates
     stratify: bool = static(True, neutral=True)  # whether each split gets its share of each class
+    outer_folds: int | None = static(
+        None, ge=2, neutral=True
+    )  # the test split is one of so many parts of all rows, not n_test
+    outer_fold: int = static(0, ge=0, neutral=True)  # which part
 
     @property
     def has_folds(self) -> bool:
@@ -79,13 +83,22 @@ class DataSpec(Spec):
         return parts * (self.repeats if self.resampling in ("repeated_kfold", "shuffle_split") else 1)
 
     def conflicts(self) -> list[Fault | str]:
+        faults = self._outer_faults()
         if self.fold < self.n_folds:
-            return []
+            return faults
+        allowed, advice = f"a number from 0 to {self.n_folds - 1}", f"data.fold={self.n_folds - 1}"
         if self.resampling == "holdout":
-            return [Fault("data.fold", self.fold, "0 with data.resampling=holdout", "data.resampling=kfold")]
-        return [
-            Fault("data.fold", self.fold, f"a number from 0 to {self.n_folds - 1}", f"data.fold={self.n_folds - 1}")
-        ]
+            allowed, advice = "0 with data.resampling=holdout", "data.resampling=kfold"
+        return [*faults, Fault("data.fold", self.fold, allowed, advice)]
+
+    def _outer_faults(self) -> list[Fault | str]:
+        if self.outer_folds is None:
+            fault = Fault("data.outer_fold", self.outer_fold, "0 with data.outer_folds=null", "data.outer_folds=5")
+            return [fault] if self.outer_fold else []
+        if self.outer_fold < self.outer_folds:
+            return []
+        last = self.outer_folds - 1
+        return [Fault("data.outer_fold", self.outer_fold, f"a number from 0 to {last}", f"data.outer_fold={last}")]
 
     @property
     def is_drawn(self) -> bool:

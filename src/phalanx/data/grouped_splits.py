@@ -37,7 +37,14 @@ def hold_out_groups(group_N: np.ndarray, share: float, seed: int, asked: str) ->
 
 
 def group_folds(
-    y_N: np.ndarray, group_N: np.ndarray, n_folds: int, seed: int, asked: str, *, stratify: bool
+    y_N: np.ndarray,
+    group_N: np.ndarray,
+    n_folds: int,
+    seed: int,
+    asked: str,
+    *,
+    stratify: bool,
+    key: str = "folds",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The places of the rows that train and that validate, of each fold of `StratifiedGroupKFold` or `GroupKFold`.
 
@@ -48,6 +55,7 @@ def group_folds(
         seed: The seed of the shuffle, below 2**32.
         asked: The option that names the groups, for messages.
         stratify: Whether folds get their share of each class as far as the groups allow it.
+        key: The option of `data` that says how many folds, for messages.
 
     Raises:
         DataError: There are fewer groups than folds, or a fold would have no rows.
@@ -56,16 +64,16 @@ def group_folds(
 
     n_groups = len(np.unique(group_N))
     if n_folds > n_groups:
-        most = f"data.folds may be at most {n_groups}" if n_groups > 1 else "take a column with more groups"
+        most = f"data.{key} may be at most {n_groups}" if n_groups > 1 else "take a column with more groups"
         raise DataError(
-            f"data.folds={n_folds} is more than the {counted(n_groups, 'group')} of {asked} outside the test split; "
-            f"{most}"
+            f"data.{key}={n_folds} is more than the {counted(n_groups, 'group')} of {asked}"
+            f"{' outside the test split' if key == 'folds' else ''}; {most}"
         )
     kind = StratifiedGroupKFold if stratify else GroupKFold
     for others, part in kind(n_folds, shuffle=True, random_state=seed).split(group_N, y_N, group_N):
         if not len(part):
             raise DataError(
-                f"data.folds={n_folds}: a fold would have none of the {n_groups} groups of {asked}; try fewer folds, "
+                f"data.{key}={n_folds}: a fold would have none of the {n_groups} groups of {asked}; try fewer folds, "
                 "or data.stratify=false, which divides the groups whatever their classes"
             )
         yield others, part

@@ -37,14 +37,48 @@ class Places:
     notes: tuple[str, ...] = ()  # what looks odd
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """Equal parts into which rows are to be divided."""
+
+    key: str  # of `data` that says how many
+    n: int
+    where: str  # the rows are, for messages
+
+    def check(self, spec: DataSpec, raw: Raw, rows: np.ndarray) -> None:
+        """Raises `DataError` where a part would have no rows, or none of a class of which each should have its share."""
+        asked = f"data.{self.key}"
+        if self.n > len(rows):
+            raise DataError(
+                f"{asked}={self.n} is more than the {len(rows)} rows {self.where}; {asked} may be at most {len(rows)}"
+            )
+        if not spec.stratify:
+            return
+        labels, counts = np.unique(raw.y[rows], return_counts=True)
+        fewest = int(counts.min())
+        if self.n <= fewest:
+            return
+        possible = f"{asked} may be at most {fewest}; " if fewest > 1 else ""
+        raise DataError(
+            f"{asked}={self.n} is more than the {counted(fewest, 'row')} of class "
+            f"{raw.classes[labels[counts.argmin()]]!r} {self.where}; {possible}data.stratify=false divides the "
+            "rows whatever their classes"
+        )
+
+
 def split_rows(spec: DataSpec, raw: Raw) -> Places:
     """Divides the rows of a source as its options say.
 
     The test split is taken first, and is the same for all folds. Raises `DataError` if the rows cannot be divided so.
     """
-    n_test, n_val, n_train = _sizes(spec, len(raw.y), None if raw.test_y is None else len(raw.test_y))
-    rows = np.arange(len(raw.y))
-    if raw.test_y is None:
+    rows, outer = np.arange(len(raw.y)), None
+    if spec.outer_folds is not None:
+        outer = _outer_fold(spec, raw, rows, spec.outer_folds)
+    n_official = None if raw.test_y is None else len(raw.test_y)
+    n_test, n_val, n_train = _sizes(spec, len(raw.y), n_official, None if outer is None else len(outer[0]))
+    if outer is not None:
+        test, rest = outer
+    elif raw.test_y is None:
         test, rest = _divide(spec, raw, rows, n_test, "test")
     else:
         test, rest = np.arange(len(raw.test_y)), rows
@@ -66,6 +100,24 @@ def split_rows(spec: DataSpec, raw: Raw) -> Places:
     if largest is not None:
         largest = min(spec.n_train or largest, largest)
     return Places(train, val, test, largest, _notes(raw, train, val, test))
+
+
+def _outer_fold(spec: DataSpec, raw: Raw, rows: np.ndarray, n_parts: int) -> _Pair:
+    """The rows of one of several parts of all rows, and the others. Raises `DataError` where they have no such parts."""
+    asked = f"data.outer_folds={n_parts}"
+    if raw.test_y is not None:
+        raise DataError(
+            f"{asked} has each part of the rows test in turn, and data={spec.name} has a test split of its own; "
+            "try data.outer_folds=null"
+        )
+    seed = derive(spec.split_seed, "outer") % _LARGEST_SEED
+    parts = _Parts("outer_folds", n_parts, "of the source")
+    if raw.group is not None:
+        folds = group_folds(raw.y, raw.group, n_parts, seed, _asked(spec), stratify=spec.stratify, key=parts.key)
+        others, part = list(folds)[spec.outer_fold]
+        return rows[part], rows[others]
+    others, part = _part_of(parts, spec, raw, rows, seed, spec.outer_fold)
+    return rows[part], rows[others]
 
 
 def _notes(raw: Raw, train: np.ndarray, val: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
@@ -98,13 +150,14 @@ def _asked(spec: DataSpec) -> str:
     return f"data.group={getattr(spec, 'group', None)}"
 
 
-def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, int, int]:
+def _sizes(spec: DataSpec, n_rows: int, n_official: int | None, n_outer: int | None = None) -> tuple[int, int, int]:
     """The sizes of the test, validation and training splits.
 
     Args:
         spec: The requested sizes.
         n_rows: Rows outside an official test split.
         n_official: Rows of the official test split; None without one.
+        n_outer: Rows of the outer fold that tests; None without one.
 
     Raises:
         DataError: Some sizes are too large; lists all of them.
@@ -128,7 +181,10 @@ def _sizes(spec: DataSpec, n_rows: int, n_official: int | None) -> tuple[int, in
         )
         return fits
 
-    if n_official is None:
+    if n_outer is not None:
+        n_test = n_outer
+        n_rows -= n_outer
+    elif n_official is None:
         n_test = part("n_test", max(1, n_rows // 5), n_rows - 2)
         n_rows -= n_test
     else:
@@ -149,24 +205,26 @@ def _hold_out(spec: DataSpec, y_N: np.ndarray, rows: np.ndarray, n_take: int, pu
 
 def _fold(spec: DataSpec, raw: Raw, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """The rows of a fold, which validate, those that train, and how many train in the largest fold."""
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    if spec.folds > len(rows):
-        raise DataError(
-            f"data.folds={spec.folds} is more than the {len(rows)} rows outside the test split; "
-            f"data.folds may be at most {len(rows)}"
-        )
-    if spec.stratify:
-        _check_class_sizes(spec, raw, rows)
+    parts = _Parts("folds", spec.folds, "outside the test split")
     repeat, number = divmod(spec.fold, spec.folds)
     if raw.group is not None:
+        parts.check(spec, raw, rows)
         n_repeats = spec.n_folds // spec.folds
         every = [list(_group_folds(spec, raw.y[rows], raw.group[rows], i)) for i in range(n_repeats)]
         others, part = every[repeat][number]
         return rows[part], rows[others], max(len(train) for folds in every for train, _ in folds)
-    kind = (StratifiedKFold if spec.stratify else KFold)(spec.folds, shuffle=True, random_state=_seed_of(spec, repeat))
-    others, part = next(islice(kind.split(rows, raw.y[rows]), number, None))
+    others, part = _part_of(parts, spec, raw, rows, _seed_of(spec, repeat), number)
     return rows[part], rows[others], len(rows) - len(rows) // spec.folds
+
+
+def _part_of(parts: _Parts, spec: DataSpec, raw: Raw, rows: np.ndarray, seed: int, number: int) -> _Pair:
+    """The places of the rows outside one of several equal parts, and of those in it."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    parts.check(spec, raw, rows)
+    kind = (StratifiedKFold if spec.stratify else KFold)(parts.n, shuffle=True, random_state=seed)
+    others, part = next(islice(kind.split(rows, raw.y[rows]), number, None))
+    return others, part
 
 
 def _group_folds(spec: DataSpec, y_N: np.ndarray, group_N: np.ndarray, repeat: int) -> Iterator[_Pair]:
@@ -176,17 +234,3 @@ def _group_folds(spec: DataSpec, y_N: np.ndarray, group_N: np.ndarray, repeat: i
 def _seed_of(spec: DataSpec, repeat: int) -> int:
     """The seed of one of several cross-validations."""
     return (derive(spec.split_seed, "folds", repeat) if repeat else spec.split_seed) % _LARGEST_SEED
-
-
-def _check_class_sizes(spec: DataSpec, raw: Raw, rows: np.ndarray) -> None:
-    """Raises `DataError` where a fold would have none of a class."""
-    labels, counts = np.unique(raw.y[rows], return_counts=True)
-    fewest = int(counts.min())
-    if spec.folds <= fewest:
-        return
-    possible = f"data.folds may be at most {fewest}; " if fewest > 1 else ""
-    raise DataError(
-        f"data.folds={spec.folds} is more than the {counted(fewest, 'row')} of class "
-        f"{raw.classes[labels[counts.argmin()]]!r} outside the test split; {possible}data.stratify=false divides the "
-        "rows whatever their classes"
-    )

@@ -94,6 +94,9 @@ class TableSource(DataSpec):
         if self.split_seed:
             allowed = "0 with data.time, whose order leaves nothing to draw"
             faults.append(Fault("data.split_seed", self.split_seed, allowed, "data.split_seed=0"))
+        if self.outer_folds is not None:
+            allowed = "null with data.time: rows that test would be before those that train"
+            faults.append(Fault("data.outer_folds", self.outer_folds, allowed, "data.outer_folds=null"))
         return faults
 
     def features(self) -> TableFeatures:
