@@ -103,6 +103,18 @@ def test_a_number_of_folds_makes_folds_of_data_that_have_none(overrides, expecte
         (["folds=5", "data.folds=choice(3,4)"], ["data.folds is searched, .* write one value"]),
         (["data.fold=range(3)"], ["data.fold is searched, .* try hydra.sweeper.folds=all"]),
         (["data.split_seed=range(3)"], [r"data.split_seed is searched, .*vary=\[init,order,split\]"]),
+        (["data.outer_folds=3", "data.outer_fold=range(3)"], ["data.outer_fold is searched, .*sweeper.nested=true"]),
+        (["nested=1"], ["nested must be null, true for five outer folds, or their number, 2 or more, got 1"]),
+        (["nested=often"], ["nested must be true or false or a whole number or null, got 'often'"]),
+        (
+            ["nested=3", "final={top: 2}", "warm_start=x", "on_mismatch=new", "vary=[split]", "repeats=2"],
+            [
+                "final must be .* the outer fold would make its",
+                "warm_start must be null with nested",
+                "on_mismatch must",
+                "vary must be without split with nested",
+            ],
+        ),
     ],
 )
 def test_what_the_keys_of_folds_and_repeats_contradict(overrides, faults):
@@ -132,6 +144,7 @@ KFOLD = {"resampling": "kfold", "folds": 10}
         ({"folds": 5}, {}, ["data.resampling=holdout has one split; leave it out"]),
         ({"folds": 7}, {"resampling": "shuffle_split", "repeats": 6}, ["must be 6 with .* data.repeats=6, or all"]),
         ({"repeats": 2, "vary": ("split",)}, {"time": "day"}, ["nothing to draw, got .* try .*vary=.init,order."]),
+        ({"repeats": 2, "vary": ("split",)}, {"outer_folds": 3}, ["vary must be without split with data.outer_folds"]),
         ({"folds": "all"}, {"resampling": "repeated_kfold"}, []),
         ({"folds": 10, "repeats": 2, "vary": ("split",)}, KFOLD, []),
     ],

@@ -45,6 +45,7 @@ class _Point:
     @property
     def on_splits(self) -> bool:
         has_own_test = self.trial.data is None or self.trial.data.official_test is not False
+        has_own_test = has_own_test or self.spec.data.outer_folds is not None
         return not has_own_test and self.spec.data.is_drawn
 
     def fresh(self, paths: SweepPaths, n_seeds: int) -> list[_Fresh]:

@@ -14,10 +14,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.phalanx._overrides import key_of, raw_list
 from phalanx.core.advice import argument, command
 from phalanx.core.errors import RequestError
+from phalanx.core.reading import read_entry
 from phalanx.core.redaction import redact
-from phalanx.runs.layout import RunPaths, SweepPaths, make_folder
+from phalanx.runs.layout import NestedPaths, RunPaths, SweepPaths, make_folder
 from phalanx.runs.manifest import Manifest
 from phalanx.runs.occupied import held_before_run, held_before_sweep, n_trials_of, sweep_around, trials_in
+from phalanx.runs.sweep_folder import is_sweep
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -90,6 +92,27 @@ def check_search(config: DictConfig, name: str, url: str) -> None:
     else:
         why = f"and {redact(url, url)} does not have that study; to go on with it, put its database back"
     _refuse_sweep(folder, f"holds {_of_search(folder, manifest)}, {why}", new)
+
+
+def check_nested(config: DictConfig, n_folds: int) -> None:
+    """Raises `RequestError` if the folder of a nested search holds anything but the same one, with as many outer folds.
+
+    Args:
+        config: The composed config of the sweep.
+        n_folds: The number of outer folds.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    paths = NestedPaths(folder)
+    if not paths.summary.exists():
+        if is_sweep(folder):
+            _refuse_sweep(folder, f"is the folder of a sweep with {n_trials_of(folder)}")
+        if (held := held_before_sweep(folder)) is not None:
+            _refuse_sweep(folder, held)
+        return
+    begun = read_entry(paths.summary, "outer_folds", int)
+    if begun != n_folds:
+        held = f"holds a nested search with {begun} outer folds, and this one has {n_folds}"
+        _refuse_sweep(folder, held, _place(config, folder), f"hydra.sweeper.nested={begun}")
 
 
 def lock_sweep(config: DictConfig, check: Callable[[DictConfig], object]) -> FileLock:

@@ -104,6 +104,9 @@ def data_faults(options: Options, data: DataSpec) -> Faults:
     if "split" in options.vary and options.repeats > 1 and not data.is_drawn:
         allowed = "without split with data.time, which leaves nothing to draw"
         faults.append(Fault(f"{KEY}.vary", list(options.vary), allowed, f"{KEY}.vary=[init,order]"))
+    if "split" in options.vary and options.repeats > 1 and data.outer_folds is not None:
+        allowed = "without split with data.outer_folds, which another split_seed would draw anew"
+        faults.append(Fault(f"{KEY}.vary", list(options.vary), allowed, f"{KEY}.vary=[init,order]"))
     if options.folds is None:
         return faults
     folds, said = data.n_folds, f"data.resampling={data.resampling}"

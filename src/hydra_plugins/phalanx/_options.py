@@ -14,6 +14,7 @@ Faults = list[Fault | str]
 
 KEY = "hydra.sweeper"
 ALL = "all"  # of `folds`: those that the data have
+OUTER_FOLDS = 5  # of `nested: true`
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
 PARAMS = "{optimizer.lr: 'interval(0.01, 0.1)'}"
 
@@ -35,6 +36,7 @@ class Options(Spec):
     repeats: int = static(1, ge=1, advice="5")
     vary: tuple[str, ...] = SEED_VARIES
     folds: int | str | None = static(None, advice="5")
+    nested: bool | int | None = static(None, advice="true")
     aggregate: str = static("mean", choices=AGGREGATES)
     final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
     enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="null")
@@ -60,7 +62,7 @@ class Options(Spec):
         if self.folds not in (None, ALL) and (not isinstance(self.folds, int) or self.folds < 2):
             allowed = f"null, {ALL} for all folds of the data, or a whole number, 2 or more"
             faults.append(Fault(f"{KEY}.folds", self.folds, allowed, f"{KEY}.folds=5"))
-        faults += self._vary_faults()
+        faults += self._vary_faults() + self._nested_faults()
         return faults + _not_callable(self.custom_search_space)
 
     def _vary_faults(self) -> Faults:
@@ -74,6 +76,33 @@ class Options(Spec):
         if vary != {*SEED_VARIES} and self.repeats == 1:
             return [f"{KEY}.vary says what repeats change, and {KEY}.repeats is 1; try {KEY}.repeats=5"]
         return []
+
+    def _nested_faults(self) -> Faults:
+        if self.nested is None or self.nested is False:
+            return []
+        faults: Faults = []
+        if self.nested is not True and self.nested < 2:
+            allowed = "null, true for five outer folds, or their number, 2 or more"
+            faults.append(Fault(f"{KEY}.nested", self.nested, allowed, f"{KEY}.nested=true"))
+        if isinstance(self.final, dict) and self.final.get("top", 1) != 1:
+            allowed = "with top: 1 or null with nested: a choice by the outer fold would make its estimate too good"
+            faults.append(Fault(f"{KEY}.final", self.final, allowed, f"{KEY}.final={{top: 1, seeds: 5}}"))
+        if self.warm_start is not None:
+            allowed = "null with nested: trials of another study may have seen the outer folds"
+            faults.append(Fault(f"{KEY}.warm_start", self.warm_start, allowed, f"{KEY}.warm_start=null"))
+        if self.on_mismatch != "error":
+            faults.append(
+                Fault(f"{KEY}.on_mismatch", self.on_mismatch, "error with nested", f"{KEY}.on_mismatch=error")
+            )
+        if "split" in self.vary:
+            allowed = "without split with nested, whose outer folds another split_seed would draw anew"
+            faults.append(Fault(f"{KEY}.vary", list(self.vary), allowed, f"{KEY}.vary=[init,order]"))
+        return faults
+
+
+def n_outer(nested: bool | int | None) -> int:
+    """Returns the number of outer folds that `nested` asks for; 0 for none."""
+    return OUTER_FOLDS if nested is True else int(nested or 0)
 
 
 def _names_study(source: object) -> bool:

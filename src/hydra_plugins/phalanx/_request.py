@@ -200,6 +200,7 @@ def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
         "repeats": (options.repeats, options.repeats > 1, 1),
         "folds": (options.folds, options.folds is not None, "null"),
         "final": ("{…}", final is not None, "null"),
+        "nested": (options.nested, bool(options.nested), "null"),
     }
     return [
         f"{KEY}.{key}={value} asks for jobs of Phalanx's own train.py, and this is another application; "

@@ -43,6 +43,21 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study to its total, then the final; writes the summary also if it is stopped early."""
+        if self.keys.get("nested"):
+            from hydra_plugins.phalanx._nested import search_each_outer_fold
+
+            search_each_outer_fold(self, arguments)
+        else:
+            self._search(arguments)
+
+    def check(self, arguments: list[str]) -> None:
+        """Checks every combination of the search, without a folder. Raises `SpecError` with all faults."""
+        from hydra_plugins.phalanx._request import read
+
+        config, loader = self.config.copy(), self.context.config_loader  # a copy, since reading it may change it
+        read(self.keys, config, loader, arguments, ours=is_marked(self.task_function)).check()
+
+    def _search(self, arguments: list[str]) -> None:
         from hydra_plugins.phalanx._known_data import check_study_data
         from hydra_plugins.phalanx._opening import open_matching, sources
         from hydra_plugins.phalanx._request import read

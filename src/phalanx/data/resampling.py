@@ -46,7 +46,7 @@ class _Parts:
     where: str  # the rows are, for messages
 
     def check(self, spec: DataSpec, raw: Raw, rows: np.ndarray) -> None:
-        """Raises `DataError` where a part would have no rows, or none of a class of which each should have its share."""
+        """Raises `DataError` where a part would have no rows, or none of a class that each should have its share of."""
         asked = f"data.{self.key}"
         if self.n > len(rows):
             raise DataError(
@@ -103,7 +103,7 @@ def split_rows(spec: DataSpec, raw: Raw) -> Places:
 
 
 def _outer_fold(spec: DataSpec, raw: Raw, rows: np.ndarray, n_parts: int) -> _Pair:
-    """The rows of one of several parts of all rows, and the others. Raises `DataError` where they have no such parts."""
+    """The rows of one of several parts of all rows, and the others. Raises `DataError` where there are no such."""
     asked = f"data.outer_folds={n_parts}"
     if raw.test_y is not None:
         raise DataError(

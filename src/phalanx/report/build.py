@@ -10,6 +10,7 @@ from phalanx.analysis.compare import Run, compare_runs
 from phalanx.analysis.compare.sources import runs_of
 from phalanx.analysis.compare.tables import group_table, titled
 from phalanx.analysis.final import Finalist, in_order, read_finalists
+from phalanx.analysis.nested import Nested, read_nested
 from phalanx.analysis.statistics import SEEDS
 from phalanx.core.errors import PhalanxError, RunFolderError, UnreadableFile
 from phalanx.core.files import write_text
@@ -18,13 +19,14 @@ from phalanx.core.reading import MAX_TABLE, read_entry, read_text
 from phalanx.core.result import Status
 from phalanx.report.context import command_of, facts, mlflow_fact, read_config, study_fact
 from phalanx.report.differences import Row, differences
+from phalanx.report.pages.nested import nested_html
 from phalanx.report.pages.place_tables import out_of_fold_table, place_tables
 from phalanx.report.pages.run import config_text, run_html
 from phalanx.report.pages.sweep import SeedGroups, SweepContent, sweep_html
 from phalanx.report.pages.tracked import with_place
 from phalanx.runs.config_file import read_values
 from phalanx.runs.final_folder import chosen_by_final, decided
-from phalanx.runs.layout import RunPaths, SweepPaths
+from phalanx.runs.layout import NestedPaths, RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import read_manifest
 from phalanx.runs.metrics_csv import read_curve
@@ -50,6 +52,8 @@ def write_report(
         RunFolderError: The folder has no results.
     """
     left_out = LeftOut() if left_out is None else left_out
+    if NestedPaths(folder).summary.exists():
+        return write_nested_report(NestedPaths(folder), read_nested(NestedPaths(folder)), target)
     if RunPaths(folder).result.exists():
         html = run_html(RunPaths(folder), left_out)
         return _write(SweepPaths(folder), target, with_place(html, left_out.attempt(lambda: read_place(folder), None)))
@@ -64,6 +68,17 @@ def write_report(
             f"(outputs/runs/<time>-<id>) or a sweep's (outputs/sweeps/<name>){faults}"
         )
     return write_sweep_report(paths, trials, target, left_out=left_out, refresh_s=refresh_s)
+
+
+def write_nested_report(paths: NestedPaths, found: Nested, target: Path | None = None) -> Path:
+    """Writes the report of a nested search, which links to those of its searches; returns the file.
+
+    Args:
+        paths: Its folder.
+        found: What its outer folds reached.
+        target: The file to write, as a user named it; None for `report.html` in the folder.
+    """
+    return _write(SweepPaths(paths.root), target, nested_html(paths.root.absolute().name, found))
 
 
 def write_sweep_report(

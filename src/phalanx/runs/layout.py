@@ -105,6 +105,21 @@ class SweepPaths:
         return RunPaths(self.final(number).root / f"{SPLIT}{split_seed}")
 
 
+@dataclass(frozen=True)
+class NestedPaths:
+    """The folder of a nested search, around the sweeps of its outer folds."""
+
+    root: Path
+
+    summary = _File("nested.json")  # how many outer folds there are, and what they say
+    table = _File("nested.csv")
+    report = _File("report.html")
+
+    def outer(self, fold: int) -> SweepPaths:
+        """The sweep of an outer fold."""
+        return SweepPaths(self.root / f"{self.root.absolute().name}-outer-{fold}")
+
+
 _REPLACEABLE = "report.html"  # which any command may write again
 
 
