@@ -94,9 +94,11 @@ def test_a_number_of_folds_makes_folds_of_data_that_have_none(overrides, expecte
     [
         (["folds=1"], ["folds must be null, all .* got 1; try hydra.sweeper.folds=5"]),
         (["folds=true"], ["folds must be .* got True; try hydra.sweeper.folds=5"]),
+        (["vary=[seed]", "repeats=2"], [r"vary must be a list of init .* or of some of these, got \['seed'\]"]),
+        (["vary=[]", "repeats=2"], ["vary must be a list of init"]),
         (
-            ["vary=[init]", "repeats=2"],
-            [r"vary must be .* one seed draws .* try 'hydra.sweeper.vary=\[init,order,split"],
+            ["trainer.order_seed=range(3)"],
+            [r"trainer.order_seed is searched, .* try hydra.sweeper.repeats=5 '.*vary=\[order"],
         ),
         (["vary=[split]"], ["repeats is 1; try hydra.sweeper.repeats=5"]),
         (["aggregate=lower_bound"], ["needs several seeds or folds"]),
@@ -119,7 +121,7 @@ def test_a_number_of_folds_makes_folds_of_data_that_have_none(overrides, expecte
 )
 def test_what_the_keys_of_folds_and_repeats_contradict(overrides, faults):
     with pytest.raises(SpecError) as refused:
-        request_of(*(text if text.startswith("data") else f"hydra.sweeper.{text}" for text in overrides))
+        request_of(*(text if text.startswith(("data", "trainer")) else f"hydra.sweeper.{text}" for text in overrides))
     _assert_faults(refused.value, faults)
 
 
@@ -152,6 +154,13 @@ KFOLD = {"resampling": "kfold", "folds": 10}
 def test_what_folds_and_the_data_contradict(options, data, faults):
     found = data_faults(Options(sampler={"_target_": "any"}, **options), Csv(path="a.csv", target="y", **data))
     _assert_faults(SpecError(found), faults)
+
+
+@pytest.mark.parametrize(("vary", "fixed"), [("init", "init_seed"), ("order", "order_seed")])
+def test_what_repeats_vary_cannot_be_fixed(vary, fixed):
+    request, _ = request_of(f"hydra.sweeper.vary=[{vary}]", "hydra.sweeper.repeats=2", f"trainer.{fixed}=3")
+    with pytest.raises(SpecError, match=rf"trainer\.{fixed} must be null with {vary} in hydra\.sweeper\.vary, got 3"):
+        request.check()
 
 
 def test_more_folds_than_samples():

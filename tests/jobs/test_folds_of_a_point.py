@@ -74,6 +74,25 @@ def test_what_a_point_is_trained_on(manifest, expected):
     assert specs[0] is SPEC
 
 
+@pytest.mark.parametrize(
+    ("vary", "expected"),
+    [
+        (["init", "order"], [(4, 4), (5, 5), (6, 6)]),
+        (["init"], [(4, 4), (5, 4), (6, 4)]),
+        (["order"], [(4, 4), (4, 5), (4, 6)]),
+        (["order", "split"], [(4, 4), (4, 5), (4, 6)]),
+        (["split"], [(4, 4), (4, 4), (4, 4)]),
+    ],
+)
+def test_what_repeats_draw_anew(vary, expected):
+    specs = specs_of(repeats=3, vary=vary)
+    assert [(spec.init_seed, spec.order_seed) for spec in specs] == expected
+    assert [spec.seed for spec in specs] == ([4, 4, 4] if vary == ["split"] else [4, 5, 6])
+    assert [spec.data.split_seed for spec in specs] == ([0, 1, 2] if "split" in vary else [0, 0, 0])
+    final = Sweep("s", 0, Manifest(search=True, repeats=3, vary=vary, final_seeds=2), final=True).specs(SPEC)
+    assert [(spec.init_seed, spec.order_seed) for spec in final] == [(7, 7), (8, 8)]
+
+
 def test_repeated_folds_and_draws_are_all_there_are():
     assert len(specs_of(replace(SPEC, data=replace(FOLDS, resampling="repeated_kfold", repeats=4)), folds=True)) == 12
     assert len(specs_of(replace(SPEC, data=replace(FOLDS, resampling="shuffle_split", repeats=4)), folds=True)) == 4

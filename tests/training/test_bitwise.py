@@ -38,6 +38,28 @@ def test_alone_and_in_a_cohort(hidden, batch, n_trials, optimizer, activation, l
         assert all(alone.weights[name].equal(together[place].weights[name]) for name in alone.weights)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "sampled_softmax"])
+def test_initial_weights_and_order_have_seeds_of_their_own(loss):
+    """Seed 3 with the order of 7, and seed 7 with the weights of 3, are one training, in a cohort with others too."""
+    own = {"n_sampled": 4} if loss == "sampled_softmax" else {}
+    plain = TrialSpec(
+        loss=LOSSES[loss](**own), model=MLP(hidden=(9,), dropout=0.3), trainer=TrainerSpec(epochs=2, batch_size=29)
+    )
+
+    def spec(seed, **seeds):
+        return replace(plain, seed=seed, trainer=replace(plain.trainer, **seeds))
+
+    specs = [spec(3, order_seed=7), spec(7, init_seed=3), spec(3), spec(7), spec(5, init_seed=3, order_seed=7)]
+    found = train_cohort(specs, load_dataset(plain.data))
+    weights = [torch.cat([tensor.flatten() for tensor in result.weights.values()]) for result in found]
+    assert weights[0].equal(weights[1])
+    assert weights[0].equal(weights[4])
+    assert not any(one.equal(other) for i, one in enumerate(weights[1:4]) for other in weights[i + 2 : 4])
+    drawn = [one.model.initial(one.model.layout(64, 10), [one.init_seed]) for one in specs[:3]]
+    assert drawn[0].equal(drawn[1])
+    assert drawn[0].equal(drawn[2])
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_an_activation_rounds_alike_alone_and_in_a_cohort(activation):
     """Whatever the sizes: vector instructions compute what fills a register, another function what is left over."""

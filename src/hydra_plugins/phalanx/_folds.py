@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._options import ALL, KEY, Faults, Options
 from phalanx.core.errors import DataError, Fault, RequestError, SpecError
-from phalanx.runs.manifest import Manifest, Sweep
+from phalanx.runs.manifest import SEED_VARIES, Manifest, Sweep
 
 if TYPE_CHECKING:
     from phalanx.data.base import DataSpec
@@ -53,7 +53,7 @@ def agreed(options: Options) -> dict[str, object]:
         found |= {"repeats": options.repeats, "aggregate": options.aggregate}
     if options.folds is not None:
         found["folds"] = ALL
-    if "split" in options.vary:
+    if {*options.vary} != {*SEED_VARIES}:
         found["vary"] = sorted(options.vary)
     return found
 
@@ -71,7 +71,7 @@ def check_point(options: Options, trial: TrialSpec) -> None:
     """
     from phalanx.jobs.job import datasets_of
 
-    if faults := data_faults(options, trial.data):
+    if faults := data_faults(options, trial.data) + _fixed_seeds(options, trial):
         raise SpecError(faults)
     try:
         datasets_of(Sweep("", 0, Manifest(search=True, **repeats_of(options))).specs(trial))
@@ -79,6 +79,18 @@ def check_point(options: Options, trial: TrialSpec) -> None:
         if options.folds is None:
             raise
         raise RequestError(f"with {KEY}.folds={options.folds}: {error}") from error
+
+
+def _fixed_seeds(options: Options, trial: TrialSpec) -> Faults:
+    """A fault for each seed that a point fixes and that its repeats are to vary."""
+    if options.repeats == 1:
+        return []
+    fixed = {kind: getattr(trial.trainer, f"{kind}_seed") for kind in SEED_VARIES if kind in options.vary}
+    return [
+        Fault(f"trainer.{kind}_seed", seed, f"null with {kind} in {KEY}.vary", f"trainer.{kind}_seed=null")
+        for kind, seed in fixed.items()
+        if seed is not None
+    ]
 
 
 def searched_faults(options: Options, keys: Collection[str]) -> Faults:

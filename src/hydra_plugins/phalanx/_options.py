@@ -67,10 +67,10 @@ class Options(Spec):
 
     def _vary_faults(self) -> Faults:
         vary = {*self.vary}
-        if not vary <= {*VARY} or vary not in ({*SEED_VARIES}, {*VARY}, {"split"}):
+        if not vary or not vary <= {*VARY}:
             allowed = (
-                "[init,order], [init,order,split] or [split]: one seed draws the initial weights and the order of "
-                "samples, so these vary together"
+                "a list of init (the initial weights), order (of samples, and dropout) and split (of the rows), or of "
+                "some of these"
             )
             return [Fault(f"{KEY}.vary", list(self.vary), allowed, f"{KEY}.vary=[init,order,split]")]
         if vary != {*SEED_VARIES} and self.repeats == 1:

@@ -34,6 +34,8 @@ T = TypeVar("T")
 SEEDS = {  # never searched: the best of them would be luck
     "seed": ("seed", "repeats=5"),
     "data.split_seed": ("split", f"repeats=5 '{KEY}.vary=[init,order,split]'"),
+    "trainer.init_seed": ("initialisation", f"repeats=5 '{KEY}.vary=[init]'"),
+    "trainer.order_seed": ("order", f"repeats=5 '{KEY}.vary=[order]'"),
     "data.fold": ("fold", f"folds={ALL}"),
     "data.outer_fold": ("outer fold", "nested=true"),
 }

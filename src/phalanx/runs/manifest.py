@@ -122,15 +122,20 @@ class Sweep:
         if not self.final:
             if "split" in manifest.vary:
                 split_seeds = list(range(data.split_seed, data.split_seed + len(seeds)))
-            if not {*SEED_VARIES} <= {*manifest.vary}:
+            if not {*SEED_VARIES} & {*manifest.vary}:
                 seeds = [trial.seed] * len(seeds)
             folds = range(data.n_folds) if manifest.folds else folds
         places = [(*drawn, fold) for drawn in zip(seeds, split_seeds, strict=True) for fold in folds]
-        return [_placed(trial, *place) for place in places]
+        fixed = () if self.final else [kind for kind in SEED_VARIES if kind not in manifest.vary]
+        return [_placed(trial, *place, fixed) for place in places]
 
 
-def _placed(trial: TrialSpec, seed: int, split_seed: int, fold: int) -> TrialSpec:
+def _placed(trial: TrialSpec, seed: int, split_seed: int, fold: int, fixed: Sequence[str] = ()) -> TrialSpec:
+    """The trial with another seed, split and fold; `fixed` of what the seed draws stays as the trial draws it."""
     data = trial.data
     if (split_seed, fold) != (data.split_seed, data.fold):
         data = replace(data, split_seed=split_seed, fold=fold)
-    return trial if seed == trial.seed and data is trial.data else replace(trial, seed=seed, data=data)
+    if seed == trial.seed:
+        return trial if data is trial.data else replace(trial, data=data)
+    kept = {f"{kind}_seed": getattr(trial, f"{kind}_seed") for kind in fixed}
+    return replace(trial, seed=seed, data=data, trainer=replace(trial.trainer, **kept))

@@ -49,6 +49,8 @@ class TrainerSpec(Spec):
     average: str = stacked("none", choices=("none", "ema", "swa"), neutral=True)  # the weights to evaluate and save
     ema_decay: float = stacked(0.999, ge=0, lt=1, neutral=True)  # of the average after each update
     swa_start: int = stacked(10, ge=1, neutral=True)  # the first epoch at whose end weights are averaged
+    init_seed: int | None = stacked(None, ge=0, neutral=True)  # of the initial weights; null: the trial's seed
+    order_seed: int | None = stacked(None, ge=0, neutral=True)  # of the order of samples and dropout; null: the seed
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
@@ -84,6 +86,16 @@ class TrialSpec(Spec):
 
     def conflicts(self) -> list[Fault | str]:
         return [] if self.objective in objectives() else [unknown_objective(self.objective)]
+
+    @property
+    def init_seed(self) -> int:
+        """The seed of the initial weights."""
+        return self.seed if self.trainer.init_seed is None else self.trainer.init_seed
+
+    @property
+    def order_seed(self) -> int:
+        """The seed of what is drawn in training: the order of samples, dropout masks, sampled classes."""
+        return self.seed if self.trainer.order_seed is None else self.trainer.order_seed
 
     @property
     def direction(self) -> str:

@@ -111,7 +111,7 @@ class Stack:
         """Initial parameters (T, P) on the CPU; those that a smaller network lacks are zero, and stay zero."""
         flat_TP = torch.zeros(len(specs), self.layout.size)
         for row_P, spec in zip(flat_TP, specs, strict=True):
-            own = spec.model.initial(spec.model.layout(self.n_features, self.n_classes), [spec.seed])[0]
+            own = spec.model.initial(spec.model.layout(self.n_features, self.n_classes), [spec.init_seed])[0]
             row_P[self._own(spec, flat_TP)] = own
         return flat_TP
 
@@ -153,7 +153,7 @@ class Stack:
         self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
-        seeds = [spec.seed for spec in specs]
+        seeds = [spec.order_seed for spec in specs]
         self.dropout = self.model.masks([spec.model for spec in specs], seeds, self.layout, device)
         needed = self.optimizer.init(self.trained_TP, self.columns)
         if not self.like.trainer.zero_grad:
@@ -214,7 +214,7 @@ class Stack:
         if self.class_sampler is not None:
             self.class_sampler.step_T.copy_(done_T * self.steps_per_epoch)
         self.epochs_done = [epoch + 1 for epoch in self.epochs_done]
-        return [(spec.seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
+        return [(spec.order_seed, epoch) for spec, epoch in zip(self.specs, self.epochs_done, strict=True)]
 
     def step(
         self, x_TBD: Tensor, y_TB: Tensor, at: dict[str, Tensor], weights_TB: Tensor | None = None
