@@ -14,6 +14,7 @@ from phalanx import TrainerSpec, TrialSpec
 from phalanx.analysis.class_scores import MOST_SHOWN, class_scores, class_table, mean_scores
 from phalanx.analysis.compare import compare_runs, read_sources
 from phalanx.analysis.compare.tables import class_table as compared
+from phalanx.analysis.repeats import counted_repeats
 from phalanx.cli.main import main
 from phalanx.core.errors import RunFolderError
 from phalanx.core.result import ClassCounts, TrialResult
@@ -135,3 +136,23 @@ def test_reports_show_each_class(folder):
     sweep = write_report(folder).read_text()
     assert "<h3>Each class, trial " in sweep
     assert "<th>test_balanced_accuracy</th>" in sweep
+
+
+@pytest.mark.parametrize(
+    ("places", "text"),
+    [
+        ([(0, None, None), (1, None, None)], "2 seeds"),
+        ([(0, 0, None), (1, 1, None), (2, 2, None)], "3 splits"),
+        ([(0, 0, fold) for fold in range(3)], "3 folds"),
+        ([(seed, 0, fold) for seed in range(5) for fold in range(3)], "3 folds with 5 seeds each"),
+    ],
+)
+def test_means_say_over_what_they_are(places, text):
+    rows = [
+        {"seed": seed, "status": "completed", "value": 0.9, "metrics": {}, "best_epoch": 1, "epochs": 1,
+         **({} if split is None else {"split_seed": split}), **({} if fold is None else {"fold": fold})}
+        for seed, split, fold in places
+    ]  # fmt: skip
+    record = StoredRun.from_json(result(repeats=rows))
+    assert counted_repeats(record) == text
+    assert class_table(record).note.endswith(f", means over {text}.")

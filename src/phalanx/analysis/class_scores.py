@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from phalanx.analysis.repeats import counted_repeats
 from phalanx.core.result import ClassCounts
 from phalanx.runs.stored_run import StoredRun
 
@@ -41,12 +42,12 @@ class ClassTable:
 
 
 def class_table(stored: StoredRun) -> ClassTable:
-    """The scores of a result as a report shows them, of one with several seeds the means over them."""
+    """The scores of a result as a report shows them, of one with several seeds or folds the means over them."""
     counts = [seed.classes for seed in stored.repeats] or [stored.classes]
     scores = mean_scores([class_scores(stored, one) for one in counts])
     shown, few = hardest(list(scores), [scores])
     split = next((f"Of the {SPLITS[score.split]} split" for score in scores.values()), "")
-    means = f", means over {len(counts)} seeds" if len(counts) > 1 else ""
+    means = f", means over {counted_repeats(stored)}" if len(counts) > 1 else ""
     return ClassTable({name: scores[name] for name in shown}, f"{split}{means}{f': {few}' if few else ''}.")
 
 

@@ -2,6 +2,7 @@
 
 from phalanx.analysis.statistics import FOLDS, SEEDS, SPLITS, Repeat, Values
 from phalanx.analysis.student import evaluated_share
+from phalanx.core.quantities import counted
 from phalanx.runs.metrics_csv import Place as Numbers
 from phalanx.runs.stored_run import StoredRun
 
@@ -25,6 +26,16 @@ def kind_of(trial: StoredRun) -> str:
     if any(row.fold is not None for row in trial.repeats):
         return FOLDS
     return SPLITS if any(row.split_seed is not None for row in trial.repeats) else SEEDS
+
+
+def counted_repeats(trial: StoredRun) -> str:
+    """How many repeats a trial has, in words: `5 seeds`, `3 folds`, `3 folds with 5 seeds each`."""
+    kind, n = kind_of(trial), len(trial.repeats)
+    places = {(row.split_seed, row.fold) for row in trial.repeats}
+    if kind == SEEDS or not places:
+        return counted(n, "seed")
+    each = n // len(places)
+    return counted(len(places), kind.removesuffix("s")) + (f" with {counted(each, 'seed')} each" if each > 1 else "")
 
 
 def values_of(trial: StoredRun) -> tuple[Values, float | None]:
