@@ -176,3 +176,30 @@ def test_seeds_on_one_split_speak_of_that_split():
         a, b = with_effects_of_splits(1, 10, 1.0, stream)
         shown += paired({seed: v for (_, seed), v in a.items()}, {seed: v for (_, seed), v in b.items()}).shown
     assert shown / n > 0.3
+
+
+def scaled_otherwise(root, changed=()):
+    """Runs of two scalings on several splits: the rows are the same, and each encoding has a digest of its own."""
+    cases = [(s, split, seed) for s in ("standard", "robust") for split in SPLITS for seed in SEEDS]
+    for number, (scaling, split, seed) in enumerate(cases):
+        value = accuracy("mse" if scaling == "standard" else "nll", split, seed)
+        digest = f"d{split}{scaling}" + ("again" if (scaling, split, seed) in changed else "")
+        cfg = config(seed, data__split_seed=split, data__scaling=scaling)
+        write_run(root / str(number), result(value, seed, test=value, data=digest), cfg)
+    return root
+
+
+def test_scalings_are_compared_on_the_rows_that_they_share(tmp_path):
+    (part,) = compared(scaled_otherwise(tmp_path), "data.scaling").parts
+    (pair,) = part.differences
+    assert (pair.n, pair.repeats) == (5, "splits")
+    assert pair.mean == pytest.approx(np.subtract(means("nll"), means("mse")).mean())
+    (one,) = compared(tmp_path, "data.scaling", where=["data.split_seed=1"]).parts
+    (pair,) = one.differences
+    assert (pair.n, pair.repeats) == (3, "seeds")
+    assert len(compared(tmp_path, "loss").parts) == 2  # what makes no groups keeps runs apart
+
+
+def test_scalings_of_a_file_that_has_changed_are_kept_apart(tmp_path):
+    scaled_otherwise(tmp_path, changed=[("robust", 1, 2)])
+    assert len(compared(tmp_path, "data.scaling", where=["data.split_seed=1"]).parts) == 3

@@ -261,7 +261,7 @@ def test_constant_numbers_become_zero_and_one_beyond_float32_is_refused() -> Non
 
 
 def test_an_unknown_kind_of_encoder_and_rows_of_another_width_are_refused() -> None:
-    with pytest.raises(DataError, match="of kind array or table, got 'image'"):
+    with pytest.raises(DataError, match="of kind array, scaled_array, table or scaled_table, got 'image'"):
         features_from_json({"kind": "image"})
     with pytest.raises(DataError, match="rows must have 2 features, got 3"):
         ArrayFeatures().fit(np.zeros((2, 2))).transform(np.zeros((1, 3)))

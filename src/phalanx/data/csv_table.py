@@ -11,6 +11,7 @@ from phalanx.core.advice import argument
 from phalanx.core.errors import Fault
 from phalanx.core.specs import static
 from phalanx.data.cell_values import MARKERS, THOUSANDS, Notation
+from phalanx.data.scaling import SCALINGS
 from phalanx.data.table_cells import Cells
 from phalanx.data.table_layout import TAB_NAMES, WHITESPACE, Layout
 from phalanx.data.table_reader import TableReader
@@ -19,7 +20,7 @@ from phalanx.data.table_source import TableSource
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(TableSource):
-    """Numbers are standardized and text is one-hot encoded, with statistics of the training split."""
+    """Numbers are scaled and text is one-hot encoded, with statistics of the training split."""
 
     name: ClassVar[str] = "csv"
     path: str = static(determines_numbers=False, advice="FILE.csv")
@@ -38,9 +39,8 @@ class Csv(TableSource):
             allowed = f"one character, tab, {WHITESPACE} or null"
             faults.append(Fault("data.delimiter", given, allowed, argument("data.delimiter", ";")))
         if not _is_encoding(self.encoding):
-            faults.append(
-                Fault("data.encoding", self.encoding, "an encoding that Python knows", "data.encoding=cp1252")
-            )
+            advice = f"data.scaling={self.encoding}" if self.encoding in SCALINGS else "data.encoding=cp1252"
+            faults.append(Fault("data.encoding", self.encoding, "an encoding that Python knows", advice))
         if self.comment is not None and not self.comment.strip():
             faults.append(Fault("data.comment", self.comment, "text or null", argument("data.comment", "#")))
         if self.decimal == self.thousands:

@@ -6,6 +6,7 @@ An encoder is fitted on the training rows, stored in the model file as JSON, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -109,12 +110,26 @@ def _largest(rows: np.ndarray) -> tuple[float, ...]:
     return tuple(np.maximum(flat_ND.max(0).astype(np.float64), -flat_ND.min(0).astype(np.float64)).tolist())
 
 
+def array_features(normalize: str, scaling: str) -> Features:
+    """An encoder of numeric rows, not fitted yet, by `data.normalize` and `data.scaling`."""
+    from phalanx.data.scaled_arrays import ScaledArrayFeatures
+
+    return ArrayFeatures(normalize) if scaling == "standard" else ScaledArrayFeatures(scaling)
+
+
 def features_from_json(stored: dict[str, Any]) -> Features:
     """Rebuilds an encoder from `to_json`. Raises `DataError` if its kind is unknown."""
+    from phalanx.data.scaled_arrays import ScaledArrayFeatures
     from phalanx.data.table_encoder import TableFeatures
 
-    kinds: dict[str, type[ArrayFeatures] | type[TableFeatures]] = {"array": ArrayFeatures, "table": TableFeatures}
+    kinds: dict[str, Callable[[dict[str, Any]], Features]] = {
+        ArrayFeatures.kind: ArrayFeatures.from_json,
+        ScaledArrayFeatures.kind: ScaledArrayFeatures.from_json,
+        TableFeatures.kind: TableFeatures.from_json,
+        TableFeatures.scaled_kind: TableFeatures.from_json,
+    }
     kind = str(stored.get("kind"))
     if kind not in kinds:
-        raise DataError(f"the stored features must be of kind {' or '.join(kinds)}, got {kind!r}")
-    return kinds[kind].from_json(stored)
+        *first, last = kinds
+        raise DataError(f"the stored features must be of kind {', '.join(first)} or {last}, got {kind!r}")
+    return kinds[kind](stored)

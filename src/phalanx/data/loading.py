@@ -111,6 +111,6 @@ def _digest(raw: Raw, train: np.ndarray, val: np.ndarray, test_x: Rows, test_y: 
         digest.update(values)
     for array in (raw.y, train, val, test_y):
         digest.update(np.ascontiguousarray(array, np.int64).data)
-    settings = {k: v for k, v in encoder.to_json().items() if k in ("kind", "normalize", "scale")}
+    settings = {k: v for k, v in encoder.to_json().items() if k in ("kind", "normalize", "scale", "scaling")}
     digest.update(json.dumps([raw.classes, settings]).encode())
     return digest.hexdigest()[:16]

@@ -14,12 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from phalanx.core.advice import override
-from phalanx.core.errors import DataError
+from phalanx.core.errors import DataError, Fault
 from phalanx.core.specs import static
 from phalanx.data.array_file import open_arrays
 from phalanx.data.base import DataSpec, Raw
-from phalanx.data.encoders import ArrayFeatures
+from phalanx.data.encoders import Features, array_features
 from phalanx.data.samples import raw_of
+from phalanx.data.scaling import ARRAY_SCALINGS, scaling_faults
 
 NAMES = {  # by option: what such an array is usually called
     "x": ("x", "X", "x_train", "X_train", "train_x", "train_images", "images", "data", "arr_0"),
@@ -42,9 +43,13 @@ class Npz(DataSpec):
     test_x: str | None = static(None)
     test_y: str | None = static(None)
     normalize: str = static("feature", choices=("global", "feature", "none"))
+    scaling: str = static("standard", choices=ARRAY_SCALINGS, neutral=True)
 
-    def features(self) -> ArrayFeatures:
-        return ArrayFeatures(normalize=self.normalize)
+    def conflicts(self) -> list[Fault | str]:
+        return [*super().conflicts(), *scaling_faults(self.scaling, self.normalize)]
+
+    def features(self) -> Features:
+        return array_features(self.normalize, self.scaling)
 
     def read(self) -> Raw:
         """All samples, x of shape (N, D) in the file's own type; classes are sorted as numbers or alphabetically."""

@@ -16,7 +16,7 @@ from phalanx.data.table_source import TableSource
 
 @dataclass(frozen=True, kw_only=True)
 class Parquet(TableSource):
-    """Columns of numbers are standardized, and texts, categories and dates one-hot encoded, by their types."""
+    """Columns of numbers are scaled, and texts, categories and dates one-hot encoded, by their types."""
 
     name: ClassVar[str] = "parquet"
     path: str = static(determines_numbers=False, advice="FILE.parquet")

@@ -1,4 +1,7 @@
-"""The columns of a table as inputs: a number is standardized, a text is one-hot encoded. Axes: N rows, D outputs."""
+"""The columns of a table as inputs: a number is standardized or scaled otherwise, a text is one-hot encoded.
+
+Axes: N rows, D outputs.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from phalanx.data.cell_values import Decoded, Kind
 from phalanx.data.narrow import NARROW, narrow_statistics
+from phalanx.data.scaling import n_outputs, scaled, scaling_points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +70,41 @@ class NumericColumn:
 
 
 @dataclass(frozen=True)
+class ScaledColumn(NumericColumn):
+    """A number that is scaled by `scaling` with its `points`; see `phalanx.data.scaling`."""
+
+    kind: ClassVar[str] = "scaled"
+    scaling: str = "robust"
+    points: tuple[float, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        n = n_outputs(self.scaling, self.points)
+        return (self.name,) if n == 1 else tuple(f"{self.name}[{place}]" for place in range(1, n + 1))
+
+    def encode(self, decoded: Decoded) -> np.ndarray:
+        """Shape (N, number of outputs)."""
+        value_U = np.where(np.isnan(decoded.value_U), self.fill, decoded.value_U)
+        return decoded.by_row(scaled(self.scaling, self.points, value_U))
+
+
+def fit_number(
+    name: str, decoded: Decoded, normalize: str, scaling: str = "standard", *, truth: bool = False
+) -> NumericColumn:
+    """The statistics of a column of numbers or truth values, which has a value.
+
+    A column with one or two different values, as of truth values, is standardized whatever `scaling` says.
+    """
+    column = NumericColumn.fit(name, decoded, normalize, truth=truth)
+    values = decoded.by_row(decoded.value_U)
+    values = values[~np.isnan(values)]
+    has_two = bool(((values == values.min()) | (values == values.max())).all())
+    if scaling == "standard" or column.constant or has_two:
+        return column
+    return ScaledColumn(**vars(column), scaling=scaling, points=scaling_points(scaling, values))
+
+
+@dataclass(frozen=True)
 class TextColumn:
     """One output per category: 1 for a text of that category. All are 0 for a text that training never had, unless
     training had only one text: then its output is always 1."""
@@ -108,11 +147,21 @@ class TextColumn:
 
 def column_from_json(stored: dict[str, Any]) -> NumericColumn | TextColumn:
     """Rebuilds a column; those of earlier versions have no flags."""
-    if stored["kind"] == "text":
+    if stored["kind"] == TextColumn.kind:
         return TextColumn(stored["name"], tuple(stored["categories"]))
     constant, truth = stored.get("constant", False), stored.get("truth")
-    statistics = (stored["mean"], stored["std"], stored["fill"])
-    return NumericColumn(stored["name"], *statistics, constant, truth, stored.get("largest", 0.0))
+    of_all = (
+        stored["name"],
+        stored["mean"],
+        stored["std"],
+        stored["fill"],
+        constant,
+        truth,
+        stored.get("largest", 0.0),
+    )
+    if stored["kind"] == ScaledColumn.kind:
+        return ScaledColumn(*of_all, stored["scaling"], tuple(stored["points"]))
+    return NumericColumn(*of_all)
 
 
 def _texts(decoded: Decoded) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Encodes a pandas table as feature vectors: numbers are standardized, text is one-hot encoded.
+"""Encodes a pandas table as feature vectors: numbers are scaled, text is one-hot encoded.
 
 All statistics and categories come from the rows given to `fit`. Axes: N rows, D outputs.
 """
@@ -15,7 +15,16 @@ from phalanx.core.advice import override
 from phalanx.core.errors import DataError, listed
 from phalanx.data.cell_values import Decoded, Kind, decode
 from phalanx.data.narrow import refuse_overflow
-from phalanx.data.table_columns import NumericColumn, TextColumn, bad_number, column_from_json, counted, unseen
+from phalanx.data.table_columns import (
+    NumericColumn,
+    ScaledColumn,
+    TextColumn,
+    bad_number,
+    column_from_json,
+    counted,
+    fit_number,
+    unseen,
+)
 from phalanx.data.table_reader import TableReader
 from phalanx.data.value_scale import COLUMNS, scale_notes
 
@@ -28,15 +37,17 @@ class TableFeatures:
     """Encodes the rows of a table. The columns in `numeric`, and those that pandas has as numbers, must be numbers.
 
     A missing value raises `DataError`, unless `missing` is `impute`: then it is replaced by the mean of the training
-    rows, or by the category "missing". `reader` is how the training file was read.
+    rows, or by the category "missing". `reader` is how the training file was read, `scaling` what `data.scaling` is.
     """
 
     kind: ClassVar[str] = "table"
+    scaled_kind: ClassVar[str] = "scaled_table"  # in model files, so that an earlier version refuses them
     normalize: str = "feature"
     missing: str = "error"
     numeric: tuple[str, ...] = ()
     columns: tuple[NumericColumn | TextColumn, ...] = ()
     reader: TableReader = field(default_factory=TableReader)
+    scaling: str = "standard"
 
     @property
     def n_features(self) -> int:
@@ -65,7 +76,7 @@ class TableFeatures:
         columns = [
             TextColumn.fit(name, decoded[name])
             if kind is Kind.TEXT
-            else NumericColumn.fit(name, decoded[name], self.normalize, truth=kind is Kind.TRUTH)
+            else fit_number(name, decoded[name], self.normalize, self.scaling, truth=kind is Kind.TRUTH)
             for name, kind in kinds.items()
         ]
         return replace(self, columns=tuple(columns))
@@ -126,7 +137,9 @@ class TableFeatures:
             if isinstance(c, TextColumn)
         ]
         n_numbers = len(self.columns) - len(text)
-        parts = [f"{n_numbers} numeric"] * bool(n_numbers)
+        n_scaled = sum(isinstance(column, ScaledColumn) for column in self.columns)
+        how = f" ({n_scaled} by {self.scaling} scaling)" if n_scaled else ""
+        parts = [f"{n_numbers} numeric{how}"] * bool(n_numbers)
         parts += [f"{len(text)} text ({listed(text)})"] * bool(text)
         parts += [f"left out: {listed(self.reader.dropped)}"] * bool(self.reader.dropped)
         constant = [column.name for column in self.columns if column.constant]
@@ -136,14 +149,16 @@ class TableFeatures:
     def to_json(self) -> dict[str, Any]:
         columns = [{"kind": column.kind, **asdict(column)} for column in self.columns]
         own = {"normalize": self.normalize, "missing": self.missing, "numeric": self.numeric}
-        return {"kind": self.kind, **own, "columns": columns, "reader": self.reader.to_json()}
+        about = {"kind": self.kind, **own, "columns": columns, "reader": self.reader.to_json()}
+        return about if self.scaling == "standard" else {**about, "kind": self.scaled_kind, "scaling": self.scaling}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TableFeatures:
         """Models of earlier versions have no `reader`: their tables are read as data=csv reads without options."""
         columns = tuple(column_from_json(column) for column in stored["columns"])
         reader = TableReader.from_json(stored["reader"]) if "reader" in stored else TableReader()
-        return cls(stored["normalize"], stored["missing"], tuple(stored["numeric"]), columns, reader)
+        how = (stored["normalize"], stored["missing"], tuple(stored["numeric"]))
+        return cls(*how, columns, reader, stored.get("scaling", "standard"))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from phalanx.core.specs import static
 from phalanx.data.base import DataSpec, Raw
 from phalanx.data.cell_values import Kind, Notation
 from phalanx.data.dividing_columns import check_dividing, group_codes, times
+from phalanx.data.scaling import SCALINGS, scaling_faults
 from phalanx.data.several_files import read_files
 from phalanx.data.table_cells import Cells
 from phalanx.data.table_classes import class_faults, class_kind, class_names, class_order, class_positions
@@ -33,7 +34,7 @@ _MOST_ROUNDS = 4  # of a table's advice, each of which brings out further faults
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(DataSpec):
-    """Numbers are standardized and text is one-hot encoded, with statistics of the training split."""
+    """Numbers are scaled and text is one-hot encoded, with statistics of the training split."""
 
     path: str = static(determines_numbers=False, advice="FILE")
     target: str = static(advice="COLUMN")
@@ -46,6 +47,7 @@ class TableSource(DataSpec):
     missing: str = static("error", choices=("error", "impute", "drop_rows"))
     max_categories: int = static(50, ge=1)
     normalize: str = static("feature", choices=("feature", "none"))
+    scaling: str = static("standard", choices=SCALINGS, neutral=True)
     group: str | None = static(None, neutral=True, advice="COLUMN")
     time: str | None = static(None, neutral=True, advice="COLUMN")
 
@@ -61,7 +63,7 @@ class TableSource(DataSpec):
             for name in getattr(self, first)
             if name in getattr(self, second)
         ]
-        return [*faults, *self._faults_aside()]
+        return [*faults, *scaling_faults(self.scaling, self.normalize), *self._faults_aside()]
 
     @property
     def is_drawn(self) -> bool:
@@ -100,7 +102,7 @@ class TableSource(DataSpec):
         return faults
 
     def features(self) -> TableFeatures:
-        return TableFeatures(normalize=self.normalize, missing=self.missing, numeric=self.numeric)
+        return TableFeatures(self.normalize, self.missing, self.numeric, scaling=self.scaling)
 
     def read(self) -> Raw:
         """The feature columns, and the classes, sorted as numbers or alphabetically."""
@@ -143,7 +145,7 @@ class TableSource(DataSpec):
         test_x = test_y = None
         if self.test_path is not None:
             test_x, test_y = self._read_test(reader, kinds, classes_are, classes)
-        features = TableFeatures(self.normalize, self.missing, self.numeric, reader=reader)
+        features = replace(self.features(), reader=reader)
         y, about, notes = (
             class_positions(labels, classes),
             (*cells.about, *rows.about(self.target), *(f"divided by {o} {name!r}" for o, name in self._aside.items())),

@@ -10,6 +10,7 @@ from phalanx.analysis.student import evaluated_share
 from phalanx.analysis.wording import ABOUT
 from phalanx.core.metrics import split_name
 
+SCALING = "data.scaling"  # leaves the rows and their splits as they are
 ROOT = "data.root"  # where files lie on one machine says nothing about their rows
 
 
@@ -47,6 +48,7 @@ def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str], metri
     Runs on one split have the same digest of their data. Runs whose keys of the data differ in the fold alone, or in
     the split's seed alone, are pooled, if three of these or more hold runs of at least two groups. Folds of several
     split seeds are repeated folds, if the metric is of the validation split; the test split is another one for each.
+    Runs that differ in `data.scaling` have the same rows, and are put together if it makes the groups.
 
     Args:
         runs: All runs.
@@ -57,18 +59,33 @@ def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str], metri
     left = list(runs)
     made: dict[str | None, SameData] = {}
     fold_keys = (SPLIT, FOLD) if split_name(metric)[0] == "val" else (FOLD,)
+    scaling = (SCALING,) if SCALING in by else ()
     for repeats, besides in ((FOLDS, fold_keys), (SPLITS, (SPLIT,))) if not {SPLIT, FOLD} & {*by} else ():
-        for together in _alike(left, besides):
+        for together in _alike(left, (*besides, *scaling)):
             found = _pooled(together, repeats, metric)
             digests = {run.data for run in together}
             if found is not None and _can_be_pooled(found, [run for run in usable if run.data in digests], by):
                 made |= dict.fromkeys(digests, found)
         left = [run for run in left if run.data not in made]
-    apart: dict[str | None, list[Run]] = defaultdict(list)
-    for run in left:
-        apart[run.data].append(run)
-    made |= {digest: SameData(tuple(members)) for digest, members in apart.items()}
+    for members in _scaled_otherwise(left) if scaling else _of_one_digest(left):
+        made |= dict.fromkeys((run.data for run in members), SameData(tuple(members)))
     return list({id(made[run.data]): made[run.data] for run in runs}.values())
+
+
+def _of_one_digest(runs: Sequence[Run]) -> list[list[Run]]:
+    apart: dict[str | None, list[Run]] = defaultdict(list)
+    for run in runs:
+        apart[run.data].append(run)
+    return list(apart.values())
+
+
+def _scaled_otherwise(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs on the same rows, whatever their scaling; apart where one scaling has two digests, of a changed file."""
+    found: list[list[Run]] = []
+    for together in _alike(runs, (SCALING,)):
+        is_one = len({run.data for run in together}) == len({run.same(SCALING) for run in together})
+        found += [together] if is_one else _of_one_digest(together)
+    return found
 
 
 def _alike(runs: Sequence[Run], besides: Sequence[str]) -> list[list[Run]]:
@@ -132,7 +149,8 @@ def correlation_of(runs: Sequence[Run], split: str) -> float | None:
 
 def _can_be_pooled(data: SameData, usable: Sequence[Run], by: Sequence[str]) -> bool:
     digests = {run.data for run in data.runs}
-    if len({data.place_of(run) for run in data.runs} - {None}) < len(digests) or None in digests:
+    places = {(place, run.same(SCALING)) for run in data.runs if (place := data.place_of(run)) is not None}
+    if len(places) < len(digests) or None in digests:
         return False  # one split seed and several digests: the rows are not the same
     groups: dict[Place, set[tuple[str, ...]]] = defaultdict(set)
     for run in usable:
