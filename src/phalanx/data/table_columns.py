@@ -96,10 +96,11 @@ def fit_number(
     A column with one or two different values, as of truth values, is standardized whatever `scaling` says.
     """
     column = NumericColumn.fit(name, decoded, normalize, truth=truth)
+    if scaling == "standard" or column.constant:
+        return column
     values = decoded.by_row(decoded.value_U)
     values = values[~np.isnan(values)]
-    has_two = bool(((values == values.min()) | (values == values.max())).all())
-    if scaling == "standard" or column.constant or has_two:
+    if ((values == values.min()) | (values == values.max())).all():
         return column
     return ScaledColumn(**vars(column), scaling=scaling, points=scaling_points(scaling, values))
 
