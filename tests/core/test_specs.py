@@ -153,7 +153,8 @@ def test_specs_are_hashable_and_frozen():
 STACKED = {
     "seed", "optimizer.lr", "optimizer.beta1", "optimizer.beta2", "optimizer.eps", "optimizer.weight_decay",
     "schedule.warmup_epochs", "model.dropout", "model.init", "loss.label_smoothing", "loss.class_weights", "trainer.epochs", "trainer.patience",
-    "trainer.clip_norm", "trainer.average", "trainer.ema_decay", "trainer.swa_start", "trainer.expect_accuracy", "data.split_seed",
+    "trainer.clip_norm", "trainer.average", "trainer.ema_decay", "trainer.swa_start", "trainer.min_updates",
+    "trainer.expect_accuracy", "data.split_seed",
     "data.fold", "trainer.init_seed", "trainer.order_seed",
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from support.counted import count
 from support.places import ROOT
 from support.train_command import QUICK
 
+from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError, Superseded
 from phalanx.core.files import write_json
 from phalanx.jobs.job import Job
@@ -95,3 +96,14 @@ def test_a_value_that_only_hydra_knows_leaves_the_params_for_the_end(config, tmp
     job = Job(odd, tmp_path / "0", Sweep("s", 0))
     job.describe()
     assert not job.paths.config_resolved.exists()
+
+
+@pytest.mark.parametrize(("asked", "n_epochs"), [("null", 20), ("200", 50)])
+def test_pruning_ends_with_the_epochs_that_min_updates_asks_for(asked, n_epochs, config, tmp_path, monkeypatch):
+    """The embedded wine has 114 training rows, 4 batches of 32."""
+    seen = []
+    monkeypatch.setattr("phalanx.study.Pruning", lambda trial, objective, n: seen.append(n) or Callback())
+    place = Sweep("", 0, Manifest(search=True))
+    job = Job(config("data=wine", f"trainer.min_updates={asked}"), tmp_path, place, find_trial=lambda: None)
+    job.callback(job.checkpointer())
+    assert seen == [n_epochs]

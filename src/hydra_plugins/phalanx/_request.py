@@ -18,6 +18,7 @@ from hydra_plugins.phalanx._compose import Composer, without_hydra
 from hydra_plugins.phalanx._folds import fold_overrides, searched_faults, set_in
 from hydra_plugins.phalanx._options import ALL, KEY, Faults, Options, as_list
 from hydra_plugins.phalanx._overrides import lines_of
+from hydra_plugins.phalanx._raised_epochs import raise_max_resource
 from hydra_plugins.phalanx._secrets import faults_of as secrets
 from hydra_plugins.phalanx._spaces import Search, check, with_options
 from hydra_plugins.phalanx.launcher import options_of
@@ -103,6 +104,8 @@ def read(
     keys = _known(keys, (*(field.name for field in fields(Options)), *BUDGET_KEYS))
     if auto := keys.get("n_jobs") == AUTO:
         keys["n_jobs"] = IN_FLIGHT
+    if ours:
+        raise_max_resource(keys, config)
     options, budget, directions, final, space = _checked(keys, config, loader, arguments, ours=ours)
     budget.check(len(directions))
     # A value fixed on the command line needs no condition.

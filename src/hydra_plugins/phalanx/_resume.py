@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 KEY = "resume"
-FREE = ("trainer.epochs", "device", *ASIDE, "hydra")  # what may be given beside it
+FREE = ("trainer.epochs", "trainer.min_updates", "device", *ASIDE, "hydra")  # what may be given beside it
 
 
 def resumed(arguments: Sequence[str], conf: Path) -> tuple[list[str], FileLock | None]:

@@ -25,6 +25,7 @@ from phalanx.runs.layout import RunPaths
 from phalanx.runs.live_metrics import LiveMetrics
 from phalanx.runs.manifest import Sweep
 from phalanx.training.data_check import check_with_data
+from phalanx.training.epochs import with_epochs
 from phalanx.training.memory_check import check_memory
 from phalanx.training.planning import ONE_THREAD_FLOPS
 from phalanx.training.preparation import prepared
@@ -163,7 +164,14 @@ class Job:
             return Callback()
         from phalanx.study import Pruning  # imports Optuna, which only a search needs
 
-        return Pruning(self.find_trial(), self.trial.objective, self.trial.trainer.epochs)
+        return Pruning(self.find_trial(), self.trial.objective, self._n_epochs())
+
+    def _n_epochs(self) -> int:
+        """The epochs that its trials train if nothing ends them before; those of a cohort have as many updates each."""
+        first = self.specs[0]
+        if first.trainer.min_updates is None:
+            return first.trainer.epochs
+        return with_epochs(first, len(dataset_of(first.data).train)).trainer.n_epochs
 
 
 def datasets_of(specs: Sequence[TrialSpec]) -> list[Dataset]:

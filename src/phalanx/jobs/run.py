@@ -43,6 +43,7 @@ from phalanx.runs.metrics_csv import curves_csv
 from phalanx.runs.run_folder import described, read_run, write_example, write_failure, write_run
 from phalanx.runs.stored_run import StoredRun
 from phalanx.tracking.client import LoggingProcess, Tracker, tracker
+from phalanx.training.epochs import epochs_note
 from phalanx.training.loop import train_cohort
 from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import TrialSpec, config_digest
@@ -115,6 +116,7 @@ class _Attempt:
             log.log(
                 logging.WARNING if job.sweep is None else logging.INFO, warning
             )  # a sweep would print it many times
+        self.note = epochs_note(job.trial, len(self.dataset.train))
         self.tracker.start()
         outcome = self._train(start) if isinstance(start, RunCheckpointer) else start
         if outcome.error is not None:
@@ -129,6 +131,8 @@ class _Attempt:
         job, specs = self.job, self.job.specs
         for line in about_inputs(self.dataset.inputs, self.dataset.notes):
             log.info(line)
+        if self.note:
+            log.info(self.note)
         log.info("training %s%s", specs[0], f" {len(specs)} times, with other seeds or folds" if len(specs) > 1 else "")
         datasets = job.datasets()
         checkpointer.begin(*datasets)
@@ -151,6 +155,8 @@ class _Attempt:
             return nullcontext()
         print_words(self.console, opening(self.job.trial, self.dataset, checkpointer.epochs_before))
         print_request(self.console, self.job.overrides)
+        if self.note:
+            print_words(self.console, self.note)
         for line in about_inputs(self.dataset.inputs, self.dataset.notes):
             print_words(self.console, line)
         return RunProgress(self.console)

@@ -66,6 +66,7 @@ class SweepLog:
         self.console = console or plain_console()
         self.tracker = tracker(self.tracking, root, lambda text: print_line(self.console, text), logging_process)
         self.direction = direction_of(objectives_of(config)[0])
+        self.min_updates = (config.get("trainer") or {}).get("min_updates")
         self.progress = SweepProgress(self.console, n_trials, self.direction)
         self.live_report = LiveReport(root, live_report_s)
         self.known: dict[int, StoredRun] = {}
@@ -83,6 +84,9 @@ class SweepLog:
         self._add_missing(earlier := collect(self.paths, self.known))
         self._keep_best(earlier)
         self.progress.start(str(self.paths.root), self.overrides)
+        if self.min_updates is not None:
+            said = f"trainer.min_updates={self.min_updates} raises the epochs of a trial until it makes so many updates"
+            print_line(self.console, f"{said}; trials.csv has the epochs of each")
 
     def kept(self, n_trials: int, changed: Mapping[str, int]) -> None:
         """Prints how many trials of an earlier start stay, and how many train again for a reason that is given."""

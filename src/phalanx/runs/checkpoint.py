@@ -27,6 +27,7 @@ from phalanx.runs.options import CheckpointSpec
 from phalanx.runs.provenance import versions
 from phalanx.runs.state_check import state_faults
 from phalanx.runs.tensor_file import read_tensors, write_tensors
+from phalanx.training.epochs import with_epochs
 from phalanx.training.spec import TrialSpec, determining
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class RunCheckpointer(Checkpointer):
         faults = [
             f"the state of seed {trial.seed} {fault}"
             for trial, state in zip(self.trials, self.states, strict=True)
-            for fault in state_faults(trial, state, *datasets[0].sizes)
+            for fault in state_faults(with_epochs(trial, len(datasets[0].train)), state, *datasets[0].sizes)
         ]
         return f"does not fit its configuration: {'; '.join(faults)}" if faults else ""
 
@@ -169,10 +170,11 @@ class RunCheckpointer(Checkpointer):
         then, now = self.about["trial"], parse_json(json.dumps(self._trial()), "the trial")
         differing = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
         first, done = self.trials[0], self.epochs_before
-        if differing == ["trainer.epochs"] and len(self.trials) == 1:
+        if set(differing) <= {"trainer.epochs", "trainer.min_updates"} and differing and len(self.trials) == 1:
             if first.schedule.needs_total_steps:
-                return f"schedule={first.schedule.name} was laid out over trainer.epochs={then['trainer.epochs']}"
-            if first.trainer.epochs <= done:
+                over = " and ".join(f"{key}={then[key]}" for key in differing if key in then) or "fewer updates"
+                return f"schedule={first.schedule.name} was laid out over {over}"
+            if first.trainer.min_updates is None and first.trainer.epochs <= done:  # with it by `state_faults`
                 return f"trainer.epochs={first.trainer.epochs}, and {done} are trained already"
             return ""
         return "; ".join(f"{key} was {then.get(key)!r}, now {now.get(key)!r}" for key in differing)

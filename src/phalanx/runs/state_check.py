@@ -38,8 +38,8 @@ def state_faults(
     if state.best_epoch is not None and (type(state.best_epoch) is not int or not 1 <= state.best_epoch <= n_epochs):
         faults.append(f"has the best epoch {state.best_epoch!r} of {n_epochs} trained ones")
     if isinstance(state, Snapshot):
-        if n_epochs >= spec.trainer.epochs:
-            faults.append(f"has {n_epochs} trained epochs of {spec.trainer.epochs}, so nothing is left to train")
+        if n_epochs >= spec.trainer.n_epochs:
+            faults.append(f"has {n_epochs} trained epochs of {spec.trainer.n_epochs}, so nothing is left to train")
         return faults + _tensor_faults(_expected(spec, layout), state.tensors, layout.n_trained)
     if state.weights is None:
         return faults

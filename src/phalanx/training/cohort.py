@@ -175,7 +175,7 @@ class Cohort:
 
     def _is_long(self, flops: float, members: Sequence[tuple[int, TrialSpec]]) -> bool:
         """Whether these trials train for so long on the CPU that measuring plans costs next to nothing."""
-        epochs = max((spec.trainer.epochs for _, spec in members), default=0)
+        epochs = max((spec.trainer.n_epochs for _, spec in members), default=0)
         seconds = flops * self.steps_per_epoch * epochs / FLOPS_PER_S["cpu"]
         free = self.device.type == "cpu" and not self.like.model.way.one_thread
         return free and len(members) > 1 and seconds > AUTOTUNE_FROM_S

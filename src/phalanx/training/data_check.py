@@ -1,4 +1,4 @@
-"""Whether a trial fits its data: the schedule's steps, the objective, and the class weights."""
+"""Whether a trial fits its data: the schedule's steps, the average's epochs, the objective, and the class weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from phalanx.core.errors import Fault, SpecError, listed
 from phalanx.data import Dataset
 from phalanx.nn.losses.class_weights import class_weights
+from phalanx.training.epochs import average_faults
 from phalanx.training.metric_check import check_objective
 from phalanx.training.schedule_check import check_schedule
 from phalanx.training.spec import TrialSpec
@@ -21,7 +22,7 @@ def check_with_data(spec: TrialSpec, dataset: Dataset) -> None:
         spec: The trial.
         dataset: Its data.
     """
-    faults: list[Fault | str] = []
+    faults = average_faults(spec, len(dataset.train))
     checks: tuple[Callable[[], object], ...] = (
         lambda: check_schedule(spec, len(dataset.train)),
         lambda: check_objective(spec, dataset),

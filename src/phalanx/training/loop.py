@@ -9,6 +9,7 @@ from phalanx.core.errors import TrainingInterrupted, TrialTimeout
 from phalanx.core.result import EpochMetrics, State, TrialResult
 from phalanx.data import Dataset
 from phalanx.training.cohort import Cohort
+from phalanx.training.epochs import with_epochs
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.partition import check_static
 from phalanx.training.spec import TrialSpec
@@ -188,7 +189,8 @@ def train_cohort(
     check_static(specs, None if isinstance(dataset, Dataset) else datasets)
     loop = CohortLoop(specs[0], datasets[0], callback, test=test)
     member = loop.join(specs, checkpointer=checkpointer, datasets=datasets)
-    loop.callback.on_start(len(specs), max(spec.trainer.epochs for spec in specs), loop.cohort.steps_per_epoch)
+    known = [with_epochs(spec, len(data.train)).trainer for spec, data in zip(specs, datasets, strict=True)]
+    loop.callback.on_start(len(specs), max(trainer.n_epochs for trainer in known), loop.cohort.steps_per_epoch)
     try:
         loop.finish()
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """Whether a training has enough steps for its learning-rate schedule."""
 
 from phalanx.core.errors import SpecError
+from phalanx.training.epochs import with_epochs
 from phalanx.training.spec import TrialSpec
 from phalanx.training.stack import batches
 
@@ -15,7 +16,7 @@ def check_schedule(spec: TrialSpec, n_train: int) -> str:
     Raises:
         SpecError: The training is too short for the schedule: the rate never reaches `optimizer.lr`.
     """
-    steps_per_epoch = batches(spec.trainer, n_train)[1]
-    if faults := spec.schedule.misfits(steps_per_epoch, spec.trainer.epochs):
+    steps_per_epoch, n_epochs = batches(spec.trainer, n_train)[1], with_epochs(spec, n_train).trainer.n_epochs
+    if faults := spec.schedule.misfits(steps_per_epoch, n_epochs):
         raise SpecError(faults)
-    return spec.schedule.idle(steps_per_epoch, spec.trainer.epochs)
+    return spec.schedule.idle(steps_per_epoch, n_epochs)

@@ -51,16 +51,31 @@ class TrainerSpec(Spec):
     swa_start: int = stacked(10, ge=1, neutral=True)  # the first epoch at whose end weights are averaged
     init_seed: int | None = stacked(None, ge=0, neutral=True)  # of the initial weights; null: the trial's seed
     order_seed: int | None = stacked(None, ge=0, neutral=True)  # of the order of samples and dropout; null: the seed
+    min_updates: int | None = stacked(None, ge=1, neutral=True, advice="4000")  # epochs are raised to reach so many
+    raised_epochs: int | None = stacked(None, internal=True, determines_numbers=False)  # see `training.epochs`
+
+    @property
+    def n_epochs(self) -> int:
+        """The epochs that a trial trains if nothing ends it before; with `min_updates` once its data are known."""
+        return self.epochs if self.raised_epochs is None else self.raised_epochs
 
     def conflicts(self) -> list[Fault | str]:
         faults: list[Fault | str] = []
-        if self.average == "swa" and self.swa_start > self.epochs:
-            allowed = f"at most trainer.epochs={self.epochs} with trainer.average=swa"
-            advice = f"trainer.swa_start={-(-3 * self.epochs // 4)}"
-            faults.append(Fault("trainer.swa_start", self.swa_start, allowed, advice))
+        if self.min_updates is None:  # with it the epochs follow from the data
+            faults += swa_faults(self)
         if not METRICS.keys() >= set(self.metrics):
             faults.append(unknown_metrics("trainer.metrics", self.metrics))
         return faults
+
+
+def swa_faults(trainer: TrainerSpec) -> list[Fault | str]:
+    """A fault for a stochastic weight average that begins after the last epoch."""
+    n_epochs = trainer.n_epochs
+    if trainer.average != "swa" or trainer.swa_start <= n_epochs:
+        return []
+    key = "epochs" if trainer.raised_epochs is None else f"min_updates={trainer.min_updates}, which are epochs"
+    allowed = f"at most trainer.{key}={n_epochs} with trainer.average=swa"
+    return [Fault("trainer.swa_start", trainer.swa_start, allowed, f"trainer.swa_start={-(-3 * n_epochs // 4)}")]
 
 
 @dataclass(frozen=True, kw_only=True)

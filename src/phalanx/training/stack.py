@@ -150,7 +150,7 @@ class Stack:
         self.columns = self._columns(specs)
         self.schedule = StackedSchedule([spec.schedule for spec in specs])
         self.loss = StackedLoss([spec.loss for spec in specs], device, [self.class_counts[row] for row in self.rows])
-        self.epochs_T = torch.tensor([spec.trainer.epochs for spec in specs], dtype=torch.float64)
+        self.epochs_T = torch.tensor([spec.trainer.n_epochs for spec in specs], dtype=torch.float64)
         norms = [spec.trainer.clip_norm or math.inf for spec in specs]
         self.norm_T = torch.tensor(norms, device=device) if min(norms) < math.inf else None
         seeds = [spec.order_seed for spec in specs]

@@ -27,4 +27,4 @@ class TrialProgress:
     def goes_on(self) -> bool:
         """Whether there is another epoch to train after the last one."""
         trainer, epoch, best = self.spec.trainer, len(self.history), self.best.epoch if self.best else 0
-        return epoch < trainer.epochs and (trainer.patience is None or epoch - best < trainer.patience)
+        return epoch < trainer.n_epochs and (trainer.patience is None or epoch - best < trainer.patience)
