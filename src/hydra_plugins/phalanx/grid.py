@@ -27,6 +27,7 @@ from hydra_plugins.phalanx.launcher import CohortLauncher, is_marked, job_config
 from phalanx.core.errors import Fault, RequestError, SpecError
 
 KEY = "hydra.sweeper"
+OF_A_SEARCH = "default_params"  # by which a stored study, of which a grid is made too, says what a search of it tries
 MOST_JOBS = 100_000  # whoever asks for more has mistyped a range
 MOST_TRIED = 100  # jobs, until one is found that can be trained
 
@@ -81,6 +82,7 @@ class GridSweeper(BasicSweeper):
         faults: list[Fault | str] = [
             f"{KEY}.{key} is not a key of a grid; known: {known}; for a search, without the +, try hydra/sweeper=optuna"
             for key in self.others
+            if key != OF_A_SEARCH
         ]
         size = self.max_batch_size
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
