@@ -59,7 +59,7 @@ def test_every_key_of_every_file_has_a_row(file):
 )  # fmt: skip
 def test_every_field_of_every_spec_has_its_range(group, options):
     for name, cls in options.items():
-        option = "mlp3" if group == "model" else name
+        option = "mlp3" if name == "mlp" else name
         for field in keys_of(cls):
             _, _, allowed, cohort, meaning = row(PAGE, f"### {group}={option}", f"{group}.{field.name}")
             assert allowed, field.name

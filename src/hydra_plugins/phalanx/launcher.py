@@ -259,6 +259,7 @@ def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
         trial: The trial of a study in this process to report to.
     """
     from hydra_plugins.phalanx._compose import without_hydra
+    from phalanx.core.baselines import NAMES, NOTE
     from phalanx.jobs.job import Job
     from phalanx.runs.manifest import Sweep
 
@@ -268,7 +269,21 @@ def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
         find = None if trial is None else _find_trial(trial, None if executor == "local" else config.hydra)
         job = Job(without_hydra(config), folder, sweep, find, tuple(raw_list(config.hydra.overrides.task)))
         _ = job.error  # validated here, where interpolations find this job's values
+        if job.error is None and job.trial.model.name in NAMES and STATE.sweep_log is not None:
+            STATE.sweep_log.say_once(f"note: {NOTE}{_whole(executor, search=trial is not None)}")
         return job
+
+
+def _whole(executor: str, *, search: bool) -> str:
+    """What else to say of a baseline: nothing divides its training.
+
+    Args:
+        executor: Where it trains.
+        search: Whether a pruner may stop other trials.
+    """
+    said = [f"with executor={executor} each is fitted in one task"] if executor != "local" else []
+    said += ["no pruner stops them"] if search else []
+    return "".join(f"; {text}" for text in said)
 
 
 def _find_trial(trial: Trial, hydra: HydraConf | None) -> FindTrial | None:

@@ -13,6 +13,7 @@ import torch
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
@@ -72,6 +73,8 @@ def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
     dataset = _dataset(path, notes)
     _check_curve(path, notes)
     hidden: tuple[HiddenLayer, ...] = ()
+    if isinstance(saved.model, EstimatorSpec):
+        return _baseline(saved.model, saved), saved, dataset
     if dataset is not None:
         hidden = hidden_layers(saved, dataset.val.x_ND)
     activation = str(getattr(saved.model, "activation", ""))
@@ -82,6 +85,14 @@ def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
     title = f"{saved.data}: {saved.model.name} {'-'.join(map(str, widths))} {saved.model.traits}".rstrip()
     n_parameters = saved.model.layout(saved.n_features, len(saved.classes)).n_trained
     return Inspection(title, tensors, hidden, activation, tuple(notes), n_parameters), saved, dataset
+
+
+def _baseline(model: EstimatorSpec, saved: SavedModel) -> Inspection:
+    """What can be said of a baseline, which has no layers."""
+    fitted = model.fitted(saved.weights, saved.n_features, len(saved.classes))
+    title = f"{saved.data}: {model.name} {saved.n_features}-{len(saved.classes)} {model.traits}".rstrip()
+    notes = (f"model={model.name} is fitted by scikit-learn and has no layers: see its options in the title",)
+    return Inspection(title, (), (), "", notes, model.size(fitted))
 
 
 def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phalanx.cli.options import Subparsers, check_files, console, say_written
+from phalanx.core.errors import RequestError
 from phalanx.core.quantities import number
 
 if TYPE_CHECKING:
@@ -49,11 +50,15 @@ def run(arguments: argparse.Namespace) -> None:
     figure = arguments.figure
     further = {} if figure is None else {"the figure of hidden outputs": _hidden(figure)}
     check_files(arguments, further=further)
+    from rich.text import Text
+
     from phalanx.analysis.inspect import inspect_run
 
     found, saved, dataset = inspect_run(arguments.model)
     screen = console()
-    screen.print(_table(found, wide=screen.width >= 116))
+    if not found.tensors and figure is not None:
+        raise RequestError(f"{arguments.model} has no layers to draw: {found.notes[0]}; leave --figure out")
+    screen.print(_table(found, wide=screen.width >= 116) if found.tensors else Text(found.title))
     screen.print(f"  {found.n_parameters:,} parameters", highlight=False)
     for note in found.notes:
         screen.print(f"  note: {note}", style="dim", soft_wrap=True)

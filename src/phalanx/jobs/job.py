@@ -16,6 +16,7 @@ from phalanx.core.files import write_text
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.nn.models.mlp import MLP
 from phalanx.runs.checkpoint import RunCheckpointer
 from phalanx.runs.config import Config, Settings, resolved_yaml, settings
@@ -159,8 +160,9 @@ class Job:
         write_text(self.paths.config_resolved, text, durable=False)
 
     def _pruning(self) -> Callback:
-        """Reports epochs to the study; does nothing outside a search and in a final, which read the test split."""
-        if self.reads_test or self.find_trial is None:
+        """Reports epochs to the study; does nothing outside a search, in a final, which reads the test split, and for a
+        baseline, whose only epoch is no first epoch of a network."""
+        if self.reads_test or self.find_trial is None or isinstance(self.trial.model, EstimatorSpec):
             return Callback()
         from phalanx.study import Pruning  # imports Optuna, which only a search needs
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from phalanx.core.baselines import FITTED, NAMES
 from phalanx.core.callbacks import Callback
 from phalanx.core.console import print_line, print_request, print_words
 from phalanx.core.metrics import BASIC, SPLITS, measures_of, tested
@@ -280,9 +281,11 @@ def opening(spec: TrialSpec, dataset: Dataset, epochs_before: int) -> str:
     widths = "-".join(map(str, (dataset.n_features, *spec.model.hidden_widths, dataset.n_classes)))
     of_own = f"{spec.model.name} {widths}"
     network = of_own if spec.model.source else f"{widths} {spec.model.traits}"
+    samples = f"{spec.data.label()} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)"
+    if spec.model.name in NAMES:
+        return "  ".join(filter(None, [samples, spec.model.name, spec.model.traits, f"seed {spec.seed}"]))
     return (
-        f"{spec.data.label()} ({len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test)  "
-        f"{network}  {spec.loss.name}  {spec.optimizer.name} "
+        f"{samples}  {network}  {spec.loss.name}  {spec.optimizer.name} "
         f"lr={spec.optimizer.lr:g}  batch {spec.trainer.batch_size or len(dataset.train)}  seed {spec.seed}"
         + (f"  goes on after epoch {epochs_before}" if epochs_before else "")
     )
@@ -295,10 +298,12 @@ def about_inputs(inputs: str, notes: Sequence[str]) -> list[str]:
 
 def headline(result: TrialResult) -> str:
     """Describes a result in one sentence: status, epochs, speed, device and size."""
+    size = f"{result.n_parameters:,} parameters"
+    if result.way == FITTED and result.epochs:
+        return f"{result.status}: fitted and measured in {result.train_seconds:.1f} s, {result.device}, {size}"
     reached = "no epoch ended well" if result.best_epoch is None else f"weights of epoch {result.best_epoch}"
     status = str(result.status) if result.status is not Status.COMPLETED else "done"
     return (
         f"{status}: {counted(result.epochs, 'epoch')} in {result.train_seconds:.1f} s "
-        f"({result.samples_per_second:,.0f} samples/s, {result.device}), {reached}, "
-        f"{result.n_parameters:,} parameters"
+        f"({result.samples_per_second:,.0f} samples/s, {result.device}), {reached}, {size}"
     )

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from phalanx.analysis.final import Finalist, in_order, read_finalists, write_final
 from phalanx.analysis.out_of_fold import write_out_of_fold
-from phalanx.core.console import busy, plain_console, print_line
+from phalanx.core.console import busy, plain_console, print_line, print_words
 from phalanx.core.files import write_text
 from phalanx.core.metrics import direction_of
 from phalanx.jobs.closing_tables import final_summary
@@ -95,6 +95,12 @@ class SweepLog:
             print_line(self.console, f"{trials} finished before and stay as they are")
         for why, n in changed.items():
             print_line(self.console, f"{why}; {'1 trial trains' if n == 1 else f'{n} trials train'} again")
+
+    def say_once(self, text: str) -> None:
+        """Prints a line that holds for several trials, the first time."""
+        if text not in self.progress.told:
+            self.progress.told.add(text)
+            print_words(self.console, text)
 
     def trains_anew(self, number: int) -> None:
         """Takes a trial of an earlier start out of the counts; its folder has no result any more."""

@@ -24,6 +24,7 @@ from phalanx.data.table_encoder import TableFeatures
 from phalanx.nn.losses.functional import SCORES
 from phalanx.nn.models import MODELS, Layout, ModelSpec
 from phalanx.nn.models.base import InputShape
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.runs.input_rows import array_rows, table_rows
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.own_options import check_source
@@ -111,6 +112,8 @@ def saved_logits(
     Returns:
         Logits (N, C).
     """
+    if isinstance(model, EstimatorSpec):
+        return model.logits(weights, x_ND, n_classes)
     layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
     n_rows = len(x_ND)
     padded_ND = torch.nn.functional.pad(x_ND, (0, 0, 0, -n_rows % _CHUNK_ROWS))
@@ -122,6 +125,8 @@ def saved_hidden(
     model: ModelSpec, weights: Mapping[str, torch.Tensor], x_ND: torch.Tensor, n_classes: int
 ) -> list[torch.Tensor]:
     """Computes the outputs (N, H) of each hidden layer of one network; the arguments are those of `saved_logits`."""
+    if isinstance(model, EstimatorSpec):
+        return []
     layout, params_1P = _stacked(model, weights, x_ND.shape[1], n_classes)
     return [outputs_1NH[0] for outputs_1NH in model.hidden_outputs(layout.views(params_1P), x_ND[None])]
 
@@ -228,7 +233,21 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     if not 0 < saved.temperature < math.inf:
         raise ValueError(f"its temperature must be a number above 0, got {saved.temperature}")
     SCORES[saved.probabilities]  # raises for one of a later version
-    layout = saved.model.layout(saved.n_features, len(saved.classes))
+    if isinstance(saved.model, EstimatorSpec):
+        saved.model.fitted(weights, saved.n_features, len(saved.classes))  # raises for a state that is not sound
+    else:
+        _check_tensors(saved)
+    if saved.image_form is not None and saved.image_form.n_numbers != saved.n_features:
+        raise ValueError(f"its images have {saved.image_form.n_numbers} numbers, the network takes {saved.n_features}")
+    if saved.features.n_features != saved.n_features:
+        given = saved.features.n_features
+        raise ValueError(f"its encoder gives {given} features, the network takes {saved.n_features}")
+    return saved
+
+
+def _check_tensors(saved: SavedModel) -> None:
+    """Raises `ValueError` if the tensors are not those of the network."""
+    layout, weights = saved.model.layout(saved.n_features, len(saved.classes)), saved.weights
     expected = dict(zip(layout.names, layout.shapes, strict=True))
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     odd = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
@@ -242,9 +261,3 @@ def _rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> SavedMo
     ]
     if types:
         raise ValueError("; ".join(types))
-    if saved.image_form is not None and saved.image_form.n_numbers != saved.n_features:
-        raise ValueError(f"its images have {saved.image_form.n_numbers} numbers, the network takes {saved.n_features}")
-    if saved.features.n_features != saved.n_features:
-        given = saved.features.n_features
-        raise ValueError(f"its encoder gives {given} features, the network takes {saved.n_features}")
-    return saved

@@ -24,7 +24,7 @@ from phalanx.runs.provenance import git_state, machine, versions
 from phalanx.runs.stored_run import DataSummary, SeedResult, StoredRun, read_stored_run, write_stored_run
 from phalanx.runs.tensor_file import read_tensors
 from phalanx.runs.trained_on import with_places
-from phalanx.training.chunk import MOST_CLASSES
+from phalanx.training.metric_check import MOST_CLASSES
 from phalanx.training.spec import TrialSpec
 
 EXAMPLE_ROWS = 3

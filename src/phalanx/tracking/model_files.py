@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phalanx.core.baselines import NAMES
 from phalanx.core.extensions import CODE, SIBLINGS, SOURCE, Source, write_source
 from phalanx.core.reading import read_json
 from phalanx.runs.layout import RunPaths
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_EXAMPLE = 2**26  # bytes of an input example: three rows of large images
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pandas", "safetensors")
+OF_BASELINES = ("scikit-learn", "skops")  # what a baseline needs beside these
 LOADER = Path(__file__).with_name("served_model.py")
 # What `phalanx.runs.model_file` imports: `runs` and what it may import by the table in docs/architecture.md.
 SERVED = ("__init__.py", "core", "data", "nn", "training", "runs")
@@ -60,6 +62,7 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
         archive = Path(scratch, ARCHIVE)
         write_archive(archive)
         own = write_own_code(info, Path(scratch))
+        names = (*REQUIREMENTS, *(OF_BASELINES if info["model"]["name"] in NAMES else ()))
         pyfunc.save_model(
             folder,
             mlflow_model=model,
@@ -67,7 +70,7 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
             data_path=str(paths.model.absolute()),
             code_paths=[str(LOADER), str(archive), *map(str, own)],
             # What serving needs, in the versions that are installed; a local build of torch by its public number.
-            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in names],
             signature=signature(info),
             input_example=input_example(paths.example, info),
         )

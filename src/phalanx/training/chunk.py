@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +21,6 @@ from phalanx.core.result import (
     Status,
     Timing,
     TrialResult,
-    unflat,
 )
 from phalanx.data import Dataset, Split
 from phalanx.nn.losses.stacked import StackedLoss
@@ -31,15 +29,13 @@ from phalanx.nn.models import ModelSpec
 from phalanx.nn.optimizers.base import to_rows
 from phalanx.training.cuda_graph import FEWEST, CapturedStep, cuda_graph
 from phalanx.training.evaluation import Scores, Tally, evaluate
-from phalanx.training.metric_check import final_metrics, not_finite
+from phalanx.training.metric_check import by_field, class_counts, final_metrics, stored_metrics
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 from phalanx.training.training_rows import TrainingRows, fills_up, n_filled
 from phalanx.training.trial_progress import TrialProgress
 
 OnStep = Callable[[int, int], None]
-MOST_CLASSES = 500  # whose counts a result has
-V = TypeVar("V")
 
 
 class Chunk:
@@ -110,7 +106,7 @@ class Chunk:
         val_rows = self._validate()
         seconds = (time.perf_counter() - start) / len(stack.rows)
         return {
-            position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **_by_field(t, v))
+            position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **by_field(t, v))
             for position, epoch, lr, t, v in zip(
                 stack.rows, stack.epochs_done, lr_ST[-1].tolist(), train_rows, val_rows, strict=True
             )
@@ -237,12 +233,12 @@ class Chunk:
             wanted, why = final_metrics(stack.like, dataset, name)
             scores = evaluate(stack.model, stack.layout, loss, kept_TP, split, depths, wanted)
             for metrics, said, row in zip(found, notes, scores, strict=True):
-                further = {key: value if math.isfinite(value) else None for key, value in row.further.items()}
-                metrics |= _prefixed(name, {**row.flat(), **further})
-                said += [*why, *not_finite(_prefixed(name, further), why)]
+                own, notes_of_own = stored_metrics(name, row, why)
+                metrics |= own
+                said += notes_of_own
         trials = [self.progress[stack.rows[place]] for place in places]
         return [
-            self._result(trial, dataset, Metrics.from_flat(metrics), kept_P, tuple(said), _counts(name, row))
+            self._result(trial, dataset, Metrics.from_flat(metrics), kept_P, tuple(said), class_counts(name, row))
             for trial, kept_P, metrics, said, row in zip(trials, kept_TP, found, notes, scores, strict=True)
         ]
 
@@ -282,18 +278,3 @@ class Chunk:
             weights=weights,
         )
         return result if chosen else replace(result, metrics=Metrics(), notes=(), classes=None, weights=None)
-
-
-def _by_field(train: Scores, val: Scores) -> dict[str, Any]:
-    return unflat(EpochMetrics, {**_prefixed("train", train.flat()), **_prefixed("val", val.flat())})
-
-
-def _counts(split: str, scores: Scores) -> ClassCounts | None:
-    if scores.counts_3C is None or scores.counts_3C.shape[1] > MOST_CLASSES:
-        return None
-    predicted_C, missed_C, hit_C = scores.counts_3C
-    return ClassCounts(split, *(tuple(counts_C.tolist()) for counts_C in (missed_C + hit_C, predicted_C, hit_C)))
-
-
-def _prefixed(split: str, values: Mapping[str, V]) -> dict[str, V]:
-    return {f"{split}_{name}": value for name, value in values.items()}

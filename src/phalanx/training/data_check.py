@@ -1,4 +1,4 @@
-"""Whether a trial fits its data: the schedule's steps, the average's epochs, the objective, and the class weights."""
+"""Whether a trial fits its data: steps, averaged epochs, the objective, class weights, and a baseline's options."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from phalanx.core.errors import Fault, SpecError, listed
 from phalanx.data import Dataset
 from phalanx.nn.losses.class_weights import class_weights
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.training.epochs import average_faults
 from phalanx.training.metric_check import check_objective
 from phalanx.training.schedule_check import check_schedule
@@ -27,6 +28,7 @@ def check_with_data(spec: TrialSpec, dataset: Dataset) -> None:
         lambda: check_schedule(spec, len(dataset.train)),
         lambda: check_objective(spec, dataset),
         lambda: check_class_weights(spec, dataset),
+        lambda: check_baseline(spec, dataset),
     )
     for check in checks:
         try:
@@ -48,6 +50,14 @@ def check_class_weights(spec: TrialSpec, dataset: Dataset) -> None:
         if len(wanted) == n_classes:
             allowed += ", that are not 0 for all classes of the training samples"
         raise SpecError([Fault("loss.class_weights", list(wanted), allowed, _advice(wanted, n_classes))]) from None
+
+
+def check_baseline(spec: TrialSpec, dataset: Dataset) -> None:
+    """Raises `SpecError` if a baseline cannot be fitted to the training rows, which may be too few."""
+    if isinstance(spec.model, EstimatorSpec):
+        n_classes = sum(map(bool, dataset.train.class_counts(dataset.n_classes)))
+        if faults := spec.model.faults(len(dataset.train), n_classes):
+            raise SpecError(faults)
 
 
 def _advice(wanted: str | tuple[float, ...], n_classes: int) -> str:

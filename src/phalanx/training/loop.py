@@ -8,8 +8,10 @@ from phalanx.core.callbacks import Callback, Checkpointer
 from phalanx.core.errors import TrainingInterrupted, TrialTimeout
 from phalanx.core.result import EpochMetrics, State, TrialResult
 from phalanx.data import Dataset
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.training.cohort import Cohort
 from phalanx.training.epochs import with_epochs
+from phalanx.training.estimator_cohort import EstimatorCohort
 from phalanx.training.interrupts import EpochEnd
 from phalanx.training.partition import check_static
 from phalanx.training.spec import TrialSpec
@@ -54,7 +56,8 @@ class CohortLoop(Callback):
             test: Whether results contain metrics of the test split.
         """
         self.callback = callback or Callback()
-        self.cohort = Cohort(like, dataset, self, test=test)
+        kind = EstimatorCohort if isinstance(like.model, EstimatorSpec) else Cohort
+        self.cohort: Cohort | EstimatorCohort = kind(like, dataset, self, test=test)
         self.members: list[Member] = []
         self.epoch_end, self.between_epochs = EpochEnd(), True
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from phalanx.core.errors import Fault, SpecError
 from phalanx.core.metrics import split_name
+from phalanx.core.result import ClassCounts, EpochMetrics, unflat
 from phalanx.data import Dataset, Split
 from phalanx.nn.metrics.compute import Wanted
+from phalanx.training.evaluation import Scores
 from phalanx.training.spec import TrialSpec
 
 MAX_PROBABILITIES = 1 << 26  # of one trial on one split, for metrics that nobody asked for: 256 MB
 NEEDS_EVERY_CLASS = ("auroc", "average_precision")
+MOST_CLASSES = 500  # whose counts a result has
 TITLES = {"train": "training", "val": "validation", "test": "test"}
+V = TypeVar("V")
 
 
 def final_metrics(spec: TrialSpec, dataset: Dataset, split: str) -> tuple[Wanted, list[str]]:
@@ -39,6 +45,36 @@ def final_metrics(spec: TrialSpec, dataset: Dataset, split: str) -> tuple[Wanted
         verb = "is" if len(lost) == 1 else "are"
         notes.append(f"{' and '.join(lost)} {verb} not defined: no {TITLES[split]} sample has the class {absent}")
     return wanted, notes
+
+
+def by_field(train: Scores, val: Scores) -> dict[str, Any]:
+    """The arguments of `EpochMetrics` that are metrics, from those of the training and the validation split."""
+    return unflat(EpochMetrics, {**_prefixed("train", train.flat()), **_prefixed("val", val.flat())})
+
+
+def stored_metrics(split: str, scores: Scores, why: Sequence[str]) -> tuple[dict[str, float | None], list[str]]:
+    """The metrics of one split as a result has them, and its notes.
+
+    Args:
+        split: `train`, `val` or `test`.
+        scores: Of the saved weights on this split.
+        why: The notes of `final_metrics`.
+    """
+    further = {key: value if math.isfinite(value) else None for key, value in scores.further.items()}
+    found = _prefixed(split, {**scores.flat(), **further})
+    return found, [*why, *not_finite(_prefixed(split, further), why)]
+
+
+def class_counts(split: str, scores: Scores) -> ClassCounts | None:
+    """The counts of the classes on one split; None where they were not counted, or are many."""
+    if scores.counts_3C is None or scores.counts_3C.shape[1] > MOST_CLASSES:
+        return None
+    predicted_C, missed_C, hit_C = scores.counts_3C
+    return ClassCounts(split, *(tuple(counts_C.tolist()) for counts_C in (missed_C + hit_C, predicted_C, hit_C)))
+
+
+def _prefixed(split: str, values: Mapping[str, V]) -> dict[str, V]:
+    return {f"{split}_{name}": value for name, value in values.items()}
 
 
 def not_finite(metrics: Mapping[str, float | None], notes: Sequence[str]) -> list[str]:

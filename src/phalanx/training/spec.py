@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, SupportsIndex
 
+from phalanx.core.baselines import UNUSED
 from phalanx.core.device import DeviceSpec
 from phalanx.core.errors import Fault
 from phalanx.core.extensions import SOURCE, Source
@@ -18,6 +19,7 @@ from phalanx.nn.losses.cross_entropy import CrossEntropy
 from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.metrics.function_metric import FunctionMetric, arrive, own_metrics
 from phalanx.nn.models.base import ModelSpec
+from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.nn.models.mlp import MLP
 from phalanx.nn.optimizers.adam import Adam
 from phalanx.nn.optimizers.base import OptimizerSpec
@@ -99,6 +101,14 @@ class TrialSpec(Spec):
     objective: str = static("val_accuracy")
     seed: int = stacked(0, ge=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.model, EstimatorSpec):  # it has no such parts, so they are equal for all its trials
+            trainer = TrainerSpec(epochs=1, batch_size=None, metrics=self.trainer.metrics)
+            neutral = {"loss": CrossEntropy(), "optimizer": Adam(), "schedule": Constant(), "trainer": trainer}
+            for name in UNUSED:
+                object.__setattr__(self, name, neutral[name])
+
     def conflicts(self) -> list[Fault | str]:
         return [] if self.objective in objectives() else [unknown_objective(self.objective)]
 
@@ -164,8 +174,11 @@ def parts_of(spec: TrialSpec) -> list[Spec]:
 
 def determining(spec: TrialSpec) -> dict[str, Any]:
     """Every field that determines the results, by dotted key, in JSON's types."""
+    unused = tuple(f"{group}." for group in UNUSED) if isinstance(spec.model, EstimatorSpec) else ()
     fields = ((key, value) for key, constraint, value in walk(spec) if constraint.determines_numbers)
-    found = {key: list(value) if isinstance(value, tuple) else value for key, value in fields}
+    found = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in fields if not key.startswith(unused)
+    }
     found |= {f"{part.config_group}.{SOURCE}": part.source for part in parts_of(spec) if part.source}
     return found | {f"metric.{name}.{SOURCE}": str(own.source) for name, own in spec.own_metrics().items()}
 

@@ -25,6 +25,7 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import no_differences, sentence
+from phalanx.core.baselines import NAMES
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
@@ -167,6 +168,8 @@ def _overlap(data: SameData, measure: Measure) -> str:
 
 def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
     """A loss is another quantity for each loss function, and for each of its options."""
+    if all(run.config.get("model.name") in NAMES or _plain_loss(run) for run in runs):
+        return []  # that of a baseline is cross-entropy
     keys = [key for key in varying(runs) if key.startswith("loss.") and key != "loss.class_weights"]  # recorded without
     differing = keys if measure.metric.endswith("_loss") else []
     if not differing:
@@ -174,6 +177,13 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
     split = measure.metric.removesuffix("loss")
     return [f"{measure.metric} means something else where {differing[0]} differs, so nothing is tested on it; "
             f"--metric {split}likelihood and {split}accuracy mean the same for all"]  # fmt: skip
+
+
+def _plain_loss(run: Run) -> bool:
+    """Whether the loss of a network is the mean of −log p(true class)."""
+    found = {key.removeprefix("loss."): value for key, value in run.config.items() if key.startswith("loss.")}
+    plain = found.get("name") == "cross_entropy" and found.get("output") == "logits"
+    return plain and not found.get("label_smoothing")
 
 
 def _sentences(found: Sequence[Difference], measure: Measure, groups: Sequence[Group], where: str) -> list[str]:

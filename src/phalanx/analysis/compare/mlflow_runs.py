@@ -4,6 +4,7 @@ from typing import Any
 
 from phalanx.analysis.compare.run import Run
 from phalanx.analysis.compare.values import typed
+from phalanx.core.baselines import without_unused
 from phalanx.core.errors import RequestError
 from phalanx.tracking.records import OVERRIDE
 
@@ -34,7 +35,7 @@ def _run(tracked: Any, names: dict[str, str]) -> Run:
         config |= {"sweep": tracked.tags["phalanx.study"], "trial": tracked.tags.get("phalanx.trial")}
     return Run(
         place=f"MLflow run {tracked.run_id}",
-        config=config,
+        config=without_unused(config),
         seed=int(tracked.tags["phalanx.seed"]),
         status=tracked.tags.get("phalanx.status", "completed" if tracked.status == "FINISHED" else "failed"),
         values={key: value for key, value in tracked.metrics.items() if "/" not in key},

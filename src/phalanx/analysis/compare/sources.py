@@ -6,6 +6,7 @@ from pathlib import Path
 
 from phalanx.analysis.class_scores import class_scores
 from phalanx.analysis.compare.run import FOLD, MEASURED, SPLIT, Read, Run
+from phalanx.core.baselines import without_unused
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values, settings_typed
@@ -134,7 +135,7 @@ def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
     known = {"sweep": sweep, "trial": trial} if sweep else {}
     run = Run(
         place=str(stored.folder),
-        config={**(config or {}), **known},
+        config={**without_unused(config or {}), **known},
         seed=-1 if stored.seed is None else stored.seed,
         status=stored.ending,
         values={**stored.metrics, **{name: getattr(stored, name) for name in MEASURED}},

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from phalanx.analysis.calibration import reliability
+from phalanx.core.baselines import FITTED
 from phalanx.core.files import delete_stale, temporary_of
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
@@ -43,7 +44,7 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         OSError: A file cannot be written.
     """
     paths = []
-    if result.history:
+    if result.history and result.way != FITTED:  # a baseline has one epoch
         curves = curves_info(result.history, result.best_epoch)
         saved_as = "best" if spec.trainer.keep == "best" else "saved"
         figure = draw_curves(curves, _headline(dataset, spec, result), saved_as)
@@ -57,7 +58,7 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         figures["reliability"] = draw_reliability([(f"{predicted.split} split", drawn)])
     if dataset.n_classes <= 500:  # of more, a class is smaller than a pixel, and the counts fill the memory
         figures["confusion"] = draw_confusion(confusion_info(predicted))
-    first_layer = first_layer_info(result.weights, dataset)
+    first_layer = None if result.way == FITTED else first_layer_info(result.weights, dataset)
     if first_layer is not None:
         figures["first_layer"] = draw_first_layer(first_layer)
     if dataset.n_features == 1:
