@@ -300,7 +300,7 @@ def headline(result: TrialResult) -> str:
     """Describes a result in one sentence: status, epochs, speed, device and size."""
     size = f"{result.n_parameters:,} parameters"
     if result.way == FITTED and result.epochs:
-        return f"{result.status}: fitted and measured in {result.train_seconds:.1f} s, {result.device}, {size}"
+        return f"{result.status}: fitted in {result.train_seconds:.1f} s, {result.device}, {size}"
     reached = "no epoch ended well" if result.best_epoch is None else f"weights of epoch {result.best_epoch}"
     status = str(result.status) if result.status is not Status.COMPLETED else "done"
     return (

@@ -145,6 +145,7 @@ class SweepLog:
             left_out.attempt(lambda: self._register(best[0].number), None)
         with busy(self.console, "drawing"):
             left_out.attempt(lambda: self._draw(best[: self.tracking.keep]), None)
+            left_out.attempt(lambda: self._measure_baselines(trials), None)
             self._report(trials, finalists, left_out)
         interrupted = isinstance(error, KeyboardInterrupt)
         nothing_to_do = not trials and error is None  # other drivers have evaluated all, in folders of their own
@@ -194,6 +195,13 @@ class SweepLog:
             from phalanx.report.build import add_place
 
             add_place(self.paths, self.tracker.place)
+
+    def _measure_baselines(self, trials: Sequence[StoredRun]) -> None:
+        """Notes what the cheapest baselines reach, for the report of a search."""
+        if self.manifest.get("search") and trials:
+            from phalanx.jobs.reference_lines import reference_values
+
+            update_manifest(self.paths, baselines=reference_values(self.paths, trials))
 
     def _report(self, trials: Sequence[StoredRun], finalists: Sequence[Finalist], left_out: LeftOut) -> None:
         """Writes `report.html`; if drawing it fails, only a warning is logged."""

@@ -154,6 +154,7 @@ def _sweep_content(
         refresh_s=refresh_s,
         ending=manifest.get("ending"),
         log=left_out.attempt(lambda: _log_keys(paths), {}),
+        baselines={name: value for name, value in manifest.get("baselines", {}).items() if isinstance(value, float)},
     )
     return replace(content, left_out=left_out.faults)
 

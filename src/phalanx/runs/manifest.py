@@ -22,7 +22,7 @@ SEED_VARIES = VARY[:2]  # what `seed` draws
 _KINDS: dict[str, tuple[type, ...]] = {
     "study": (str,), "study_id": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
     "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "n_jobs": (int, NoneType),
-    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,),
+    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,), "baselines": (dict,),
 }  # fmt: skip
 
 

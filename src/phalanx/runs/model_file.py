@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from phalanx.core.errors import DataError, RunFolderError
+from phalanx.core.errors import DataError, RequestError, RunFolderError
 from phalanx.core.extensions import CODE, SIBLINGS, SOURCE, find_extension
 from phalanx.core.result import TrialResult
 from phalanx.core.specs import keys_of
@@ -207,6 +207,8 @@ def load_model(path: Path | str) -> SavedModel:
         return _rebuild(about, weights)
     except RunFolderError:
         raise
+    except RequestError as error:
+        raise RunFolderError(f"{file}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{file} describes a network that this version cannot build: {reason}") from error

@@ -126,16 +126,17 @@ def fit_trial(spec: TrialSpec, dataset: Dataset, *, test: bool = True, cohort: s
     model = _estimator(spec)
     load_libraries()  # before the clock starts
     started, start = time.time(), time.perf_counter()
-    weights, size, notes = model.fit(dataset.train.x_ND, dataset.train.y_N, spec.seed)
+    train = dataset.train.x_ND, dataset.train.y_N
+    fitted, notes = model.train(*train, spec.seed)
+    seconds = time.perf_counter() - start
     metrics, rows = dict[str, float | None](), dict[str, Scores]()
     for name in ("train", "val", "test") if test else ("train", "val"):
         split: Split = getattr(dataset, name)
-        log_p_NC = model.logits(weights, split.x_ND, dataset.n_classes)
+        log_p_NC = model.log_probabilities(fitted, split.x_ND, dataset.n_classes)
         wanted, why = final_metrics(spec, dataset, name)
         rows[name] = _scores(spec, log_p_NC, split.y_N, wanted)
         found, said = stored_metrics(name, rows[name], why)
         metrics, notes = metrics | found, notes + said
-    seconds = time.perf_counter() - start
     asked = {key: row._replace(further={n: row.further[n] for n in spec.epoch_metrics}) for key, row in rows.items()}
     history = EpochMetrics(epoch=1, lr=0.0, seconds=seconds, **by_field(asked["train"], asked["val"]))
     return TrialResult(
@@ -148,13 +149,28 @@ def fit_trial(spec: TrialSpec, dataset: Dataset, *, test: bool = True, cohort: s
         epochs=1,
         train_seconds=seconds,
         samples_per_second=len(dataset.train) / seconds,
-        n_parameters=size,
+        n_parameters=model.size(fitted),
         way=FITTED,
         notes=tuple(notes),
         classes=_counts(rows),
         timing=Timing(started, time.time(), cohort),
-        weights=weights,
+        weights=model.state(fitted, *train),
     )
+
+
+def measured(spec: TrialSpec, dataset: Dataset, split: str) -> Scores:
+    """The metrics that each epoch computes, of a baseline that is fitted for them alone.
+
+    Args:
+        spec: The trial; its model is an `EstimatorSpec`.
+        dataset: Its data.
+        split: `train`, `val` or `test`.
+    """
+    model, dataset = _estimator(spec), dataset.to(CPU)
+    fitted, _ = model.train(dataset.train.x_ND, dataset.train.y_N, spec.seed)
+    rows: Split = getattr(dataset, split)
+    log_p_NC = model.log_probabilities(fitted, rows.x_ND, dataset.n_classes)
+    return _scores(spec, log_p_NC, rows.y_N, Wanted.of(spec.epoch_metrics))
 
 
 def _estimator(spec: TrialSpec) -> EstimatorSpec:

@@ -84,7 +84,7 @@ class EstimatorSpec(ModelSpec):
         """No tensors: what was fitted is not a row of numbers."""
         return Layout((), ())
 
-    def fit(self, x_ND: Tensor, y_N: Tensor, seed: int) -> tuple[dict[str, Tensor], int, list[str]]:
+    def train(self, x_ND: Tensor, y_N: Tensor, seed: int) -> tuple[Any, list[str]]:
         """Fits the estimator with one thread.
 
         Args:
@@ -93,27 +93,23 @@ class EstimatorSpec(ModelSpec):
             seed: Its `random_state` is the seed modulo 2**32, which is what scikit-learn takes.
 
         Returns:
-            Its state as tensors, its `size`, and what scikit-learn warned of.
+            The fitted estimator, and what scikit-learn warned of.
         """
         with one_thread(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted = self.new(seed % 2**32).fit(self._rows(x_ND), y_N.numpy())
         said = dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught)
-        return self.state(fitted), self.size(fitted), [f"scikit-learn: {text}" for text in said]
+        return fitted, [f"scikit-learn: {text}" for text in said]
 
-    def logits(self, state: Mapping[str, Tensor], x_ND: Tensor, n_classes: int) -> Tensor:
+    def log_probabilities(self, fitted: Any, x_ND: Tensor, n_classes: int) -> Tensor:
         """Log-probabilities, float32 (N, C). A class that has no training row, and any other of probability 0, counts
         as 2.2e-16, as in scikit-learn's `log_loss`.
 
         Args:
-            state: What `fit` returned, or was read from a file.
+            fitted: The fitted estimator.
             x_ND: Encoded rows.
             n_classes: C.
-
-        Raises:
-            RequestError: The state is none of this baseline.
         """
-        fitted = self.fitted(state, x_ND.shape[1], n_classes)
         p_NC = np.zeros((len(x_ND), n_classes))
         columns = np.asarray(fitted.classes_, dtype=np.int64)
         with one_thread():
@@ -123,11 +119,19 @@ class EstimatorSpec(ModelSpec):
                 p_NC[start : start + len(x_BD), columns] = fitted.predict_proba(self._rows(filled_BD))[: len(x_BD)]
         return torch.from_numpy(np.log(np.maximum(p_NC, SMALLEST)).astype(np.float32))
 
-    def state(self, fitted: Any) -> dict[str, Tensor]:
-        """A fitted estimator as tensors, for a file."""
-        import skops.io
+    def logits(self, state: Mapping[str, Tensor], x_ND: Tensor, n_classes: int) -> Tensor:
+        """As `log_probabilities`, from a `state`. Raises `RequestError` if it is none of this baseline."""
+        return self.log_probabilities(self.fitted(state, x_ND.shape[1], n_classes), x_ND, n_classes)
 
-        content = skops.io.dumps(fitted, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+    def state(self, fitted: Any, x_ND: Tensor, y_N: Tensor) -> dict[str, Tensor]:
+        """A fitted estimator as tensors, for a file.
+
+        Args:
+            fitted: The fitted estimator.
+            x_ND: The rows that it was fitted to.
+            y_N: Their classes.
+        """
+        content = _skops().dumps(fitted, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         return {STATE: torch.frombuffer(bytearray(content), dtype=torch.uint8)}
 
     def fitted(self, state: Mapping[str, Tensor], n_features: int, n_classes: int) -> Any:
@@ -158,8 +162,8 @@ def one_thread() -> AbstractContextManager[Any]:
 
 @functools.lru_cache(maxsize=1)
 def load_libraries() -> Any:
-    """Imports scikit-learn and skops, which takes seconds; returns what limits the threads of their libraries."""
-    for module in ("skops.io", "sklearn.ensemble", "sklearn.linear_model", "sklearn.neighbors"):
+    """Imports scikit-learn, which may take seconds; returns what limits the threads of its libraries."""
+    for module in ("sklearn.ensemble", "sklearn.linear_model", "sklearn.neighbors"):
         importlib.import_module(module)
     from threadpoolctl import ThreadpoolController  # finds what is loaded
 
@@ -169,18 +173,17 @@ def load_libraries() -> Any:
 @functools.lru_cache(maxsize=KEPT)
 def _read(spec: EstimatorSpec, content: bytes, n_features: int, n_classes: int) -> Any:
     """The estimator in `content`; see `EstimatorSpec.fitted`."""
-    import skops.io
-
+    skops = _skops()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(info.file_size for info in archive.infolist()) > MAX_DATA:
                 raise ValueError("it is larger than any file that is read")
-        odd = sorted(set(skops.io.get_untrusted_types(data=content)) - set(spec.trusted))
+        odd = sorted(set(skops.get_untrusted_types(data=content)) - set(spec.trusted))
         if odd:
             raise RequestError(
                 f"its state asks for types that model={spec.name} does not have, and is not loaded: {', '.join(odd)}"
             )
-        fitted = skops.io.loads(content, trusted=list(spec.trusted))
+        fitted = skops.loads(content, trusted=list(spec.trusted))
         fault = _fault(spec, fitted, n_features, n_classes)
     except RequestError:
         raise
@@ -189,6 +192,14 @@ def _read(spec: EstimatorSpec, content: bytes, n_features: int, n_classes: int) 
     if fault:
         raise RequestError(f"the state of model={spec.name} is not sound: {fault}")
     return fitted
+
+
+def _skops() -> Any:
+    """skops, which is imported for the state of a baseline alone. Raises `RequestError` where it is not installed."""
+    try:
+        return importlib.import_module("skops.io")
+    except ModuleNotFoundError as error:
+        raise RequestError(f"baselines are written and read by skops: {error}; type pip install skops") from error
 
 
 def _fault(spec: EstimatorSpec, fitted: Any, n_features: int, n_classes: int) -> str:

@@ -34,9 +34,9 @@ class NearestNeighbours(EstimatorSpec):
 
         return KNeighborsClassifier(self.n_neighbors, weights=self.weights, algorithm="brute", n_jobs=1)
 
-    def fit(self, x_ND: Tensor, y_N: Tensor, seed: int) -> tuple[dict[str, Tensor], int, list[str]]:
-        """See `EstimatorSpec.fit`: the rows are kept."""
-        return {"x": x_ND.clone(), "y": y_N.clone()}, x_ND.numel(), []
+    def state(self, fitted: Any, x_ND: Tensor, y_N: Tensor) -> dict[str, Tensor]:
+        """See `EstimatorSpec.state`: the rows themselves."""
+        return {"x": x_ND.clone(), "y": y_N.clone()}
 
     def size(self, fitted: Any) -> int:
         """The numbers of the training rows, N · D."""

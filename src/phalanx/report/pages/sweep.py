@@ -73,6 +73,7 @@ class SweepContent:
     refresh_s: float | None = None  # after how many seconds the page loads itself again, while the sweep runs
     ending: str | None = None  # why the search ended
     left_out: Sequence[str] = ()  # files that could not be read, and why
+    baselines: Mapping[str, float] = field(default_factory=dict)  # what the cheapest reach in the objective, by name
     log: Mapping[str, bool] = field(default_factory=dict)  # whether a key was drawn on a logarithmic scale, by key
 
 
@@ -106,7 +107,7 @@ def sweep_html(content: SweepContent) -> str:
         finalists=content.finalists, sentences=content.sentences,
         intervals=draw(draw_intervals, intervals_infos(content.finalists)), groups=content.groups,
         groups_note=content.groups_note, out_of_fold=content.out_of_fold,
-        history=draw(draw_history, [history_info(drawn, scale)]),
+        history=draw(draw_history, [history_info(drawn, scale, content.baselines)]),
         learning_curves=draw(draw_learning, [learning] if learning.curves else []),
         n_without_curve=len(trials) - with_curve,
         n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from phalanx.core.result import Status
@@ -15,6 +16,7 @@ from phalanx.report.sweep_figures.trials import maximizes, objective_names
 from phalanx.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Points = tuple[tuple[int, ...], tuple[float, ...]]  # trial numbers and their values
@@ -31,10 +33,19 @@ class HistoryInfo:
     best: tuple[float, ...]  # at each completed trial
     failed: tuple[int, ...]
     scale: Scale
+    baselines: tuple[tuple[str, float], ...] = ()  # what these reach in the objective
 
 
-def history_info(trials: Sequence[StoredRun], scale: Scale) -> HistoryInfo | None:
-    """The values of trials in order of their numbers, on the scale of the page; None if no trial has one."""
+def history_info(
+    trials: Sequence[StoredRun], scale: Scale, baselines: Mapping[str, float] = MappingProxyType({})
+) -> HistoryInfo | None:
+    """The values of trials in order of their numbers; None if no trial has one.
+
+    Args:
+        trials: The trials.
+        scale: That of the page.
+        baselines: What some baselines reach in the objective, by their names.
+    """
     points: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
     for trial in trials:
         if trial.value is not None:
@@ -45,7 +56,7 @@ def history_info(trials: Sequence[StoredRun], scale: Scale) -> HistoryInfo | Non
     maximize = maximizes(trials)
     best = tuple(accumulate(completed[1], max if maximize else min))
     failed = tuple(trial.number for trial in trials if trial.value is None)
-    return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale)
+    return HistoryInfo(objective_names(trials)[0], completed, pruned, best, failed, scale, tuple(baselines.items()))
 
 
 def _columns(points: Sequence[tuple[int, float]]) -> Points:
@@ -53,8 +64,8 @@ def _columns(points: Sequence[tuple[int, float]]) -> Points:
 
 
 def draw_history(info: HistoryInfo) -> Figure:
-    """Dots for completed trials, hollow triangles for pruned ones, a line for the best so far, and crosses at the
-    bottom for trials without a value."""
+    """Dots for completed trials, hollow triangles for pruned ones, a line for the best so far, broken lines for
+    baselines, and crosses at the bottom for trials without a value."""
     figure, axes = page_axes()
     size = mark_size(len(info.completed[0]) + len(info.pruned[0]))
     for (numbers, values), marker, colour, label in (
@@ -75,8 +86,22 @@ def draw_history(info: HistoryInfo) -> Figure:
         marks = axes.scatter(info.failed, [0.03] * len(info.failed), s=22, c=GREY, marker="x", transform=bottom,
                              label="failed")  # fmt: skip
         marks.set_urls([trial_url(number) for number in info.failed])
+    _draw_baselines(axes, info)
     info.scale.apply(axes)
     label_axes(axes, x="trial", y=info.objective, grid="both")
     integer_ticks(axes.xaxis)
-    legend_below(figure, axes, n_columns=4, handletextpad=0.3, columnspacing=1)
+    legend_below(figure, axes, n_columns=2 if info.baselines else 4, handletextpad=0.3, columnspacing=1)
     return figure
+
+
+def _draw_baselines(axes: Axes, info: HistoryInfo) -> None:
+    """A line for each baseline. One that is far from all trials, and would press them together, is named alone."""
+    bottom, top = axes.get_ylim()
+    reach = top - bottom
+    for (name, value), style in zip(info.baselines, ("--", ":", "-."), strict=False):
+        is_near = bottom - reach <= value <= top + reach and info.scale.shown(value) == value
+        place = "" if is_near else ", below" if value < bottom else ", above"
+        label = f"{name.replace('_', ' ')} {value:.3g}{place}"
+        axes.plot([], [], color=GREY, linestyle=style, linewidth=1.5, label=label)
+        if is_near:
+            axes.axhline(value, color=GREY, linestyle=style, linewidth=1.5)
