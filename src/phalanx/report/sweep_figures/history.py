@@ -100,8 +100,8 @@ def _draw_baselines(axes: Axes, info: HistoryInfo) -> None:
     reach = top - bottom
     for (name, value), style in zip(info.baselines, ("--", ":", "-."), strict=False):
         is_near = bottom - reach <= value <= top + reach and info.scale.shown(value) == value
-        place = "" if is_near else ", below" if value < bottom else ", above"
-        label = f"{name.replace('_', ' ')} {value:.3g}{place}"
+        place = "" if is_near else " (below)" if value < bottom else " (above)"
+        label = f"{name.replace('_', ' ')}{place} {value:.3g}"
         axes.plot([], [], color=GREY, linestyle=style, linewidth=1.5, label=label)
         if is_near:
             axes.axhline(value, color=GREY, linestyle=style, linewidth=1.5)
