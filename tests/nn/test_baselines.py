@@ -26,9 +26,9 @@ from phalanx.runs.model_file import load_model, save_model
 from phalanx.runs.tensor_file import read_tensors, write_tensors
 from phalanx.training.data_check import check_with_data
 from phalanx.training.loop import train_trial
-from phalanx.training.spec import config_digest
+from phalanx.training.spec import config_digest, determining
 
-DATA = {"digits": Digits(n_train=150, n_val=80, n_test=90), "wine": Wine()}
+DATA = {"digits": Digits(n_train=80, n_val=40, n_test=60), "wine": Wine()}
 CASES = {
     "majority": ({}, lambda seed: DummyClassifier(strategy="most_frequent")),
     "logistic_regression": ({"C": 0.3}, lambda seed: LogisticRegression(C=0.3, max_iter=1000)),
@@ -37,8 +37,8 @@ CASES = {
         lambda seed: RandomForestClassifier(12, max_depth=4, class_weight="balanced", random_state=seed),
     ),
     "hist_gradient_boosting": (
-        {"max_iter": 4, "learning_rate": 0.2, "min_samples_leaf": 5},
-        lambda seed: HistGradientBoostingClassifier(max_iter=4, learning_rate=0.2, min_samples_leaf=5, random_state=seed),
+        {"max_iter": 2, "learning_rate": 0.2, "min_samples_leaf": 5},
+        lambda seed: HistGradientBoostingClassifier(max_iter=2, learning_rate=0.2, min_samples_leaf=5, random_state=seed),
     ),
     "nearest_neighbours": (
         {"n_neighbors": 7, "weights": "distance"},
@@ -109,9 +109,13 @@ def test_the_seed_makes_the_forest_and_nothing_else_does():
 def test_what_means_nothing_for_a_baseline_is_not_in_its_digest():
     plain = TrialSpec(model=MODELS["majority"]())
     other = TrialSpec(
-        model=MODELS["majority"](), loss=LOSSES["mse"](), optimizer=OPTIMIZERS["sgd"](lr=9.0), trainer=TrainerSpec(epochs=3)
+        model=MODELS["majority"](),
+        loss=LOSSES["mse"](),
+        optimizer=OPTIMIZERS["sgd"](lr=9.0),
+        trainer=TrainerSpec(epochs=3),
     )
     assert plain == other
+    assert {key.partition(".")[0] for key in determining(plain)} == {"data", "model", "objective", "seed"}
     assert config_digest(plain) == config_digest(other)
     assert config_digest(plain) != config_digest(replace(plain, data=Wine()))
     forests = [TrialSpec(model=MODELS["random_forest"](n_estimators=n)) for n in (10, 11)]
@@ -225,7 +229,7 @@ def test_a_tree_that_would_leave_its_own_nodes_is_refused(tmp_path, trained, nam
 
     path = saved(tmp_path, name, trained)
     changed(path, lambda tensors: with_bytes(with_array(tensors[STATE].numpy().tobytes(), change)))
-    with pytest.raises(RunFolderError, match="is not sound: tree 0 (has a node|splits by)"):
+    with pytest.raises(RunFolderError, match=r"is not sound: tree 0 (has a node|splits by)"):
         load_model(path)
 
 
@@ -275,5 +279,5 @@ def test_a_regression_needs_two_classes():
     kept = dataset.train.y_N == 1
     one = replace(dataset, train=replace(dataset.train, x_ND=dataset.train.x_ND[kept], y_N=dataset.train.y_N[kept]))
     check_with_data(spec_of("majority"), one)
-    with pytest.raises(RequestError, match="rows of one class.*try model=majority"):
+    with pytest.raises(RequestError, match=r"rows of one class.*try model=majority"):
         check_with_data(spec_of("logistic_regression"), one)

@@ -81,6 +81,19 @@ def test_history_follows_the_best_completed_trial_in_either_direction():
     }  # fmt: skip
 
 
+def test_baselines_are_lines_in_the_history_unless_they_are_far_from_all_trials():
+    drawn = draw_history(history_info(TRIALS, Scale(), {"majority": -3.0, "logistic_regression": 0.6})).axes[0]
+    plain = draw_history(history_info(TRIALS, Scale())).axes[0]
+    flat = [
+        line.get_ydata()[0] for line in drawn.lines if len(line.get_ydata()) == 2 and len(set(line.get_ydata())) == 1
+    ]
+    assert flat == [0.6]
+    labels = [line.get_label() for line in drawn.lines]
+    assert {"majority (below) -3", "logistic regression 0.6"} <= set(labels)
+    assert drawn.get_ylim() == plain.get_ylim()
+    assert "logistic regression 0.6" in page_of(baselines={"logistic_regression": 0.6})
+
+
 def test_parameters_are_what_varies():
     found = parameters([trial(0, 0.5, a="1", b="x", c="7", seed="1"), trial(1, 0.5, a="2", c="7", seed="2")])
     assert [(p.key, p.values, p.numeric) for p in found] == [("a", (1.0, 2.0), True), ("b", ("x", None), False)]

@@ -10,7 +10,7 @@ UNUSED = ("loss", "optimizer", "schedule", "trainer")
 FITTED = "whole, by scikit-learn"  # how a baseline trained, in `TrialResult.way`
 NOTE = (
     "baselines are fitted whole by scikit-learn: loss, optimizer, schedule and trainer mean nothing for them and are "
-    "left out of their config digest; of the seed depends random_forest alone"
+    "left out of their config digest; only random_forest depends on the seed"
 )
 
 

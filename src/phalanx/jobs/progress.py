@@ -299,10 +299,10 @@ def about_inputs(inputs: str, notes: Sequence[str]) -> list[str]:
 def headline(result: TrialResult) -> str:
     """Describes a result in one sentence: status, epochs, speed, device and size."""
     size = f"{result.n_parameters:,} parameters"
-    if result.way == FITTED and result.epochs:
-        return f"{result.status}: fitted in {result.train_seconds:.1f} s, {result.device}, {size}"
-    reached = "no epoch ended well" if result.best_epoch is None else f"weights of epoch {result.best_epoch}"
     status = str(result.status) if result.status is not Status.COMPLETED else "done"
+    if result.way == FITTED and result.epochs:
+        return f"{status}: fitted in {result.train_seconds:.2f} s ({result.device}), {size}"
+    reached = "no epoch ended well" if result.best_epoch is None else f"weights of epoch {result.best_epoch}"
     return (
         f"{status}: {counted(result.epochs, 'epoch')} in {result.train_seconds:.1f} s "
         f"({result.samples_per_second:,.0f} samples/s, {result.device}), {reached}, {size}"

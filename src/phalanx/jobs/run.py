@@ -15,6 +15,7 @@ from phalanx.analysis import overfit_check
 from phalanx.analysis.out_of_fold import write_fold
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.advice import folder_option
+from phalanx.core.baselines import NAMES, NOTE, UNUSED
 from phalanx.core.console import busy, plain_console, print_line, print_request, print_words
 from phalanx.core.device import DeviceSpec, resolve
 from phalanx.core.errors import (
@@ -157,7 +158,7 @@ class _Attempt:
         print_request(self.console, self.job.overrides)
         if self.note:
             print_words(self.console, self.note)
-        for line in about_inputs(self.dataset.inputs, self.dataset.notes):
+        for line in [*_without_effect(self.job), *about_inputs(self.dataset.inputs, self.dataset.notes)]:
             print_words(self.console, line)
         return RunProgress(self.console)
 
@@ -215,6 +216,12 @@ class _Attempt:
                 print_line(self.console, line)
             if text := _check_outcome(job.trial, self.result):
                 print_line(self.console, text)
+
+
+def _without_effect(job: Job) -> list[str]:
+    """A note for a baseline that was started with options of a network."""
+    typed = [text for text in job.overrides if text.lstrip("+~").startswith(UNUSED)]
+    return [f"note: {NOTE}"] if typed and job.trial.model.name in NAMES else []
 
 
 def draw_again(paths: RunPaths) -> None:
