@@ -65,6 +65,7 @@ def test_networks_and_baselines_are_compared_with_paired_tests(grid):
     assert labels == dict.fromkeys(names, 3)
     assert len(part.differences) == 6
     assert any("6 runs with the configuration and seed of another one: counted once" in note for note in part.notes)
+    assert any(note.startswith("logistic_regression gives the same at every seed") for note in part.notes)
 
 
 def test_a_loss_is_compared_where_it_is_cross_entropy(grid):

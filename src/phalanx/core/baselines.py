@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES = ("hist_gradient_boosting", "logistic_regression", "majority", "nearest_neighbours", "random_forest")
+SEEDLESS = tuple(name for name in NAMES if name != "random_forest")  # the same at every seed
 UNUSED = ("loss", "optimizer", "schedule", "trainer")
 FITTED = "whole, by scikit-learn"  # how a baseline trained, in `TrialResult.way`
 NOTE = (

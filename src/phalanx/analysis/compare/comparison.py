@@ -25,7 +25,7 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import no_differences, sentence
-from phalanx.core.baselines import NAMES
+from phalanx.core.baselines import NAMES, SEEDLESS
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
@@ -127,7 +127,13 @@ def _part(
     )
     if relevant is not None:
         pairs = with_probabilities(equivalence(pairs, relevant), relevant)
-    notes = (*_pooled(data, scaled, measure), *made.notes, *other_losses, *_too_few(scaled, by, data, pairs))
+    notes = (
+        *_pooled(data, scaled, measure),
+        *made.notes,
+        *other_losses,
+        *_seedless(data),
+        *_too_few(scaled, by, data, pairs),
+    )
     ordered = tuple(summaries[g.label] for g in scaled)
     sentences = tuple(_sentences(pairs, measure, scaled, data.where))
     data_set = one_line(data_label(data.runs[0].config)), *map(data.runs[0].same, DATA_SET)
@@ -177,6 +183,16 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
     split = measure.metric.removesuffix("loss")
     return [f"{measure.metric} means something else where {differing[0]} differs, so nothing is tested on it; "
             f"--metric {split}likelihood and {split}accuracy mean the same for all"]  # fmt: skip
+
+
+def _seedless(data: SameData) -> list[str]:
+    """A test over seeds counts what does not depend on the seed as often as there are seeds."""
+    found = sorted({*SEEDLESS} & {run.config.get("model.name") for run in data.runs})
+    if not found or data.repeats != SEEDS or len({run.seed for run in data.runs}) < 2:
+        return []
+    gives = "gives" if len(found) == 1 else "give"
+    return [f"{' and '.join(found)} {gives} the same at every seed, so its spread says nothing; "
+            "'data.split_seed=range(10)' compares over splits"]  # fmt: skip
 
 
 def _plain_loss(run: Run) -> bool:
