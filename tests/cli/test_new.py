@@ -114,7 +114,7 @@ def test_its_folder_extends_and_overrides_the_config_groups(tmp_path):
     shown = phalanx_train("model=residual_net", "loss=focal", "experiment=second", "--cfg", "job", cwd=project).stdout
     for line in ("  units: 32", "  depth: 2", "  gamma: 2.0", "  epochs: 7", "seed: 5"):
         assert f"\n{line}" in shown
-    assert "model: mlp2, mlp3, mlp4, residual_net" in phalanx_train("--help", cwd=project).stdout
+    assert "mlp4, nearest_neighbours, random_forest, residual_net" in phalanx_train("--help", cwd=project).stdout
     phalanx_train("model=residual_net", "loss=focal", *QUICK, "hydra.run.dir=run", cwd=project)
     assert result_of(project / "run")["way"] == "together"
     phalanx_train("from_run=run", "tracking=none", "hydra.run.dir=again", cwd=project)

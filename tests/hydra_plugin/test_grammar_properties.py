@@ -305,8 +305,8 @@ def test_equal_choices_of_different_types_are_told_apart(values):
 def test_a_glob_is_a_choice_of_what_there_is():
     with initialize_config_dir(str(ROOT / "conf")):
         loader = GlobalHydra.instance().config_loader()
-        found = parse(["model=glob(*)"], loader).distributions
-    assert found == {"model": CategoricalDistribution(["mlp2", "mlp3", "mlp4"])}
+        found = parse(["schedule=glob(*)"], loader).distributions
+    assert found == {"schedule": CategoricalDistribution(["constant", "cosine", "one_cycle", "step"])}
 
 
 @pytest.mark.parametrize("text", ["x=shuffle(range(0,50))", f"x=shuffle({','.join(map(str, range(50)))})"])
