@@ -94,7 +94,10 @@ def run(project, *arguments, check=0, **variables):
 
 def test_the_options_are_listed_and_have_keys(project):
     text = run(project, "--help").stdout
-    assert "model: conv_net, hist_gradient_boosting, logistic_regression, majority, mlp2, mlp3, mlp4, nearest_neighbours, plain" in text
+    assert (
+        "model: conv_net, hist_gradient_boosting, logistic_regression, majority, mlp2, mlp3, mlp4, nearest_neighbours, plain"
+        in text
+    )
     assert "loss: cross_entropy, focal, handwritten_nll" in text
     shown = run(project, "model=conv_net", "loss=focal", "--cfg", "job").stdout
     for line in ("name: conv_net", "together: auto", "width: 4", "pool: max", "source: nets.py, digest", "gamma: 2.0"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_plugins.phalanx._overrides import check_plain, extract, key_of, overrides_of, stores_in, typed
 from hydra_plugins.phalanx._state import STATE
 from phalanx.core.advice import folder_option, override
+from phalanx.core.baselines import FITTED
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, pasted
 from phalanx.core.files import delete_stale
 from phalanx.core.redaction import redact
@@ -115,9 +116,10 @@ def _run(given: str) -> RunPaths:
 def _leave_if_ended(paths: RunPaths) -> None:
     stored = find_stored_run(paths.root)
     if stored is not None and stored.status is not Status.FAILED:
+        more = f"; for a longer run type {folder_option('from_run', paths.root)} trainer.epochs=…"
         print(
             f"{paths.root} has ended ({stored.status}, {stored.epochs} epochs), so there is nothing to go on "
-            f"with; for a longer run type {folder_option('from_run', paths.root)} trainer.epochs=…"
+            f"with{'' if stored.way == FITTED else more}"
         )
         _finish(paths)
         sys.exit(0)

@@ -124,7 +124,7 @@ def fit_trial(spec: TrialSpec, dataset: Dataset, *, test: bool = True, cohort: s
         Its result, with one epoch. Its `weights` are the state of the estimator.
     """
     model = _estimator(spec)
-    load_libraries()  # before the clock starts
+    load_libraries(model)  # before the clock starts
     started, start = time.time(), time.perf_counter()
     train = dataset.train.x_ND, dataset.train.y_N
     fitted, notes = model.train(*train, spec.seed)

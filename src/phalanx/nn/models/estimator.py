@@ -95,7 +95,7 @@ class EstimatorSpec(ModelSpec):
         Returns:
             The fitted estimator, and what scikit-learn warned of.
         """
-        with one_thread(), warnings.catch_warnings(record=True) as caught:
+        with one_thread(self), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted = self.new(seed % 2**32).fit(self._rows(x_ND), y_N.numpy())
         said = dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught)
@@ -112,7 +112,7 @@ class EstimatorSpec(ModelSpec):
         """
         p_NC = np.zeros((len(x_ND), n_classes))
         columns = np.asarray(fitted.classes_, dtype=np.int64)
-        with one_thread():
+        with one_thread(self):
             for start in range(0, len(x_ND), ROWS):
                 x_BD = x_ND[start : start + ROWS]
                 filled_BD = torch.nn.functional.pad(x_BD, (0, 0, 0, ROWS - len(x_BD)))
@@ -154,20 +154,23 @@ class EstimatorSpec(ModelSpec):
         return rows_ND.astype(np.float64) if self.wide else rows_ND
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Has BLAS and OpenMP use one thread, so that the same numbers come from any machine and beside any neighbour."""
-    limited: AbstractContextManager[Any] = load_libraries().limit(limits=1)
+def one_thread(spec: EstimatorSpec) -> AbstractContextManager[Any]:
+    """Has BLAS and OpenMP use one thread, so that the same numbers come from any machine and beside any neighbour.
+
+    Args:
+        spec: The baseline, whose libraries these are.
+    """
+    limited: AbstractContextManager[Any] = load_libraries(spec).limit(limits=1)
     return limited
 
 
-@functools.lru_cache(maxsize=1)
-def load_libraries() -> Any:
-    """Imports scikit-learn, which may take seconds; returns what limits the threads of its libraries."""
-    for module in ("sklearn.ensemble", "sklearn.linear_model", "sklearn.neighbors"):
-        importlib.import_module(module)
-    from threadpoolctl import ThreadpoolController  # finds what is loaded
+@functools.lru_cache(maxsize=32)
+def load_libraries(spec: EstimatorSpec) -> Any:
+    """Imports what a baseline needs of scikit-learn, which may take seconds; returns what limits its threads."""
+    spec.new(0)
+    from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController()  # finds the libraries that are loaded now
 
 
 @functools.lru_cache(maxsize=KEPT)
