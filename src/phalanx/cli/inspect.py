@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     found, saved, dataset = inspect_run(arguments.model)
     screen = console()
     if not found.tensors and figure is not None:
-        raise RequestError(f"{arguments.model} has no layers to draw: {found.notes[0]}; leave --figure out")
+        raise RequestError(f"{arguments.model} is a baseline and has no layers to draw; leave --figure out")
     screen.print(_table(found, wide=screen.width >= 116) if found.tensors else Text(found.title))
     screen.print(f"  {found.n_parameters:,} parameters", highlight=False)
     for note in found.notes:

@@ -10,8 +10,8 @@ SEEDLESS = tuple(name for name in NAMES if name != "random_forest")  # the same 
 UNUSED = ("loss", "optimizer", "schedule", "trainer")
 FITTED = "whole, by scikit-learn"  # how a baseline trained, in `TrialResult.way`
 NOTE = (
-    "baselines are fitted whole by scikit-learn: loss, optimizer, schedule and trainer mean nothing for them and are "
-    "left out of their config digest; only random_forest depends on the seed"
+    "baselines are fitted whole by scikit-learn: loss, optimizer, schedule and trainer, but for trainer.metrics, mean "
+    "nothing for them and are left out of their config digest; only random_forest depends on the seed"
 )
 
 

@@ -220,7 +220,8 @@ class _Attempt:
 
 def _without_effect(job: Job) -> list[str]:
     """A note for a baseline that was started with options of a network."""
-    typed = [text for text in job.overrides if text.lstrip("+~").startswith(UNUSED)]
+    keys = [text.lstrip("+~").partition("=")[0] for text in job.overrides]
+    typed = [key for key in keys if key.partition(".")[0] in UNUSED and key != "trainer.metrics"]
     return [f"note: {NOTE}"] if typed and job.trial.model.name in NAMES else []
 
 
