@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from phalanx.core import baselines
 from phalanx.core.errors import RunFolderError, TrainingInterrupted
 from phalanx.data.digits import Digits
 from phalanx.data.wine import Wine
+from phalanx.jobs.progress import headline, opening
 from phalanx.nn.models.estimator import STATE, EstimatorSpec
 from phalanx.runs.model_file import load_model, save_model
 from phalanx.runs.tensor_file import read_tensors, write_tensors
@@ -152,6 +154,15 @@ def test_what_scikit_learn_warns_of_is_noted():
     spec = TrialSpec(data=DATA["wine"], model=MODELS["logistic_regression"](max_iter=1))
     notes = train_trial(spec, load_dataset(DATA["wine"])).notes
     assert any("scikit-learn: lbfgs failed to converge after 1 iteration" in note for note in notes), notes
+
+
+def test_the_first_and_the_last_line_of_a_run_say_what_a_baseline_is(trained):
+    first = opening(spec_of("random_forest"), load_dataset(DATA["wine"]), 0)
+    options = "n_estimators=12 max_depth=4 min_samples_leaf=1 max_features=sqrt class_weight=balanced"
+    assert first.endswith(f"test)  random_forest  {options}  seed 3")
+    assert re.fullmatch(
+        r"done: fitted in \d+\.\d\d s \(cpu \(1 thread\)\), 3 parameters", headline(trained["majority"])
+    )
 
 
 # Files

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 import optuna
 import pytest
 from sklearn.datasets import load_wine
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from support.forked import train
 from support.train_command import only, result_of
 
@@ -16,10 +15,14 @@ from phalanx.analysis.compare.comparison import compare_runs
 from phalanx.analysis.compare.sources import read_sources
 from phalanx.analysis.predict import predict_file
 from phalanx.cli.main import main
-from phalanx.core.baselines import NOTE
+from phalanx.core.baselines import FITTED, NOTE
 from phalanx.data.cache import dataset_of
 from phalanx.data.csv_table import Csv
 from phalanx.report.build import write_report
+from phalanx.runs.layout import RunPaths
+from phalanx.runs.run_folder import read_run
+from phalanx.runs.stored_run import read_stored_run
+from phalanx.training.loop import train_trial
 
 MODELS = ("mlp2", "logistic_regression", "random_forest")
 
@@ -78,24 +81,22 @@ def test_a_loss_is_compared_where_it_is_cross_entropy(grid):
 
 
 def test_a_run_folder_serves_all_commands(grid, table, tmp_path, capsys):
-    sweep, _ = grid
-    again = train(f"from_run={sweep / '12'}", "hydra.run.dir=again", "tracking=none", cwd=tmp_path, check=0).stdout
-    run = tmp_path / "again"
-    assert result_of(run)["metrics"] == result_of(sweep / "12")["metrics"]
-    assert re.search(r"random_forest +n_estimators=100 min_samples_leaf=1 max_features=sqrt +seed 0", again)
-    assert "done: fitted in" in again
+    (run,) = (path.parent for path in grid[0].glob("*/model.safetensors"))  # of the best trial
+    assert read_stored_run(run).way == FITTED
     assert {path.name for path in (run / "plots").iterdir()} == {"confusion.png", "mistakes.png", "reliability.png"}
     dataset = dataset_of(Csv(path=str(table), target="target"))
-    own = RandomForestClassifier(100, random_state=0).fit(dataset.train.x_ND, dataset.train.y_N)
-    x_ND = dataset.features.transform(Csv(path=str(table), target="target").read().x)
+    own = LogisticRegression(max_iter=1000).fit(dataset.train.x_ND.double(), dataset.train.y_N)
+    x_ND = dataset.features.transform(Csv(path=str(table), target="target").read().x).astype(float)
     assert predict_file(run, table).p_NC == pytest.approx(own.predict_proba(x_ND), abs=1e-6)
     assert main(["inspect", str(run)]) in (None, 0)
     said = " ".join(capsys.readouterr().out.split())
-    assert "model=random_forest is fitted by scikit-learn and has no layers" in said
+    assert "model=logistic_regression is fitted by scikit-learn and has no layers" in said
     assert main(["inspect", str(run), "--figure", str(tmp_path / "layers.png")]) == 2
     assert "no layers to draw" in capsys.readouterr().err
     write_report(run, tmp_path / "run.html")
-    assert "random_forest" in (tmp_path / "run.html").read_text()
+    assert "logistic_regression" in (tmp_path / "run.html").read_text()
+    stored, again = read_run(RunPaths(run))[2], train_trial(read_run(RunPaths(run))[0], dataset)
+    assert again.metrics == stored.metrics  # its configuration trains it again
 
 
 def test_a_pruner_knows_nothing_of_baselines_and_the_report_has_two_of_them(tmp_path, table, data):
