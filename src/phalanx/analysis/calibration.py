@@ -21,7 +21,7 @@ from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, con
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.model_file import SavedModel, load_model, set_temperature
+from phalanx.runs.model_file import SavedModel, load_network, set_temperature
 from phalanx.runs.stored_run import read_stored_run
 from phalanx.runs.trained_on import with_places
 
@@ -122,8 +122,11 @@ def calibrate(run: Path) -> Calibration:
     Raises:
         RequestError: The run has no model or no usable logits, its data cannot be read, or they have changed.
     """
-    model = load_model(RunPaths(run).check().root)
+    model = load_network(RunPaths(run).check().root)
     stored = read_stored_run(run)
+    if stored.data is not None and not stored.data.n_val:
+        raise RequestError(f"{run} trained on its validation samples too, so none are left to fit a temperature; "
+                           "calibrate the run that it was trained again from")  # fmt: skip
     dataset = dataset_of(trial_spec(with_places(read_values(RunPaths(run).config_resolved, inside=run), run)).data)
     if stored.data_digest not in (None, dataset.digest):
         raise RequestError(

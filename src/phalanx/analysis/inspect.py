@@ -16,6 +16,7 @@ from phalanx.data.cache import dataset_of
 from phalanx.nn.models.estimator import EstimatorSpec
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
+from phalanx.runs.ensemble_file import SavedEnsemble
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.model_file import SavedModel, load_model, saved_hidden
@@ -63,12 +64,15 @@ class Inspection:
     n_parameters: int  # trained numbers; the tensors hold a module's buffers too
 
 
-def inspect_run(path: Path) -> tuple[Inspection, SavedModel, Dataset | None]:
-    """The network in a run's folder or `.safetensors` file, and its data where they are there.
+def inspect_run(path: Path) -> tuple[Inspection, SavedModel | None, Dataset | None]:
+    """The network in a run's folder or `.safetensors` file, and its data where they are there; of an ensemble the
+    tensors of all members, without a network.
 
     Raises `RunFolderError` where there is no network.
     """
     saved = load_model(path)
+    if isinstance(saved, SavedEnsemble):
+        return _inspect_ensemble(saved), None, None
     notes: list[str] = []
     dataset = _dataset(path, notes)
     _check_curve(path, notes)
@@ -93,6 +97,19 @@ def _baseline(model: EstimatorSpec, saved: SavedModel) -> Inspection:
     title = f"{saved.data}: {model.name} {saved.n_features}-{len(saved.classes)} {model.traits}".rstrip()
     notes = (f"model={model.name} is fitted by scikit-learn and has no layers: see its options in the title",)
     return Inspection(title, (), (), "", notes, model.size(fitted))
+
+
+def _inspect_ensemble(saved: SavedEnsemble) -> Inspection:
+    """The tensors of all members, by the member's place from 0."""
+    tensors, n_parameters = list[TensorInfo](), 0
+    for place, member in enumerate(saved.members):
+        layout = member.model.layout(member.n_features, len(member.classes))
+        tensors += [tensor_info(f"{place}.{name}", member.weights[name]) for name in layout.names]
+        n_parameters += layout.n_trained
+    shares = ", ".join(f"{weight:.3g}" for weight in saved.weights)
+    title = f"{saved.data}: ensemble of {len(saved.members)} networks"
+    note = f"class probabilities are the mean over the members, with the weights {shares}; ensemble.json names them"
+    return Inspection(title, tuple(tensors), (), "", (note,), n_parameters)
 
 
 def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:

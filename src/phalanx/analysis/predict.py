@@ -25,6 +25,7 @@ from phalanx.data.table_columns import bad_number
 from phalanx.data.table_encoder import TableFeatures
 from phalanx.data.table_reader import TableReader
 from phalanx.data.table_text import is_parquet
+from phalanx.runs.ensemble_file import SavedEnsemble
 from phalanx.runs.input_rows import TARGETS, array_rows, table_rows
 from phalanx.runs.model_file import OverflowingRows, SavedModel, load_model
 from phalanx.runs.sweep_folder import best_with_weights, is_sweep
@@ -32,6 +33,8 @@ from phalanx.runs.sweep_folder import best_with_weights, is_sweep
 log = logging.getLogger(__name__)
 
 TABLES, ARRAYS, IMAGES = (".csv", ".tsv", ".parquet"), (".npy", ".npz"), SUFFIXES
+
+Predictor = SavedModel | SavedEnsemble
 
 _MAX_FAULTS = 5  # faults listed in one message
 
@@ -116,7 +119,7 @@ def predict_file(run: Path | str, source: Path | str) -> Predictions:
     return replace(found, notes=(*notes, *found.notes))
 
 
-def predict_rows(model: SavedModel, source: Path) -> Predictions:
+def predict_rows(model: Predictor, source: Path) -> Predictions:
     """Predicts the rows in `source` with one model. Raises `DataError` where they do not fit it."""
     rows = read_rows(source, model)
     try:
@@ -127,7 +130,7 @@ def predict_rows(model: SavedModel, source: Path) -> Predictions:
     return Predictions(model.classes, p_NC, rows.names, rows.named_by, (*rows.notes, *unseen))
 
 
-def read_rows(path: Path, model: SavedModel) -> Rows:
+def read_rows(path: Path, model: Predictor) -> Rows:
     """The rows in a table, an array file, an image or a folder of images. Raises `DataError` if they do not fit."""
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -148,7 +151,7 @@ def _numbered(values: Any) -> Rows:
     return Rows(values, tuple(str(i) for i in range(1, len(values) + 1)))
 
 
-def _read_table(path: Path, model: SavedModel) -> Rows:
+def _read_table(path: Path, model: Predictor) -> Rows:
     """For table data the cells themselves, since the encoder finds its columns; else its numeric columns in order."""
     if isinstance(model.features, TableFeatures):
         may_lack = model.features.missing == "impute"
@@ -189,12 +192,12 @@ def _check_header(path: Path) -> None:
         raise DataError(f"{path} has no header: its first line begins with the numbers {start}; add a line of names")
 
 
-def _needs(model: SavedModel) -> str:
+def _needs(model: Predictor) -> str:
     shape = " ({} × {} pixels)".format(*model.image_shape) if model.image_shape else ""
     return f"the model, trained on data={model.data}, takes {model.n_features} numbers{shape}"
 
 
-def _read_array(path: Path, model: SavedModel) -> Rows:
+def _read_array(path: Path, model: Predictor) -> Rows:
     if isinstance(model.features, TableFeatures):
         columns = ", ".join(column.name for column in model.features.columns)
         raise DataError(
@@ -218,7 +221,7 @@ def _load_numpy(path: Path) -> np.ndarray:
     raise DataError(f"{path} must hold one array, or one named x; its arrays are: {found}")
 
 
-def _read_image(path: Path, model: SavedModel) -> np.ndarray:
+def _read_image(path: Path, model: Predictor) -> np.ndarray:
     """The pixels (D,) of one image, in the grey levels of the training data."""
     form = model.image_form or (ImageForm(*model.image_shape) if model.image_shape else None)
     if form is None:
@@ -226,7 +229,7 @@ def _read_image(path: Path, model: SavedModel) -> np.ndarray:
     return form.read(path).reshape(-1).astype(np.float32) * np.float32(model.max_pixel / 255.0)
 
 
-def _read_folder(folder: Path, model: SavedModel) -> Rows:
+def _read_folder(folder: Path, model: Predictor) -> Rows:
     """Every image of a folder, sorted by name. All that do not fit are named at once."""
     found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     paths = [path for path in found if path.suffix.lower() in IMAGES]

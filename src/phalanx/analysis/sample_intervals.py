@@ -76,7 +76,7 @@ def sample_intervals(
         of_loss, of_log_p = mean_intervals(np.stack([loss_N, log_p_N], 1))
         names = [name for name in dict.fromkeys(further) if metrics.flat().get(f"test_{name}") is not None]
         given = Probabilities(loss.log_probabilities(logits_1NC)[0].float().numpy(), y_1N[0].numpy()) if names else None
-        of_further = _further_intervals(given, metrics.flat(), names) if given else {}
+        of_further = further_intervals(given, metrics.flat(), names) if given else {}
     assert metrics.test_accuracy is not None
     return {
         "test_loss": of_loss,
@@ -86,9 +86,16 @@ def sample_intervals(
     }  # fmt: skip
 
 
-def _further_intervals(
+def further_intervals(
     given: Probabilities, metrics: Mapping[str, float | None], names: Sequence[str]
 ) -> dict[str, Interval]:
+    """The intervals of metrics beside loss, accuracy and likelihood.
+
+    Args:
+        given: The probabilities and the classes of the test samples.
+        metrics: The test metrics by name, `test_f1_macro`.
+        names: The metrics, without their split, each of which has a value.
+    """
     found, n_samples = dict[str, Interval](), len(given.y_N)
     for name in names:
         info, value = METRICS.get(name), metrics[f"test_{name}"]

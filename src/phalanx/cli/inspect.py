@@ -108,7 +108,7 @@ def _blocks() -> str:
     return BLOCKS
 
 
-def _draw(path: Path, found: Inspection, saved: SavedModel, dataset: Dataset | None) -> list[Path]:
+def _draw(path: Path, found: Inspection, saved: SavedModel | None, dataset: Dataset | None) -> list[Path]:
     """Writes the figures and returns their paths."""
     from phalanx.core.named_files import named_file
     from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
@@ -116,7 +116,7 @@ def _draw(path: Path, found: Inspection, saved: SavedModel, dataset: Dataset | N
     from phalanx.report.style import save_figure
 
     written = [save_figure(draw_layers(layers_info(found)), path, named_file)]
-    if dataset is not None and dataset.n_features == 1:
+    if saved is not None and dataset is not None and dataset.n_features == 1:
         info = hidden_info(saved.model, dataset, saved.weights)
         if info is not None:
             written.append(save_figure(draw_hidden(info), _hidden(path), named_file))

@@ -24,6 +24,7 @@ from phalanx.core.metrics import COSTS, find_metric
 from phalanx.core.metrics import objectives as known_objectives
 from phalanx.core.specs import Spec, build
 from phalanx.runs.config_file import ASIDE, SEARCH, TOP_LEVEL, read_values, shorthands, to_yaml
+from phalanx.runs.layout import MADE
 from phalanx.runs.own_options import source_fault
 from phalanx.runs.trust import VARIABLE, untrusted
 
@@ -146,7 +147,7 @@ def trial_spec(cfg: DictConfig | Mapping[str, Any]) -> TrialSpec:
     """The trial described by a composed config or by plain nested values. Raises `SpecError`."""
     values: Mapping[str, Any] = plain(cfg) if isinstance(cfg, DictConfig) else cfg
     faults: Faults = []
-    trial = _trial({group: value for group, value in values.items() if group not in ASIDE}, faults)
+    trial = _trial({group: value for group, value in values.items() if group not in (*ASIDE, *MADE)}, faults)
     if faults or trial is None:
         raise SpecError(faults)
     return trial

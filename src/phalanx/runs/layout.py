@@ -11,6 +11,7 @@ from typing import Protocol
 from phalanx.core.errors import RequestError, RunFolderError
 
 FINAL = "final"  # the folder of a sweep's final
+ENSEMBLE, REFIT = MADE = ("ensemble", "refit")  # models made of trials: their folders in a sweep, and their groups
 SPLIT = "split-"  # with the split's seed, the folder of a point of the final on one split
 
 
@@ -41,6 +42,7 @@ class RunPaths:
     model = _File("model.safetensors")
     seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
     out_of_fold = _File("oof.csv")  # predictions of a fold's validation rows
+    ensemble = _File("ensemble.json")  # the members of an ensemble
     example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
     attempt = _File(".attempt.json")  # which attempt at a trial may write here
     lock = _File(".train.lock")  # held by the process that trains a single run, or leads a sweep alone

@@ -25,6 +25,7 @@ from phalanx.nn.losses.functional import SCORES
 from phalanx.nn.models import MODELS, Layout, ModelSpec
 from phalanx.nn.models.base import InputShape
 from phalanx.nn.models.estimator import EstimatorSpec
+from phalanx.runs.ensemble_file import ENSEMBLE, SavedEnsemble, rebuild_ensemble
 from phalanx.runs.input_rows import array_rows, table_rows
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.own_options import check_source
@@ -148,9 +149,13 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
         dataset: The data that it was trained on.
         result: What the training returned.
     """
-    if result.weights is None:
-        return
-    about = {
+    if result.weights is not None:
+        write_tensors(path, result.weights, model_entries(spec, dataset, result))
+
+
+def model_entries(spec: TrialSpec, dataset: Dataset, result: TrialResult) -> dict[str, Any]:
+    """What a model file says beside the weights, as JSON's types; the arguments are those of `save_model`."""
+    about: dict[str, Any] = {
         "format": FORMAT,
         "model": {"name": spec.model.name, **{f.name: getattr(spec.model, f.name) for f in keys_of(spec.model)}},
         "output": spec.loss.output,
@@ -171,7 +176,7 @@ def save_model(path: Path, spec: TrialSpec, dataset: Dataset, result: TrialResul
     if extension := find_extension(spec.model.config_group, spec.model.name):
         about |= {SOURCE: spec.model.source, CODE: extension.source.text}
         about |= {SIBLINGS: dict(extension.source.siblings)} if extension.source.siblings else {}
-    write_tensors(path, result.weights, about)
+    return about
 
 
 def set_temperature(file: Path, temperature: float) -> None:
@@ -190,7 +195,7 @@ def set_temperature(file: Path, temperature: float) -> None:
         write_tensors(file, weights, changed)
 
 
-def load_model(path: Path | str) -> SavedModel:
+def load_model(path: Path | str) -> SavedModel | SavedEnsemble:
     """The model in a run folder or a `.safetensors` file. Raises `RunFolderError` if there is none or it is damaged."""
     path = Path(path)
     is_file = path.suffix == ".safetensors" and not path.is_dir()
@@ -199,8 +204,35 @@ def load_model(path: Path | str) -> SavedModel:
         why = "this run kept no weights (see tracking.keep)" if path.is_dir() else "give a run folder or its model file"
         raise RunFolderError(f"{file} does not exist: {why}")
     about, weights = read_tensors(file)
+    if about.get("format") == ENSEMBLE:
+        return rebuild_ensemble(about, weights, file, rebuild)
+    return rebuild(about, weights, file)
+
+
+def load_network(path: Path | str) -> SavedModel:
+    """As `load_model`, for what needs a single network. Raises `RunFolderError` for an ensemble."""
+    found = load_model(path)
+    if isinstance(found, SavedEnsemble):
+        raise RunFolderError(
+            f"{path} is an ensemble of {len(found.members)} networks, and this needs a single one; ensemble.json "
+            "beside it names the trials that they come from"
+        )
+    return found
+
+
+def rebuild(about: dict[str, Any], weights: dict[str, torch.Tensor], file: Path) -> SavedModel:
+    """The network of a model file's content.
+
+    Args:
+        about: What the file says of it.
+        weights: Its tensors by name.
+        file: The file, for messages.
+
+    Raises:
+        RunFolderError: It is of a later version or damaged, or its network is not loaded.
+    """
     if about.get("format") not in READABLE:
-        known = " and ".join(map(str, READABLE))
+        known = " and ".join(map(str, (*READABLE, ENSEMBLE)))
         raise RunFolderError(f"{file} has format {about.get('format')!r}, this version of Phalanx reads {known}")
     try:
         check_source("model", about["model"]["name"], about.get(SOURCE), MODELS, str(file))

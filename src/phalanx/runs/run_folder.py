@@ -56,7 +56,7 @@ def write_run(
     save_model(paths.model, spec, dataset, result)
     own: dict[str, Any] = {f.name: getattr(result, f.name) for f in fields(result)}
     del own["history"], own["weights"]
-    own |= {"metrics": result.metrics.flat(), "data": described(spec.data, dataset), **_versions()}
+    own |= {"metrics": result.metrics.flat(), "data": described(spec.data, dataset), **versions_of()}
     several = tuple(objectives) or (result.objective,)
     stored = StoredRun(
         **own, failure=failure, objectives=several, aggregate=aggregate, repeats=tuple(repeats),
@@ -66,7 +66,8 @@ def write_run(
     return stored
 
 
-def _versions() -> dict[str, Any]:
+def versions_of() -> dict[str, Any]:
+    """The fields of `StoredRun` that tell with what, and where, a run is made."""
     return {"versions": versions(), "machine": machine(), "git": git_state()}
 
 
@@ -89,7 +90,7 @@ def write_failure(paths: RunPaths, error: str, failure: Failure | None = None, *
         failure: The kind of failure.
         **known: Fields of `StoredRun`.
     """
-    known |= {"error": error, "failure": failure, **_versions()}
+    known |= {"error": error, "failure": failure, **versions_of()}
     nothing = Objective("", None, "")
     write_stored_run(paths, StoredRun(status=Status.FAILED, objective=nothing, metrics=Metrics().flat(), **known))
 

@@ -100,14 +100,21 @@ def write_own_code(info: ModelInfo, folder: Path) -> list[Path]:
     Raises:
         ExtensionError: A file that it imports would lie outside the folder.
     """
-    if CODE not in info:
+    files: dict[str, ModelInfo] = {}
+    for entry in info.get("members", [info]):  # of an ensemble each network may have code of its own
+        if CODE in entry:
+            files.setdefault(str(entry[CODE]), entry)
+    if not files:
         return []
-    own = folder / OWN_CODE
+    own, names = folder / OWN_CODE, set[str]()
     own.mkdir()
-    name = Path(str(info[SOURCE]).partition(",")[0]).name
-    name = name if name.endswith(".py") else "network.py"  # of a notebook's cell
-    siblings = {str(sibling): str(text) for sibling, text in dict(info.get(SIBLINGS) or {}).items()}
-    write_source(Source(Path(name), "", str(info[CODE]), siblings), own)
+    for text, entry in files.items():
+        name = Path(str(entry[SOURCE]).partition(",")[0]).name
+        name = name if name.endswith(".py") else "network.py"  # of a notebook's cell
+        name = f"{len(names)}_{name}" if name in names else name
+        names.add(name)
+        siblings = {str(sibling): str(code) for sibling, code in dict(entry.get(SIBLINGS) or {}).items()}
+        write_source(Source(Path(name), "", text, siblings), own)
     return [own]
 
 

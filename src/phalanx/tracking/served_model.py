@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from phalanx.runs.ensemble_file import SavedEnsemble
     from phalanx.runs.model_file import SavedModel
 
 ARCHIVE = "phalanx.zip"  # beside this file: the modules that predict
@@ -23,7 +24,7 @@ OWN_CODE = "own_code"  # beside this file: the folder with the file of a network
 class Classifier:
     """Takes rows as `SavedModel.predict` does; returns a table with the class and a probability for each class."""
 
-    def __init__(self, model: SavedModel) -> None:
+    def __init__(self, model: SavedModel | SavedEnsemble) -> None:
         self.model = model
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:

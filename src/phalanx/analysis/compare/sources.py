@@ -10,10 +10,10 @@ from phalanx.core.baselines import without_unused
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values, settings_typed
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import FINAL, MADE, RunPaths, SweepPaths
 from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.stored_run import SeedResult, StoredRun, read_stored_run
-from phalanx.runs.sweep_folder import trial_numbers
+from phalanx.runs.sweep_folder import is_sweep, trial_numbers
 
 MLFLOW = "mlflow:"
 
@@ -58,7 +58,9 @@ def read_folder(folder: Path) -> Read:
         stored = read_stored_run(folder)
         return Read(tuple(runs_of(stored)), tuple(_short([stored])))
     wanted = set(trial_numbers(SweepPaths(folder)))
-    found = (c for c in folder.iterdir() if c.is_dir() and c.name != FINAL)
+    found = (
+        c for c in folder.iterdir() if c.is_dir() and c.name not in ((FINAL, *MADE) if is_sweep(folder) else (FINAL,))
+    )
     children = sorted((c for c in found if not c.name.isdecimal() or int(c.name) in wanted), key=_by_number)
     ended = [c for c in children if RunPaths(c).result.is_file()]
     if not ended:

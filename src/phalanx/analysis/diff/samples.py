@@ -15,7 +15,7 @@ from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
-from phalanx.runs.model_file import SavedModel, load_model
+from phalanx.runs.model_file import SavedModel, load_network
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.trained_on import with_places
 
@@ -78,7 +78,7 @@ def diff_samples(folders: tuple[Path, Path], stored: tuple[StoredRun, StoredRun]
     Raises:
         RequestError: A run has no model, its data cannot be read or have changed, or the splits differ.
     """
-    models = all_of(lambda: load_model(folders[0]), lambda: load_model(folders[1]))
+    models = all_of(lambda: load_network(folders[0]), lambda: load_network(folders[1]))
     specs = all_of(lambda: _data(folders[0]), lambda: _data(folders[1]))
     datasets = all_of(lambda: _dataset(specs[0], stored[0]), lambda: _dataset(specs[1], stored[1]))
     split = "test" if all(run.metrics.get("test_loss") is not None for run in stored) else "validation"

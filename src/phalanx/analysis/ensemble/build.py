@@ -1,0 +1,158 @@
+"""Makes an ensemble of a sweep and writes it as the folder of one run.
+
+The validation rows choose the members; the test split is read once, when they are chosen. Axes: K candidates, N rows,
+C classes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phalanx.analysis.ensemble.candidates import (
+    Candidate,
+    best_setting,
+    check_rows,
+    more_seeds,
+    numbered,
+    read_candidates,
+)
+from phalanx.analysis.ensemble.networks import Library, Say
+from phalanx.analysis.ensemble.selection import (
+    BEST,
+    GREEDY,
+    SEEDS,
+    Choice,
+    Measure,
+    choose,
+    cross_fitted,
+    gains,
+    mean_of,
+)
+from phalanx.analysis.ensemble.write import Member, Written, write_ensemble
+from phalanx.core.errors import RequestError
+from phalanx.core.quantities import counted
+from phalanx.runs.sweep_folder import direction_of
+from phalanx.runs.whole_folder import check_free
+
+MEMBERS = {SEEDS: 5, GREEDY: 20, BEST: 5}  # how many, if nothing is asked for
+POOL = 50  # the best candidates of which those without weights are trained again for a choice among them
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What was made.
+
+    Attributes:
+        folder: Its folder.
+        how: In which way the members were chosen.
+        measure: By which metric of the validation rows, without the split.
+        members: The members, the largest weight first.
+        value: The measure of the ensemble on the validation rows.
+        best: That of the best candidate alone.
+        n_candidates: How many candidates there were.
+        cross_fitted: The measure on rows that did not choose; None of too few rows, or where nothing was chosen.
+        written: What was written of it, with its test metrics.
+        notes: What has to be said.
+    """
+
+    folder: Path
+    how: str
+    measure: str
+    members: tuple[Member, ...]
+    value: float
+    best: float
+    n_candidates: int
+    cross_fitted: float | None
+    written: Written
+    notes: tuple[str, ...]
+
+
+def make_ensemble(
+    sweep: Path, how: str, n_members: int | None, folder: Path, say: Say, *, replace: bool = False
+) -> Ensemble:  # fmt: skip
+    """Makes an ensemble and writes its folder, which appears whole or not at all.
+
+    Args:
+        sweep: The folder of the sweep.
+        how: `seeds`: all seeds and folds of the best point; `greedy`: members drawn one after another; `best`: the
+            best ones.
+        n_members: At most so many members, or draws of `greedy`; None for the usual number.
+        folder: The folder to write.
+        say: Prints a line.
+        replace: Whether an ensemble that is there is replaced.
+
+    Raises:
+        RequestError: The sweep has no completed trial, its trials have different data, or their networks cannot be
+            had any more.
+    """
+    if not replace:
+        check_free(folder, "--into")
+    notes: list[str] = []
+    library = Library(say, notes)
+    every = read_candidates(sweep, notes)
+    candidates = _of_seeds(sweep, every, n_members) if how == SEEDS else every
+    check_rows(candidates, sweep)
+    if how != SEEDS:
+        candidates = _pool(candidates, notes)
+    limit = n_members or (len(candidates) if how == SEEDS else MEMBERS[how])
+    library.obtain(candidates)
+    p_KNC = np.stack([library.validated(candidate) for candidate in candidates])
+    y_N = np.concatenate([network.dataset.val.y_N.numpy() for network in candidates[0].networks])
+    measure = Measure("likelihood") if how == SEEDS else Measure.of(candidates[0].first.spec.objective)
+    choice = choose(how, p_KNC, y_N, measure, limit)
+    if how == SEEDS and (n_out := len(candidates) - len(choice.members)):
+        notes.append(f"{counted(n_out, 'seed')} left out, with which the mean is worse than the best seed alone")
+    return _written(sweep, how, limit, folder, library, candidates, p_KNC, y_N, measure, choice, replace=replace)
+
+
+def _of_seeds(sweep: Path, every: Sequence[Candidate], n_members: int | None) -> list[Candidate]:
+    """The seeds of the best point; where there are too few, with some that are still to be trained."""
+    found = best_setting(sweep, every)
+    wanted = n_members or (len(found) if len(found) > 1 else MEMBERS[SEEDS])
+    return found[:wanted] + (more_seeds(found, wanted - len(found)) if wanted > len(found) else [])
+
+
+def _pool(candidates: Sequence[Candidate], notes: list[str]) -> list[Candidate]:
+    """The candidates to choose among: those with weights, and of the others those among the `POOL` best."""
+    sign = -1 if direction_of([candidate.first.trial for candidate in candidates]) == "minimize" else 1
+    valued = [candidate for candidate in candidates if candidate.value is not None]
+    best = sorted(valued, key=lambda candidate: -sign * (candidate.value or 0.0))[:POOL]
+    kept = [one for one in candidates if one in best or all(network.kept for network in one.networks)]
+    if left := len(candidates) - len(kept):
+        notes.append(f"left out: {counted(left, 'candidate')} without weights, beyond the {POOL} best")
+    if not kept:
+        raise RequestError(f"{numbered(candidates)} have no value of the objective, so none can be chosen")
+    return kept
+
+
+def _written(
+    sweep: Path, how: str, limit: int, folder: Path, library: Library, candidates: Sequence[Candidate],
+    p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, choice: Choice, *, replace: bool,
+) -> Ensemble:  # fmt: skip
+    """Measures the chosen ensemble, reads the test split, and writes the folder."""
+    p_NC = mean_of(p_KNC, choice.weights_K)
+    values = [measure.value(own_NC, y_N) for own_NC in p_KNC]
+    added = gains(p_KNC, y_N, measure, choice)
+    members = tuple(Member(candidates[k], float(choice.weights_K[k]), values[k], added[k]) for k in choice.members)
+    pick = functools.partial(_choose_again, how, measure, limit)
+    estimate = cross_fitted(p_KNC, y_N, measure, pick) if len(candidates) > 1 else None
+    value, best = measure.value(p_NC, y_N), measure.sign * max(measure.sign * own for own in values)
+    if measure.sign * value < measure.sign * best:
+        raise AssertionError(f"the ensemble has {measure.name} {value}, its best candidate {best}")
+    about = {
+        "sweep": sweep.absolute().name, "measure": f"val_{measure.name}", "value": value, "best_candidate": best,
+        "n_candidates": len(candidates), "cross_fitted": estimate, "notes": library.notes,
+    }  # fmt: skip
+    written = write_ensemble(folder, how, members, library, p_NC, y_N, about, replace=replace)
+    return Ensemble(
+        folder, how, measure.name, members, value, best, len(candidates), estimate, written, tuple(library.notes)
+    )  # fmt: skip
+
+
+def _choose_again(how: str, measure: Measure, limit: int, p_KNC: np.ndarray, y_N: np.ndarray) -> Choice:
+    return choose(how, p_KNC, y_N, measure, limit)
