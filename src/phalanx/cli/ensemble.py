@@ -28,9 +28,9 @@ Make one model of several networks of a sweep: it predicts with the weighted mea
                (Caruana et al. 2004); its weight is how often a member was drawn. Needs many validation samples
 --how best     the best members, as many as give the best mean
 
-Validation samples choose, out of fold in a sweep over folds. On them the ensemble is never worse than the best of the
-networks that it was chosen from. Networks whose weights were not kept are trained again, on a CPU to the last bit. The
-test split is read once, when the members are chosen.
+All seeds are averaged without a choice. For greedy and best the validation samples choose, out of fold in a sweep over
+folds, and on them the ensemble is never worse than the best network that it was chosen from. Networks whose weights
+were not kept are trained again, on a CPU to the last bit. The test split is read once, when the members are chosen.
 """
 EXAMPLES = """\
 examples:
@@ -119,8 +119,7 @@ def lines(found: Ensemble) -> list[str]:
         f"ensemble of {counted(n_networks, 'network')} ({found.how}): {name} {number(found.value)}, the best of "
         f"{counted(found.n_candidates, 'candidate')} alone {number(found.best)}"
     ]
-    if found.n_candidates > 1:
-        text.append(_curse(found))
+    text.append(_curse(found))
     shown = tuple(dict.fromkeys(("accuracy", "likelihood", split_name(stored.objective.name)[1])))
     for split in ("val", "test"):
         text.append("  ".join([split.ljust(4), *_values(found, split, shown)]))
@@ -138,11 +137,14 @@ def _values(found: Ensemble, split: str, names: Sequence[str]) -> Iterator[str]:
 def _curse(found: Ensemble) -> str:
     """The winner's curse of the choice: that the rows which chose are no judge of it."""
     name = f"val_{found.measure}"
+    if found.how == "seeds":
+        return (
+            f"no seed was left out; validation chose the point if it had others, so {name} is too good then, and by how "
+            "much its seeds do not tell"
+        )
     if found.cross_fitted is None:
         return f"the validation samples chose the members, so {name} is too good; they are too few to say by how much"
-    said = (
-        f"chosen on four fifths of the validation samples and measured on the others it is {number(found.cross_fitted)}"
+    return (
+        f"the validation samples chose the members, so {name} is too good: chosen on four fifths of them and measured "
+        f"on the others it is {number(found.cross_fitted)}"
     )
-    if found.how == "seeds":
-        return f"{said}; the point itself was chosen by these samples too, of which this tells nothing"
-    return f"the validation samples chose the members, so {name} is too good: {said}"

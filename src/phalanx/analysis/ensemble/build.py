@@ -99,14 +99,12 @@ def make_ensemble(
     check_rows(candidates, sweep)
     if how != SEEDS:
         candidates = _pool(candidates, notes)
-    limit = n_members or (len(candidates) if how == SEEDS else MEMBERS[how])
+    limit = n_members or MEMBERS[how]
     library.obtain(candidates)
     p_KNC = np.stack([library.validated(candidate) for candidate in candidates])
     y_N = np.concatenate([network.dataset.val.y_N.numpy() for network in candidates[0].networks])
-    measure = Measure("likelihood") if how == SEEDS else Measure.of(candidates[0].first.spec.objective)
+    measure = Measure.of(candidates[0].first.spec.objective)
     choice = choose(how, p_KNC, y_N, measure, limit)
-    if how == SEEDS and (n_out := len(candidates) - len(choice.members)):
-        notes.append(f"{counted(n_out, 'seed')} left out, with which the mean is worse than the best seed alone")
     return _written(sweep, how, limit, folder, library, candidates, p_KNC, y_N, measure, choice, replace=replace)
 
 
@@ -140,9 +138,9 @@ def _written(
     added = gains(p_KNC, y_N, measure, choice)
     members = tuple(Member(candidates[k], float(choice.weights_K[k]), values[k], added[k]) for k in choice.members)
     pick = functools.partial(_choose_again, how, measure, limit)
-    estimate = cross_fitted(p_KNC, y_N, measure, pick) if len(candidates) > 1 else None
+    estimate = cross_fitted(p_KNC, y_N, measure, pick) if how != SEEDS and len(candidates) > 1 else None
     value, best = measure.value(p_NC, y_N), measure.sign * max(measure.sign * own for own in values)
-    if measure.sign * value < measure.sign * best:
+    if how != SEEDS and measure.sign * value < measure.sign * best:
         raise AssertionError(f"the ensemble has {measure.name} {value}, its best candidate {best}")
     about = {
         "sweep": sweep.absolute().name, "measure": f"val_{measure.name}", "value": value, "best_candidate": best,

@@ -1,6 +1,8 @@
 """Which members an ensemble has and with which weights, from their class probabilities on the validation rows.
 
-Whatever the way, an ensemble is never worse on these rows than the best of the members that it could have had.
+Where these rows choose (`greedy`, `best`), an ensemble is never worse on them than the best of its candidates. The
+seeds of one point are averaged without a choice: on a few hundred rows the best seed leads by luck. Their average is
+never worse in mean log p than they are in the mean, since the logarithm is concave.
 Axes: K candidates, N rows, C classes.
 """
 
@@ -114,34 +116,27 @@ def choose(how: str, p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, n_mem
     """Chooses the members.
 
     Args:
-        how: `seeds` takes as many candidates as it can, the best first, such that their plain mean is not worse than
-            the best one, for which a measure is good that luck moves little, such as the likelihood; `best` as many of
-            the best ones as give the best plain mean; `greedy` is the function of that name.
+        how: `seeds` takes all candidates, `best` as many of the best ones as give the best plain mean, and `greedy` is
+            the function of that name.
         p_KNC: The candidates' class probabilities, float64.
         y_N: The true classes, int64.
         measure: By what.
-        n_members: At most so many members, or draws of `greedy`.
+        n_members: At most so many members of `best`, or draws of `greedy`.
     """
-    scores = [measure.score(p_NC, y_N) for p_NC in p_KNC]
-    alone = Choice(np.eye(len(p_KNC))[scores.index(max(scores))])
-    found = greedy(p_KNC, y_N, measure, n_members) if how == GREEDY else _equal(how, p_KNC, y_N, measure, n_members)
-    value = measure.score(mean_of(p_KNC, found.weights_K), y_N)[0]
-    return found if value >= max(scores)[0] else alone  # where only rounding makes it worse
-
-
-def _equal(how: str, p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, n_members: int) -> Choice:
-    """The candidates that `seeds` and `best` take; the arguments are those of `choose`."""
-    scores = [measure.score(p_NC, y_N) for p_NC in p_KNC]
-    order = sorted(range(len(p_KNC)), key=lambda k: (-scores[k][0], -scores[k][1], k))[:n_members]
-    means = np.cumsum(p_KNC[order], 0) / np.arange(1, len(order) + 1)[:, None, None]
-    found = [measure.score(p_NC, y_N) for p_NC in means]
     if how == SEEDS:
-        n_taken = max(n for n, score in enumerate(found, 1) if n == 1 or score >= found[0])
+        return Choice(np.full(len(p_KNC), 1 / len(p_KNC)))
+    scores = [measure.score(p_NC, y_N) for p_NC in p_KNC]
+    if how == GREEDY:
+        found = greedy(p_KNC, y_N, measure, n_members)
     else:
-        n_taken = found.index(max(found)) + 1
-    weights_K = np.zeros(len(p_KNC))
-    weights_K[order[:n_taken]] = 1 / n_taken
-    return Choice(weights_K)
+        order = sorted(range(len(p_KNC)), key=lambda k: (-scores[k][0], -scores[k][1], k))[:n_members]
+        means = np.cumsum(p_KNC[order], 0) / np.arange(1, len(order) + 1)[:, None, None]
+        together = [measure.score(p_NC, y_N) for p_NC in means]
+        n_taken = together.index(max(together)) + 1
+        found = Choice(np.bincount(order[:n_taken], minlength=len(p_KNC)) / n_taken)
+    if measure.score(mean_of(p_KNC, found.weights_K), y_N)[0] >= max(scores)[0]:
+        return found
+    return Choice(np.eye(len(p_KNC))[scores.index(max(scores))])  # where rounding makes the mean worse
 
 
 def greedy(p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, n_draws: int) -> Choice:
