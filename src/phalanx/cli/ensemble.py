@@ -139,8 +139,8 @@ def _curse(found: Ensemble) -> str:
     name = f"val_{found.measure}"
     if found.how == "seeds":
         return (
-            f"no seed was left out; validation chose the point if it had others, so {name} is too good then, and by how "
-            "much its seeds do not tell"
+            f"no seed was left out; where validation chose the point among others, {name} is too good, and seeds do "
+            "not tell by how much"
         )
     if found.cross_fitted is None:
         return f"the validation samples chose the members, so {name} is too good; they are too few to say by how much"

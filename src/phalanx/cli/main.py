@@ -10,22 +10,12 @@ import sys
 from typing import Any
 
 from phalanx import __version__
-from phalanx.cli import calibrate, compare, diff, ensemble, inspect, new, predict, report, sync, train
+from phalanx.cli import calibrate, compare, diff, ensemble, inspect, new, predict, refit, report, sync, train
 from phalanx.core.errors import PhalanxError, RequestError
 from phalanx.core.interrupts import interruptible
 from phalanx.core.output import lasting_output
 
-COMMANDS = (
-    new,
-    report,
-    compare,
-    diff,
-    inspect,
-    predict,
-    ensemble,
-    calibrate,
-    sync,
-)  # beside train, whose arguments are Hydra's
+COMMANDS = (new, report, compare, diff, inspect, predict, ensemble, refit, calibrate, sync)  # and train
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,8 +15,10 @@ from phalanx.data.resampling import split_rows
 from phalanx.data.table_encoder import TableFeatures
 
 
-def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
+def load_dataset(spec: DataSpec, device: torch.device | str = "cpu", *, joined: bool = False) -> Dataset:
     """Reads, splits and encodes a data source. Raises `DataError` if it cannot be read or split as requested.
+
+    With `joined` the validation rows are training rows too, behind the others, and the encoder is fitted on both.
 
     Examples:
         >>> from phalanx import DATASETS, load_dataset
@@ -30,6 +32,7 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
         raise DataError(f"data={spec.name} has one class only ({raw.classes[0]!r}); a classifier needs two or more")
     places = split_rows(spec, raw)
     train, val, test = places.train, places.val, places.test
+    train = np.concatenate([train, val]) if joined else train
     test_x, test_y = (raw.x, raw.y) if raw.test_y is None else (raw.test_x, raw.test_y)
     test_x, test_y = _rows(test_x, test), test_y[test]
     _check_classes(spec, raw, train, {"validation": raw.y[val], "test": test_y})
@@ -37,7 +40,11 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
     val_x = _rows(raw.x, val)
     train_split = _tensors(encoder, _rows(raw.x, train), raw.y[train])
     val_split, test_split = _tensors(encoder, val_x, raw.y[val]), _tensors(encoder, test_x, test_y)
-    doubts = () if spec.is_known else _doubts(raw, encoder, train_split, {"validation": val_split, "test": test_split})
+    doubts = (
+        ()
+        if spec.is_known or joined
+        else _doubts(raw, encoder, train_split, {"validation": val_split, "test": test_split})
+    )
     return Dataset(
         name=spec.name,
         train=train_split,
@@ -50,7 +57,7 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu") -> Dataset:
         inputs="; ".join(filter(None, [encoder.summary(), *raw.about])),
         notes=(*raw.notes, *places.notes, *doubts, *_unseen(encoder, {"validation": val_x, "test": test_x})),
         official_test=raw.test_y is not None,
-        largest_train=places.largest_train,
+        largest_train=None if joined else places.largest_train,
         image_form=raw.image_form,
         feature_names=tuple(getattr(encoder, "column_names", spec.feature_names)),
         row_numbers={"val": _numbers(raw.x, val), "test": _numbers(raw.x if raw.test_y is None else raw.test_x, test)},

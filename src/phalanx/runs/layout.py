@@ -43,6 +43,7 @@ class RunPaths:
     seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
     out_of_fold = _File("oof.csv")  # predictions of a fold's validation rows
     ensemble = _File("ensemble.json")  # the members of an ensemble
+    refit = _File("refit.json")  # what was trained again on training and validation rows
     example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
     attempt = _File(".attempt.json")  # which attempt at a trial may write here
     lock = _File(".train.lock")  # held by the process that trains a single run, or leads a sweep alone

@@ -17,7 +17,7 @@ from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.final_folder import chosen_by_final
-from phalanx.runs.layout import SweepPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.manifest import Manifest, Sweep
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, is_sweep
@@ -133,7 +133,7 @@ def read_candidates(sweep: Path, notes: list[str]) -> list[Candidate]:
     networks: list[Network] = []
     for trial in completed:
         try:
-            networks += _networks(paths, manifest, trial)
+            networks += networks_of(trial, Sweep("", trial.number, manifest))
         except RequestError as error:
             faults.setdefault(str(error), []).append(str(trial.number))
     if faults:
@@ -142,14 +142,22 @@ def read_candidates(sweep: Path, notes: list[str]) -> list[Candidate]:
     return _by_fold(networks, notes)
 
 
-def _networks(paths: SweepPaths, manifest: Manifest, trial: StoredRun) -> list[Network]:
-    """The trainings of one trial. Raises `RequestError` if they are not those of its configuration and data now."""
-    run = paths.trial(trial.number)
+def networks_of(trial: StoredRun, sweep: Sweep | None) -> list[Network]:
+    """The trainings of one trial, or of a run of its own.
+
+    Args:
+        trial: The result.
+        sweep: Its place in a sweep; None for a run of its own.
+
+    Raises:
+        RequestError: They are not those of its configuration and data now.
+    """
+    run = RunPaths(trial.folder)
     spec = trial_spec(with_places(read_values(run.config_resolved), run.root))
     if trial.config_digest not in (None, digest := config_digest(spec)):
         raise RequestError(f"{run.config_resolved} is another configuration than was trained: the digest was "
                            f"{trial.config_digest} and is {digest} now; put the file back")  # fmt: skip
-    specs = Sweep("", trial.number, manifest).specs(spec)
+    specs = [spec] if sweep is None else sweep.specs(spec)
     kept = run.model if run.model.is_file() else None
     if len(specs) == 1:
         found = [Network(spec, trial, trial.metrics, trial.data_digest, kept)]
