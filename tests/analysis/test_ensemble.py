@@ -122,7 +122,7 @@ def test_it_is_a_run_like_any_other(search, tmp_path, capsys) -> None:
     assert "test  accuracy" in printed
     np.save(tmp_path / "rows.npy", Wine().read().x[:4])
     for command in (["predict", folder, tmp_path / "rows.npy"], ["inspect", folder], ["report", folder],
-                    ["compare", folder, search, "--by", "members"], ["diff", folder, search / "0"]):  # fmt: skip
+                    ["compare", folder, search, "--by", "ensemble"], ["diff", folder, search / "0"]):  # fmt: skip
         assert main([*map(str, command)]) == 0, command
     assert main(["calibrate", str(folder)]) == 2
     assert "is an ensemble of 3 networks, and this needs a single one" in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_it_is_a_run_like_any_other(search, tmp_path, capsys) -> None:
     shutil.copytree(folder, search / "ensemble")
     try:  # in the sweep's folder it is none of its trials
         assert main(["compare", str(search), "--by", "width"]) in (0, 2)
-        assert "members" not in capsys.readouterr().out
+        assert "ensemble" not in capsys.readouterr().out
     finally:
         shutil.rmtree(search / "ensemble")
 

@@ -209,12 +209,13 @@ def train(
     train_split, val_split, widths, *, loss="cross_entropy", output="logits", smoothing=0.0, optimizer="adam",
     optimizer_options=None, schedule="constant", schedule_options=None, activation="relu", dropout=0.0,
     dropout_at="all", epochs=3, batch_size=32, drop_last=False, clip_norm=None, zero_grad=True, n_sampled=None, seed=0,
-    build=None, average="none", ema_decay=0.999, swa_start=1, class_weights=None,
+    build=None, average="none", ema_decay=0.999, swa_start=1, class_weights=None, stop_after=None,
 ):  # fmt: skip
     """Per-epoch rows (train_loss, train_accuracy, val_loss, val_accuracy, lr) and the final network.
 
     `build` makes a network of another kind; its dropout modules are replaced. `class_weights` has the weight of each
-    class in the mean that is trained for; the losses in the rows are without.
+    class in the mean that is trained for; the losses in the rows are without. It ends after epoch `stop_after`, with the
+    schedule of all epochs.
     """
     (x, y), clock = train_split, {"step": 0}
     if build is None:
@@ -259,4 +260,6 @@ def train(
             averaged.update_parameters(net)
         evaluated = averaged.module if averaged is not None and averaged.n_averaged else net
         rows.append((loss_sum / seen, hits / seen, *measure(evaluated, compute_loss, *val_split), lr))
+        if epoch == stop_after:
+            break
     return rows, evaluated

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from phalanx import TrialSpec, load_dataset, train_cohort
+from phalanx import TrialSpec, load_dataset, train_cohort, train_trial
 from phalanx.core.specs import keys_of
-from phalanx.runs.layout import SweepPaths
+from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.run_folder import write_run
 from phalanx.training.partition import partition
 from phalanx.training.spec import parts_of
@@ -48,3 +48,11 @@ def write_sweep(root: Path, specs: Sequence[TrialSpec], *, search: bool = True, 
             if i not in kept:
                 paths.model.unlink()
     return root
+
+
+def write_run_of(folder: Path, spec: TrialSpec) -> Path:
+    """Trains one run and writes its folder."""
+    paths, dataset = RunPaths(folder), load_dataset(spec.data)
+    write_run(paths, spec, dataset, train_trial(spec, dataset))
+    paths.config_resolved.write_text(json.dumps(configuration(spec)))
+    return folder

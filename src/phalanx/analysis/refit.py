@@ -219,11 +219,11 @@ def _write(
     tested = {name: value for name, value in result.metrics.flat().items() if split_name(name)[0] == "test"}
     values = read_values(RunPaths(network.trial.folder).config_resolved)
     trainer = {**values.get("trainer", {}), "keep": "last", "patience": None}
-    made = {"epochs": about["epochs"], "seeds": len(specs)}
-    write_text(paths.config_resolved, to_yaml({**values, "seed": spec.seed, "trainer": trainer, REFIT: made}))
+    made = {"seed": spec.seed, "trainer": trainer, REFIT: about["epochs"]}
+    write_text(paths.config_resolved, to_yaml({**values, **made}))
     write_json(paths.refit, {**about, "test": tested})
     write_example(paths, spec.data)
-    typed = (*(network.trial.job_overrides or ()), f"{REFIT}.epochs={about['epochs']}")
+    typed = (*(network.trial.job_overrides or ()), f"{REFIT}={about['epochs']}")
     stored = write_run(paths, spec, dataset, result, job_overrides=typed, intervals=intervals)
     if len(specs) > 1:
         save_ensemble(paths.model, models, [1.0] * len(models), REFIT)

@@ -11,7 +11,7 @@ from typing import Protocol
 from phalanx.core.errors import RequestError, RunFolderError
 
 FINAL = "final"  # the folder of a sweep's final
-ENSEMBLE, REFIT = MADE = ("ensemble", "refit")  # models made of trials: their folders in a sweep, and their groups
+ENSEMBLE, REFIT = MADE = ("ensemble", "refit")  # models made of trials: their folders in a sweep, and keys
 SPLIT = "split-"  # with the split's seed, the folder of a point of the final on one split
 
 

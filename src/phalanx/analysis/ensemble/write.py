@@ -112,8 +112,7 @@ def _config(how: str, members: Sequence[Member]) -> str:
     """The configuration of the first member, with what the ensemble is beside it."""
     first = members[0].candidate.first
     file = RunPaths(first.trial.folder).config_resolved
-    made = {"how": how, "members": len(members)}
-    return to_yaml({**read_values(file), "seed": first.spec.seed, ENSEMBLE: made})
+    return to_yaml({**read_values(file), "seed": first.spec.seed, ENSEMBLE: how})
 
 
 def _record(
@@ -137,5 +136,5 @@ def _record(
         seed=spec.seed, config_digest=digest, data_digest=first.dataset.digest, n_parameters=n_parameters,
         timing=Timing(started, time.time(), ""), data=described(spec.data, first.dataset), notes=(LOSS_NOTE,),
         classes=classes, intervals=dict(intervals) or None,
-        job_overrides=(*(first.trial.job_overrides or ()), f"{ENSEMBLE}.how={how}"), **versions_of(),
+        job_overrides=(*(first.trial.job_overrides or ()), f"{ENSEMBLE}={how}"), **versions_of(),
     )  # fmt: skip
