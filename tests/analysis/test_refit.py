@@ -22,7 +22,7 @@ from support.trained_sweeps import write_run_of, write_sweep
 import phalanx.analysis.refit as refitting
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset
 from phalanx.analysis.predict import predict_file
-from phalanx.analysis.refit import refit
+from phalanx.analysis.refit import lines, refit
 from phalanx.cli.main import main
 from phalanx.data.wine import Wine
 from phalanx.nn.schedules.cosine import Cosine
@@ -125,15 +125,15 @@ def test_several_seeds_predict_by_their_mean(run, tmp_path) -> None:
     assert found.stored.n_parameters == 3 * alone[0].stored.n_parameters
 
 
-def test_of_a_sweep_the_best_point_trains_for_the_median_of_its_best_epochs(tmp_path, capsys) -> None:
+def test_of_a_sweep_the_best_point_trains_for_the_median_of_its_best_epochs(tmp_path) -> None:
     folds = [
         replace(SPEC, data=Wine(resampling="kfold", folds=3, fold=fold), model=MLP(hidden=(width,)))
         for width in (1, 8) for fold in range(3)
     ]  # fmt: skip
     sweep = write_sweep(tmp_path / "folds", folds)
     best = [read_stored_run(sweep / str(number)).best_epoch for number in (3, 4, 5)]
-    assert main(["refit", str(sweep)]) == 0
-    assert f"the median of the best epochs {', '.join(map(str, best))}" in " ".join(capsys.readouterr().out.split())
+    first, *_ = lines(quietly(sweep, sweep / "refit"))
+    assert first.endswith(f"the median of the best epochs {', '.join(map(str, best))}, seed 3")
     record = json.loads((sweep / "refit" / "refit.json").read_text())
     assert (record["trials"], record["epochs"]) == ([3, 4, 5], sorted(best)[1])
     assert record["validated"]["test_accuracy"] is not None  # though a search has not read the test split

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from phalanx.core.errors import Fault
 from phalanx.core.specs import Spec, static
 from phalanx.jobs.seeds import AGGREGATES
-from phalanx.runs.manifest import SEED_VARIES, VARY
+from phalanx.runs.manifest import SEED_VARIES, VARY, WAYS
 
 Faults = list[Fault | str]
 
@@ -39,6 +39,8 @@ class Options(Spec):
     nested: bool | int | None = static(None, advice="true")
     aggregate: str = static("mean", choices=AGGREGATES)
     final: Mapping[str, Any] | None = static(None, advice="{top: 3, seeds: 10}")
+    ensemble: str | None = static(None, choices=WAYS, advice="greedy")
+    refit: bool | int = static(False, advice="true")  # a number: of seeds
     enqueue: Sequence[Mapping[str, Any]] | None = static(None, advice="null")
     warm_start: Any = None  # the name of a study, a mapping, or a list of these
     on_mismatch: str = static("error", choices=("error", "new"))
@@ -62,6 +64,12 @@ class Options(Spec):
         if self.folds not in (None, ALL) and (not isinstance(self.folds, int) or self.folds < 2):
             allowed = f"null, {ALL} for all folds of the data, or a whole number, 2 or more"
             faults.append(Fault(f"{KEY}.folds", self.folds, allowed, f"{KEY}.folds=5"))
+        if self.refit is not False and self.refit < 1:
+            allowed = "true, false or a number of seeds, 1 or more"
+            faults.append(Fault(f"{KEY}.refit", self.refit, allowed, f"{KEY}.refit=true"))
+        if self.ensemble is not None and "split" in self.vary:
+            faults.append(f"{KEY}.ensemble needs members with one split of the data, and {KEY}.vary gives each repeat its "
+                          f"own; try {KEY}.vary=[init,order]")  # fmt: skip
         faults += self._vary_faults() + self._nested_faults()
         return faults + _not_callable(self.custom_search_space)
 

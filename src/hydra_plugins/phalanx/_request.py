@@ -206,6 +206,8 @@ def _needs_ours(options: Options, final: FinalSpec | None) -> list[str]:
         "folds": (options.folds, options.folds is not None, "null"),
         "final": ("{…}", final is not None, "null"),
         "nested": (options.nested, bool(options.nested), "null"),
+        "ensemble": (options.ensemble, options.ensemble is not None, "null"),
+        "refit": (str(options.refit).lower(), bool(options.refit), "false"),
     }
     return [
         f"{KEY}.{key}={value} asks for jobs of Phalanx's own train.py, and this is another application; "

@@ -97,6 +97,7 @@ class StudySweeper(Sweeper):
             if isinstance(self.launcher, CohortLauncher):
                 self.launcher.close()  # processes of trials that are still in flight
             self._sum_up(study, sys.exc_info()[1])
+        self._make_models()
 
     def _inform(self, opened: Opened, warm: Sequence[Study]) -> None:
         """Takes in the trials of other studies and queues the start points; of several drivers one after another."""
@@ -120,6 +121,7 @@ class StudySweeper(Sweeper):
         from hydra_plugins.phalanx._folds import repeats_of
         from phalanx.core.files import write_text
         from phalanx.jobs.sweep_log import SweepLog
+        from phalanx.runs.manifest import WAYS
         from phalanx.study import Leases, identity_of
 
         write_text(self.paths.request, OmegaConf.to_yaml(self.config))
@@ -131,6 +133,7 @@ class StudySweeper(Sweeper):
             manifest = {
                 "study": study.study_name, "study_id": identity, "search": True,
                 **repeats_of(options),
+                "predictions": options.ensemble in WAYS[1:],
                 "final_seeds": final.seeds if final else 0, "trial_timeout_s": self.request.budget.trial_timeout_s,
                 "ending": None,
             }  # fmt: skip
@@ -205,6 +208,20 @@ class StudySweeper(Sweeper):
                 points = points_of(opened.study)
                 self.log.progress.final_begins()
                 train_final(self.launcher, self.paths, self.request, final, points, self.log.direction)
+
+    def _make_models(self) -> None:
+        """Makes an ensemble, and trains the best point again, if that is asked for."""
+        options = self.request.options
+        if self.log is None or (options.ensemble is None and not options.refit):
+            return
+        from phalanx.jobs.made_models import make_models
+        from phalanx.runs.left_out import LeftOut
+
+        left_out = LeftOut()
+        make_models(
+            self.paths.root, self.log.tracking, left_out, ensemble=options.ensemble, seeds=int(options.refit)
+        )  # fmt: skip
+        left_out.check("the search is summed up")
 
     def _where_errors_are(self) -> str:
         """What writes `trials.csv` is ours; the jobs of another application leave a `result.json` each if they fail."""

@@ -27,12 +27,13 @@ from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
 from phalanx.core.metrics import BASIC, METRICS, split_name
+from phalanx.core.quantities import counted, number
 from phalanx.core.result import EpochMetrics, Metrics, Status, TrialResult
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import Split
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.ensemble_file import save_ensemble, weighted_mean
-from phalanx.runs.layout import FINAL, REFIT, RunPaths
+from phalanx.runs.layout import FINAL, REFIT, RunPaths, relative
 from phalanx.runs.manifest import Sweep
 from phalanx.runs.model_file import model_entries, rebuild
 from phalanx.runs.run_folder import write_example, write_run
@@ -239,3 +240,29 @@ def _together(results: Sequence[TrialResult], found: Measured) -> TrialResult:
         train_seconds=sum(each.train_seconds for each in results),
         n_parameters=sum(each.n_parameters for each in results),
     )  # fmt: skip
+
+
+def lines(found: Refit) -> list[str]:
+    """What was trained, and the test metrics beside those of the training that was validated."""
+    epochs = counted(found.n_epochs, "epoch")
+    of = (
+        ""
+        if len(found.best_epochs) == 1
+        else f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
+    )
+    seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
+    text = [f"trained again on {counted(len(found.dataset.train), 'row')} for {epochs}{of}, {seeds}"]
+    text.append(f"test of the validated training  {_metrics(found.validated)}")
+    text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
+    together = "of the seeds together" if found.own else "of the refit"
+    text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")
+    return [*text, f"files: {relative(found.folder)}"]
+
+
+def _metrics(values: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float]] | None = None) -> str:
+    parts = []
+    for name in ("accuracy", "likelihood"):
+        ends = (intervals or {}).get(f"test_{name}")
+        interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else ""
+        parts.append(f"{name} {number(values.get(f'test_{name}'))}{interval}")
+    return "  ".join(parts)

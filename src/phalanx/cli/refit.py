@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from phalanx.cli.options import Subparsers, positive_integer
 from phalanx.core.console import busy, plain_console, print_line, print_words
-from phalanx.core.quantities import counted, number
-from phalanx.runs.layout import REFIT, RunPaths, relative, sibling
+from phalanx.runs.layout import REFIT, RunPaths, sibling
 from phalanx.runs.sweep_folder import is_sweep
-
-if TYPE_CHECKING:
-    from phalanx.analysis.refit import Refit
 
 HELP = """\
 Train a chosen configuration again, on training and validation rows together, for the number of epochs that validation
@@ -52,7 +46,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains and prints what came of it."""
-    from phalanx.analysis.refit import refit
+    from phalanx.analysis.refit import lines, refit
     from phalanx.report.run_figures.draw import draw_plots
 
     screen, source = plain_console(), arguments.run_folder
@@ -65,29 +59,3 @@ def run(arguments: argparse.Namespace) -> None:
         print_words(screen, line)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-
-
-def lines(found: Refit) -> list[str]:
-    """What was trained, and the test metrics beside those of the training that was validated."""
-    epochs = counted(found.n_epochs, "epoch")
-    of = (
-        ""
-        if len(found.best_epochs) == 1
-        else f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
-    )
-    seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
-    text = [f"trained again on {counted(len(found.dataset.train), 'row')} for {epochs}{of}, {seeds}"]
-    text.append(f"test of the validated training  {_metrics(found.validated)}")
-    text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
-    together = "of the seeds together" if found.own else "of the refit"
-    text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")
-    return [*text, f"files: {relative(found.folder)}"]
-
-
-def _metrics(values: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float]] | None = None) -> str:
-    parts = []
-    for name in ("accuracy", "likelihood"):
-        ends = (intervals or {}).get(f"test_{name}")
-        interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else ""
-        parts.append(f"{name} {number(values.get(f'test_{name}'))}{interval}")
-    return "  ".join(parts)

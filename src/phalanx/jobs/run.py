@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from phalanx.analysis import overfit_check
+from phalanx.analysis.ensemble.predictions import write_predictions
 from phalanx.analysis.out_of_fold import write_fold
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.advice import folder_option
@@ -181,6 +182,8 @@ class _Attempt:
         )  # fmt: skip
         if job.trial.data.has_folds and job.sweep is not None and not job.sweep.manifest.search:
             write_fold(paths, job.trial, self.dataset, results)
+        if job.sweep is not None and job.sweep.manifest.predictions and not job.sweep.final:
+            write_predictions(paths, job.specs, datasets, results)
         if result.status is not Status.FAILED:
             paths.checkpoint.unlink(missing_ok=True)
         return result, stored

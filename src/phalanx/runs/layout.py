@@ -42,6 +42,7 @@ class RunPaths:
     model = _File("model.safetensors")
     seeds = _File("seeds.csv")  # the curves of every seed of a trial with several
     out_of_fold = _File("oof.csv")  # predictions of a fold's validation rows
+    validation = _File("validation.safetensors")  # predictions of the validation rows, until the search's end
     ensemble = _File("ensemble.json")  # the members of an ensemble
     refit = _File("refit.json")  # what was trained again on training and validation rows
     example = _File("input_example.json")  # a few rows as the data source has them, for the registered model
@@ -88,6 +89,7 @@ class SweepPaths:
     request = _File("multirun.yaml")  # the configuration of the sweep, with Hydra's part
     trials = _File("trials.csv")
     out_of_fold = _File("oof.csv")  # predictions of all folds
+    validation = _File("validation.safetensors")  # predictions of the validation rows by the trials of a search
     out_of_fold_metrics = _File("oof_metrics.csv")
     best_config = _File("best_config.yaml")
     report = _File("report.html")

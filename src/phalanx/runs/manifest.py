@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from phalanx.training.spec import TrialSpec
 
 VARY = ("init", "order", "split")  # what a repeat can change: initial weights, order of samples, split of the rows
+WAYS = ("seeds", "greedy", "best")  # to choose the members of an ensemble; all but the first by validation predictions
 SEED_VARIES = VARY[:2]  # what `seed` draws
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "study": (str,), "study_id": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
     "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "n_jobs": (int, NoneType),
-    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,), "baselines": (dict,),
+    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,), "baselines": (dict,), "predictions": (bool,),
 }  # fmt: skip
 
 
@@ -37,6 +38,7 @@ class Manifest:
     vary: Sequence[str] = SEED_VARIES  # what a repeat changes
     folds: bool = False  # whether a trial is trained on all folds of its data
     aggregate: str = "mean"  # how the objectives of repeats and folds become one value: mean, lower_bound
+    predictions: bool = False  # whether trials keep their predictions of the validation rows, for an ensemble
     final_seeds: int = 0  # fresh seeds for each point of the final
     trial_timeout_s: float | None = None  # training time of one trial
     ending: str | None = None  # why a search ended

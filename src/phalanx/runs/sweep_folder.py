@@ -16,7 +16,7 @@ from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.conform import check_items, hints
-from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.layout import FINAL, MADE, RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import Manifest, read_manifest
 from phalanx.runs.stored_run import StoredRun, find_usable_run, read_stored_run, write_stored_run
@@ -201,7 +201,8 @@ class RunLocation:
     @property
     def name(self) -> str:
         if self.number is None:
-            return self.paths.root.absolute().name
+            root = self.paths.root.absolute()
+            return f"{root.parent.name}-{root.name}" if root.name in MADE and is_sweep(root.parent) else root.name
         return f"{'final' if self.key.startswith(FINAL) else 'trial'} {self.number}"
 
 

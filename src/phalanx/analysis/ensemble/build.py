@@ -22,6 +22,7 @@ from phalanx.analysis.ensemble.candidates import (
     read_candidates,
 )
 from phalanx.analysis.ensemble.networks import Library, Say
+from phalanx.analysis.ensemble.predictions import read_predictions
 from phalanx.analysis.ensemble.selection import (
     BEST,
     GREEDY,
@@ -36,6 +37,7 @@ from phalanx.analysis.ensemble.selection import (
 from phalanx.analysis.ensemble.write import Member, Written, write_ensemble
 from phalanx.core.errors import RequestError
 from phalanx.core.quantities import counted
+from phalanx.runs.layout import SweepPaths
 from phalanx.runs.sweep_folder import direction_of
 from phalanx.runs.whole_folder import check_free
 
@@ -98,14 +100,31 @@ def make_ensemble(
     candidates = _of_seeds(sweep, every, n_members) if how == SEEDS else every
     check_rows(candidates, sweep)
     if how != SEEDS:
-        candidates = _pool(candidates, notes)
+        library.predicted = read_predictions(SweepPaths(sweep))
+        candidates = _pool(candidates, library)
     limit = n_members or MEMBERS[how]
-    library.obtain(candidates)
-    p_KNC = np.stack([library.validated(candidate) for candidate in candidates])
     y_N = np.concatenate([network.dataset.val.y_N.numpy() for network in candidates[0].networks])
     measure = Measure.of(candidates[0].first.spec.objective)
-    choice = choose(how, p_KNC, y_N, measure, limit)
+    p_KNC, choice = _chosen(how, limit, library, candidates, y_N, measure)
     return _written(sweep, how, limit, folder, library, candidates, p_KNC, y_N, measure, choice, replace=replace)
+
+
+def _chosen(
+    how: str, limit: int, library: Library, candidates: Sequence[Candidate], y_N: np.ndarray, measure: Measure
+) -> tuple[np.ndarray, Choice]:
+    """The probabilities (K, N, C) of the candidates, and the choice among them, whose networks are all there.
+
+    Of candidates whose predictions the sweep has kept only the chosen ones are trained again. If that gives other
+    predictions, as on another machine, it is chosen anew.
+    """
+    library.obtain([one for one in candidates if how == SEEDS or not library.is_predicted(one)])
+    while True:
+        p_KNC = np.stack([library.validated(candidate) for candidate in candidates])
+        choice = choose(how, p_KNC, y_N, measure, limit)
+        members = [candidates[k] for k in choice.members]
+        if all(network in library.models for one in members for network in one.networks):
+            return p_KNC, choice
+        library.obtain(members)
 
 
 def _of_seeds(sweep: Path, every: Sequence[Candidate], n_members: int | None) -> list[Candidate]:
@@ -115,14 +134,17 @@ def _of_seeds(sweep: Path, every: Sequence[Candidate], n_members: int | None) ->
     return found[:wanted] + (more_seeds(found, wanted - len(found)) if wanted > len(found) else [])
 
 
-def _pool(candidates: Sequence[Candidate], notes: list[str]) -> list[Candidate]:
-    """The candidates to choose among: those with weights, and of the others those among the `POOL` best."""
+def _pool(candidates: Sequence[Candidate], library: Library) -> list[Candidate]:
+    """The candidates to choose among: those with weights or predictions, and those among the `POOL` best."""
     sign = -1 if direction_of([candidate.first.trial for candidate in candidates]) == "minimize" else 1
     valued = [candidate for candidate in candidates if candidate.value is not None]
     best = sorted(valued, key=lambda candidate: -sign * (candidate.value or 0.0))[:POOL]
-    kept = [one for one in candidates if one in best or all(network.kept for network in one.networks)]
+    kept = [
+        one for one in candidates
+        if one in best or library.is_predicted(one) or all(network.kept for network in one.networks)
+    ]  # fmt: skip
     if left := len(candidates) - len(kept):
-        notes.append(f"left out: {counted(left, 'candidate')} without weights, beyond the {POOL} best")
+        library.notes.append(f"left out: {counted(left, 'candidate')} without weights, beyond the {POOL} best")
     if not kept:
         raise RequestError(f"{numbered(candidates)} have no value of the objective, so none can be chosen")
     return kept

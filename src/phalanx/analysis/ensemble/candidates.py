@@ -37,6 +37,7 @@ class Network:
         metrics: What it reached in the sweep; None for a seed that the sweep has not trained.
         data_digest: Of the data that it was trained on; None where that is not known.
         kept: The model file that has its weights; None where they were not kept.
+        place: Its place among the trainings of the trial.
     """
 
     spec: TrialSpec
@@ -44,6 +45,7 @@ class Network:
     metrics: Mapping[str, float | None] | None
     data_digest: str | None
     kept: Path | None
+    place: int = 0
 
     @property
     def dataset(self) -> Dataset:
@@ -167,7 +169,7 @@ def networks_of(trial: StoredRun, sweep: Sweep | None) -> list[Network]:
                                f"{len(specs)}; train the sweep in a new folder")  # fmt: skip
         rows = zip(specs, trial.repeats, strict=True)
         digests = [row.data_digest or trial.data_digest for row in trial.repeats]
-        found = [Network(own, trial, row.metrics, digests[i], None) for i, (own, row) in enumerate(rows)]
+        found = [Network(own, trial, row.metrics, digests[i], None, i) for i, (own, row) in enumerate(rows)]
         found[0] = replace(found[0], kept=kept)  # a trial keeps the weights of its first training
     for network in found:
         now = network.dataset.digest

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from phalanx.analysis.ensemble.candidates import Candidate, Network, numbered
+from phalanx.analysis.ensemble.predictions import Place
 from phalanx.core.device import threads
 from phalanx.core.errors import RequestError
 from phalanx.core.quantities import counted
@@ -35,14 +36,14 @@ class Library:
         say: Prints a line.
         notes: Takes what is odd.
         stored: The entries and tensors of the networks that are there.
-        seconds: Training time of each network that was trained here.
+        predicted: Class probabilities of the validation rows that the sweep has kept, by trial and place.
     """
 
     say: Say
     notes: list[str]
     stored: dict[Network, Stored] = field(default_factory=dict)
     models: dict[Network, SavedModel] = field(default_factory=dict)
-    seconds: dict[Network, float] = field(default_factory=dict)
+    predicted: dict[Place, np.ndarray] = field(default_factory=dict)
 
     def obtain(self, candidates: Sequence[Candidate]) -> None:
         """Reads or trains the networks of these candidates. Raises `RequestError` where that is impossible."""
@@ -56,8 +57,21 @@ class Library:
 
     def validated(self, candidate: Candidate) -> np.ndarray:
         """The class probabilities (N, C), float64, of the validation rows of all folds, each by its own fold's."""
-        parts = [self._probabilities(network, network.dataset.val) for network in candidate.networks]
+        parts = [
+            self._probabilities(network, network.dataset.val)
+            if network in self.models
+            else self.predicted[network.trial.number, network.place].astype(np.float64)
+            for network in candidate.networks
+        ]
         return np.concatenate(parts)
+
+    def is_predicted(self, candidate: Candidate) -> bool:
+        """Whether its validation predictions are there without its weights."""
+        shapes = (
+            (getattr(self.predicted.get((own.trial.number, own.place)), "shape", None), own.dataset)
+            for own in candidate.networks
+        )
+        return all(shape == (len(data.val), data.n_classes) for shape, data in shapes)
 
     def tested(self, candidate: Candidate) -> np.ndarray:
         """The class probabilities (N, C), float64, of the test rows: the mean over the folds' networks."""
@@ -103,7 +117,6 @@ class Library:
         about = model_entries(network.spec, network.dataset, result)
         self.stored[network] = about, result.weights
         self.models[network] = rebuild(about, result.weights, Path(name))
-        self.seconds[network] = result.train_seconds
         if network.metrics is not None and (odd := _differing(network.metrics, result)):
             self.notes.append(
                 f"{name} is not to the bit what it was: {odd}; it was trained on {network.trial.device} and is now on "

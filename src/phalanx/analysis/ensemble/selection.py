@@ -19,9 +19,9 @@ from phalanx.core.metrics import find_metric, split_name
 from phalanx.core.seeding import derive
 from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.metrics.from_counts import count_classes
+from phalanx.runs.manifest import WAYS
 
-SEEDS, GREEDY, BEST = "seeds", "greedy", "best"
-WAYS = (SEEDS, GREEDY, BEST)
+SEEDS, GREEDY, BEST = WAYS
 PARTS = 5  # of the validation rows, for the estimate of `cross_fitted`
 
 Score = tuple[float, float]  # the measure, so that more is better, and among equal ones the mean log p of the class
