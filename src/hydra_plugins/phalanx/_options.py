@@ -68,8 +68,10 @@ class Options(Spec):
             allowed = "true, false or a number of seeds, 1 or more"
             faults.append(Fault(f"{KEY}.refit", self.refit, allowed, f"{KEY}.refit=true"))
         if self.ensemble is not None and "split" in self.vary:
-            faults.append(f"{KEY}.ensemble needs members with one split of the data, and {KEY}.vary gives each repeat its "
-                          f"own; try {KEY}.vary=[init,order]")  # fmt: skip
+            faults.append(
+                f"{KEY}.ensemble needs members with the same split of the data, and by {KEY}.vary each repeat has its "
+                f"own; try '{KEY}.vary=[init,order]'"
+            )
         faults += self._vary_faults() + self._nested_faults()
         return faults + _not_callable(self.custom_search_space)
 
@@ -102,6 +104,11 @@ class Options(Spec):
             faults.append(
                 Fault(f"{KEY}.on_mismatch", self.on_mismatch, "error with nested", f"{KEY}.on_mismatch=error")
             )
+        for key, value, none in (("ensemble", self.ensemble, None), ("refit", self.refit, False)):
+            if value != none:
+                allowed = f"{str(none).lower() if none is False else 'null'} with nested, which tests one network of each search"
+                advice = "false" if none is False else "null"
+                faults.append(Fault(f"{KEY}.{key}", value, allowed, f"{KEY}.{key}={advice}"))
         if "split" in self.vary:
             allowed = "without split with nested, whose outer folds another split_seed would draw anew"
             faults.append(Fault(f"{KEY}.vary", list(self.vary), allowed, f"{KEY}.vary=[init,order]"))
