@@ -390,7 +390,7 @@ BAD_RUNS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
         lambda run, tmp: _write(tmp / "m.safetensors", (run / "model.safetensors").read_bytes()[:-9]), "is damaged",
     ),
     "someone else's model": (lambda run, tmp: _foreign(tmp / "m.safetensors"), "is not a model written by Phalanx"),
-    "a later format": (lambda run, tmp: _changed(run, tmp, _same, format=4), "has format 4"),
+    "a later format": (lambda run, tmp: _changed(run, tmp, _same, format=5), "has format 5"),
     "unknown network": (lambda run, tmp: _changed(run, tmp, _same, model={"name": "rnn"}), "cannot build"),
     "no encoder": (lambda run, tmp: _changed(run, tmp, _same, features="absent"), "cannot build"),
     "another width": (lambda run, tmp: _changed(run, tmp, _same, n_features=19), "the shape (7, 19), got (7, 20)"),

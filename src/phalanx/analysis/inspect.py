@@ -101,15 +101,12 @@ def _baseline(model: EstimatorSpec, saved: SavedModel) -> Inspection:
 
 def _inspect_ensemble(saved: SavedEnsemble) -> Inspection:
     """The tensors of all members, by the member's place from 0."""
-    tensors, n_parameters = list[TensorInfo](), 0
-    for place, member in enumerate(saved.members):
-        layout = member.model.layout(member.n_features, len(member.classes))
-        tensors += [tensor_info(f"{place}.{name}", member.weights[name]) for name in layout.names]
-        n_parameters += layout.n_trained
-    shares = ", ".join(f"{weight:.3g}" for weight in saved.weights)
+    own = {f"{i}.{name}": tensor for i, member in enumerate(saved.members) for name, tensor in member.weights.items()}
+    tensors = tuple(tensor_info(name, tensor) for name, tensor in own.items())
     title = f"{saved.data}: ensemble of {len(saved.members)} networks"
-    note = f"class probabilities are the mean over the members, with the weights {shares}; ensemble.json names them"
-    return Inspection(title, tuple(tensors), (), "", (note,), n_parameters)
+    weights = ", ".join(f"{weight:.3g}" for weight in saved.weights)
+    note = f"class probabilities are the mean of the members' with the weights {weights}"
+    return Inspection(title, tensors, (), "", (note,), sum(tensor.count for tensor in tensors))
 
 
 def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:

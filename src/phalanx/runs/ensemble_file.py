@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from phalanx.nn.models import ModelSpec
 
 ENSEMBLE = 4  # the format of such a file
-SHARED = ("classes", "n_features", "features", "image_shape", "data", "white", "image", "data_source", "data_digest")
+SHARED = ("classes", "n_features", "features", "image_shape", "data", "white", "image", "data_source", "data_digest",
+          "model")  # fmt: skip
 # of the first member, for what reads the entries of a model without its networks
 
 Stored = tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]  # the entries and the tensors of one model file

@@ -214,8 +214,8 @@ def load_network(path: Path | str) -> SavedModel:
     found = load_model(path)
     if isinstance(found, SavedEnsemble):
         raise RunFolderError(
-            f"{path} is an ensemble of {len(found.members)} networks, and this needs a single one; ensemble.json "
-            "beside it names the trials that they come from"
+            f"{path} is an ensemble of {len(found.members)} networks, and this needs a single one; give the folder "
+            "of a run or a trial"
         )
     return found
 

@@ -127,9 +127,7 @@ def _record(
     parts = [[config_digest(n.spec), n.spec.seed, m.weight] for m in members for n in m.candidate.networks]
     digest = hashlib.sha256(json.dumps([ENSEMBLE, parts]).encode()).hexdigest()[:16]
     objective = Objective(spec.objective, metrics.get(spec.objective), direction_of(spec.objective))
-    n_parameters = sum(
-        n.spec.model.layout(n.dataset.n_features, n.dataset.n_classes).n_trained for n in networks
-    )  # fmt: skip
+    n_parameters = sum(network.trial.n_parameters or 0 for network in networks)
     return StoredRun(
         status=Status.COMPLETED, objective=objective, objectives=(objective,), metrics=dict(metrics),
         train_seconds=sum(trial.train_seconds for trial in trials.values()), device=first.trial.device,
