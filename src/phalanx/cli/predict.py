@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 HELP = """\
 Predict the classes of new samples with a trained run.
 
-RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts; with --folds the
-networks of all folds of its best setting do, by the mean of their probabilities. INPUT is one of
+RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts, or what phalanx refit
+made of it; with --folds the networks of all folds of its best setting do, by the mean of their probabilities. INPUT is
+one of
   .csv .tsv .parquet
               a table with names of columns. Models of tables (data=csv, data=parquet) read it as the training file,
               whatever its name, find their columns by name and ignore others; other models take all columns in order,

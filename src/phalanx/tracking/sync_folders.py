@@ -12,7 +12,7 @@ from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.config_file import read_values
 from phalanx.runs.final_folder import chosen_by_final, decided
-from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
+from phalanx.runs.layout import MADE, RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.left_out import SHOWN, LeftOut
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
@@ -43,7 +43,10 @@ class SyncCount:
 
 
 def find_folders(paths: Sequence[Path]) -> list[Path]:
-    """Returns the runs and sweeps in the folders, each once. Raises `RunFolderError` for a path that has none."""
+    """Returns the runs and sweeps in the folders, each once, and what was made of a sweep's trials.
+
+    Raises `RunFolderError` for a path that has none.
+    """
     found: dict[Path, Path] = {}
     for path in paths:
         inside = [path] if _is_run_or_sweep(path) else list(_inside(path))
@@ -51,6 +54,8 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
             raise RunFolderError(
                 f"{path} holds no run (result.json) and no sweep (sweep.json); try outputs, or outputs/sweeps/<study>"
             )
+        made = (folder / name for folder in inside for name in MADE if sweep_folder.is_sweep(folder))
+        inside += [folder for folder in made if RunPaths(folder).result.exists()]
         found |= {folder.resolve(): folder for folder in inside}
     return list(found.values())
 
