@@ -124,6 +124,11 @@ def test_it_is_a_run_like_any_other(search, tmp_path, capsys) -> None:
     for command in (["predict", folder, tmp_path / "rows.npy"], ["inspect", folder], ["report", folder],
                     ["compare", folder, search, "--by", "ensemble"], ["diff", folder, search / "0"]):  # fmt: skip
         assert main([*map(str, command)]) == 0, command
+    page = (folder / "report.html").read_text()
+    assert "Ensemble of 3 members (seeds): val_accuracy" in page
+    assert "<th>adds</th>" in page
+    assert "epoch None" not in page
+    capsys.readouterr()
     assert main(["calibrate", str(folder)]) == 2
     assert "is an ensemble of 3 networks, and this needs a single one" in capsys.readouterr().err
     served = Classifier(load_model(folder)).predict(Wine().read().x[:4])

@@ -26,6 +26,7 @@ from phalanx.analysis.refit import lines, refit
 from phalanx.cli.main import main
 from phalanx.data.wine import Wine
 from phalanx.nn.schedules.cosine import Cosine
+from phalanx.report.run_figures.curves import curves_info
 from phalanx.runs.metrics_csv import read_metrics
 from phalanx.runs.model_file import load_model
 from phalanx.runs.stored_run import read_stored_run
@@ -97,10 +98,14 @@ def test_validation_is_null_and_everything_copes(run, tmp_path, capsys) -> None:
     assert (stored.value, stored.best_epoch, stored.epochs, stored.data.n_val) == (None, 6, 6, 0)
     history = read_metrics(folder / "metrics.csv", stored.n_rows)
     assert all(math.isnan(row.val_loss) and math.isfinite(row.train_loss) for row in history)
+    drawn = curves_info(history, stored.best_epoch)
+    assert (drawn.diverged_epoch, drawn.validated) == (None, False)
     assert sorted(path.stem for path in (folder / "plots").iterdir())[:2] == ["confusion", "curves"]
     for command in (["inspect", folder], ["report", folder], ["report", run], ["diff", run, folder],
                     ["compare", run, folder, "--by", "refit"]):  # fmt: skip
         assert main([*map(str, command)]) == 0, command
+    page = (folder / "report.html").read_text()
+    assert "Trained again on training and validation rows for 6 epochs, seed 3" in page
     assert main(["calibrate", str(folder)]) == 2
     assert "trained on its validation samples too" in capsys.readouterr().err
     (location,) = run_locations(folder)

@@ -10,6 +10,7 @@ from phalanx.core.metrics import measures_of
 from phalanx.core.reading import MAX_TABLE, read_bytes
 from phalanx.report.context import command_of, facts, mlflow_fact, read_config
 from phalanx.report.differences import Row, differences
+from phalanx.report.pages.made import MadeOf, made_of
 from phalanx.report.pages.render import render
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.svg import inline
@@ -18,7 +19,7 @@ from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
 from phalanx.runs.metrics_csv import read_metrics
 from phalanx.runs.stored_run import read_stored_run
-from phalanx.runs.sweep_folder import is_sweep, sweep_summary
+from phalanx.runs.sweep_folder import RunLocation, is_sweep, sweep_summary
 
 CONFUSION = "confusion"  # the figure beside the table of the classes
 
@@ -42,12 +43,13 @@ def run_html(paths: RunPaths, left_out: LeftOut) -> str:
     values = read_config(paths.config_resolved)
     command = left_out.attempt(functools.partial(_command, paths), "")
     best, rows = left_out.attempt(functools.partial(_against_best, paths, values, result.overrides), (None, []))
-    title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else name.name
+    made = left_out.attempt(functools.partial(made_of, paths), MadeOf())
+    title = f"{name.parent.name}, trial {name.name}" if name.name.isdecimal() else RunLocation(paths).name
     return render(
         "run.html.j2", title=title, result=result, measures=measures_of(result.metrics), config=config,
         images=[image for image in images if image[0] != CONFUSION], classes=class_table(result),
         confusion=dict(images).get(CONFUSION),
-        curves=curves, left_out=left_out.faults, best=best, differences=rows,
+        curves=curves, left_out=left_out.faults, best=best, made=made, differences=rows,
         facts=facts([result], command, [mlflow_fact(result.mlflow_run_id, values)]),
     )  # fmt: skip
 

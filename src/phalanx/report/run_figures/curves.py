@@ -55,6 +55,7 @@ class CurvesInfo:
     panels: tuple[Panel, ...]
     saved_epoch: int | None  # whose weights were saved
     diverged_epoch: int | None  # the first epoch with a loss that is not finite
+    validated: bool = True  # whether there were validation samples
 
     @property
     def window(self) -> int:
@@ -70,14 +71,15 @@ def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None)
         for name in (f"{split}_{measure}" for measure in measures for split in ("train", "val"))
     }
     epochs_E = np.array([row.epoch for row in history])
-    bad_E = ~(np.isfinite(columns["train_loss"]) & np.isfinite(columns["val_loss"]))
+    validated = bool(np.isfinite(columns["val_accuracy"]).any())  # which a network that diverged has too
+    bad_E = ~(np.isfinite(columns["train_loss"]) & (np.isfinite(columns["val_loss"]) | (not validated)))
     finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in columns.items()}
     panels = tuple(
         Panel(measure, train_E := finite[f"train_{measure}"], val_E := finite[f"val_{measure}"],
               log=measure == "loss" and spans_decades(np.concatenate([train_E, val_E])))
         for measure in measures
     )  # fmt: skip
-    return CurvesInfo(epochs_E, panels, saved_epoch, int(epochs_E[bad_E][0]) if bad_E.any() else None)
+    return CurvesInfo(epochs_E, panels, saved_epoch, int(epochs_E[bad_E][0]) if bad_E.any() else None, validated)
 
 
 def spans_decades(values: np.ndarray) -> bool:
@@ -111,8 +113,9 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
     dot, square = ("o", "s") if len(epochs_E) <= 40 else (None, None)
     _draw_curve(axes, info, panel.train_E, color=TRAIN, linestyle="--", linewidth=1.4, marker=dot, markersize=4,
                 label="training (running mean of the epoch)")  # fmt: skip
-    _draw_curve(axes, info, panel.val_E, color=VALIDATION, linewidth=1.8, marker=square, markersize=4,
-                label="validation (after the epoch)")  # fmt: skip
+    if info.validated:
+        _draw_curve(axes, info, panel.val_E, color=VALIDATION, linewidth=1.8, marker=square, markersize=4,
+                    label="validation (after the epoch)")  # fmt: skip
     if info.saved_epoch is not None:
         label = f"{saved_as} epoch {info.saved_epoch:,}"
         axes.axvline(info.saved_epoch, color=BLACK, linestyle=":", linewidth=1.4, label=label)
