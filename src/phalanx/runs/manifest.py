@@ -21,9 +21,10 @@ WAYS = ("seeds", "greedy", "best")  # to choose the members of an ensemble; all 
 SEED_VARIES = VARY[:2]  # what `seed` draws
 
 _KINDS: dict[str, tuple[type, ...]] = {
+    "predictions": (bool,),
     "study": (str,), "study_id": (str,), "repeats": (int,), "aggregate": (str,), "final_seeds": (int,),
     "trial_timeout_s": (int, float, NoneType), "ending": (str, NoneType), "n_jobs": (int, NoneType),
-    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,), "baselines": (dict,), "predictions": (bool,),
+    "summary": (NoneType, dict), "folds": (bool,), "vary": (list,), "baselines": (dict,),
 }  # fmt: skip
 
 
