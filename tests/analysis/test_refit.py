@@ -68,6 +68,7 @@ def test_it_is_a_plain_training_on_the_joined_rows(run, tmp_path) -> None:
     found = quietly(run, tmp_path / "r")
     x_ND, y_N, test_x_ND, test_y_N = joined()
     assert len(y_N) == len(found.dataset.train) == 142
+    assert (found.spec.trainer.keep, found.spec.trainer.patience) == ("last", None)  # nothing chooses, nothing stops it
     # The schedule is planned for nine epochs, and the training left after the sixth.
     net = reference.train(
         (x_ND, y_N), (test_x_ND, torch.from_numpy(test_y_N)), (13, 8, 3), optimizer_options={"lr": SPEC.optimizer.lr},
