@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -34,32 +35,34 @@ def make_models(
         seeds: With how many seeds the best point is trained again; 0 for not at all.
         console: By default standard output.
     """
-    console = console or plain_console()
-
-    def say(text: str) -> None:
-        print_line(console, text)
-
-    def make() -> None:
-        gather_predictions(SweepPaths(root))
-        with busy(console, "making the ensemble"):
-            found = make_ensemble(root, ensemble or "", None, root / ENSEMBLE, say, replace=True)
-        show(console, found)
-        for note in found.notes:
-            print_words(console, f"note: {note}")
-        _track(root / ENSEMBLE, tracking, console, say)
-
-    def train() -> None:
-        with busy(console, "training on all rows"):
-            found = refit(root, seeds, root / REFIT, say, replace_it=True)
-            draw_plots(RunPaths(found.folder), found.spec, found.dataset, found.result)
-        for line in lines(found):
-            print_words(console, line)
-        _track(root / REFIT, tracking, console, say)
-
+    screen = console or plain_console()
     if ensemble is not None:
-        left_out.attempt(make, None)
+        left_out.attempt(lambda: _make(root, ensemble, tracking, screen), None)
     if seeds:
-        left_out.attempt(train, None)
+        left_out.attempt(lambda: _train(root, seeds, tracking, screen), None)
+
+
+def _make(root: Path, how: str, tracking: TrackingSpec, console: Console) -> None:
+    """Makes the ensemble."""
+    say = partial(print_line, console)
+    gather_predictions(SweepPaths(root))
+    with busy(console, "making the ensemble"):
+        found = make_ensemble(root, how, None, root / ENSEMBLE, say, replace=True)
+    show(console, found)
+    for note in found.notes:
+        print_words(console, f"note: {note}")
+    _track(found.folder, tracking, console, say)
+
+
+def _train(root: Path, seeds: int, tracking: TrackingSpec, console: Console) -> None:
+    """Trains the best point again."""
+    say = partial(print_line, console)
+    with busy(console, "training on all rows"):
+        found = refit(root, seeds, root / REFIT, say, replace_it=True)
+        draw_plots(RunPaths(found.folder), found.spec, found.dataset, found.result)
+    for line in lines(found):
+        print_words(console, line)
+    _track(found.folder, tracking, console, say)
 
 
 def _track(folder: Path, tracking: TrackingSpec, console: Console, say: Callable[[str], None]) -> None:
