@@ -104,11 +104,11 @@ class Options(Spec):
             faults.append(
                 Fault(f"{KEY}.on_mismatch", self.on_mismatch, "error with nested", f"{KEY}.on_mismatch=error")
             )
-        for key, value, none in (("ensemble", self.ensemble, None), ("refit", self.refit, False)):
-            if value != none:
-                allowed = f"{str(none).lower() if none is False else 'null'} with nested, which tests one network of each search"
-                advice = "false" if none is False else "null"
-                faults.append(Fault(f"{KEY}.{key}", value, allowed, f"{KEY}.{key}={advice}"))
+        if self.ensemble is not None or self.refit is not False:
+            faults.append(
+                f"{KEY}.nested tests one network of each search, and {KEY}.ensemble and {KEY}.refit make models to use; "
+                f"try {KEY}.nested=null for these, or {KEY}.ensemble=null {KEY}.refit=false"
+            )
         if "split" in self.vary:
             allowed = "without split with nested, whose outer folds another split_seed would draw anew"
             faults.append(Fault(f"{KEY}.vary", list(self.vary), allowed, f"{KEY}.vary=[init,order]"))

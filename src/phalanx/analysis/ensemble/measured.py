@@ -20,7 +20,7 @@ from phalanx.core.metrics import BASIC, FURTHER
 from phalanx.core.result import ClassCounts
 from phalanx.nn.metrics.from_counts import count_classes
 from phalanx.nn.metrics.from_probabilities import Probabilities
-from phalanx.training.chunk import MOST_CLASSES
+from phalanx.training.metric_check import MOST_CLASSES
 
 
 @dataclass(frozen=True)
