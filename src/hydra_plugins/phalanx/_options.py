@@ -106,7 +106,7 @@ class Options(Spec):
             )
         if self.ensemble is not None or self.refit is not False:
             faults.append(
-                f"{KEY}.nested tests one network of each search, and {KEY}.ensemble and {KEY}.refit make models to use; "
+                f"{KEY}.nested tests one network of each search, {KEY}.ensemble and {KEY}.refit make models to use; "
                 f"try {KEY}.nested=null for these, or {KEY}.ensemble=null {KEY}.refit=false"
             )
         if "split" in self.vary:
