@@ -62,7 +62,7 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
         archive = Path(scratch, ARCHIVE)
         write_archive(archive)
         own = write_own_code(info, Path(scratch))
-        names = (*REQUIREMENTS, *(OF_BASELINES if info["model"]["name"] in NAMES else ()))
+        names = (*REQUIREMENTS, *(OF_BASELINES if info.get("model", {}).get("name") in NAMES else ()))
         pyfunc.save_model(
             folder,
             mlflow_model=model,
