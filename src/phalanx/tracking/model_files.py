@@ -62,7 +62,7 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
         archive = Path(scratch, ARCHIVE)
         write_archive(archive)
         own = write_own_code(info, Path(scratch))
-        names = (*REQUIREMENTS, *(OF_BASELINES if info.get("model", {}).get("name") in NAMES else ()))
+        names = (*REQUIREMENTS, *(OF_BASELINES if _models(info) & {*NAMES} else ()))
         pyfunc.save_model(
             folder,
             mlflow_model=model,
@@ -75,6 +75,11 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
             input_example=input_example(paths.example, info),
         )
     return info
+
+
+def _models(info: ModelInfo) -> set[str]:
+    """The options of the group model in a model file: of its network, or of all its members."""
+    return {str(entry["model"]["name"]) for entry in (info, *info.get("members", ())) if "model" in entry}
 
 
 def write_archive(file: Path) -> None:
