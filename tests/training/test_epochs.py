@@ -96,7 +96,7 @@ def test_schedules_and_averages_are_checked_by_the_epochs_that_it_takes():
     check_with_data(swa, DATA)
     late = trial(min_updates=12, average="swa", swa_start=5)
     text = (
-        r"trainer.swa_start must be at most trainer.min_updates=12, which are epochs=4 with trainer.average=swa, got 5"
+        r"trainer.swa_start must be at most 4, the epochs with trainer.min_updates=12, with trainer.average=swa, got 5"
     )
     with pytest.raises(SpecError, match=text):
         check_with_data(late, DATA)

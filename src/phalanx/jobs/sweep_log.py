@@ -86,7 +86,7 @@ class SweepLog:
         self.progress.start(str(self.paths.root), self.overrides)
         if self.min_updates is not None:
             said = f"trainer.min_updates={self.min_updates} raises the epochs of a trial until it makes so many updates"
-            print_line(self.console, f"{said}; trials.csv has the epochs of each")
+            print_words(self.console, f"{said}; trials.csv has the epochs of each")
 
     def kept(self, n_trials: int, changed: Mapping[str, int]) -> None:
         """Prints how many trials of an earlier start stay, and how many train again for a reason that is given."""

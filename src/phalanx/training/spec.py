@@ -75,8 +75,10 @@ def swa_faults(trainer: TrainerSpec) -> list[Fault | str]:
     n_epochs = trainer.n_epochs
     if trainer.average != "swa" or trainer.swa_start <= n_epochs:
         return []
-    key = "epochs" if trainer.raised_epochs is None else f"min_updates={trainer.min_updates}, which are epochs"
-    allowed = f"at most trainer.{key}={n_epochs} with trainer.average=swa"
+    epochs = f"trainer.epochs={n_epochs}"
+    if trainer.raised_epochs is not None:
+        epochs = f"{n_epochs}, the epochs with trainer.min_updates={trainer.min_updates},"
+    allowed = f"at most {epochs} with trainer.average=swa"
     return [Fault("trainer.swa_start", trainer.swa_start, allowed, f"trainer.swa_start={-(-3 * n_epochs // 4)}")]
 
 
