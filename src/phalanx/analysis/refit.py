@@ -40,6 +40,7 @@ from phalanx.runs.run_folder import write_example, write_run
 from phalanx.runs.stored_run import StoredRun, read_stored_run
 from phalanx.runs.sweep_folder import is_sweep, sweep_summary
 from phalanx.runs.whole_folder import check_free, whole_folder
+from phalanx.training.epochs import with_epochs
 from phalanx.training.loop import train_cohort
 from phalanx.training.spec import TrialSpec
 
@@ -122,7 +123,7 @@ def refit(run: Path, n_seeds: int, folder: Path, say: Say, *, replace_it: bool =
 
 def _train(network: Network, n_seeds: int, n_epochs: int) -> tuple[list[TrialSpec], Dataset, list[TrialResult]]:
     """Trains a configuration with so many seeds on the joined rows; returns these without validation rows."""
-    trainer = replace(network.spec.trainer, keep="last", patience=None)
+    trainer = replace(network.spec.trainer, **_trainer(network))
     specs = [replace(network.spec, seed=network.spec.seed + i, trainer=trainer) for i in range(n_seeds)]
     dataset = load_dataset(network.spec.data, joined=True)
     results = train_cohort(specs, dataset, _Until(n_epochs))
@@ -134,6 +135,12 @@ def _train(network: Network, n_seeds: int, n_epochs: int) -> tuple[list[TrialSpe
     numbers = {**dataset.row_numbers, "val": np.empty(0, np.int64)}
     ended = [_without_validation(result, network, n_epochs) for result in results]
     return specs, replace(dataset, val=empty, row_numbers=numbers), ended
+
+
+def _trainer(network: Network) -> dict[str, Any]:
+    """What a refit changes of the trainer. The schedule stays as it was planned, also where updates were asked for."""
+    planned = with_epochs(network.spec, len(network.dataset.train)).trainer.n_epochs
+    return {"keep": "last", "patience": None, "epochs": planned, "min_updates": None}
 
 
 def _networks(run: Path, notes: list[str]) -> list[Network]:
@@ -219,7 +226,7 @@ def _write(
         intervals = test_intervals(p_NC, y_N, result.metrics.flat())
     tested = {name: value for name, value in result.metrics.flat().items() if split_name(name)[0] == "test"}
     values = read_values(RunPaths(network.trial.folder).config_resolved)
-    trainer = {**values.get("trainer", {}), "keep": "last", "patience": None}
+    trainer = {**values.get("trainer", {}), **_trainer(network)}
     made = {"seed": spec.seed, "trainer": trainer, REFIT: about["epochs"]}
     write_text(paths.config_resolved, to_yaml({**values, **made}))
     write_json(paths.refit, {**about, "test": tested})
