@@ -100,13 +100,21 @@ def _baseline(model: EstimatorSpec, saved: SavedModel) -> Inspection:
 
 
 def _inspect_ensemble(saved: SavedEnsemble) -> Inspection:
-    """The tensors of all members, by the member's place from 0."""
-    own = {f"{i}.{name}": tensor for i, member in enumerate(saved.members) for name, tensor in member.weights.items()}
+    """The tensors of all members, by the member's place from 0; of baselines, which have no layers, only their size."""
+    members = list(enumerate(saved.members))
+    networks = [(place, member) for place, member in members if not isinstance(member.model, EstimatorSpec)]
+    own = {f"{place}.{name}": tensor for place, member in networks for name, tensor in member.weights.items()}
     tensors = tuple(tensor_info(name, tensor) for name, tensor in own.items())
     title = f"{saved.data}: ensemble of {len(saved.members)} networks"
     weights = ", ".join(f"{weight:.3g}" for weight in saved.weights)
     note = f"class probabilities are the mean of the members' with the weights {weights}"
-    return Inspection(title, tensors, (), "", (note,), sum(tensor.count for tensor in tensors))
+    sizes = [
+        member.model.size(member.model.fitted(member.weights, member.n_features, len(member.classes)))
+        for _, member in members
+        if isinstance(member.model, EstimatorSpec)
+    ]
+    n_parameters = sum(tensor.count for tensor in tensors) + sum(sizes)
+    return Inspection(title, tensors, (), "", (note,), n_parameters)
 
 
 def in_order(saved: SavedModel) -> dict[str, torch.Tensor]:
