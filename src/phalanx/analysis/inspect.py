@@ -95,7 +95,7 @@ def _baseline(model: EstimatorSpec, saved: SavedModel) -> Inspection:
     """What can be said of a baseline, which has no layers."""
     fitted = model.fitted(saved.weights, saved.n_features, len(saved.classes))
     title = f"{saved.data}: {model.name} {saved.n_features}-{len(saved.classes)} {model.traits}".rstrip()
-    notes = (f"model={model.name} is fitted by scikit-learn and has no layers: see its options in the title",)
+    notes = (f"model={model.name} is fitted by {model.library} and has no layers: see its options in the title",)
     return Inspection(title, (), (), "", notes, model.size(fitted))
 
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = ("hist_gradient_boosting", "logistic_regression", "majority", "nearest_neighbours", "random_forest")
-SEEDLESS = tuple(name for name in NAMES if name != "random_forest")  # the same at every seed
+PACKAGES = {"lightgbm": ("lightgbm",)}  # of baselines that need one more, the names under which pip installs it
+NAMES = (
+    "hist_gradient_boosting", "lightgbm", "logistic_regression", "majority", "nearest_neighbours", "random_forest",
+)  # fmt: skip
+SEEDLESS = tuple(name for name in NAMES if name not in ("random_forest", *PACKAGES))  # the same at every seed
+DRAWS = {"lightgbm": ("colsample_bytree",)}  # the same at every seed where these keys are 1
 UNUSED = ("loss", "optimizer", "schedule", "trainer")
-FITTED = "whole, by scikit-learn"  # how a baseline trained, in `TrialResult.way`
+FITTED = "whole, not by epochs"  # how a baseline trained, in `TrialResult.way`
 NOTE = (
-    "baselines are fitted whole by scikit-learn: loss, optimizer, schedule and trainer, but for trainer.metrics, mean "
-    "nothing for them and are left out of their config digest; only random_forest depends on the seed"
+    "baselines are fitted whole, not by epochs: loss, optimizer, schedule and trainer, but for trainer.metrics, mean "
+    "nothing for them and are left out of their config digest; most do not depend on the seed"
 )
+
+
+def seedless(config: Mapping[str, Any]) -> bool:
+    """Whether a flat configuration is that of a baseline that is the same at every seed.
+
+    Examples:
+        >>> from phalanx.core.baselines import seedless
+        >>> seedless({"model.name": "majority"}), seedless({"model.name": "random_forest"})
+        (True, False)
+    """
+    name = config.get("model.name")
+    return name in SEEDLESS or (name in DRAWS and all(config.get(f"model.{key}") == 1 for key in DRAWS[name]))
 
 
 def without_unused(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Set
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phalanx.core.baselines import NAMES
+from phalanx.core.baselines import NAMES, PACKAGES
 from phalanx.core.extensions import CODE, SIBLINGS, SOURCE, Source, write_source
 from phalanx.core.reading import read_json
 from phalanx.runs.layout import RunPaths
@@ -62,7 +63,7 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
         archive = Path(scratch, ARCHIVE)
         write_archive(archive)
         own = write_own_code(info, Path(scratch))
-        names = (*REQUIREMENTS, *(OF_BASELINES if _models(info) & {*NAMES} else ()))
+        names = (*REQUIREMENTS, *requirements_of_baselines(_models(info)))
         pyfunc.save_model(
             folder,
             mlflow_model=model,
@@ -80,6 +81,24 @@ def save_model_files(model: Model, paths: RunPaths, folder: Path) -> ModelInfo:
 def _models(info: ModelInfo) -> set[str]:
     """The options of the group model in a model file: of its network, or of all its members."""
     return {str(entry["model"]["name"]) for entry in (info, *info.get("members", ())) if "model" in entry}
+
+
+def requirements_of_baselines(models: Set[str]) -> list[str]:
+    """The packages that models need beside `REQUIREMENTS`, of those that are installed.
+
+    Args:
+        models: Options of the group model.
+    """
+    named = [PACKAGES[name] for name in sorted(models & {*PACKAGES})]
+    own = [next(filter(_installed, names), names[0]) for names in named]
+    return [*(OF_BASELINES if models & {*NAMES} else ()), *own]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def write_archive(file: Path) -> None:

@@ -25,7 +25,7 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import no_differences, sentence
-from phalanx.core.baselines import NAMES, SEEDLESS
+from phalanx.core.baselines import NAMES, seedless
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
@@ -187,7 +187,7 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
 
 def _seedless(data: SameData) -> list[str]:
     """A test over seeds counts what does not depend on the seed as often as there are seeds."""
-    found = sorted({*SEEDLESS} & {run.config.get("model.name") for run in data.runs})
+    found = sorted({str(run.config["model.name"]) for run in data.runs if seedless(run.config)})
     if not found or data.repeats != SEEDS or len({run.seed for run in data.runs}) < 2:
         return []
     gives = "gives" if len(found) == 1 else "give"

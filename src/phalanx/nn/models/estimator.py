@@ -1,4 +1,4 @@
-"""Baselines: classifiers of scikit-learn as options of the group model, fitted whole instead of trained by epochs.
+"""Baselines: classifiers of other libraries as options of the group model, fitted whole instead of trained by epochs.
 
 Axes: N samples, D features, C classes.
 """
@@ -41,10 +41,11 @@ class EstimatorSpec(ModelSpec):
     """
 
     wide: ClassVar[bool] = False  # whether it is fitted in float64; else in float32, in which the rows are
+    library: ClassVar[str] = "scikit-learn"  # what fits it
     trusted: ClassVar[tuple[str, ...]] = ()  # types of its state that skops does not know to be safe
 
     def new(self, seed: int) -> Any:
-        """The estimator of scikit-learn with the options of this spec, not fitted.
+        """The estimator, with scikit-learn's interface, with the options of this spec, not fitted.
 
         Args:
             seed: Its `random_state`.
@@ -93,13 +94,13 @@ class EstimatorSpec(ModelSpec):
             seed: Its `random_state` is the seed modulo 2**32, which is what scikit-learn takes.
 
         Returns:
-            The fitted estimator, and what scikit-learn warned of.
+            The fitted estimator, and what its library warned of.
         """
         with one_thread(self), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fitted = self.new(seed % 2**32).fit(self._rows(x_ND), y_N.numpy())
         said = dict.fromkeys(str(warning.message).partition("\n")[0] for warning in caught)
-        return fitted, [f"scikit-learn: {text}" for text in said]
+        return fitted, [f"{self.library}: {text}" for text in said]
 
     def log_probabilities(self, fitted: Any, x_ND: Tensor, n_classes: int) -> Tensor:
         """Log-probabilities, float32 (N, C). A class that has no training row, and any other of probability 0, counts
@@ -166,7 +167,7 @@ def one_thread(spec: EstimatorSpec) -> AbstractContextManager[Any]:
 
 @functools.lru_cache(maxsize=32)
 def load_libraries(spec: EstimatorSpec) -> Any:
-    """Imports what a baseline needs of scikit-learn, which may take seconds; returns what limits its threads."""
+    """Imports what a baseline needs, which may take seconds; returns what limits its threads."""
     spec.new(0)
     from threadpoolctl import ThreadpoolController
 
