@@ -37,11 +37,20 @@ def lightgbm_by_hand(x_ND, y_N):
     ).fit(x_ND, y_N)  # fmt: skip
 
 
+def xgboost_by_hand(x_ND, y_N):
+    from xgboost import XGBClassifier
+
+    options = {"n_estimators": 3, "max_depth": 3, "subsample": 0.7, "random_state": 3, "n_jobs": 1, "verbosity": 0}
+    estimator = XGBClassifier(**options)
+    return estimator.fit(x_ND, np.unique(y_N, return_inverse=True)[1])
+
+
 CASES = {
     "lightgbm": (
         {"n_estimators": 3, "num_leaves": 5, "min_child_samples": 4, "colsample_bytree": 0.5, "class_weight": "balanced"},
         lightgbm_by_hand,
     ),
+    "xgboost": ({"n_estimators": 3, "max_depth": 3, "subsample": 0.7}, xgboost_by_hand),
 }  # fmt: skip
 INSTALLED = [
     pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"pip install {name}"))
@@ -124,6 +133,23 @@ DAMAGES = {
         (rb"num_class=3", b"num_class=9", "does not say num_class=3"),
         (rb"feature_infos", b"forced_splits=a\nfeature_infos", "the lines above its trees"),
         (rb"\nis_linear=0", b"\nis_linear=1", "linear leaves"),
+    ),
+    "xgboost": (
+        (rb'"split_indices":\[\d+', b'"split_indices":[13', "tree 0 has a node whose children or column"),
+        (rb'"left_children":\[1', b'"left_children":[100000', "tree 0 has a node whose children or column"),
+        (rb'"left_children":\[1', b'"left_children":[0', "tree 0 has a node whose children or column"),
+        (rb'"left_children":\[1', b'"left_children":[2', "tree 0 has a node whose children or column"),
+        (rb'"right_children":\[2', b'"right_children":[-1', "tree 0 has a node whose children or column"),
+        (rb'"parents":\[2147483647,0', b'"parents":[2147483647,1', "nodes of other parents"),
+        (rb'"split_type":\[0', b'"split_type":[1', "splits by categories"),
+        (rb'"categories":\[', b'"categories":[1', "splits by categories"),
+        (rb'"base_weights":\[', b'"base_weights":[0,', "no row of as many numbers"),
+        (rb'"base_weights":\[[^,]+', b'"base_weights":["a"', "no row of as many numbers"),
+        (rb'"base_weights":\[[^,]+', b'"base_weights":[NaN', "NaN is no number"),
+        (rb'"base_weights":\[[^,]+', b'"base_weights":[1e999', "not finite"),
+        (rb'"base_score":"\[', b'"base_score":"[x', "base_score"),
+        (rb'"name":"gbtree"', b'"name":"gblinear"', "no classifier of 3 classes by trees"),
+        (rb'"name":"multi:softprob"', b'"name":"multi:softmax"', "no classifier of 3 classes by trees"),
     ),
 }  # fmt: skip
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PACKAGES = {"lightgbm": ("lightgbm",)}  # of baselines that need one more, the names under which pip installs it
+# Of baselines that need a package more, the names under which pip installs it.
+PACKAGES = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 NAMES = (
     "hist_gradient_boosting", "lightgbm", "logistic_regression", "majority", "nearest_neighbours", "random_forest",
+    "xgboost",
 )  # fmt: skip
 SEEDLESS = tuple(name for name in NAMES if name not in ("random_forest", *PACKAGES))  # the same at every seed
-DRAWS = {"lightgbm": ("colsample_bytree",)}  # the same at every seed where these keys are 1
+# The same at every seed where these keys are 1.
+DRAWS = {"lightgbm": ("colsample_bytree",), "xgboost": ("subsample", "colsample_bytree")}
 UNUSED = ("loss", "optimizer", "schedule", "trainer")
 FITTED = "whole, not by epochs"  # how a baseline trained, in `TrialResult.way`
 NOTE = (

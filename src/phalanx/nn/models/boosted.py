@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -128,6 +129,36 @@ def package(spec: BoostedSpec) -> Any:
         raise RequestError(missing(spec)) from error
     except Exception as error:  # a library of the system that is missing, mostly
         raise RequestError(f"model={spec.name}: its package cannot be imported: {error}") from error
+
+
+def strict_json(content: bytes) -> Any:
+    """JSON from a file. Raises `ValueError` if it is none, or has numbers that are not finite."""
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no number of JSON")
+
+    return json.loads(content, parse_constant=refuse)
+
+
+def numbers(given: Any, length: int, name: str, *, whole: bool = False) -> np.ndarray:
+    """A list of JSON as an array, int64 or float64.
+
+    Args:
+        given: What stands where a list should be.
+        length: How many numbers it has to have.
+        name: Its name, for the message.
+        whole: Whether they are whole numbers.
+
+    Raises:
+        ValueError: It is anything else, or a number is not finite.
+    """
+    kinds = (int,) if whole else (int, float)
+    if not isinstance(given, list) or len(given) != length or not {*map(type, given)} <= {*kinds}:
+        raise ValueError(f"{name} is no row of as many numbers as it needs")
+    values = np.array(given, dtype=np.int64 if whole else np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return values
 
 
 @functools.lru_cache(maxsize=KEPT)
