@@ -147,7 +147,7 @@ DAMAGES = {
         (rb'"base_weights":\[[^,]+', b'"base_weights":["a"', "no row of as many numbers"),
         (rb'"base_weights":\[[^,]+', b'"base_weights":[NaN', "NaN is no number"),
         (rb'"base_weights":\[[^,]+', b'"base_weights":[1e999', "not finite"),
-        (rb'"base_score":"\[', b'"base_score":"[x', "base_score"),
+        (rb'"base_score":"\[?', b'"base_score":"[x', "base_score"),
         (rb'"name":"gbtree"', b'"name":"gblinear"', "no classifier of 3 classes by trees"),
         (rb'"name":"multi:softprob"', b'"name":"multi:softmax"', "no classifier of 3 classes by trees"),
     ),
