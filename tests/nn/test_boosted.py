@@ -45,11 +45,19 @@ def xgboost_by_hand(x_ND, y_N):
     return estimator.fit(x_ND, np.unique(y_N, return_inverse=True)[1])
 
 
+def catboost_by_hand(x_ND, y_N):
+    from catboost import CatBoostClassifier
+
+    options = {"iterations": 3, "depth": 3, "auto_class_weights": "Balanced", "random_seed": 3, "thread_count": 1}
+    return CatBoostClassifier(**options, verbose=False, allow_writing_files=False).fit(x_ND, y_N)
+
+
 CASES = {
     "lightgbm": (
         {"n_estimators": 3, "num_leaves": 5, "min_child_samples": 4, "colsample_bytree": 0.5, "class_weight": "balanced"},
         lightgbm_by_hand,
     ),
+    "catboost": ({"iterations": 3, "depth": 3, "auto_class_weights": "Balanced"}, catboost_by_hand),
     "xgboost": ({"n_estimators": 3, "max_depth": 3, "subsample": 0.7}, xgboost_by_hand),
 }  # fmt: skip
 INSTALLED = [
@@ -133,6 +141,19 @@ DAMAGES = {
         (rb"num_class=3", b"num_class=9", "does not say num_class=3"),
         (rb"feature_infos", b"forced_splits=a\nfeature_infos", "the lines above its trees"),
         (rb"\nis_linear=0", b"\nis_linear=1", "linear leaves"),
+    ),
+    "catboost": (
+        (rb'"float_feature_index":\d+', b'"float_feature_index":13', "splits by a column that there is not"),
+        (rb'"float_feature_index":\d+', b'"float_feature_index":-1', "splits by a column that there is not"),
+        (rb'"split_type":"FloatFeature"', b'"split_type":"OnlineCtr"', "splits by a column that there is not"),
+        (rb'"border":[^,]+', b'"border":77.5', "none of its column's borders"),
+        (rb'"borders":\[[^]]*', b'"borders":[2,1', "not in order"),
+        (rb'"flat_feature_index":0', b'"flat_feature_index":1', "column 0 is another one"),
+        (rb'"leaf_values":\[', b'"leaf_values":[0,', "no row of as many numbers"),
+        (rb'"leaf_values":\[[^,]+', b'"leaf_values":[1e999', "not finite"),
+        (rb'"splits":\[', b'"splits":[' + b'{},' * 9, "deeper than 3"),
+        (rb'"features_info":{', b'"features_info":{"ctrs":[],', "other columns than 13"),
+        (rb'"scale_and_bias":\[1,\[0', b'"scale_and_bias":[1,[0,0', "bias is no row"),
     ),
     "xgboost": (
         (rb'"split_indices":\[\d+', b'"split_indices":[13', "tree 0 has a node whose children or column"),
@@ -253,3 +274,11 @@ def test_rows_that_draw_columns_differ_with_the_seed():
     assert np.array_equal(values[0], values[1])
     assert np.array_equal(values[0], values[2])
     assert not np.array_equal(values[0], values[3])
+
+
+def test_rows_without_a_difference_are_refused_in_words():
+    pytest.importorskip("catboost")
+    dataset = load_dataset(DATA["wine"])
+    x_ND = torch.ones_like(dataset.train.x_ND)
+    with pytest.raises(RequestError, match=r"model=catboost cannot be fitted to these rows: All features are either"):
+        spec_of("catboost").model.train(x_ND, dataset.train.y_N, 0)

@@ -95,7 +95,7 @@ def run(project, *arguments, check=0, **variables):
 def test_the_options_are_listed_and_have_keys(project):
     text = run(project, "--help").stdout
     assert (
-        "model: conv_net, hist_gradient_boosting, lightgbm, logistic_regression, majority, mlp2, mlp3, mlp4, nearest_neighbours, plain"
+        "model: catboost, conv_net, hist_gradient_boosting, lightgbm, logistic_regression, majority, mlp2, mlp3, mlp4, nearest_neighbours, plain"
         in text
     )
     assert "loss: cross_entropy, focal, handwritten_nll" in text

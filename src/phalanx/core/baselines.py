@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 # Of baselines that need a package more, the names under which pip installs it.
-PACKAGES = {"lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+PACKAGES = {"catboost": ("catboost",), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
 NAMES = (
-    "hist_gradient_boosting", "lightgbm", "logistic_regression", "majority", "nearest_neighbours", "random_forest",
-    "xgboost",
+    "catboost", "hist_gradient_boosting", "lightgbm", "logistic_regression", "majority", "nearest_neighbours",
+    "random_forest", "xgboost",
 )  # fmt: skip
 SEEDLESS = tuple(name for name in NAMES if name not in ("random_forest", *PACKAGES))  # the same at every seed
 # The same at every seed where these keys are 1.
