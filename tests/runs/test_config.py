@@ -128,7 +128,7 @@ def test_all_faults_of_a_config_come_at_once():
         (["data=csv"], "data.path has to be given: type data.path=…"),
         (["+optimizer.lrr=1"], "optimizer.lrr is not an option of optimizer=adam; did you mean optimizer.lr?"),
         (["+nonsense=1"], "nonsense is not a key of the configuration"),
-        (["model=mlp3", "model.name=cnn"], "model.name must be one of mlp"),
+        (["model=mlp3", "model.name=cnn"], "try model=hist_gradient_boosting"),  # which needs no further package
         (["data.name={a: 1}"], "data.name must be one of clouds"),
         (["optimizer.name=[adam]"], "optimizer.name must be one of adam"),
         (["optimizer.lr=${nowhere}"], "Interpolation key 'nowhere' not found"),

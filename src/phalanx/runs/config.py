@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from phalanx.core.advice import command
+from phalanx.core.baselines import PACKAGES
 from phalanx.core.errors import Fault, RequestError, SpecError
 from phalanx.core.extensions import SOURCE, load_asked
 from phalanx.core.metrics import COSTS, find_metric
@@ -243,7 +244,8 @@ def _option(group: str, options: Mapping[str, type[Spec]], given: Any, faults: F
         faults.append(fault)
         return None
     if not is_name or name not in options:
-        faults.append(Fault(f"{group}.name", name, "one of " + ", ".join(options), f"{group}={next(iter(options))}"))
+        advised = next(option for option in options if option not in PACKAGES)
+        faults.append(Fault(f"{group}.name", name, "one of " + ", ".join(options), f"{group}={advised}"))
         return None
     return build(options[name], values, faults)
 
