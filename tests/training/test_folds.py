@@ -54,6 +54,19 @@ def test_which_folds_train_beside_it_does_not_matter(specs, data, drop_last, ran
             assert result.data_digest == datasets[i].digest
 
 
+def test_a_largest_fold_is_itself_beside_a_smaller_one():
+    """Its weights are 1 exactly: 83 times the reciprocal of 83, in float32, is not."""
+    data = [table(128, 2, fold=fold, resampling="kfold", folds=5) for fold in (3, 0)]
+    specs, datasets = with_data(
+        [TrialSpec(model=MLP(hidden=(6, 5))), TrialSpec(seed=1, model=MLP(hidden=(6, 5)))], data
+    )
+    specs = [replace(spec, trainer=replace(spec.trainer, batch_size=None, epochs=3)) for spec in specs]
+    assert [len(dataset.train) for dataset in datasets] == [83, 82]
+    together = train_cohort(specs, datasets)
+    for spec, dataset, result in zip(specs, datasets, together, strict=True):
+        assert_same(result, train_trial(spec, dataset), spec)
+
+
 @given(cohorts(), st.integers(0, 4), st.lists(st.integers(0, 3), min_size=5, max_size=5))
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_folds_join_and_are_pruned_at_any_epoch(specs, unlucky, delays):

@@ -131,7 +131,8 @@ class TrainingRows:
         if bool((own_T1 >= n_last).all()):
             return None
         is_own_TB = torch.arange(n_last, device=self.device) < own_T1
-        return torch.where(is_own_TB, n_last / own_T1.to(torch.float32), 0.0)
+        # A number divided by a tensor is its reciprocal times the number, and 83 times that of 83 is not 1.
+        return torch.where(is_own_TB, torch.full_like(own_T1, n_last) / own_T1, 0.0)
 
     def order(self, streams: Sequence[tuple[int, int]]) -> Tensor:
         """Each trial's order of its rows in `split`, int64, shape (T, N), or (1, N) where all trials have the same.
