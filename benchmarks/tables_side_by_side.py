@@ -44,6 +44,7 @@ from phalanx import DATASETS, TrialSpec, load_dataset, train_cohort
 from phalanx.data.base import Dataset, Split
 from phalanx.runs.config import register_resolvers, trial_spec
 from phalanx.runs.config_file import read_values
+from phalanx.runs.stored_run import read_stored_run
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "outputs" / "tables_side_by_side.jsonl"
@@ -134,17 +135,19 @@ def _parts(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
     return split.x_ND, split.y_N
 
 
-def search(*overrides: str, n_trials: int = 20) -> Way:
-    """The best trial of a search by the command, trained again from `best_config.yaml`."""
+def search(*overrides: str, n_trials: int = 20, ensemble: str = "") -> Way:
+    """The best trial of a search by the command, trained again from `best_config.yaml`, or an ensemble of it."""
 
     def way(task: Task) -> float:
         with tempfile.TemporaryDirectory() as folder:
             command = [
                 sys.executable, "train.py", "-m", "hydra/sweeper=optuna", *overrides, *task.overrides, "tracking=none",
                 "device=cpu", "device.threads=1", f"hydra.sweeper.n_trials={n_trials}", "hydra.sweeper.sampler.seed=0",
-                f"hydra.sweep.dir={folder}/sweep",
+                f"hydra.sweep.dir={folder}/sweep", f"hydra.sweeper.ensemble={ensemble or 'null'}",
             ]  # fmt: skip
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+            if ensemble:
+                return read_stored_run(Path(folder, "sweep", "ensemble")).metrics["test_accuracy"]
             values = read_values(Path(folder, "sweep", "best_config.yaml"))
         spec = trial_spec({key: value for key, value in values.items() if key != "hydra"})
         (result,) = train_cohort([spec], task.dataset)
@@ -186,6 +189,8 @@ def ways() -> dict[str, Way | None]:
         "RealMLP-TD-S": installed("pytabkit", others.realmlp),
         "default, 4000 updates": network("trainer.min_updates=4000"),
         "default search": search(),
+        "default search, 5 seeds": search(ensemble="seeds"),
+        "default search, greedy": search(ensemble="greedy"),
         "strong_table, trained again": averaged(strong, seeds=1, again=True),
         "strong_table, 5 seeds, trained again": averaged(strong, again=True),
         "CatBoost": installed("catboost", others.catboost),

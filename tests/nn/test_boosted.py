@@ -166,7 +166,7 @@ DAMAGES = {
         (rb'"categories":\[', b'"categories":[1', "splits by categories"),
         (rb'"base_weights":\[', b'"base_weights":[0,', "no row of as many numbers"),
         (rb'"base_weights":\[[^,]+', b'"base_weights":["a"', "no row of as many numbers"),
-        (rb'"base_weights":\[[^,]+', b'"base_weights":[NaN', "NaN is no number"),
+        (rb'"base_weights":\[[^,]+', b'"base_weights":[NaN', "not finite"),
         (rb'"base_weights":\[[^,]+', b'"base_weights":[1e999', "not finite"),
         (rb'"base_score":"\[?', b'"base_score":"[x', "base_score"),
         (rb'"name":"gbtree"', b'"name":"gblinear"', "no classifier of 3 classes by trees"),

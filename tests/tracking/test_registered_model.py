@@ -358,9 +358,9 @@ def test_a_table_model_over_http(site, monkeypatch):
 def test_it_is_loaded_from_its_own_archive_and_in_silence(site):
     """A process without Phalanx on its path; MLflow warned at each load that `predict` has no type hints."""
     script = f"""
-import sys, warnings
+import pathlib, sys, warnings
 warnings.simplefilter("default")
-sys.path = [path for path in sys.path if "phalanx" not in path.lower()]
+sys.path = [path for path in sys.path if not pathlib.Path(path, "phalanx").is_dir()]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
 import mlflow, numpy as np
 model = mlflow.pyfunc.load_model({site.array_uri!r})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.errors import Fault, RequestError
+from phalanx.core.errors import Fault, RequestError, UnreadableFile
+from phalanx.core.reading import parse_json
 from phalanx.nn.models.estimator import KEPT, STATE, EstimatorSpec
 
 CLASSES = "classes"  # the name of the tensor with the classes (C,) that have training rows, in the order of the columns
@@ -132,12 +132,11 @@ def package(spec: BoostedSpec) -> Any:
 
 
 def strict_json(content: bytes) -> Any:
-    """JSON from a file. Raises `ValueError` if it is none, or has numbers that are not finite."""
-
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is no number of JSON")
-
-    return json.loads(content, parse_constant=refuse)
+    """JSON from a file, whose numbers `numbers` checks. Raises `ValueError` if it is none."""
+    try:
+        return parse_json(content.decode(), "it")
+    except UnreadableFile as error:
+        raise ValueError(error.fault) from error
 
 
 def numbers(given: Any, length: int, name: str, *, whole: bool = False) -> np.ndarray:

@@ -57,7 +57,7 @@ class CatBoost(BoostedSpec):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, FILE)
             estimator.save_model(str(file), format="json")
-            model = json.loads(file.read_bytes())
+            model = strict_json(file.read_bytes())
         return json.dumps({name: model[name] for name in PARTS}, separators=(",", ":")).encode("ascii")
 
     def read(self, content: bytes, n_features: int, n_classes: int) -> tuple[Probabilities, int]:
