@@ -8,11 +8,13 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
+from support.phalanx_command import refusal
 from support.train_command import temporaries
 from support.trained_sweeps import write_sweep
 
@@ -142,12 +144,7 @@ def test_it_is_a_run_like_any_other(search, tmp_path, capsys) -> None:
 
 
 def test_what_cannot_be_is_said(search, tmp_path, capsys) -> None:
-    def refused(*arguments: object) -> str:
-        assert main(["ensemble", *map(str, arguments)]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        return " ".join(said.err.split())
-
+    refused = partial(refusal, capsys, "ensemble")
     assert "is not the folder of a sweep" in refused(search / "0")
     assert "is there already" in refused(search, "--into", search / "0")
     empty = tmp_path / "empty"

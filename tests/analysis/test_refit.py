@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import StandardScaler
 from support import reference
+from support.phalanx_command import refusal
 from support.train_command import temporaries
 from support.trained_sweeps import write_run_of, write_sweep
 
@@ -151,12 +153,7 @@ def test_of_a_sweep_the_best_point_trains_for_the_median_of_its_best_epochs(tmp_
 
 
 def test_what_cannot_be_trained_again_is_said(run, tmp_path, capsys) -> None:
-    def refused(*arguments: object) -> str:
-        assert main(["refit", *map(str, arguments)]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        return " ".join(said.err.split())
-
+    refused = partial(refusal, capsys, "refit")
     assert "is there already" in refused(run, "--into", run)
     assert "is not a folder" in refused(tmp_path / "none")
     quietly(run, tmp_path / "r")

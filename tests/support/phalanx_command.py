@@ -28,6 +28,14 @@ def phalanx_command(
     return subprocess.run(command, text=True, env=ENVIRONMENT | (variables or {}), check=False, **options)
 
 
+def refusal(capsys: Any, *arguments: Any) -> str:
+    """What the command says, its lines joined, when it ends with 2 and prints nothing else."""
+    assert main([*map(str, arguments)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return " ".join(said.err.split())
+
+
 def assert_refused(capsys: Any, arguments: list[Any], message: str) -> None:
     """The command ends with 2 and one message, without output and without a traceback."""
     assert main(["predict", *map(str, arguments)]) == 2
