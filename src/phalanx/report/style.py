@@ -30,7 +30,7 @@ TITLE, LABEL, TICK = 12.0, 10.5, 9.0  # font sizes in points
 
 
 def new_figure(
-    width: float, height: float, title: str = "", layout: Literal["constrained", "compressed", "none"] = "constrained"
+    width: float, height: float, title: str = "", layout: Literal["constrained", "none"] = "constrained"
 ) -> Figure:  # fmt: skip
     """An empty white figure.
 
@@ -38,8 +38,7 @@ def new_figure(
         width: In inches.
         height: In inches.
         title: Shown as it is above all axes.
-        layout: matplotlib's layout engine; `compressed` suits images with square pixels; `none` leaves the places of
-            the axes to `set_margins` and `axes_at`.
+        layout: matplotlib's layout engine; `none` leaves the places of the axes to `set_margins` and `axes_at`.
     """
     from matplotlib.figure import Figure
 
