@@ -19,10 +19,11 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from support.places import ROOT
 
-from hydra_plugins.phalanx._compose import Composer, QuickConfig
+from hydra_plugins.phalanx._compose import Composer, QuickConfig, without_hydra
+from hydra_plugins.phalanx._job_config import JobConfig, job_config, refers_elsewhere
 from hydra_plugins.phalanx._opening import _rename
 from phalanx.runs.config import register_resolvers
 
@@ -128,9 +129,42 @@ def hydras(loader, master):
 
 
 def assert_same(loader, master, composer, overrides):
-    expected, got = outcome(hydras(loader, master), overrides), outcome(composer.compose, overrides)
-    for theirs, ours in zip_longest(expected, got):
-        assert ours == theirs, overrides
+    try:
+        made = hydras(loader, master)(overrides)
+    except Exception as error:
+        made = error
+
+    def theirs(_):
+        if isinstance(made, Exception):
+            raise made
+        return copy.deepcopy(made)
+
+    def as_job(_):
+        whole = theirs(_)
+        with open_dict(whole):
+            whole.hydra.job.id, whole.hydra.job.num = "4", 4
+        return JobConfig(composer, 4, without_hydra(whole), tuple(overrides), own=whole)
+
+    for expected, got in (
+        (outcome(theirs, overrides), outcome(composer.compose, overrides)),
+        (in_parts(as_job, overrides), in_parts(lambda asked: job_config(composer, asked, 4), overrides)),
+    ):
+        for wanted, ours in zip_longest(expected, got):
+            assert ours == wanted, overrides
+
+
+def in_parts(compose, overrides) -> tuple:
+    """All that a job can see of its part of the configuration and of the node `hydra`, or the error."""
+    try:
+        job = compose(overrides)
+    except Exception as error:
+        return error_of(error)
+    with job.active() as shown:
+        hydra = attempt(lambda: OmegaConf.to_container(shown.hydra, resolve=True))
+        text, singleton = OmegaConf.to_yaml(shown.hydra), HydraConfig.get() == shown.hydra
+        cached = dict(OmegaConf.get_cache(shown))
+    seen = attempt(lambda: OmegaConf.to_container(job.task, resolve=True))
+    return OmegaConf.to_yaml(job.task), nodes(job.task), text, hydra, singleton, cached, seen
 
 
 # --- the named cases. `quick` says that Hydra need not compose once the choice of groups has been seen.
@@ -430,6 +464,87 @@ def test_shuffle_draws_again_for_each_job(loader, key):
     of_sweep, of_job = (draw, ["seed=1"]) if key.startswith("hydra") else ([], draw)
     composer = Composer(loader, master_of(loader, *of_sweep))
     assert len({str(OmegaConf.select(composer.compose(of_job), key)) for _ in range(4)}) > 1
+
+
+# --- the node `hydra` that jobs share
+
+
+def test_jobs_share_the_node_of_hydra_and_keep_their_own_values(loader, master, composer):
+    first, second = (job_config(composer, ["optimizer=sgd", f"seed={i}"], i) for i in (1, 2))
+    assert first.frame is second.frame is not None
+    assert first.frame is not job_config(composer, ["seed=1"], 1).frame
+    for job in (first, second, first):
+        with job.active() as shown:
+            given = list(shown.hydra.overrides.task)
+            assert (shown.hydra.job.num, shown.hydra.job.id, given[-1]) == (
+                job.number,
+                f"{job.number}",
+                f"seed={job.number}",
+            )
+            assert (len(given), job.task.seed) == (2, job.number)
+            assert OmegaConf.is_missing(shown.hydra.runtime, "output_dir")
+            with read_write(shown.hydra.runtime):
+                shown.hydra.runtime.output_dir = "out"
+    assert first.frame.config.keys() == {"hydra"}
+
+
+def test_a_whole_config_is_that_of_the_job(loader, master, composer):
+    job, other = (job_config(composer, ["loss=mse", f"seed={i}"], i) for i in (1, 2))
+    with other.active():
+        pass
+    whole = job.whole
+    assert (whole.seed, whole.hydra.job.num, list(whole.hydra.overrides.task)[-1]) == (1, 1, "seed=1")
+    assert job.whole is whole
+    with job.active() as shown:
+        assert shown is whole
+
+
+def test_what_a_resolver_gave_a_job_it_gives_it_again(loader):
+    """As the name of a folder that has an id of its own for each job."""
+    composer = Composer(loader, master_of(loader, "hydra.sweep.subdir=${hydra.job.num}-${phalanx.short_id:}"))
+    jobs = [job_config(composer, [f"seed={i}"], i) for i in (1, 2)]
+    assert all(job.frame is not None for job in jobs)
+    names = []
+    for job in (*jobs, *jobs):
+        with job.active() as shown:
+            names.append(shown.hydra.sweep.subdir)
+    assert names[:2] == names[2:]
+    assert len(set(names)) == 2
+    assert jobs[0].whole.hydra.sweep.subdir == names[0]
+
+
+REFERS = {
+    "nothing": ("plain", False),
+    "its own node": ("${hydra.job.num} and ${ hydra.job.name }", False),
+    "a resolver": ("${now:%Y}-${oc.env:HOME,${hydra.job.name}}", False),
+    "a key by a resolver": ("${oc.select:hydra.sweeper.study_name}", False),
+    "the application": ("${seed}", True),
+    "the application, within a resolver": ("${phalanx.sweep_name:${seed}}", True),
+    "the application, by a resolver": ("${oc.select:seed}", True),
+    "a neighbour": ("${.num}", True),
+    "a resolver of somebody's": ("${mine:1}", True),
+    "a name that is put together": ("${hydra.${seed}}", True),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), REFERS.values(), ids=REFERS)
+@pytest.mark.parametrize("inside", [lambda text: text, lambda text: {"a": [1, text]}, lambda text: [{text: None}]])
+def test_what_in_hydras_node_looks_at_the_application(text, expected, inside):
+    assert refers_elsewhere(inside(text)) is expected
+
+
+@pytest.mark.parametrize("subdir", ["'${seed}-${model.name}'", "'${oc.select:optimizer.lr}'"])
+def test_a_node_of_hydra_that_looks_at_the_application_is_not_shared(loader, subdir):
+    master = master_of(loader, f"hydra.sweep.subdir={subdir}")
+    composer = Composer(loader, master)
+    assert job_config(composer, ["seed=3"], 1).frame is None
+    for overrides in (["seed=3"], ["seed=4", "optimizer.lr=0.25"]):
+        assert_same(loader, master, composer, overrides)
+
+
+def test_an_override_that_looks_at_the_application_is_listed_where_it_can(loader, master, composer):
+    assert job_config(composer, ["optimizer.lr=${seed}"], 1).frame is None
+    assert_same(loader, master, composer, ["optimizer.lr=${seed}", "seed=3"])
 
 
 # --- anything at all

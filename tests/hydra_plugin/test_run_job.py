@@ -19,9 +19,8 @@ from support.places import ROOT
 
 from hydra_plugins.phalanx import _run_job
 from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._job_config import job_config
 from hydra_plugins.phalanx._run_job import JobRunner
-from hydra_plugins.phalanx._spaces import without_hydra
-from hydra_plugins.phalanx.launcher import job_config
 from phalanx.jobs.job import Job, JobResult
 from phalanx.runs.config import register_resolvers
 
@@ -104,7 +103,7 @@ class Sweep:
         folder.mkdir(exist_ok=True)
         self.monkeypatch.chdir(folder)
         config = job_config(self.composer, overrides, number)
-        job = Job(without_hydra(config), folder / "out" / str(number))
+        job = Job(config.task, folder / "out" / str(number))
         self.runner.quick = self.runner.quick and way == "ours"
         self.runner.log_of_sweep()
         returned = self.runner.run(config, job, JobResult(()))

@@ -21,6 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.phalanx._job_config import Frame, refers_elsewhere
 from hydra_plugins.phalanx._overrides import raw_list
 
 PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
@@ -61,11 +62,33 @@ class Composer:
         self._parse = lru_cache(4096)(OverridesParser.create().parse_override)
         self._chooses_group = lru_cache(4096)(self._find_group)
         self._base = lru_cache(512)(self._compose_base)
+        self._halves = lru_cache(512)(self._divide_base)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Returns the same as `config_loader.load_sweep_config(master_config, overrides)`, errors included."""
         cfg = self._shortcut(overrides)
         return self._loader.load_sweep_config(self._master, list(overrides)) if cfg is None else cfg
+
+    def parts(self, overrides: Sequence[str]) -> tuple[DictConfig, Frame, tuple[str, ...]] | None:
+        """Composes the application's part of a configuration alone, in a quarter of the time.
+
+        Returns:
+            This part, as `without_hydra` gives it; the node `hydra` that jobs with the same options share; and the
+            overrides that are to be listed there. None where only `compose` is certain to be exact.
+        """
+        try:
+            structure, edits, task = self._split(overrides)
+            halves = self._halves(structure, tuple(raw_list(self._master.hydra.overrides.hydra)), os.getcwd())
+            if halves is None or refers_elsewhere(task):
+                return None
+            cfg = _unpickled(halves[0])
+            for edit in edits:
+                _apply(edit, cfg)
+        except Exception:  # whatever went wrong, Hydra reports it in its own words
+            return None
+        OmegaConf.set_struct(cfg, None)
+        OmegaConf.copy_cache(self._master, cfg)
+        return cfg, halves[1], tuple(task)
 
     def _shortcut(self, overrides: Sequence[str]) -> DictConfig | None:
         """Returns the config, or None where only Hydra's own way is certain to be exact."""
@@ -136,6 +159,18 @@ class Composer:
         except Exception:  # the structure may be wrong without the edits
             return None
 
+    def _divide_base(
+        self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str
+    ) -> tuple[bytes, Frame] | None:
+        """Returns the pickled application's part of `_base`, and the node `hydra`; None where they hang together."""
+        if (base := self._base(structure, of_sweep, cwd)) is None:
+            return None
+        cfg = _unpickled(base)
+        frame = Frame.of(_unpickled(base))
+        with read_write(cfg), open_dict(cfg):
+            del cfg["hydra"]
+        return None if frame is None else (pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL), frame)
+
     def _joined(self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str) -> bytes | None:
         """Puts a combination of options together from the parts of each; None where they may change more than these.
 
@@ -161,7 +196,7 @@ class Composer:
 
     def _is_independent_of_edits(self, cfg: DictConfig) -> bool:
         """Whether what Hydra does after applying the overrides is the same for all edits."""
-        job, given = cfg.hydra.job, cfg.hydra.overrides.hydra
+        job, given = cfg.hydra.job, raw_list(cfg.hydra.overrides.hydra)
         searched = [(s.path, s.schema, s.provider) for s in cfg.hydra.runtime.config_sources]
         return (
             not any("shuffle" in text for text in given)

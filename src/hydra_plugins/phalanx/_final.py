@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from hydra.plugins.launcher import Launcher
 
-from hydra_plugins.phalanx._state import hydra_config
 from phalanx.core.errors import RequestError
 from phalanx.core.result import Status
 from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
@@ -117,8 +116,7 @@ def train_final(
 
 def _points(best: Sequence[StoredRun], paths: SweepPaths, request: Request, points: Points) -> list[_Point]:
     """The points of these trials. Raises `RequestError` with each that composes to something else than was trained."""
-    from hydra_plugins.phalanx._compose import without_hydra
-    from hydra_plugins.phalanx.launcher import job_config
+    from hydra_plugins.phalanx._job_config import job_config
     from phalanx.runs.config import plain, trial_spec
 
     found: list[_Point] = []
@@ -126,8 +124,8 @@ def _points(best: Sequence[StoredRun], paths: SweepPaths, request: Request, poin
     for trial in best:
         overrides = request.search.space.overrides(points[trial.number])
         config = job_config(request.composer, overrides, trial.number)
-        with hydra_config(config):
-            values = plain(without_hydra(config))
+        with config.active():
+            values = plain(config.task)
         found.append(_Point(trial, overrides, trial_spec(values)))
         if _digest(found[-1].spec) != trial.config_digest:
             changes = ", ".join(_changes(paths.trial(trial.number), values)) or "its config_digest is another one"

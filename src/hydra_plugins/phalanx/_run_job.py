@@ -22,8 +22,9 @@ from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, ru
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.phalanx._job_config import JobConfig
 from hydra_plugins.phalanx._overrides import raw_list
-from hydra_plugins.phalanx._state import STATE, hydra_config
+from hydra_plugins.phalanx._state import STATE
 
 if TYPE_CHECKING:
     from phalanx.jobs.job import Job, JobResult
@@ -77,11 +78,11 @@ class JobRunner:
         self.quick = str(master.hydra.sweeper.get("_target_")) in SWEEPERS and _plain_callbacks(master)
         self.plans: dict[str, _Plan | None] = {}
 
-    def run(self, config: DictConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
+    def run(self, config: JobConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
         """Runs one job.
 
         Args:
-            config: The whole configuration of the job, with its number.
+            config: The configuration of the job.
             job: The validated job, for the task function.
             result: Its result, where it has been trained.
 
@@ -92,17 +93,17 @@ class JobRunner:
         if job is not None:
             STATE.jobs.put(job.folder, (job, result))
             if self.quick and result is not None and result.error is None and result.interrupt is None:
-                try:
-                    done = self._run(config, cast(DictConfig, job.config))
-                except BaseException as error:  # Hydra tells of it
-                    task_function, done = _raising(error), None
-                if done is not None:
-                    with hydra_config(config):
-                        self.context.callbacks.on_job_end(config=config, job_return=done)
-                    return done
+                with config.active() as shown:
+                    try:
+                        done = self._run(shown, cast(DictConfig, job.config))
+                    except BaseException as error:  # Hydra tells of it
+                        task_function, done = _raising(error), None
+                    if done is not None:
+                        self.context.callbacks.on_job_end(config=shown, job_return=done)
+                        return done
         try:
             return run_job(
-                hydra_context=self.context, task_function=task_function, config=config,
+                hydra_context=self.context, task_function=task_function, config=config.whole,
                 job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
             )  # fmt: skip
         finally:
@@ -116,7 +117,12 @@ class JobRunner:
         )  # fmt: skip
 
     def _run(self, config: DictConfig, task: DictConfig) -> JobReturn | None:
-        """Runs a job to the end of its task function, whose errors it raises; None where Hydra has to run it."""
+        """Runs a job to the end of its task function, whose errors it raises; None where Hydra has to run it.
+
+        Args:
+            config: With the node `hydra` at least, which `${hydra:…}` reads.
+            task: The application's part.
+        """
         folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
@@ -129,10 +135,9 @@ class JobRunner:
             overrides=raw_list(config.hydra.overrides.task), working_dir=os.getcwd(),
             task_name=JobRuntime.instance().get("name"), status=JobStatus.COMPLETED,
         )  # fmt: skip
-        with hydra_config(config):
-            self._write(config, task, folder, plan)
-            with _logging(plan, os.path.abspath(folder)):
-                done.return_value = self.task_function(task)
+        self._write(config, task, folder, plan)
+        with _logging(plan, os.path.abspath(folder)):
+            done.return_value = self.task_function(task)
         return done
 
     def _plan(self, config: DictConfig, own: Mapping[str, Any]) -> _Plan | None:

@@ -18,12 +18,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._arguments import check_grammar, swept_objective
-from hydra_plugins.phalanx._compose import Composer, trains_here, without_hydra
+from hydra_plugins.phalanx._compose import Composer, trains_here
 from hydra_plugins.phalanx._folders import check_grid, lock_sweep
+from hydra_plugins.phalanx._job_config import job_config
 from hydra_plugins.phalanx._overrides import lines_of, some_values
 from hydra_plugins.phalanx._secrets import refuse_in_config
-from hydra_plugins.phalanx._state import STATE, hydra_config
-from hydra_plugins.phalanx.launcher import CohortLauncher, is_marked, job_config
+from hydra_plugins.phalanx._state import STATE
+from hydra_plugins.phalanx.launcher import CohortLauncher, is_marked
 from phalanx.core.errors import Fault, RequestError, SpecError
 
 KEY = "hydra.sweeper"
@@ -131,8 +132,8 @@ class GridSweeper(BasicSweeper):
             if sound or number >= MOST_TRIED:
                 continue
             try:
-                with hydra_config(config):
-                    trial = settings(without_hydra(config)).trial
+                with config.active():
+                    trial = settings(config.task).trial
                     if here:  # elsewhere there may be other data and devices
                         check_trial(trial, here=True)
                 sound = True

@@ -18,12 +18,13 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._job_config import JobConfig, job_config
 from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._run_job import JobRunner
-from hydra_plugins.phalanx._state import STATE, hydra_config
+from hydra_plugins.phalanx._state import STATE
 from phalanx.core.errors import RequestError
 from phalanx.jobs.executors.options import LauncherSpec
 from phalanx.jobs.executors.ray import RaySpec
@@ -98,7 +99,7 @@ class CohortLauncher(Launcher):
             )
         self.stream: Scheduler | None = None  # of the jobs of `start`
         self.remote: RemoteScheduler | None = None  # kept from one launch to the next
-        self.in_flight: dict[Job, tuple[int, DictConfig]] = {}  # jobs of `start`: number and configuration
+        self.in_flight: dict[Job, tuple[int, JobConfig]] = {}  # jobs of `start`: number and configuration
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._begin()
@@ -163,7 +164,7 @@ class CohortLauncher(Launcher):
             scheduler.submit([[jobs[place] for place in group] for group in batch])
             yield scheduler
 
-    def _train_and_run(self, configs: Sequence[DictConfig]) -> list[JobReturn]:
+    def _train_and_run(self, configs: Sequence[JobConfig]) -> list[JobReturn]:
         """Runs each job when its training has ended; a job that an earlier start completed is not run again."""
         jobs = [_job(config, self.options.executor) for config in configs]
         returns = _finished(jobs, configs)
@@ -175,7 +176,7 @@ class CohortLauncher(Launcher):
         return [returns[place] for place in range(len(jobs))]
 
     def _advance(
-        self, scheduler: Scheduler, in_flight: dict[Job, tuple[int, DictConfig]]
+        self, scheduler: Scheduler, in_flight: dict[Job, tuple[int, JobConfig]]
     ) -> list[tuple[int, JobReturn]]:
         """Trains until a job has ended, and runs those that have; `in_flight` loses them.
 
@@ -202,22 +203,7 @@ class CohortLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
 
 
-def job_config(composer: Composer, overrides: Sequence[str], number: int) -> DictConfig:
-    """Composes the configuration of one job of a sweep.
-
-    Args:
-        composer: Of the sweep.
-        overrides: What the job sets.
-        number: Its number in the sweep.
-    """
-    config = composer.compose(list(overrides))
-    with open_dict(config):
-        config.hydra.job.id = str(number)
-        config.hydra.job.num = number
-    return config
-
-
-def _finished(jobs: Sequence[Job], configs: Sequence[DictConfig]) -> dict[int, JobReturn]:
+def _finished(jobs: Sequence[Job], configs: Sequence[JobConfig]) -> dict[int, JobReturn]:
     """The return values of jobs that an earlier start completed, by position; prints how many there are.
 
     It also prints how many were trained on data that have changed since, which therefore train again.
@@ -231,8 +217,7 @@ def _finished(jobs: Sequence[Job], configs: Sequence[DictConfig]) -> dict[int, J
             continue
         stored, digest = found
         if stored.data_digest == digest:
-            overrides = raw_list(config.hydra.overrides.task)
-            returns[place] = JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED)
+            returns[place] = JobReturn(overrides=job.overrides, cfg=config.whole, status=JobStatus.COMPLETED)
             returns[place].return_value = stored.return_value
         elif stored.data_digest is not None:
             changed[other_data(job.trial.data, "the trials there were", stored.data_digest, digest)] += 1
@@ -250,24 +235,24 @@ def _discard_results(jobs: Iterable[Job]) -> None:
                 STATE.sweep_log.trains_anew(job.sweep.number)
 
 
-def _job(config: DictConfig, executor: str, trial: Trial | None = None) -> Job:
+def _job(config: JobConfig, executor: str, trial: Trial | None = None) -> Job:
     """The job of a composed configuration, validated.
 
     Args:
-        config: The configuration with its node `hydra`.
+        config: The configuration.
         executor: Where the job will train; what goes to another process knows nothing of Hydra.
         trial: The trial of a study in this process to report to.
     """
-    from hydra_plugins.phalanx._compose import without_hydra
     from phalanx.core.baselines import NAMES, NOTE
     from phalanx.jobs.job import Job
     from phalanx.runs.manifest import Sweep
 
-    with hydra_config(config):
-        folder = Path(os.path.abspath(Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir))))
-        sweep = Sweep.of(folder, int(config.hydra.job.num))
-        find = None if trial is None else _find_trial(trial, None if executor == "local" else config.hydra)
-        job = Job(without_hydra(config), folder, sweep, find, tuple(raw_list(config.hydra.overrides.task)))
+    with config.active() as shown:
+        hydra = shown.hydra
+        folder = Path(os.path.abspath(Path(hydra.sweep.dir, str(hydra.sweep.subdir))))
+        sweep = Sweep.of(folder, config.number)
+        find = None if trial is None else _find_trial(trial, None if executor == "local" else hydra)
+        job = Job(config.task, folder, sweep, find, tuple(raw_list(hydra.overrides.task)))
         _ = job.error  # validated here, where interpolations find this job's values
         if job.error is None and job.trial.model.name in NAMES and STATE.sweep_log is not None:
             STATE.sweep_log.say_once(f"note: {NOTE}{_whole(executor, search=trial is not None)}")
