@@ -22,7 +22,7 @@ from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, ru
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hydra_plugins.phalanx._job_config import JobConfig
+from hydra_plugins.phalanx._job_config import Frame, JobConfig
 from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._state import STATE
 
@@ -76,7 +76,7 @@ class JobRunner:
         """Takes what a launcher gets at its setup."""
         self.context, self.task_function, self.master = context, task_function, master
         self.quick = str(master.hydra.sweeper.get("_target_")) in SWEEPERS and _plain_callbacks(master)
-        self.plans: dict[str, _Plan | None] = {}
+        self.plans: dict[Frame | str, _Plan | None] = {}
 
     def run(self, config: JobConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
         """Runs one job.
@@ -95,7 +95,7 @@ class JobRunner:
             if self.quick and result is not None and result.error is None and result.interrupt is None:
                 with config.active() as shown:
                     try:
-                        done = self._run(shown, cast(DictConfig, job.config))
+                        done = self._run(shown, cast(DictConfig, job.config), config.frame)
                     except BaseException as error:  # Hydra tells of it
                         task_function, done = _raising(error), None
                     if done is not None:
@@ -116,18 +116,18 @@ class JobRunner:
             execution_whitelist=self.context.execution_whitelist,
         )  # fmt: skip
 
-    def _run(self, config: DictConfig, task: DictConfig) -> JobReturn | None:
+    def _run(self, config: DictConfig, task: DictConfig, frame: Frame | None) -> JobReturn | None:
         """Runs a job to the end of its task function, whose errors it raises; None where Hydra has to run it.
 
         Args:
             config: With the node `hydra` at least, which `${hydra:…}` reads.
             task: The application's part.
+            frame: The node `hydra`, where other jobs have the same.
         """
         folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
-        own = {key: _plain(config.hydra[key]) for key in OF_A_JOB}
-        plan = self._plan(config, own)
+        plan = self._plan(config, frame)
         if plan is None:
             return None
         OmegaConf.set_readonly(config.hydra, True)
@@ -140,11 +140,14 @@ class JobRunner:
             done.return_value = self.task_function(task)
         return done
 
-    def _plan(self, config: DictConfig, own: Mapping[str, Any]) -> _Plan | None:
-        """The plan for jobs with these values of the node `hydra`, beside those that are a job's own."""
+    def _plan(self, config: DictConfig, frame: Frame | None) -> _Plan | None:
+        """The plan for jobs with the same node `hydra`, beside what is a job's own."""
+        if frame is not None and frame in self.plans:
+            return self.plans[frame]
+        own = {key: _plain(config.hydra[key]) for key in OF_A_JOB}
         given = [text for text in own["overrides"]["task"] if "hydra" in text or "@" in text]
         chosen = own["overrides"]["hydra"], own["runtime"]["choices"], own["job"]["chdir"], own["job"]["env_set"]
-        key = repr((given, chosen))
+        key = frame or repr((given, chosen))
         if key not in self.plans:
             self.plans[key] = _plan(config, own)
         return self.plans[key]

@@ -30,8 +30,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-        delete_stale(path.parent)
         os.replace(temporary, path)
+        delete_stale(path.parent)
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary), temporary):
             raise

@@ -64,6 +64,8 @@ def _label_of(pid: int) -> str:  # of this process: a fork has another number, a
 
 def labelled_gone(label: str) -> bool | None:
     """Whether the process with this `label` has ended; None if that cannot be known from here, or for another text."""
+    if label == own_label():
+        return False
     found = LABEL.fullmatch(label)
     here = socket.gethostname(), _boot()
     if found is None or found[1] != _place(*here):
