@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hydra_plugins.phalanx import _grammar as grammar
-from hydra_plugins.phalanx._compose import Composer, trains_here, without_hydra
+from hydra_plugins.phalanx._compose import Composer, trains_here
 from hydra_plugins.phalanx._folds import check_point
+from hydra_plugins.phalanx._job_config import JobConfig, job_config
 from hydra_plugins.phalanx._options import Options
 from hydra_plugins.phalanx._words import in_words, is_wrong_request
 from phalanx.core.errors import Fault, RequestError, SpecError
@@ -60,10 +61,10 @@ class Checker:
             found.setdefault(str(point), point)
         return list(found.values())
 
-    def compose(self, point: Point) -> DictConfig | None:
+    def compose(self, point: Point) -> JobConfig | None:
         """Returns the config of a point; None if it cannot be composed."""
         try:
-            return self.composer.compose(self.search.space.overrides(point))
+            return job_config(self.composer, self.search.space.overrides(point), 0)
         except Exception as error:
             if not is_wrong_request(error):
                 raise
@@ -75,13 +76,14 @@ class Checker:
         from phalanx.jobs.job import check_trial
         from phalanx.runs.config import settings
 
-        cfg = self.compose(point)
-        if cfg is None or self.options is None:
+        config = self.compose(point)
+        if config is None or self.options is None:
             return
         try:
-            trial = settings(without_hydra(cfg)).trial
+            with config.active() as shown:
+                trial, here = settings(config.task).trial, trains_here(shown.hydra.launcher)
             check_point(self.options, trial)
-            check_trial(trial, here=trains_here(cfg.hydra.launcher))
+            check_trial(trial, here=here)
         except SpecError as error:
             for fault in error.faults:
                 self._add(fault, point)
@@ -118,11 +120,13 @@ def with_options(search: Search, composer: Composer, loader: ConfigLoader) -> Se
     checker = Checker(composer, loader, search, None)
     declared: dict[tuple[str, str], Mapping[str, Any]] = {}
     for point in _each_once(checker.combinations()):
-        cfg = checker.compose(point)
-        if cfg is not None:
-            for group, node in cfg.items():
+        config = checker.compose(point)
+        if config is not None:
+            with config.active() as shown:
+                choices = dict(shown.hydra.runtime.choices)
+            for group, node in config.task.items():
                 if isinstance(node, DictConfig) and isinstance(node.get(SEARCH), DictConfig):
-                    option = str(cfg.hydra.runtime.choices.get(group))
+                    option = str(choices.get(group))
                     declared[str(group), option] = cast(dict[str, Any], OmegaConf.to_container(node[SEARCH]))
     checker.raise_faults()
     asked = {*search.space.fixed, *search.space.distributions}
