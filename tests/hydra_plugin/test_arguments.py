@@ -114,4 +114,8 @@ def test_advice_stays_readable():
     assert pasted("model.hidden=[64,64]") == "'model.hidden=[64,64]'"  # which zsh takes for a pattern without quotes
     assert pasted("model.width=64") == "model.width=64"
     assert pasted("a={b: 'c'}") == "\"a={b: 'c'}\""
+    assert pasted("a=\udcff") == "$'a=\\xff'"  # a byte that is no UTF-8
+    assert (
+        pasted("a=\ud800") == "$'a=\\xed\\xa0\\x80'"
+    )  # half of a pair, which no shell passes, but a file of Python may
     OverridesParser.create().parse_override("a={b: 'c'}")

@@ -51,7 +51,9 @@ def _escaped(character: str) -> str:
         return f"\\{character}"
     if character.isprintable():
         return character
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    of_a_byte = "\udc80" <= character <= "\udcff"  # as Python reads one that is no UTF-8
+    encoded = character.encode("utf-8", "surrogateescape" if of_a_byte else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in encoded)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
