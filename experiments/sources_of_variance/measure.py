@@ -72,7 +72,7 @@ class Differences:
 
     def __init__(self, splits: Sequence[Run], folds: Sequence[Run], data: str) -> None:
         self.data = data
-        numbers = sorted({run.split or 0 for run in splits})
+        numbers = sorted({run.number("data.split_seed") or 0 for run in splits})
         self.single = [
             compared(splits, "test_accuracy", f"data={data}", f"data.split_seed={number}") for number in numbers
         ]

@@ -1,5 +1,6 @@
 """What the repeats of one trial count as: its seeds, or the splits or folds on which it was trained."""
 
+from phalanx.analysis.overlap import correlation_of_values, divisions_of
 from phalanx.analysis.statistics import FOLDS, SEEDS, SPLITS, Repeat, Values
 from phalanx.analysis.student import evaluated_share
 from phalanx.core.quantities import counted
@@ -45,11 +46,12 @@ def values_of(trial: StoredRun) -> tuple[Values, float | None]:
         trial: A trial.
 
     Returns:
-        The values that are known, and the correlation as `statistics.paired` takes it: for folds the share of the rows
-        that validate (Nadeau and Bengio 2003), None where the sizes of the splits are not known, else 0.
+        The values that are known, and the correlation as `statistics.paired` takes it: for folds that of
+        `overlap.correlation_of_values`, None where the sizes of the splits are not known, else 0.
     """
     values = {repeat_of(row.place): row.value for row in trial.repeats if row.value is not None}
     if kind_of(trial) != FOLDS:
         return values, 0.0
-    data = trial.data
-    return values, None if data is None else evaluated_share(data.n_train, data.n_val)
+    if (data := trial.data) is None:
+        return values, None
+    return values, correlation_of_values(evaluated_share(data.n_train, data.n_val), divisions_of(trial))

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from phalanx.analysis.student import (
     Limits,
@@ -30,10 +30,10 @@ from phalanx.analysis.student import (
     with_step,
 )
 
-Place: TypeAlias = int | tuple[int, int]  # a seed, a split's seed, a fold, or (split seed, fold)
-Repeat: TypeAlias = int | tuple[Place, int]  # a seed, or (split or fold, seed)
+Place: TypeAlias = int | tuple[int, ...]  # a seed, a split's seed, a fold, or several such as (split seed, fold)
+Repeat: TypeAlias = int | tuple[Place, Place]  # a seed, or (split or fold, seed), or (place, (seed, fold inside it))
 Values: TypeAlias = (
-    Mapping[Repeat, float] | Mapping[Place, float] | Mapping[int, float] | Mapping[tuple[int, int], float]
+    Mapping[Repeat, float] | Mapping[int, float] | Mapping[tuple[int, int], float] | Mapping[tuple[int, Place], float]
 )
 
 FEWEST = (
@@ -276,7 +276,7 @@ def compare(
     ]
 
 
-def resolution(groups: Iterable[Values]) -> float:
+def resolution(groups: Iterable[Mapping[Any, float]]) -> float:
     """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
     values = sorted({float(value) for group in groups for value in group.values()})
     return min((gap for x, y in pairwise(values) if (gap := minus(y, x)) > 0), default=0.0)

@@ -69,7 +69,8 @@ def sources_of_variance(values: Mapping[Repeat, float], places: str) -> tuple[So
 
 def _split_and_fold(place: Place, places: str) -> tuple[int, int]:
     if isinstance(place, tuple):
-        return place
+        split, fold = place
+        return split, fold
     return (place, 0) if places == SPLITS else (0, place)
 
 

@@ -138,7 +138,7 @@ def _part(
     sentences = tuple(_sentences(pairs, measure, scaled, data.where))
     data_set = one_line(data_label(data.runs[0].config)), *map(data.runs[0].same, DATA_SET)
     return Part(name, data_set, data.repeats, data.where, tuple(scaled), ordered, tuple(pairs), sentences, notes,
-                comparable)  # fmt: skip
+                comparable, data.pooled_over, data.averaged_over)  # fmt: skip
 
 
 def _place(group: Group, found: Summary | None, measure: Measure) -> tuple[bool, bool, float]:
@@ -153,19 +153,19 @@ def _pooled(data: SameData, groups: Sequence[Group], measure: Measure) -> list[s
     places = {place for group in groups for place in group.seeds}
     several = any(len(group.values) > len(group.seeds) for group in groups)
     said = f"each {data.repeats.removesuffix('s')} ({', '.join(data.pooled_over)}) is one repeat, {len(places)} in all"
-    said += "; its value is the mean over its seeds" if several else ""
+    inner = f" and over {', '.join(data.averaged_over)} inside it" if data.averaged_over else ""
+    said += f"; its value is the mean over its seeds{inner}" if several else ""
     return [said, *([_overlap(data, measure)] if data.repeats == FOLDS else [])]
 
 
 def _overlap(data: SameData, measure: Measure) -> str:
     """What folds have in common, and what follows for the tests."""
     split, metric = split_name(measure.metric)
+    if data.evaluated is not None:
+        own = f"{100 * data.evaluated:.0f} %"
+        return (f"folds share rows, so tests and intervals are corrected (Nadeau and Bengio; {own} of the rows are "
+                "evaluated); they speak of other rows of this kind")  # fmt: skip
     share = f"{100 * data.correlation:.0f} %"
-    plain = data.runs[0].config.get("data.resampling") == "kfold"
-    unsure = "" if plain else "; for learners that change much with single rows this is not enough"
-    if split == "val":
-        return (f"folds share rows, so tests and intervals are corrected (Nadeau and Bengio; {share} of the rows are "
-                f"evaluated); they speak of other rows of this kind{unsure}")  # fmt: skip
     same = "all folds are tested on the same rows; what varies is the training rows" if split == "test" else (
         "what varies is the training rows")  # fmt: skip
     more = f"; val_{metric}, on each fold's own rows, tells more" if split == "test" else ""

@@ -24,6 +24,8 @@ class Part:
     sentences: tuple[str, ...]
     notes: tuple[str, ...]
     comparable: bool  # whether the groups were trained at equal settings and the metric means the same for all
+    pooled_over: tuple[str, ...] = ()  # the keys that make the repeats, where these are splits or folds
+    averaged_over: tuple[str, ...] = ()  # besides seeds, the keys over which the value of a repeat is a mean
 
 
 @dataclass(frozen=True)

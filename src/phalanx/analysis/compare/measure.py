@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phalanx.analysis.compare.run import MEASURED, Run
+from phalanx.analysis.compare.run import FOLD, MEASURED, OUTER, SPLIT, Run
 from phalanx.analysis.student import Limits
 from phalanx.core.errors import RequestError
 from phalanx.core.metrics import direction_of, find_metric, limits_of, names_of, split_name, tested
@@ -83,8 +83,10 @@ def find_measure(runs: Sequence[Run], metric: str | None) -> tuple[Measure, list
 def _over_folds(runs: Sequence[Run]) -> bool:
     """Whether all runs are on folds, of which there are several, and have an objective of the validation split."""
     resampled = all(run.config.get("data.resampling", "holdout") != "holdout" for run in runs)
-    several = len({(run.split, run.fold) for run in runs}) > len({run.split for run in runs})
-    return resampled and several and all(split_name(run.objective)[0] == "val" for run in runs)
+    splits = {run.number(SPLIT) for run in runs}
+    several = len({(run.number(SPLIT), run.number(FOLD)) for run in runs}) > len(splits)
+    same_test = len({run.number(OUTER) for run in runs}) == 1
+    return resampled and several and same_test and all(split_name(run.objective)[0] == "val" for run in runs)
 
 
 def _direction(metric: str) -> str:

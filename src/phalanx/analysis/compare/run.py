@@ -8,9 +8,9 @@ from typing import Any
 from phalanx.analysis.class_scores import ClassScore
 from phalanx.analysis.compare.values import ABSENT, identity
 
-SPLIT, FOLD = "data.split_seed", "data.fold"
+SPLIT, OUTER, FOLD = "data.split_seed", "data.outer_fold", "data.fold"
 ROW_REPEATS = "data.repeats"  # how many folds there are, whatever the rows of each
-REPEATED = (SPLIT, FOLD, ROW_REPEATS)  # the keys that make repeats and no settings
+REPEATED = (SPLIT, OUTER, FOLD, ROW_REPEATS)  # the keys that make repeats and no settings
 MEASURED = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
 
 
@@ -27,7 +27,7 @@ class Run:
     data: str | None  # the data's digest
     classes: Mapping[str, ClassScore] = field(default_factory=dict)  # of the test split, by the name of the class
     typed: Mapping[str, str] = field(default_factory=dict)  # overrides by key: `model: mlp3`, which the config lacks
-    sizes: tuple[int, int] | None = None  # of the training and the validation split
+    sizes: tuple[int, int, int] | None = None  # of the training, the validation and the test split
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -43,17 +43,8 @@ class Run:
         """Whether the run trained to its end."""
         return self.status == "completed"
 
-    @property
-    def split(self) -> int | None:
-        """The seed of the split; None where it is not known."""
-        return self._number(SPLIT)
-
-    @property
-    def fold(self) -> int | None:
-        """Which fold validates; None where that is not known."""
-        return self._number(FOLD)
-
-    def _number(self, key: str) -> int | None:
+    def number(self, key: str) -> int | None:
+        """The value of a key that counts, such as `FOLD`; None where it is not known."""
         value = self.config.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 

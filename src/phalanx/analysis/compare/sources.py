@@ -145,7 +145,7 @@ def runs_of(stored: StoredRun, sweep: str = "", trial: str = "") -> list[Run]:
         data=stored.data_digest,
         classes=class_scores(stored, stored.classes),
         typed=settings_typed(f"{key}={text}" for key, text in stored.overrides.items()),
-        sizes=None if stored.data is None else (stored.data.n_train, stored.data.n_val),
+        sizes=None if stored.data is None else (stored.data.n_train, stored.data.n_val, stored.data.n_test),
     )
     return [replace(_repeat(run, row), classes=class_scores(stored, row.classes)) for row in stored.repeats] or [run]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from phalanx.analysis.compare import Part
 from phalanx.analysis.compare.groups import place_text
 from phalanx.analysis.compare.measure import Measure
+from phalanx.analysis.compare.run import OUTER
 from phalanx.analysis.statistics import SEEDS, Place
 from phalanx.analysis.variance import SOURCES, sources_of_variance
 from phalanx.core.csv_text import cell_value
@@ -57,19 +58,22 @@ def _by_place(measure: Measure, part: Part) -> PageTable:
     texts = [{place: f"{value:.{decimals}f}" for place, value in group.seeds.items()} for group in part.groups]
     rows = [[g.label, *(own.get(place, NOTHING) for place in shown)] for g, own in zip(part.groups, texts, strict=True)]
     several = any(len(group.values) > len(group.seeds) for group in part.groups)
-    notes = ["Each value is the mean over its seeds."] if several else []
+    inner = ", of each fold in it" if part.averaged_over else ""
+    notes = [f"Each value is the mean over its seeds{inner}."] if several else []
     notes += [f"The first {MOST_PLACES} of {len(places)}."] if len(places) > MOST_PLACES else []
-    both = any(isinstance(place, tuple) for place in places)
-    named = [place_text(place) if both else f"{one} {place_text(place)}" for place in shown]
-    title = f"{measure.title} by {'split/fold' if both else one}"
+    numbers = "/".join(key.removeprefix("data.").removesuffix("_seed").replace("_", " ") for key in part.pooled_over)
+    named = [place_text(place) if "/" in numbers else f"{one} {place_text(place)}" for place in shown]
+    title = f"{measure.title} by {numbers or one}"
     return PageTable(title, ["group", *named], rows, " ".join(notes))
 
 
-def _in_order(place: Place) -> tuple[int, int]:
-    return place if isinstance(place, tuple) else (place, 0)
+def _in_order(place: Place) -> tuple[int, ...]:
+    return place if isinstance(place, tuple) else (place,)
 
 
 def _spread(measure: Measure, part: Part) -> list[PageTable]:
+    if OUTER in part.pooled_over or part.averaged_over:
+        return []  # folds inside folds are crossed otherwise
     found = {group.label: sources_of_variance(group.values, part.repeats) for group in part.groups}
     names = [name for name in SOURCES if any(source.name == name for one in found.values() for source in one)]
     if len(names) < 2:
