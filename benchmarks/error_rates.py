@@ -183,8 +183,9 @@ def false_equalities(n_groups: int, n: int, stream: np.random.Generator) -> dict
 
 def overlapping_rates(n: int, stream: np.random.Generator) -> None:
     """The tables of folds, data sets and probabilities; see `overlapping.py`."""
-    table("| equal learners | own rows, folds taken for independent | own rows | test split, independent "
-          "| test split, corrected as own rows | test split |", dict(folds_rates(n, stream)))  # fmt: skip
+    table("| equal learners | own rows, folds taken for independent | own rows, Nadeau and Bengio | own rows "
+          "| test split, independent | test split, corrected as own rows | test split |",
+          dict(folds_rates(n, stream)))  # fmt: skip
     sizes = [(groups, data) for groups in (2, 4) for data in (3, 6, 8, 15)]
     rates = {f"{groups}, {data}": (*over_data(groups, data, n // 4, stream),
                                    *(one_differs(groups, data, n // 4, stream) if groups > 2 else (math.nan,) * 2))

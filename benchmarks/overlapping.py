@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from phalanx.analysis.overlap import correlation_of_values
 from phalanx.analysis.posterior import with_probabilities
 from phalanx.analysis.ranks import compare_ranks
 from phalanx.analysis.statistics import Difference, compare, paired, resolution
@@ -21,14 +22,14 @@ SHIFT = 0.7  # half the distance of the class means, in standard deviations of a
 Fold = tuple[np.ndarray, np.ndarray]  # the rows that train, and those that are evaluated
 
 
-def k_fold(k: int, repeats: int, stream: np.random.Generator) -> list[Fold]:
-    parts = [part for _ in range(repeats) for part in np.array_split(stream.permutation(N), k)]
-    return [(np.setdiff1d(np.arange(N), part), part) for part in parts]
+def k_fold(k: int, repeats: int, stream: np.random.Generator, n_rows: int = N) -> list[Fold]:
+    parts = [part for _ in range(repeats) for part in np.array_split(stream.permutation(n_rows), k)]
+    return [(np.setdiff1d(np.arange(n_rows), part), part) for part in parts]
 
 
-def draws(n: int, share: float, stream: np.random.Generator) -> list[Fold]:
-    parts = [stream.permutation(N)[: round(share * N)] for _ in range(n)]
-    return [(np.setdiff1d(np.arange(N), part), part) for part in parts]
+def draws(n: int, share: float, stream: np.random.Generator, n_rows: int = N) -> list[Fold]:
+    parts = [stream.permutation(n_rows)[: round(share * n_rows)] for _ in range(n)]
+    return [(np.setdiff1d(np.arange(n_rows), part), part) for part in parts]
 
 
 def nearest_mean(x_SNL: np.ndarray, y_SN: np.ndarray, rows: np.ndarray, new_SML: np.ndarray) -> np.ndarray:
@@ -48,22 +49,25 @@ def nearest_row(x_SNL: np.ndarray, y_SN: np.ndarray, rows: np.ndarray, new_SML: 
 LEARNERS = {"stable": nearest_mean, "unstable": nearest_row}
 
 
-def drawn(n: int, n_rows: int, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`n` times rows with two features, half of them in each class."""
+def drawn(n: int, n_rows: int, stream: np.random.Generator, gap: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """`n` times rows with two features, half of them in each class, which are `gap` further apart in the first one."""
     y_SN = np.tile(np.arange(n_rows) % 2, (n, 1))
-    return stream.normal(size=(n, n_rows, 2)) + SHIFT * (2 * y_SN[:, :, None] - 1), y_SN
+    return stream.normal(size=(n, n_rows, 2)) + (SHIFT + np.array([gap, 0])) * (2 * y_SN[:, :, None] - 1), y_SN
 
 
-def accuracies(learner: str, folds: list[Fold], on_test: bool, n: int, stream: np.random.Generator) -> np.ndarray:
+def accuracies(
+    learner: str, folds: list[Fold], on_test: bool, n: int, stream: np.random.Generator, gap: float = 0.0
+) -> np.ndarray:
     """The accuracies (S, J, L), on each fold's own rows or on one test split.
 
     The test split has each row twice, once with the features exchanged, so that the learners are equal on it too.
     """
     found = []
+    n_rows = sum(map(len, folds[0]))
     for start in range(0, n, AT_ONCE):
         here = min(AT_ONCE, n - start)
-        x_SNL, y_SN = drawn(here, N, stream)
-        half, y_half = drawn(here, N // 2, stream)
+        x_SNL, y_SN = drawn(here, n_rows, stream, gap)
+        half, y_half = drawn(here, n_rows // 2, stream)
         test = np.concatenate([half, half[:, :, ::-1]], 1), np.concatenate([y_half, y_half], 1)
         rows = []
         for train, part in folds:
@@ -87,18 +91,20 @@ def shown(tables_SJL: np.ndarray, correlation: float) -> float:
 
 
 def folds_rates(n: int, stream: np.random.Generator) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """False alarms over folds: taken for independent, and now; on the folds' own rows, then on one test split."""
+    """False alarms over folds: taken for independent, corrected for the training rows that they share, and now; on the
+    folds' own rows, then on one test split."""
     kinds = {
-        "5 folds": (k_fold(5, 1, stream), 1 / 5, 3 / 4),
-        "10 folds, 10 times": (k_fold(10, 10, stream), 1 / 10, 9 / 10),
-        "10 draws of a fifth": (draws(10, 0.2, stream), 1 / 5, 4 / 5),
+        "5 folds": (k_fold(5, 1, stream), 1 / 5, 5, 3 / 4),
+        "10 folds, 10 times": (k_fold(10, 10, stream), 1 / 10, 10, 9 / 10),
+        "10 draws of a fifth": (draws(10, 0.2, stream), 1 / 5, 1, 4 / 5),
     }
     for learner in LEARNERS:
-        for kind, (folds, evaluated, in_common) in kinds.items():
+        for kind, (folds, evaluated, of_division, in_common) in kinds.items():
             n_here = n if len(folds) < 50 else n // 4
+            now = correlation_of_values(evaluated, [place // of_division for place in range(len(folds))])
             own, test = (accuracies(learner, folds, on_test, n_here, stream) for on_test in (False, True))
-            yield f"{kind}, {learner}", (shown(own, 0), shown(own, evaluated), shown(test, 0), shown(test, evaluated),
-                                         shown(test, in_common))  # fmt: skip
+            rates = [shown(own, correlation) for correlation in (0, evaluated, now)]
+            yield f"{kind}, {learner}", (*rates, *(shown(test, correlation) for correlation in (0, now, in_common)))
 
 
 def over_data(n_groups: int, n_data: int, n: int, stream: np.random.Generator) -> tuple[float, float]:

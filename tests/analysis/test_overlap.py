@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,8 +52,6 @@ def test_a_point_of_a_search_has_the_correlation_of_its_folds(tmp_path, kind, fo
     write_run(tmp_path, result(), config(data__resampling=kind, data__folds=folds))
     rows = [SeedResult(s, Status.COMPLETED, 0.1 * f, {}, 1, 1, None, 0, fold=f) for s in range(2) for f in range(4)]
     overrides = {"data.resampling": kind} if typed else {}
-    from dataclasses import replace
-
     data = DataSummary("wine", "wine", 80, 20, 25, 13, 3)
     trial = replace(stored(overrides=overrides), repeats=tuple(rows), data=data, folder=tmp_path)
     found = values_of(trial)[1]

@@ -20,8 +20,8 @@ HELP = """\
 Predict the classes of new samples with a trained run.
 
 RUN is a run's folder or its model.safetensors, or a sweep's folder, whose best trial predicts, or what phalanx refit
-made of it; with --folds the networks of all folds of its best setting do, by the mean of their probabilities. INPUT is
-one of
+made of it; with --folds the networks of all folds of its best setting do, by the mean of their probabilities, and so do
+those of the outer folds for the folder of a nested search. INPUT is one of
   .csv .tsv .parquet
               a table with names of columns. Models of tables (data=csv, data=parquet) read it as the training file,
               whatever its name, find their columns by name and ignore others; other models take all columns in order,
@@ -67,10 +67,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_files(
         arguments, inputs=[arguments.source] if arguments.model.is_dir() else [arguments.source, arguments.model]
     )
-    from phalanx.analysis.fold_mean import predict_with_folds
+    from phalanx.analysis.fold_mean import is_nested, predict_with_folds, predict_with_outer_folds
     from phalanx.analysis.predict import predict_file, printable
 
-    predict = predict_with_folds if arguments.folds else predict_file
+    of_sweep = predict_with_folds if arguments.folds else predict_file
+    predict = predict_with_outer_folds if is_nested(arguments.model) else of_sweep
     predictions, form, top = predict(arguments.model, arguments.source), arguments.format, arguments.top
     for note in predictions.notes:
         print(f"note: {printable(note)}", file=sys.stderr)

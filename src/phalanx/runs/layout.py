@@ -61,6 +61,8 @@ class RunPaths:
         if not self.root.is_dir():
             raise RunFolderError(f"{self.root} is not a folder; give a run's folder such as outputs/runs/<time>-<id>")
         if not self.result.is_file():
+            if (nested := NestedPaths(self.root)).summary.is_file():
+                raise RunFolderError(nested.no_run())
             raise RunFolderError(
                 f"{self.root} is not the folder of a finished run: it has no {self.result.name}; "
                 "runs are listed by: ls outputs/runs outputs/sweeps/*"
@@ -123,6 +125,14 @@ class NestedPaths:
     def outer(self, fold: int) -> SweepPaths:
         """The sweep of an outer fold."""
         return SweepPaths(self.root / f"{self.root.absolute().name}-outer-{fold}")
+
+    def no_run(self) -> str:
+        """What to say where a run is needed: which runs the folder holds, those that its outer folds tested."""
+        tested = sorted(file.parent for file in self.root.glob(f"*-outer-*/{FINAL}/*/result.json"))
+        said = f"{self.root} is the folder of a nested search, which holds a search for each outer fold"
+        if not tested:
+            return f"{said}; none of them has tested its choice yet"
+        return f"{said}; give a run of one, such as its choice: {', '.join(map(str, tested[:3]))}"
 
 
 _REPLACEABLE = "report.html"  # which any command may write again
