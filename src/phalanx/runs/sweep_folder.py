@@ -16,6 +16,7 @@ from phalanx.core.reading import MAX_TABLE, check_file
 from phalanx.core.result import Status
 from phalanx.runs.config_file import read_values, to_yaml
 from phalanx.runs.conform import check_items, hints
+from phalanx.runs.final_folder import chosen_by_final, decided
 from phalanx.runs.layout import FINAL, MADE, RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import Manifest, read_manifest
@@ -212,10 +213,11 @@ def is_sweep(root: Path) -> bool:
 
 
 def best_with_weights(root: Path) -> RunPaths:
-    """The best trial of a sweep that keeps its weights. Raises `RunFolderError` if none does."""
+    """The best trial of a sweep that keeps its weights: first the one that its final chose. Raises `RunFolderError` if
+    none does."""
     paths = SweepPaths(root)
     trials = collect(paths)
-    for trial in front_first(ranked(trials, direction_of(trials))):
+    for trial in decided(front_first(ranked(trials, direction_of(trials))), chosen_by_final(paths)):
         if paths.trial(trial.number).model.is_file():
             return paths.trial(trial.number)
     raise RunFolderError(f"{root} is a sweep, and none of its {len(trials)} trials keeps weights (see tracking.keep)")
