@@ -19,6 +19,7 @@ N = 300
 def rates():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
+        importlib.import_module("fold_tests")
         return importlib.import_module("error_rates")
 
 
@@ -78,6 +79,14 @@ def test_folds_are_corrected_for_what_they_share(rates, stream):
     assert at_most(module.shown(own, 1 / 5))
     assert module.shown(test, 1 / 5) > 0.12  # what corrects the folds' own rows does not correct one test split
     assert at_most(module.shown(test, 4 / 5))
+
+
+def test_draws_share_the_rows_that_they_evaluate_too(rates, stream):
+    module, ways = sys.modules["overlapping"], sys.modules["fold_tests"]
+    own = module.accuracies("unstable", module.draws(30, 0.2, stream, 30), False, 2 * N, stream)
+    usual, *_, now = ways.rates(own, 1 / 5, 1)
+    assert usual == module.shown(own, 1 / 5) > 0.08  # corrected for the training rows in common alone
+    assert now < 0.06
 
 
 def test_groups_over_data_sets_keep_their_error_rate(rates, stream):
