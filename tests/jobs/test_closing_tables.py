@@ -61,6 +61,14 @@ def test_a_cross_validation_of_one_setting_ends_with_its_mean():
     assert means.lines() == ["mean  runs 6  val_accuracy 0.8"]
 
 
+def test_outer_folds_are_no_settings():
+    at = [{"data.outer_fold": str(fold), "data.fold": inner} for fold in range(3) for inner in "01"]
+    means, _ = tables([stored(0.8, number=i, overrides=overrides) for i, overrides in enumerate(at)])
+    assert means.title == "mean over outer folds and folds"
+    (alone, _) = tables([stored(0.8, number=i, overrides=overrides) for i, overrides in enumerate(at[::2])])
+    assert (alone.title, alone.lines()) == ("mean over outer folds", ["mean  outer folds 3  val_accuracy 0.8"])
+
+
 @pytest.mark.parametrize(
     ("seeds", "splits", "count", "title"),
     [

@@ -22,6 +22,7 @@ SHOWN = 5  # trials or settings in a table; a front is shown whole
 REPEATS = {
     "seed": "seeds",
     "data.split_seed": "splits",
+    "data.outer_fold": "outer folds",
     "data.fold": "folds",
 }  # keys that make a repeat and no other setting
 TEST = "test_accuracy"
@@ -114,7 +115,8 @@ def _means(trials: Sequence[StoredRun], best: Sequence[StoredRun], direction: st
         own = tuple((key, value) for key, value in trial.overrides.items() if key not in REPEATS)
         settings.setdefault(own, []).append(trial)
     over = [word for key, word in REPEATS.items() if len({trial.overrides.get(key) for trial in trials}) > 1]
-    is_wanted = len(settings) > 1 or "folds" in over  # the mean over folds is what a cross-validation is for
+    has_folds = {"folds", "outer folds"} & {*over}  # the mean over folds is what a cross-validation is for
+    is_wanted = len(settings) > 1 or has_folds
     if not is_wanted or max(map(len, settings.values())) < 2 or best[0].front:
         return []
     valued, sign = {trial.number for trial in best}, -1 if direction == "maximize" else 1
