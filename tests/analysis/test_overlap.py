@@ -134,7 +134,9 @@ def test_folds_of_several_splits_are_averaged_where_the_split_tests(tmp_path):
 def test_what_outer_folds_cannot_be_pooled_is_compared_apart(tmp_path):
     two = compared(on_outer_folds(tmp_path / "two", outer=range(2)), "loss")
     assert [part.data for part in two.parts] == ["digits data.outer_fold=0", "digits data.outer_fold=1"]
-    assert len(compared(on_outer_folds(tmp_path / "by"), "loss", "data.outer_fold").parts) == 5
+    assert "splits or folds (data.outer_fold) become repeats of one comparison where 3 or more" in two.notes[-1]
+    by = compared(on_outer_folds(tmp_path / "by"), "loss", "data.outer_fold")
+    assert (len(by.parts), "become repeats" in by.notes[-1]) == (5, False)
     (part,) = compared(tmp_path / "by", "loss", where=["data.outer_fold=3"]).parts
     assert part.where == "on this split"
 

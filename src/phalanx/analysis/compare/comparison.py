@@ -8,7 +8,7 @@ from phalanx.analysis.compare.groups import Group, grouped, independent, usable
 from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
 from phalanx.analysis.compare.measure import Measure, find_measure
 from phalanx.analysis.compare.run import REPEATED, Run
-from phalanx.analysis.compare.splits import SameData, by_data
+from phalanx.analysis.compare.splits import SameData, apart, by_data
 from phalanx.analysis.compare.values import one_line
 from phalanx.analysis.equivalence import equivalence
 from phalanx.analysis.posterior import with_probabilities
@@ -78,6 +78,7 @@ def compare_runs(
         said.append(f"{lost} run{'s' if lost > 1 else ''} left out, on data for which there is no value")
     if len(parts) > 1:
         said.append(f"{len(parts)} data sets ({', '.join(p.data for p in parts)}): compared apart, never averaged")
+        said += apart(data, keys)
     return Comparison(measure, tuple(keys), parts, (*notes, *said))
 
 

@@ -103,6 +103,21 @@ def by_data(runs: Sequence[Run], usable: Sequence[Run], by: Sequence[str], metri
     return list({id(made[run.data]): made[run.data] for run in runs}.values())
 
 
+def apart(data: Sequence[SameData], by: Sequence[str]) -> list[str]:
+    """A note on splits or folds of the same rows that are no repeats, being too few.
+
+    Args:
+        data: What `by_data` returned.
+        by: The keys that make the groups.
+    """
+    firsts = [same.runs[0] for same in data]
+    keys = [key for key in (SPLIT, OUTER, FOLD) if len({run.same(key) for run in firsts}) > 1]
+    if not keys or {SPLIT, OUTER, FOLD} & {*by} or len({_rows(run, keys) for run in firsts}) > 1:
+        return []
+    return [f"splits or folds ({', '.join(keys)}) become repeats of one comparison where {FEWEST} or more of them hold "
+            "runs of two groups"]  # fmt: skip
+
+
 def _of_one_digest(runs: Sequence[Run]) -> list[list[Run]]:
     apart: dict[str | None, list[Run]] = defaultdict(list)
     for run in runs:
