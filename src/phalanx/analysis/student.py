@@ -74,7 +74,7 @@ def with_correlation(std: float | None, n: int, correlation: float) -> float | N
     """The standard deviation that n independent values would have if their mean varied as that of these values, of
     which each two have this correlation: its square is s² (1 + n ρ / (1 - ρ)). With n - 1 degrees of freedom that makes
     the t-test over folds the corrected resampled one, where ρ is the share of the rows that are evaluated (Nadeau and
-    Bengio 2003, Machine Learning 52; over repeated k-folds Bouckaert and Frank 2004, PAKDD).
+    Bengio 2003, Machine Learning 52); over repeated folds and draws see `phalanx.analysis.overlap`.
 
     Args:
         std: The standard deviation s of the values, None for fewer than two.

@@ -96,8 +96,8 @@ def seed_results(
 
 
 def correlation_of_folds(specs: Sequence[TrialSpec], datasets: Sequence[Dataset]) -> float:
-    """The correlation of the validation metrics of two folds, as the corrected resampled t-test takes it: the largest
-    `evaluated_share`. 0 where there are not several folds.
+    """The correlation of the validation metrics of two folds, by the training rows that they share alone (Nadeau and
+    Bengio 2003): the largest `evaluated_share`. 0 where there are not several folds.
 
     Args:
         specs: What was trained.
