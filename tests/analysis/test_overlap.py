@@ -141,6 +141,14 @@ def test_what_outer_folds_cannot_be_pooled_is_compared_apart(tmp_path):
     assert part.where == "on this split"
 
 
+def test_a_group_on_few_outer_folds_is_told_to_train_on_more_of_them(tmp_path):
+    write_run(on_outer_folds(tmp_path) / "99", result(0.5, test=0.9, data="d0/0/0"),
+              config(loss="one_vs_all", data__outer_folds=5, data__outer_fold=0, data__split_seed=0, data__fold=0,
+                     data__resampling="kfold", data__folds=4))  # fmt: skip
+    (part,) = compared(tmp_path, "loss").parts
+    assert "fewer than 3 folds tell nothing; train again with 'data.outer_fold=range(5)'" in part.notes
+
+
 def test_training_metrics_over_outer_folds_are_as_alike_as_their_rows(tmp_path):
     (part,) = compared(on_outer_folds(tmp_path), "loss", metric="best_epoch").parts
     assert part.differences[0].correlation == pytest.approx(3 / 4)

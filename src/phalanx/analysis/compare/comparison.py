@@ -7,7 +7,7 @@ from phalanx.analysis.compare.found import Comparison, Part
 from phalanx.analysis.compare.groups import Group, grouped, independent, usable
 from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
 from phalanx.analysis.compare.measure import Measure, find_measure
-from phalanx.analysis.compare.run import REPEATED, Run
+from phalanx.analysis.compare.run import OUTER, REPEATED, Run
 from phalanx.analysis.compare.splits import SameData, apart, by_data
 from phalanx.analysis.compare.values import one_line
 from phalanx.analysis.equivalence import equivalence
@@ -34,7 +34,8 @@ ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with th
 MOST_ALIKE = 3  # sentences that show no difference; more become one
 LARGEST = 20  # groups that are made without being asked for
 DATA_SET = ("data.name", "data.title", "data.path")  # what makes a data set another one
-MORE = {SEEDS: "'seed=range(10)'", SPLITS: "'data.split_seed=range(10)'", FOLDS: "'data.fold=range(5)'"}
+MORE = {SEEDS: "'seed=range(10)'", SPLITS: "'data.split_seed=range(10)'", FOLDS: "'data.fold=range(5)'",
+        OUTER: "'data.outer_fold=range(5)'"}  # fmt: skip
 
 
 def compare_runs(
@@ -228,7 +229,8 @@ def _too_few(groups: Sequence[Group], by: Sequence[str], data: SameData, found: 
             f"one seed only ({known[0]}): single runs differ by chance alone, train the groups with 'seed=range(10)'"
         )
     elif any(0 < len(group.seeds) < FEWEST for group in groups):
-        notes.append(f"fewer than {FEWEST} {repeats} tell nothing; train again with {MORE[repeats]}")
+        more = MORE[OUTER if OUTER in data.pooled_over else repeats]
+        notes.append(f"fewer than {FEWEST} {repeats} tell nothing; train again with {more}")
     if any(d.n == 0 for d in found):
         one = repeats.removesuffix("s")
         notes.append(f"groups that share no {one} are not paired: train them with the same {repeats}")
