@@ -167,7 +167,7 @@ class CohortLauncher(Launcher):
     def _train_and_run(self, configs: Sequence[JobConfig]) -> list[JobReturn]:
         """Runs each job when its training has ended; a job that an earlier start completed is not run again."""
         jobs = [_job(config, self.options.executor) for config in configs]
-        returns = _finished(jobs, configs)
+        returns = _finished(jobs)
         in_flight = {job: (place, configs[place]) for place, job in enumerate(jobs) if place not in returns}
         _discard_results(in_flight)
         for scheduler in self._submitted(list(in_flight)):
@@ -203,7 +203,7 @@ class CohortLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
 
 
-def _finished(jobs: Sequence[Job], configs: Sequence[JobConfig]) -> dict[int, JobReturn]:
+def _finished(jobs: Sequence[Job]) -> dict[int, JobReturn]:
     """The return values of jobs that an earlier start completed, by position; prints how many there are.
 
     It also prints how many were trained on data that have changed since, which therefore train again.
@@ -212,12 +212,12 @@ def _finished(jobs: Sequence[Job], configs: Sequence[JobConfig]) -> dict[int, Jo
     from phalanx.runs.trained_on import other_data
 
     returns, changed = {}, Counter[str]()
-    for place, (job, config) in enumerate(zip(jobs, configs, strict=True)):
+    for place, job in enumerate(jobs):
         if (found := finished(job)) is None:
             continue
         stored, digest = found
         if stored.data_digest == digest:
-            returns[place] = JobReturn(overrides=job.overrides, cfg=config.whole, status=JobStatus.COMPLETED)
+            returns[place] = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
             returns[place].return_value = stored.return_value
         elif stored.data_digest is not None:
             changed[other_data(job.trial.data, "the trials there were", stored.data_digest, digest)] += 1
