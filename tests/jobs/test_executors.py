@@ -17,7 +17,9 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from loky.process_executor import TerminatedWorkerError
 from omegaconf import OmegaConf
 from support.forked import server, train
@@ -27,6 +29,8 @@ from support.sweeps import steady, sweep_in
 from support.train_command import QUICK, TRAIN, environment, result_of, train_from_the_start
 from support.waiting import until
 
+from hydra_plugins.phalanx._compose import Composer
+from hydra_plugins.phalanx._job_config import job_config
 from hydra_plugins.phalanx.launcher import CohortLauncher, _job, trains_together
 from phalanx import OPTIMIZERS, DeviceSpec
 from phalanx.core.errors import Failure, RequestError, Superseded, TrainingInterrupted, WorkerLost, failure_of
@@ -464,8 +468,9 @@ def test_only_jobs_that_are_marked_train_elsewhere_and_an_error_ends_what_does(m
 def test_a_job_is_fenced_as_its_folder_stands_when_it_is_launched(tmp_path):
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf")):
-        options = [f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=3", "hydra.job.num=3"]
-        config = compose("config", options, return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", [f"hydra.sweep.dir={tmp_path}"], run_mode=RunMode.MULTIRUN)
+        config = job_config(Composer(loader, master), [], 3)
     paths = RunPaths(tmp_path / "3")
     write_json(paths.attempt, {"attempt": 1})
     jobs = [_job(config, executor) for executor in ("local", "processes")]
