@@ -13,7 +13,6 @@ from scipy import stats
 from support.jobs import by_number
 from support.places import ROOT
 
-from phalanx.core.errors import RequestError
 from phalanx.core.result import Snapshot, Status, TrialResult
 from phalanx.data.cache import dataset_of
 from phalanx.data.wine import Wine
@@ -207,13 +206,13 @@ def test_the_folder_of_a_point_trained_alone(job):
     assert set(read_seeds(RunPaths(one.folder).seeds)) == set(places(one.specs))
 
 
-def test_folds_that_share_no_cohort_are_refused(job):
-    uneven = ["data.folds=7", "model.norm=batch", "trainer.batch_size=1"]
-    refused = job(0, *uneven)
-    with pytest.raises(
-        RequestError, match=r"121 to 122 rows, .* try data\.n_train=121; or try hydra.sweeper.folds=null"
-    ):
-        refused.datasets()
-    assert len(job(0, *uneven, "data.n_train=121").datasets()) == 7
-    (failed,) = by_number(train_together([refused])).values()
-    assert isinstance(failed.error, RequestError)
+def test_folds_in_other_numbers_of_steps_train_in_one_cohort_too(job):
+    uneven = ["data.folds=7", "trainer.batch_size=1", "trainer.epochs=2"]
+    one = job(0, *uneven)
+    assert {len(dataset.train) for dataset in one.datasets()} == {121, 122}
+    (found,) = by_number(train_together([one])).values()
+    assert found.note == "trained in a cohort of 7"
+    for spec, result in zip(one.specs, found.results, strict=True):
+        alone = train_trial(spec, dataset_of(spec.data), test=False)
+        assert [result.metrics, result.epochs] == [alone.metrics, alone.epochs]
+        assert all(alone.weights[name].equal(result.weights[name]) for name in alone.weights)

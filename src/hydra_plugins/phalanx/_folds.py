@@ -67,7 +67,7 @@ def check_point(options: Options, trial: TrialSpec) -> None:
 
     Raises:
         SpecError: The data and the search contradict each other.
-        RequestError: The rows cannot be divided so, or the folds cannot train together.
+        RequestError: The rows cannot be divided so.
     """
     from phalanx.jobs.job import datasets_of
 

@@ -31,7 +31,6 @@ from phalanx.training.memory_check import check_memory
 from phalanx.training.planning import ONE_THREAD_FLOPS
 from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec, static_key
-from phalanx.training.training_rows import shared_form, why_apart
 
 if TYPE_CHECKING:
     from phalanx.study import Trial
@@ -105,7 +104,7 @@ class Job:
         return [self.trial] if self.sweep is None else self.sweep.specs(self.trial)
 
     def datasets(self) -> list[Dataset]:
-        """The data of each of `specs`. Raises `RequestError` where they cannot be read, or share no cohort."""
+        """The data of each of `specs`. Raises `RequestError` where they cannot be read."""
         return datasets_of(self.specs)
 
     @property
@@ -183,16 +182,9 @@ def datasets_of(specs: Sequence[TrialSpec]) -> list[Dataset]:
         specs: A trial with several seeds, folds or splits.
 
     Raises:
-        RequestError: The data cannot be read, or their splits have different forms, so that they share no cohort.
+        RequestError: The data cannot be read.
     """
     found = {data: dataset_of(data) for data in dict.fromkeys(spec.data for spec in specs)}
-    forms = {shared_form(spec, found[spec.data]) for spec in specs}
-    if len(forms) > 1:
-        raise RequestError(
-            "a search trains all folds and splits of a point in one cohort, which these cannot share: "
-            f"{why_apart(specs[0], list(found.values()))}; or try hydra.sweeper.folds=null, and for the best points a "
-            "grid over folds: data.resampling=kfold 'data.fold=range(5)'"
-        )
     return [found[spec.data] for spec in specs]
 
 

@@ -18,7 +18,6 @@ from phalanx.training.data_check import check_with_data
 from phalanx.training.loop import CohortLoop, Member
 from phalanx.training.partition import group_equal
 from phalanx.training.spec import config_digest
-from phalanx.training.training_rows import shared_form
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +149,7 @@ class CohortScheduler:
             datasets = job.datasets()
             for spec, dataset in {id(d): (spec, d) for spec, d in zip(job.specs, datasets, strict=True)}.values():
                 check_with_data(spec, dataset)
-            key = job.cohort_key, shared_form(job.trial, datasets[0])
+            key = job.cohort_key
             if key not in self.cohorts:
                 self.cohorts[key] = _JobCohort(job, datasets[0], self.report)
         except RequestError as error:

@@ -32,7 +32,7 @@ from phalanx.training.evaluation import Scores, Tally, evaluate
 from phalanx.training.metric_check import by_field, class_counts, final_metrics, stored_metrics
 from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
-from phalanx.training.training_rows import TrainingRows, fills_up, n_filled
+from phalanx.training.training_rows import TrainingRows, fills_up, n_filled, shared_form
 from phalanx.training.trial_progress import TrialProgress
 
 OnStep = Callable[[int, int], None]
@@ -42,8 +42,8 @@ class Chunk:
     """Trials of a cohort that are one stack. `train_epoch` may run in a thread of its own.
 
     Args:
-        like: Any trial of the cohort, for the static fields.
-        dataset: The data of a trial, on `device`; others may have other splits of the same form.
+        like: Any trial of the chunk, for the static fields.
+        dataset: The data of a trial, on `device`; others may have other splits of the same `form`.
         device: Where to train.
         test: Whether results have test metrics.
         model: The network shape of all trials; `like.model` if None.
@@ -56,7 +56,7 @@ class Chunk:
     ) -> None:  # fmt: skip
         self.cohort = cohort
         self.dataset, self.device, self.test = dataset, device, test
-        self.fills = fills_up(like, dataset)
+        self.form, self.fills = shared_form(like, dataset), fills_up(like, dataset)
         n_train = n_filled(like, dataset)
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, n_train, device, model)
         self.data: dict[int, Dataset] = {}  # of each trial, by position

@@ -1,6 +1,7 @@
 """Cohorts: trials that are equal in all static fields and train together.
 
-A cohort is held as one chunk or several (`chunk.py`), as `planning.py` decides; no trial's results depend on it.
+A cohort is held as one chunk or several (`chunk.py`), as `planning.py` decides; no trial's results depend on it. Trials
+whose data differ in form, such as folds whose encoders find other columns, are in chunks of their own.
 """
 
 import functools
@@ -25,7 +26,7 @@ from phalanx.training.planning import FLOPS_PER_S, Cost, Workers, chunk_size, fr
 from phalanx.training.preparation import prepared
 from phalanx.training.spec import TrialSpec
 from phalanx.training.stack import batches
-from phalanx.training.training_rows import n_filled
+from phalanx.training.training_rows import n_filled, shared_form
 
 R = TypeVar("R")
 AUTOTUNE_FROM_S = 20.0  # estimated training time from which measuring execution plans pays off
@@ -72,7 +73,7 @@ class Cohort:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates of each trial per epoch."""
+        """Updates per epoch of a trial with the data of the first."""
         return batches(self.like.trainer, n_filled(self.like, self.dataset))[1]
 
     def join(
@@ -84,7 +85,7 @@ class Cohort:
             specs: Trials that equal `like` in every static field; see `check_static`.
             states: Their states of an earlier training, from which they resume. A trial that had ended does not train
                 again; the next `epoch` returns its result.
-            datasets: The data of each trial, of the `shared_form` of the cohort's, if not the cohort's.
+            datasets: The data of each trial, other splits of the cohort's, if not the cohort's.
         """
         positions = list(range(self.n_joined, self.n_joined + len(specs)))
         known = dict(zip(positions, states, strict=False))
@@ -114,9 +115,9 @@ class Cohort:
     def abandon(self) -> dict[int, TrialResult]:
         """Interrupts all trials; returns their results so far, by position."""
         results = [chunk.abandon() for chunk in self.chunks]
-        for member in self.joining.items():
-            chunk = self._new_chunk(without_stacked(member[1].model))
-            self._add_trials(chunk, [member])
+        for position, spec in self.joining.items():
+            chunk = self._new_chunk(spec, self.data[position])
+            self._add_trials(chunk, [(position, spec)])
             results.append(chunk.abandon())
         self.joining = {}
         return self._results(results)
@@ -126,52 +127,73 @@ class Cohort:
         ended, self.ended = self.ended, {}
         return ended | {position: result for results in by_chunk for position, result in results.items()}
 
-    def _new_chunk(self, model: ModelSpec) -> Chunk:
-        return Chunk(self.like, self.dataset, self.device, test=self.test, model=model, cohort=self.name)
-
-    def _size(self, model: ModelSpec) -> int:
-        return model.layout(self.dataset.n_features, self.dataset.n_classes).size
+    def _new_chunk(self, like: TrialSpec, dataset: Dataset, model: ModelSpec | None = None) -> Chunk:
+        model = model or without_stacked(like.model)
+        return Chunk(like, dataset, self.device, test=self.test, model=model, cohort=self.name)
 
     def _table_bytes(self) -> int:
         """Bytes of the different training tables of joining trials, which a stack of several holds once more."""
         tables = {id(dataset): dataset.train.x_ND.nbytes for dataset in self.data.values()}
         return sum(tables.values()) if len(tables) > 1 else 0
 
-    def _flops(self, model: ModelSpec, cost: Cost) -> float:
-        """Operations of one trial per step."""
-        known = model.way.flops
-        return cost.flops(self._size(model)) if known is None else known
-
     def _assign_chunks(self) -> None:
-        """Adds joining trials to chunks of their shape, or to new ones; those that do not fit into memory wait."""
+        """Adds joining trials to chunks of their form and shape, or to new ones; those without memory wait."""
         if not self.joining:
             return
         waiting, self.joining = list(self.joining.items()), {}
-        # Padding changes how products are rounded, so on a CPU, where bits are reproducible, it must be requested.
-        pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
-        pads = pads and self.like.optimizer.pads
-        cost = Cost(batches(self.like.trainer, n_filled(self.like, self.dataset))[0], self.device.type, pads)
-        running = [spec for chunk in self.chunks for spec in chunk.stack.specs]
-        flops = sum(self._flops(spec.model, cost) for spec in [*running, *(spec for _, spec in waiting)])
-        self.workers = workers(self.device, self.like.device, len(running) + len(waiting), flops)
+        kind = self.device.type
+        trials = [(spec, chunk.dataset) for chunk in self.chunks for spec in chunk.stack.specs]
+        trials += [(spec, self.data[position]) for position, spec in waiting]
+        flops = sum(_flops(spec, spec.model, dataset, kind) for spec, dataset in trials)
+        self.workers = workers(self.device, self.like.device, len(trials), flops)
         if self.like.model.way.one_thread:
             self.workers = replace(self.workers, threads=1)
         free = free_bytes(self.device) - self._table_bytes()
-        shapes = share(waiting, [chunk.stack.model for chunk in self.chunks], self._size, cost)
+        forms: dict[Hashable, list[tuple[int, TrialSpec]]] = {}
+        for position, spec in waiting:
+            forms.setdefault(shared_form(spec, self.data[position]), []).append((position, spec))
+        is_first = not self.chunks and len(forms) == 1
+        for form, members in forms.items():
+            free = self._assign_form(form, members, free, is_first=is_first)
+
+    def _assign_form(
+        self, form: Hashable, waiting: list[tuple[int, TrialSpec]], free: int, *, is_first: bool
+    ) -> int:  # fmt: skip
+        """As `_assign_chunks`, for trials of one form.
+
+        Args:
+            form: The form.
+            waiting: The trials, as (position, spec).
+            free: Bytes that they may allocate.
+            is_first: Whether these are all trials of the cohort.
+
+        Returns:
+            The bytes that are left.
+        """
+        like, dataset = waiting[0][1], self.data[waiting[0][0]]
+        running = [chunk for chunk in self.chunks if chunk.form == form]
+        # Padding changes how products are rounded, so on a CPU, where bits are reproducible, it must be requested.
+        pads = self.device.type != "cpu" if self.like.device.pad is None else self.like.device.pad
+        cost = replace(_cost(like, dataset, self.device.type), pads=pads and self.like.optimizer.pads)
+        shapes = share(
+            waiting, [chunk.stack.model for chunk in running], functools.partial(_size, dataset=dataset), cost
+        )
         for shape in shapes:
-            n_bytes, own = 4 * self._size(shape.model) * BUFFERS, self._flops(shape.model, cost)
+            n_bytes = 4 * _size(shape.model, dataset) * BUFFERS
+            own = _flops(like, shape.model, dataset, self.device.type)
             fits = max(free // n_bytes, 0 if self.chunks else 1)
             members, late = shape.members[:fits], shape.members[fits:]
             free -= n_bytes * len(members)
             self.joining |= dict(late)
-            alike = [chunk for chunk in self.chunks if without_stacked(chunk.stack.model) == shape.model]
+            alike = [chunk for chunk in running if without_stacked(chunk.stack.model) == shape.model]
             n_trials = len(members) + sum(chunk.running for chunk in alike)
             size = chunk_size(self.device, n_trials, n_bytes, own, self.workers.count)
             if not (shape.model.way.together and self.like.optimizer.together):
                 size = 1
-            elif len(shapes) == 1 and not self.chunks and self._is_long(own * n_trials, members):
+            elif is_first and len(shapes) == 1 and self._is_long(own * n_trials, members):
                 size = self._autotune(shape.model, ExecutionPlan(size, self.workers), members)
             self._fill(shape.model, members, alike, size)
+        return free
 
     def _is_long(self, flops: float, members: Sequence[tuple[int, TrialSpec]]) -> bool:
         """Whether these trials train for so long on the CPU that measuring plans costs next to nothing."""
@@ -186,8 +208,9 @@ class Cohort:
         key, plans = (model, rule, len(members), n_cores, self.like.trainer.batch_size), measured_plans()
         if key not in plans:
             candidates = execution_plans(rule, len(members), n_cores)
-            spec = replace(members[0][1], model=model)
-            plans[key] = fastest(candidates, lambda: self._new_chunk(model).stack, spec, self.dataset.train)
+            spec, dataset = replace(members[0][1], model=model), self.data[members[0][0]]
+            new_stack = lambda: self._new_chunk(spec, dataset, model).stack  # noqa: E731
+            plans[key] = fastest(candidates, new_stack, spec, dataset.train)
         self.workers = plans[key].workers
         return plans[key].size
 
@@ -201,7 +224,8 @@ class Cohort:
             members = members[free:]
         n_new = -(-len(members) // size)
         for i in range(n_new):
-            self.chunks.append(self._new_chunk(model))
+            position, like = members[i]
+            self.chunks.append(self._new_chunk(like, self.data[position], model))
             self._add_trials(self.chunks[-1], members[i::n_new])
 
     def _add_trials(self, chunk: Chunk, members: Collection[tuple[int, TrialSpec]]) -> None:
@@ -250,6 +274,21 @@ class Cohort:
             if isinstance(error := future.exception(), Exception) and not isinstance(error, _Stopped):
                 raise error
         return [future.result() for future in futures]
+
+
+def _size(model: ModelSpec, dataset: Dataset) -> int:
+    """The number of parameters."""
+    return model.layout(dataset.n_features, dataset.n_classes).size
+
+
+def _cost(like: TrialSpec, dataset: Dataset, kind: str) -> Cost:
+    return Cost(batches(like.trainer, n_filled(like, dataset))[0], kind)
+
+
+def _flops(like: TrialSpec, model: ModelSpec, dataset: Dataset, kind: str) -> float:
+    """Operations per step of one trial with this model."""
+    known = model.way.flops
+    return _cost(like, dataset, kind).flops(_size(model, dataset)) if known is None else known
 
 
 class _Stopped(Exception):

@@ -1,4 +1,4 @@
-"""Which trials can share a cohort: those that are equal in all static fields, and whose data have one form."""
+"""Which trials can share a cohort: those that are equal in all static fields."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ from phalanx.core.errors import RequestError
 from phalanx.core.specs import walk
 from phalanx.data import Dataset
 from phalanx.training.spec import TrialSpec, static_key
-from phalanx.training.training_rows import shared_form
 
 
 def group_equal(keys: Sequence[Hashable]) -> list[list[int]]:
@@ -33,9 +32,7 @@ def partition(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = N
     """
     if datasets is None:
         return group_equal([(static_key(spec), spec.data) for spec in specs])
-    return group_equal(
-        [(static_key(spec), shared_form(spec, data)) for spec, data in zip(specs, datasets, strict=True)]
-    )
+    return group_equal([static_key(spec) for spec in specs])
 
 
 def check_static(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None = None) -> None:
@@ -48,9 +45,7 @@ def check_static(specs: Sequence[TrialSpec], datasets: Sequence[Dataset] | None 
 
     def key_of(place: int) -> dict[str, Any]:
         key = dict(static_key(specs[place]))
-        if datasets is None:
-            return key | {name: value for name, _, value in walk(specs[place].data)}
-        return key | {"the form of the data": shared_form(specs[place], datasets[place])}
+        return key if datasets is not None else key | {name: value for name, _, value in walk(specs[place].data)}
 
     first = key_of(0)
     for place in range(1, len(specs)):

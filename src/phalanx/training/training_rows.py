@@ -14,7 +14,6 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from phalanx.core.advice import override
 from phalanx.core.seeding import permutations
 from phalanx.data import Dataset, Split
 from phalanx.nn.losses.function_loss import FunctionLoss
@@ -55,7 +54,8 @@ def n_filled(spec: TrialSpec, dataset: Dataset) -> int:
 
 
 def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
-    """What trials with different splits have in common if they can train as one stack.
+    """What trials with different splits have in common if they can train as one stack. Others of a cohort are stacks of
+    their own.
 
     Large data, which are not held several times, and networks of the user's own, which are built for their data, share
     a stack with trials of the same data alone.
@@ -67,25 +67,6 @@ def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
     is_alone = isinstance(spec.model, ModuleSpec) or _n_bytes(dataset) > LARGEST_BYTES
     own = dataset.digest if is_alone else dataset.sizes
     return own, n_filled(spec, dataset), fills_up(spec, dataset)
-
-
-def why_apart(spec: TrialSpec, datasets: Sequence[Dataset]) -> str:
-    """Why these data have several forms, and what to type so that they share a cohort, if that is possible.
-
-    Args:
-        spec: A trial; others differ from it in their splits alone.
-        datasets: The data of different splits, of several `shared_form`.
-    """
-    if isinstance(spec.model, ModuleSpec):
-        return f"model={spec.model.name} is a network of your own, which shares no cohort with other splits"
-    if any(_n_bytes(dataset) > LARGEST_BYTES for dataset in datasets):
-        return f"each has more than {LARGEST_BYTES >> 20} MB of training rows"
-    if len({dataset.sizes for dataset in datasets}) > 1:
-        columns = sorted({dataset.n_features for dataset in datasets})
-        return f"their encoders find other columns: {columns[0]} to {columns[-1]} features"
-    rows = sorted({len(dataset.train) for dataset in datasets})
-    advice = override("data.n_train", rows[0])
-    return f"they train on {rows[0]} to {rows[-1]} rows, so in other numbers of steps; try {advice}"
 
 
 def _n_bytes(dataset: Dataset) -> int:
