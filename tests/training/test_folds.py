@@ -54,6 +54,33 @@ def test_which_folds_train_beside_it_does_not_matter(specs, data, drop_last, ran
             assert result.data_digest == datasets[i].digest
 
 
+@given(cohorts(), splits())
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_folds_that_share_one_table_give_the_numbers_of_prepared_rows(specs, data):
+    specs, prepared = with_data(specs, data, metrics=("f1_macro",), drop_last=specs[0].model.norm == "batch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("phalanx.data.shared_rows.LARGEST_BYTES", 0)
+        patch.setattr("phalanx.training.training_rows.LARGEST_BYTES", 0)
+        shared = [load_dataset(spec.data) for spec in specs]
+        assert {d.train.table is None for d in shared} == {specs[0].data.resampling == "holdout"}
+        together = train_cohort(specs, shared)
+    for spec, dataset, result in zip(specs, prepared, together, strict=True):
+        assert_same(result, train_trial(spec, dataset), spec)
+
+
+def test_large_folds_are_one_stack_with_one_table(monkeypatch):
+    monkeypatch.setattr("phalanx.data.shared_rows.LARGEST_BYTES", 0)
+    monkeypatch.setattr("phalanx.training.training_rows.LARGEST_BYTES", 0)
+    specs, datasets = with_data([TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(5)], folds(67))
+    assert {id(one.train.table) for one in datasets} == {id(datasets[0].val.table)}
+    cohort = Cohort(specs[0], datasets[0])
+    cohort.join(specs, datasets=datasets)
+    cohort.epoch()
+    (chunk,) = cohort.chunks
+    assert chunk.running == 5
+    assert chunk.rows.split.table is datasets[0].train.table
+
+
 def test_a_largest_fold_is_itself_beside_a_smaller_one():
     """Its weights are 1 exactly: 83 times the reciprocal of 83, in float32, is not."""
     data = [table(128, 2, fold=fold, resampling="kfold", folds=5) for fold in (3, 0)]

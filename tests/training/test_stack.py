@@ -127,7 +127,9 @@ def test_a_replayed_epoch_is_the_epoch(optimizer, n_train):
     torch.testing.assert_close(chunks[1].stack.params_TP, chunks[0].stack.params_TP, rtol=1e-6, atol=1e-7)
 
 
-def test_a_replayed_epoch_of_folds_is_the_epoch():
+@pytest.mark.parametrize("largest", [1 << 20, 0], ids=["prepared", "one table"])
+def test_a_replayed_epoch_of_folds_is_the_epoch(largest, monkeypatch):
+    monkeypatch.setattr("phalanx.data.shared_rows.LARGEST_BYTES", largest)
     specs, datasets = with_data(
         mixed(5), folds(136)
     )  # 11 full batches of 8, the last one filled up in all folds but one

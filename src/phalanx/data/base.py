@@ -6,7 +6,7 @@ and turns all rows into the tensors of a `Dataset`. Axes: N samples, D features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -128,6 +128,26 @@ class Split:
     def __len__(self) -> int:
         return len(self.y_N)
 
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.x_ND.shape[1]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of its features, prepared."""
+        return 4 * len(self) * self.n_features
+
+    @property
+    def held(self) -> tuple[Tensor, ...]:
+        """The tensors that its features are held in, perhaps with other splits."""
+        return (self.x_ND,)
+
+    @property
+    def table(self) -> object | None:
+        """What splits have in common that hold their features in one table; None where each has its own."""
+        return None
+
     def class_counts(self, n_classes: int) -> list[int]:
         """The number of samples of each class."""
         counts: list[int] = torch.bincount(self.y_N, minlength=n_classes).tolist()
@@ -138,8 +158,22 @@ class Split:
         x_TBD = self.x_ND.index_select(0, index_TB.reshape(-1)).view(*index_TB.shape, -1)
         return x_TBD if len(x_TBD) == n_trials else x_TBD.expand(n_trials, -1, -1)
 
+    def parts(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features (B, D) and classes (B,) of so many samples at a time, in order."""
+        yield from zip(torch.split(self.x_ND, size), torch.split(self.y_N, size), strict=True)
+
     def to(self, device: torch.device | str) -> Split:
         return Split(self.x_ND.to(device), self.y_N.to(device))
+
+    @classmethod
+    def joined(cls, splits: Sequence[Split], of_trials: Sequence[Split]) -> Split:
+        """Splits of the same kind, one behind the other, whose `rows` are asked for by each trial for itself.
+
+        Args:
+            splits: The splits.
+            of_trials: That of each trial.
+        """
+        return Split(torch.cat([split.x_ND for split in splits]), torch.cat([split.y_N for split in splits]))
 
 
 @dataclass(frozen=True)
@@ -166,7 +200,7 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        return self.train.x_ND.shape[1]
+        return self.train.n_features
 
     @property
     def n_classes(self) -> int:

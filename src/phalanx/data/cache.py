@@ -1,7 +1,7 @@
 """The data sets that this process has loaded."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from phalanx.data import Dataset, load_dataset
 from phalanx.data.base import DataSpec
@@ -25,10 +25,12 @@ def dataset_of(spec: DataSpec, load: Callable[[], Dataset] | None = None) -> Dat
     with _lock:
         _loaded.pop(spec, None)
         _loaded[spec] = dataset
-        while len(_loaded) > FEWEST and sum(map(_n_bytes, _loaded.values())) > LARGEST_BYTES:
+        while len(_loaded) > FEWEST and _n_bytes(_loaded.values()) > LARGEST_BYTES:
             del _loaded[next(iter(_loaded))]
     return dataset
 
 
-def _n_bytes(dataset: Dataset) -> int:
-    return sum(split.x_ND.nbytes for split in (dataset.train, dataset.val, dataset.test))
+def _n_bytes(datasets: Iterable[Dataset]) -> int:
+    """Of their features; what several hold together counts once."""
+    splits = [split for dataset in datasets for split in (dataset.train, dataset.val, dataset.test)]
+    return sum({id(tensor): tensor.nbytes for split in splits for tensor in split.held}.values())

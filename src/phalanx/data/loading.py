@@ -12,6 +12,7 @@ from phalanx.data.base import Dataset, DataSpec, Raw, Split
 from phalanx.data.doubts import class_doubts, repeated_rows, telling_columns
 from phalanx.data.encoders import Features, Rows
 from phalanx.data.resampling import split_rows
+from phalanx.data.shared_rows import pays, shared_splits
 from phalanx.data.table_encoder import TableFeatures
 
 
@@ -45,6 +46,10 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu", *, joined: 
         if spec.is_known or joined
         else _doubts(raw, encoder, train_split, {"validation": val_split, "test": test_split})
     )
+    if pays(spec.resampling, raw.x, train_split):
+        held = [(raw.x, train), (raw.x, val), (raw.x if raw.test_y is None else raw.test_x, test)]
+        shared = shared_splits(encoder, held, [train_split.y_N, val_split.y_N, test_split.y_N])
+        train_split, val_split, test_split = shared or (train_split, val_split, test_split)
     return Dataset(
         name=spec.name,
         train=train_split,

@@ -133,7 +133,7 @@ class Cohort:
 
     def _table_bytes(self) -> int:
         """Bytes of the different training tables of joining trials, which a stack of several holds once more."""
-        tables = {id(dataset): dataset.train.x_ND.nbytes for dataset in self.data.values()}
+        tables = {id(d): d.train.n_bytes for d in self.data.values() if d.train.table is None}
         return sum(tables.values()) if len(tables) > 1 else 0
 
     def _assign_chunks(self) -> None:

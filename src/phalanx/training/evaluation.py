@@ -243,7 +243,7 @@ def _evaluate(
 ) -> list[Scores]:  # fmt: skip
     totals_3T = torch.zeros(3, len(params_TP), dtype=_wide(params_TP.device), device=params_TP.device)
     classes, log_p, n_classes = list[Tensor](), list[Tensor](), 0
-    for x_BD, y_B in zip(torch.split(split.x_ND, CHUNK_ROWS), torch.split(split.y_N, CHUNK_ROWS), strict=True):
+    for x_BD, y_B in split.parts(CHUNK_ROWS):
         y_TB = y_B.expand(len(params_TP), -1)
         logits_TBC = logits(model, layout, params_TP, x_BD, depths)
         loss_T = loss(logits_TBC, y_TB).sum(1)

@@ -26,7 +26,7 @@ def prepared(spec: TrialSpec, dataset: Dataset) -> TrialSpec:
     size, n_steps = batches(spec.trainer, n_train)
     rest = min(size, n_train - (n_steps - 1) * size)
     at_once = {size for split in (dataset.train, dataset.val, dataset.test) for size in sizes_at_once(len(split))}
-    known = Batches(dataset.train.x_ND, tuple(sorted({size, rest})), tuple(sorted(at_once)), spec.trainer.precision)
+    known = Batches(dataset.train, tuple(sorted({size, rest})), tuple(sorted(at_once)), spec.trainer.precision)
     model = spec.model.prepared(InputShape(*dataset.sizes), known)
     spec.optimizer.bound(model.layout(dataset.n_features, dataset.n_classes))
     return spec if model is spec.model else replace(spec, model=model)

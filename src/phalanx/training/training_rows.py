@@ -1,5 +1,7 @@
 """The training rows of trials that train as one stack and may have different splits of the same data.
 
+Small splits are held one behind the other, prepared; large ones as row numbers in one table (`data.shared_rows`).
+
 Folds differ in size by a few rows. The last batch of each trial is filled up to that of the largest fold with the same
 number of steps, by repeating the trial's last sample with weight 0. That size follows from the trial's own data and
 options, so a trial computes the same numbers alone and beside any other folds.
@@ -15,12 +17,11 @@ import torch
 from torch import Tensor
 
 from phalanx.core.seeding import permutations
-from phalanx.data import Dataset, Split
+from phalanx.data import Dataset
+from phalanx.data.shared_rows import LARGEST_BYTES
 from phalanx.nn.losses.function_loss import FunctionLoss
 from phalanx.nn.models.module_spec import ModuleSpec
 from phalanx.training.spec import TrialSpec
-
-LARGEST_BYTES = 32 << 20  # of the training features of one split, above which it shares no stack with others
 
 
 def fills_up(spec: TrialSpec, dataset: Dataset) -> bool:
@@ -57,20 +58,18 @@ def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
     """What trials with different splits have in common if they can train as one stack. Others of a cohort are stacks of
     their own.
 
-    Large data, which are not held several times, and networks of the user's own, which are built for their data, share
-    a stack with trials of the same data alone.
+    Large data, which are not held several times, share a stack with trials of the same data, or of the same table of
+    rows; networks of the user's own, which are built for their data, with trials of the same data alone.
 
     Args:
         spec: A trial.
         dataset: Its data.
     """
-    is_alone = isinstance(spec.model, ModuleSpec) or _n_bytes(dataset) > LARGEST_BYTES
-    own = dataset.digest if is_alone else dataset.sizes
-    return own, n_filled(spec, dataset), fills_up(spec, dataset)
-
-
-def _n_bytes(dataset: Dataset) -> int:
-    return dataset.train.x_ND.numel() * dataset.train.x_ND.element_size()
+    train = dataset.train
+    own: Hashable = dataset.sizes
+    if isinstance(spec.model, ModuleSpec) or (train.table is None and train.n_bytes > LARGEST_BYTES):
+        own = dataset.digest
+    return own, id(train.table), n_filled(spec, dataset), fills_up(spec, dataset)
 
 
 class TrainingRows:
@@ -95,7 +94,9 @@ class TrainingRows:
         for dataset in different:
             starts[id(dataset)], start = start, start + len(dataset.train)
         first = datasets[0].train
-        self.split = first if len(different) == 1 else _joined([dataset.train for dataset in different])
+        self.split = first
+        if len(different) > 1:
+            self.split = first.joined([dataset.train for dataset in different], [dataset.train for dataset in datasets])
         self.n_columns, self.device = n_columns, first.y_N.device
         self.places = [(starts[id(dataset)], len(dataset.train)) for dataset in datasets]
         self.real_T: Tensor | None = None
@@ -133,7 +134,3 @@ def _filled(order_N: Tensor, n_columns: int) -> Tensor:
     """The order with its last row repeated, which the last batch has anyway."""
     n_missing = n_columns - len(order_N)
     return torch.cat([order_N, order_N[-1:].expand(n_missing)]) if n_missing else order_N
-
-
-def _joined(splits: Sequence[Split]) -> Split:
-    return Split(torch.cat([split.x_ND for split in splits]), torch.cat([split.y_N for split in splits]))

@@ -158,8 +158,10 @@ def _tensors(arrays: Dataset) -> Dataset:
 
 
 def _changed(dataset: Dataset, change: Callable[[Any], Any]) -> Dataset:
+    from phalanx.data import Split
+
     splits = {name: getattr(dataset, name) for name in ("train", "val", "test")}
-    changed = {name: replace(split, x_ND=change(split.x_ND), y_N=change(split.y_N)) for name, split in splits.items()}
+    changed: dict[str, Any] = {name: Split(change(split.x_ND), change(split.y_N)) for name, split in splits.items()}
     return replace(dataset, **changed, copies={})
 
 

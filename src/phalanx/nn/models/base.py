@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -37,18 +37,31 @@ class InputShape:
     image_shape: tuple[int, int] | None = None
 
 
+class Samples(Protocol):
+    """Samples with features."""
+
+    @property
+    def y_N(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def rows(self, index_TB: Tensor, n_trials: int) -> Tensor:
+        """The features (T, B, D) of these samples of each trial."""
+        ...
+
+
 @dataclass(frozen=True)
 class Batches:
     """What a training computes with.
 
     Attributes:
-        x_ND: Training samples.
+        samples: Training samples.
         train_sizes: The sizes of its batches.
         eval_sizes: How many samples are evaluated at once.
         precision: That of the products in training steps.
     """
 
-    x_ND: Tensor
+    samples: Samples
     train_sizes: tuple[int, ...]
     eval_sizes: tuple[int, ...]
     precision: str = "float32"

@@ -60,7 +60,7 @@ class _Probe:
 
     def __init__(self, network: Network, batches: Batches, n_classes: int) -> None:
         self.network, self.batches, self.n_classes = network, batches, n_classes
-        self.device = batches.x_ND.device
+        self.device = batches.samples.y_N.device
         self.rows_TP = network.init(range(4)).to(self.device)
 
     def check(self) -> float:
@@ -133,9 +133,9 @@ class _Probe:
 
     def _x(self, n_trials: int, size: int, turn: int) -> Tensor:
         """Samples (T, B, D), others for each trial and turn."""
-        x_ND = self.batches.x_ND
+        samples = self.batches.samples
         start_T1 = (97 * torch.arange(n_trials) + 31 * turn)[:, None]
-        return x_ND[((torch.arange(size) + start_T1) % len(x_ND)).to(self.device)]
+        return samples.rows(((torch.arange(size) + start_T1) % len(samples)).to(self.device), n_trials)
 
     def _trained(self, places: Sequence[int]) -> Tensor:
         return self.rows_TP[list(places), : self.network.layout.n_trained]

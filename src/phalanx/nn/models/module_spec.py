@@ -157,7 +157,7 @@ def _ways() -> dict[tuple[Any, ...], Way]:
 
 def _way(network: Network, n_classes: int, asked: str, batches: Batches) -> Way:
     """The way of a structure, found once a process."""
-    key = network, asked, batches.train_sizes, batches.eval_sizes, batches.precision, batches.x_ND.device
+    key = network, asked, batches.train_sizes, batches.eval_sizes, batches.precision, batches.samples.y_N.device
     if key not in _ways():
         _ways()[key] = find_way(network, n_classes, batches, asked)
     return _ways()[key]
