@@ -34,6 +34,7 @@ from phalanx.training.spec import TrialSpec, config_digest
 from phalanx.training.stack import Stack
 from phalanx.training.training_rows import TrainingRows, fills_up, n_filled, shared_form
 from phalanx.training.trial_progress import TrialProgress
+from phalanx.training.validation import Validation
 
 OnStep = Callable[[int, int], None]
 
@@ -61,6 +62,7 @@ class Chunk:
         self.stack = Stack(like, dataset.n_features, dataset.n_classes, n_train, device, model)
         self.data: dict[int, Dataset] = {}  # of each trial, by position
         self.rows: TrainingRows | None = None  # of the trials as they are
+        self.validation: Validation | None = None  # of these too
         self.wanted = Wanted.of(like.epoch_metrics)
         self.progress: dict[int, TrialProgress] = {}  # by position
         together = self.stack.model.way.together and like.optimizer.together
@@ -85,7 +87,7 @@ class Chunk:
             after: By position, the snapshots from which trials resume.
             datasets: The data of each of them, if not the chunk's.
         """
-        self.captured, self.rows, after = None, None, after or {}
+        self.captured, self.rows, self.validation, after = None, None, None, after or {}
         datasets = datasets or [self.dataset] * len(specs)
         self.data |= dict(zip(positions, datasets, strict=True))
         counts = {id(data): data.train.class_counts(data.n_classes) for data in datasets}
@@ -103,7 +105,9 @@ class Chunk:
         self.n_threads = torch.get_num_threads()  # as the cohort has set it for this thread
         with precision(stack.like.trainer.precision, self.device):
             lr_ST, train_rows = self._train(on_step)
-        val_rows = self._validate()
+        if self.validation is None:
+            self.validation = Validation([self.data[p].val for p in stack.rows], stack.loss, self.device)
+        val_rows = self.validation.scores(stack, self.wanted)
         seconds = (time.perf_counter() - start) / len(stack.rows)
         return {
             position: EpochMetrics(epoch=epoch, lr=lr, seconds=seconds, **by_field(t, v))
@@ -111,19 +115,6 @@ class Chunk:
                 stack.rows, stack.epochs_done, lr_ST[-1].tolist(), train_rows, val_rows, strict=True
             )
         }
-
-    def _validate(self) -> list[Scores]:
-        """The scores of each trial on its validation split, in the order of the stack."""
-        stack, found = self.stack, dict[int, Scores]()
-        every, params_TP = range(self.running), stack.evaluated_TP
-        for dataset, places in self._by_data(every):
-            own_TP = params_TP if len(places) == len(every) else params_TP[torch.tensor(places, device=self.device)]
-            depths = stack.depths and [stack.depths[place] for place in places]
-            scores = evaluate(
-                stack.model, stack.layout, stack.loss.take(places), own_TP, dataset.val, depths, self.wanted
-            )
-            found |= zip(places, scores, strict=True)
-        return [found[place] for place in every]
 
     def _by_data(self, places: Sequence[int]) -> list[tuple[Dataset, list[int]]]:
         """The different data of the trials at these places, each with the places that have it."""
@@ -213,7 +204,7 @@ class Chunk:
         positions, results = [self.stack.rows[place] for place in places], dict[int, TrialResult]()
         for dataset, own in self._by_data(places):
             results |= zip([self.stack.rows[place] for place in own], self._results(own, dataset), strict=True)
-        gone, self.captured, self.rows = set(places), None, None
+        gone, self.captured, self.rows, self.validation = set(places), None, None, None
         self.stack.leave([place for place in range(self.running) if place not in gone])
         for position in positions:
             del self.progress[position], self.data[position]

@@ -5,7 +5,8 @@ Axes: T trials, B batch, N samples, D features, C classes, P parameters of one t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -194,24 +195,48 @@ def _further(wanted: Wanted, class_TN: Tensor, y_TN: Tensor, log_p_TNC: Tensor |
     ]
 
 
+@dataclass(frozen=True)
+class OwnSplits:
+    """Splits of as many samples, one for each trial: features `x_TND` and classes `y_TN`."""
+
+    x_TND: Tensor
+    y_TN: Tensor
+
+    @classmethod
+    def of(cls, splits: Sequence[Split]) -> OwnSplits:
+        """The split of each trial."""
+        return cls(torch.stack([split.x_ND for split in splits]), torch.stack([split.y_N for split in splits]))
+
+    def take(self, places: range) -> OwnSplits:
+        """Those of the trials at these places."""
+        return OwnSplits(self.x_TND[places.start : places.stop], self.y_TN[places.start : places.stop])
+
+    def __len__(self) -> int:
+        return self.y_TN.shape[1]
+
+    def parts(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features (T, B, D) and classes (T, B) of so many samples at a time, in order."""
+        yield from zip(torch.split(self.x_TND, size, 1), torch.split(self.y_TN, size, 1), strict=True)
+
+
 @torch.no_grad()
 def logits(model: ModelSpec, layout: Layout, params_TP: Tensor, x_ND: Tensor, depths: Depths = None) -> Tensor:
-    """Logits (T, N, C) of every trial on the same samples.
+    """Logits (T, N, C) of every trial.
 
     Args:
         model: The family, with its static options.
         layout: Its layout.
         params_TP: Parameters (T, P).
-        x_ND: Features (N, D).
+        x_ND: Features (N, D), or (T, N, D) of samples of its own for each trial.
         depths: See `ModelSpec.forward`.
     """
-    x_TND = x_ND.expand(len(params_TP), *x_ND.shape)
+    x_TND = x_ND.expand(len(params_TP), *x_ND.shape[-2:])
     return model.forward(layout.views(params_TP), x_TND, depths=depths)
 
 
 def evaluate(
-    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths = None,
-    wanted: Wanted = NOTHING,
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split | OwnSplits,
+    depths: Depths = None, wanted: Wanted = NOTHING,
 ) -> list[Scores]:  # fmt: skip
     """The scores of each trial on a whole split, computed in large batches.
 
@@ -220,7 +245,7 @@ def evaluate(
         layout: Its layout.
         loss: The trials' losses.
         params_TP: Parameters (T, P).
-        split: The samples.
+        split: The samples, of all trials or of each its own.
         depths: See `ModelSpec.forward`.
         wanted: Further metrics.
     """
@@ -232,14 +257,15 @@ def evaluate(
     for start in range(0, len(params_TP), n_together):
         places = range(start, min(start + n_together, len(params_TP)))
         own_depths = None if depths is None else [depths[place] for place in places]
-        rows += _evaluate(model, layout, loss.take(places), params_TP[start : places.stop], split, own_depths, wanted)
+        own = split.take(places) if isinstance(split, OwnSplits) else split
+        rows += _evaluate(model, layout, loss.take(places), params_TP[start : places.stop], own, own_depths, wanted)
     return rows
 
 
 @torch.no_grad()
 def _evaluate(
-    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split, depths: Depths,
-    wanted: Wanted,
+    model: ModelSpec, layout: Layout, loss: StackedLoss, params_TP: Tensor, split: Split | OwnSplits,
+    depths: Depths, wanted: Wanted,
 ) -> list[Scores]:  # fmt: skip
     totals_3T = torch.zeros(3, len(params_TP), dtype=_wide(params_TP.device), device=params_TP.device)
     classes, log_p, n_classes = list[Tensor](), list[Tensor](), 0
@@ -261,5 +287,6 @@ def _evaluate(
     if not classes:
         return _scores(means_3T, [(wanted.unknown(), None)] * len(params_TP))
     log_p_TNC = torch.cat(log_p, 1) if log_p else None
-    further = _further(wanted, torch.cat(classes, 1), split.y_N[None], log_p_TNC, n_classes)
+    y_TN = split.y_TN if isinstance(split, OwnSplits) else split.y_N[None]
+    further = _further(wanted, torch.cat(classes, 1), y_TN, log_p_TNC, n_classes)
     return _scores(means_3T, further)

@@ -125,7 +125,10 @@ class TrainingRows:
         asked = [(*stream, *place) for stream, place in zip(streams, self.places, strict=True)]
         if len(set(asked)) == 1:
             asked = asked[:1]
-        drawn = {(seed, epoch, n): permutations([(seed, epoch)], n)[0, : self.n_columns] for seed, epoch, _, n in asked}
+        drawn = {
+            (seed, epoch, n): permutations([(seed, epoch)], n)[0, : self.n_columns]
+            for seed, epoch, n in {(seed, epoch, n) for seed, epoch, _, n in asked}
+        }
         rows = [_filled(drawn[seed, epoch, n] + start, self.n_columns) for seed, epoch, start, n in asked]
         return torch.stack(rows).to(self.device)
 
