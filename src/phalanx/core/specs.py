@@ -100,7 +100,7 @@ def keys_of(spec: Spec | type[Spec]) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(spec) if not constraint_of(field).internal]
 
 
-def key_of(spec: Spec, name: str) -> str:
+def key_of(spec: Spec | type[Spec], name: str) -> str:
     """The dotted config key of a field, e.g. `optimizer.lr`."""
     return f"{spec.config_group}.{name}" if spec.config_group else name
 
@@ -274,16 +274,28 @@ def build(cls: type[S], values: Mapping[str, Any], faults: list[Fault | str]) ->
 
 def walk(spec: Spec) -> Iterator[tuple[str, Constraint, Any]]:
     """Yields every field of a spec and of the specs inside it as (dotted key, constraint, value)."""
-    for field in keys_of(spec):
+    cls: Any = type(spec)  # a dataclass type is hashable, which mypy denies
+    for field, key, constraint, at_default in _walked(cls):
         value = getattr(spec, field.name)
         if isinstance(value, Spec):
             yield f"{field.name}.name", Constraint(), value.name
             yield from walk(value)
         else:
-            constraint = constraint_of(field)
-            if constraint.neutral and value == field.default:
-                constraint = dataclasses.replace(constraint, determines_numbers=False)
-            yield key_of(spec, field.name), constraint, value
+            yield key, at_default if constraint.neutral and value == field.default else constraint, value
+
+
+@functools.cache  # a sweep walks through thousands of specs
+def _walked(cls: type[Spec]) -> list[tuple[dataclasses.Field[Any], str, Constraint, Constraint]]:
+    """Of each key its field, its dotted key, its constraint, and that of its default if that means "as before"."""
+    return [
+        (
+            field,
+            key_of(cls, field.name),
+            found := constraint_of(field),
+            dataclasses.replace(found, determines_numbers=False),
+        )
+        for field in keys_of(cls)
+    ]
 
 
 def stacked_values(specs: Sequence[Spec]) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from phalanx.data import Dataset, Split
 from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.models import ModelSpec
+from phalanx.nn.models.module_spec import ModuleSpec
 from phalanx.nn.optimizers.base import to_rows
 from phalanx.training.cuda_graph import FEWEST, CapturedStep, cuda_graph
 from phalanx.training.evaluation import Scores, Tally, evaluate
@@ -130,7 +131,8 @@ class Chunk:
         n_columns = min(stack.n_train, stack.steps_per_epoch * stack.batch_size)
         if self.rows is None:
             datasets = [self.data[position] for position in stack.rows]
-            self.rows = TrainingRows(datasets, n_columns, stack.batch_size, fills=self.fills)
+            keeps = isinstance(stack.like.model, ModuleSpec)
+            self.rows = TrainingRows(datasets, n_columns, stack.batch_size, fills=self.fills, keeps=keeps)
         train = self.rows.split
         lr_ST, tables = stack.epoch_tables()
         order_TN = self.rows.order(stack.begin_epoch())
@@ -152,7 +154,7 @@ class Chunk:
         steps = zip(rest, batches, tally.batches(stack.batch_size)[done:], strict=True)
         for step, (at, index_TB, part) in enumerate(steps, start=done + 1):
             weights_TB = self.rows.weights_TB if step == stack.steps_per_epoch else None
-            logits_TBC, loss_TB = stack.step(train.rows(index_TB, len(stack.rows)), part.y_TB, at, weights_TB)
+            logits_TBC, loss_TB = stack.step(self.rows.batch(index_TB, len(stack.rows)), part.y_TB, at, weights_TB)
             part.write(logits_TBC, loss_TB)
             on_step(epoch, step)
         return lr_ST, tally.means()

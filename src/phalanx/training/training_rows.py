@@ -80,6 +80,7 @@ class TrainingRows:
         n_columns: The samples of an epoch, with those that fill up the last batch.
         batch_size: Samples per step.
         fills: Whether last batches are filled up; see `fills_up`.
+        keeps: Whether the network may keep a batch beyond its step, as one of the user's own may.
 
     Attributes:
         split: All rows.
@@ -88,7 +89,9 @@ class TrainingRows:
         weights_TB: The weights of the last batch's samples, whose mean is 1; None where that is 1 for each.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], n_columns: int, batch_size: int, *, fills: bool) -> None:
+    def __init__(
+        self, datasets: Sequence[Dataset], n_columns: int, batch_size: int, *, fills: bool, keeps: bool = True
+    ) -> None:
         different = list({id(dataset): dataset for dataset in datasets}.values())
         starts, start = dict[int, int](), 0
         for dataset in different:
@@ -99,6 +102,8 @@ class TrainingRows:
             self.split = first.joined([dataset.train for dataset in different], [dataset.train for dataset in datasets])
         self.n_columns, self.device = n_columns, first.y_N.device
         self.places = [(starts[id(dataset)], len(dataset.train)) for dataset in datasets]
+        self.keeps = keeps
+        self.memory: Tensor | None = None  # of a batch: anew for each it costs more than the rows
         self.real_T: Tensor | None = None
         self.weights_TB: Tensor | None = None
         if fills:
@@ -115,6 +120,17 @@ class TrainingRows:
         is_own_TB = torch.arange(n_last, device=self.device) < own_T1
         # A number divided by a tensor is its reciprocal times the number, and 83 times that of 83 is not 1.
         return torch.where(is_own_TB, torch.full_like(own_T1, n_last) / own_T1, 0.0)
+
+    def batch(self, index_TB: Tensor, n_trials: int) -> Tensor:
+        """As `Split.rows`; where that copies prepared rows, into the memory of the batch before."""
+        if self.keeps or self.split.table is not None or self.device.type != "cpu":
+            return self.split.rows(index_TB, n_trials)
+        n = index_TB.numel()
+        if self.memory is None or len(self.memory) < n:
+            self.memory = self.split.x_ND.new_empty(n, self.split.n_features)
+        found = torch.index_select(self.split.x_ND, 0, index_TB.reshape(-1), out=self.memory[:n])
+        x_TBD = found.view(*index_TB.shape, -1)
+        return x_TBD if len(x_TBD) == n_trials else x_TBD.expand(n_trials, -1, -1)
 
     def order(self, streams: Sequence[tuple[int, int]]) -> Tensor:
         """Each trial's order of its rows in `split`, int64, shape (T, N), or (1, N) where all trials have the same.
