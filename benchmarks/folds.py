@@ -1,8 +1,9 @@
 """Five folds with five seeds each in one cohort, against the same 25 trials one after another and against 25 seeds.
 
-    python benchmarks/folds.py [--rounds 3]
+    python benchmarks/folds.py [--rounds 3] [--cpu]
 
 All in this process, on data that are loaded before; rounds alternate the ways, so that a busy moment hits all of them.
+With --cpu in seconds of the processor, with one thread, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from phalanx.data import Dataset
 from phalanx.data.digits import Digits
 
 FOLDS, SEEDS = 5, 5
+Clock = Callable[[], float]
 
 
 def trials(hidden: tuple[int, ...], batch_size: int | None) -> list[TrialSpec]:
@@ -35,13 +37,13 @@ def together(specs: Sequence[TrialSpec], datasets: Sequence[Dataset]) -> None:
     train_cohort([specs[i] for i in group], [datasets[i] for i in group])
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(work: Callable[[], object], clock: Clock) -> float:
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def row(hidden: tuple[int, ...], batch_size: int | None, rounds: int) -> str:
+def row(hidden: tuple[int, ...], batch_size: int | None, rounds: int, clock: Clock) -> str:
     specs = trials(hidden, batch_size)
     loaded = {spec.data: load_dataset(spec.data) for spec in specs}
     datasets = [loaded[spec.data] for spec in specs]
@@ -55,7 +57,7 @@ def row(hidden: tuple[int, ...], batch_size: int | None, rounds: int) -> str:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            times[name].append(seconds(way))
+            times[name].append(seconds(way, clock))
     ratios = [a / b for a, b in zip(times["serial"], times["together"], strict=True)]
     widths = "-".join(map(str, (64, *hidden, 10)))
     cells = [f"digits {widths}, {f'batch {batch_size}' if batch_size else 'one batch'}, 20 epochs"]
@@ -67,12 +69,16 @@ def row(hidden: tuple[int, ...], batch_size: int | None, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true", help="seconds of the processor, with one thread")
     args = parser.parse_args()
+    clock = time.process_time if args.cpu else time.perf_counter
+    if args.cpu:
+        torch.set_num_threads(1)
     print(f"{date.today()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print("| work | together, s | 25 seeds of one fold together, s | one by one, s | one by one / together |")
     print("| --- | --- | --- | --- | --- |")
     for hidden, batch_size in (((32,), 32), ((64, 64), 32), ((32,), 8)):
-        print(row(hidden, batch_size, args.rounds), flush=True)
+        print(row(hidden, batch_size, args.rounds, clock), flush=True)
 
 
 if __name__ == "__main__":

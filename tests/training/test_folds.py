@@ -68,6 +68,17 @@ def test_folds_that_share_one_table_give_the_numbers_of_prepared_rows(specs, dat
         assert_same(result, train_trial(spec, dataset), spec)
 
 
+def test_folds_whose_encoders_find_other_columns_are_stacks_of_their_own():
+    data = [table(66, 2), table(66, 3), table(67, 2)]
+    specs, datasets = with_data([TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(3)], data)
+    cohort = Cohort(specs[0], datasets[0])
+    cohort.join(specs, datasets=datasets)
+    cohort.epoch()
+    assert [sorted(chunk.progress) for chunk in cohort.chunks] == [[0], [1], [2]]
+    for spec, dataset, result in zip(specs, datasets, train_cohort(specs, datasets), strict=True):
+        assert_same(result, train_trial(spec, dataset), spec)
+
+
 def test_large_folds_are_one_stack_with_one_table(monkeypatch):
     monkeypatch.setattr("phalanx.data.shared_rows.LARGEST_BYTES", 0)
     monkeypatch.setattr("phalanx.training.training_rows.LARGEST_BYTES", 0)
