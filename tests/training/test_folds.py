@@ -68,6 +68,17 @@ def test_folds_that_share_one_table_give_the_numbers_of_prepared_rows(specs, dat
         assert_same(result, train_trial(spec, dataset), spec)
 
 
+@pytest.mark.parametrize("data", [folds(67), [table(67)] * 3], ids=["folds", "one split"])
+def test_batches_that_are_gathered_one_by_one_are_those_of_an_epoch(data, monkeypatch):
+    specs = [TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2, batch_size=8)) for seed in (0, 0, 1)]
+    specs, datasets = with_data(specs, data)
+    datasets = datasets if data[0] is not data[1] else datasets[:1] * 3
+    at_once = train_cohort(specs, datasets)
+    monkeypatch.setattr("phalanx.training.training_rows.EPOCH_BYTES", 0)
+    for one, other, spec in zip(at_once, train_cohort(specs, datasets), specs, strict=True):
+        assert_same(one, other, spec)
+
+
 def test_folds_whose_encoders_find_other_columns_are_stacks_of_their_own():
     data = [table(66, 2), table(66, 3), table(67, 2)]
     specs, datasets = with_data([TrialSpec(seed=seed, trainer=TrainerSpec(epochs=2)) for seed in range(3)], data)

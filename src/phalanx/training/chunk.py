@@ -150,11 +150,11 @@ class Chunk:
         if done == stack.steps_per_epoch:
             return lr_ST, tally.means()
         rest = to_rows({name: table[done:] for name, table in tables.items()})
-        batches = torch.split(order_TN[:, done * stack.batch_size :], stack.batch_size, 1)
-        steps = zip(rest, batches, tally.batches(stack.batch_size)[done:], strict=True)
-        for step, (at, index_TB, part) in enumerate(steps, start=done + 1):
+        x = self.rows.batches(order_TN[:, done * stack.batch_size :], stack.batch_size, len(stack.rows))
+        steps = zip(rest, x, tally.batches(stack.batch_size)[done:], strict=True)
+        for step, (at, x_TBD, part) in enumerate(steps, start=done + 1):
             weights_TB = self.rows.weights_TB if step == stack.steps_per_epoch else None
-            logits_TBC, loss_TB = stack.step(self.rows.batch(index_TB, len(stack.rows)), part.y_TB, at, weights_TB)
+            logits_TBC, loss_TB = stack.step(x_TBD, part.y_TB, at, weights_TB)
             part.write(logits_TBC, loss_TB)
             on_step(epoch, step)
         return lr_ST, tally.means()

@@ -11,7 +11,7 @@ Axes: T trials, N samples of an epoch, B batch, D features.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -72,6 +72,9 @@ def shared_form(spec: TrialSpec, dataset: Dataset) -> Hashable:
     return own, id(train.table), n_filled(spec, dataset), fills_up(spec, dataset)
 
 
+EPOCH_BYTES = 16 << 20  # of the features of an epoch that are gathered at once, which costs less than batch by batch
+
+
 class TrainingRows:
     """The training rows of a stack's trials: each different split once, one behind the other.
 
@@ -121,7 +124,21 @@ class TrainingRows:
         # A number divided by a tensor is its reciprocal times the number, and 83 times that of 83 is not 1.
         return torch.where(is_own_TB, torch.full_like(own_T1, n_last) / own_T1, 0.0)
 
-    def batch(self, index_TB: Tensor, n_trials: int) -> Tensor:
+    def batches(self, index_TN: Tensor, size: int, n_trials: int) -> Iterator[Tensor]:
+        """The features (T, B, D) of each batch, which are good until the next one is asked for.
+
+        Args:
+            index_TN: The rows of each trial, as `order` gives them.
+            size: Samples of a batch.
+            n_trials: T.
+        """
+        if not self.keeps and 4 * index_TN.numel() * self.split.n_features <= EPOCH_BYTES:
+            yield from torch.split(self.split.rows(index_TN, n_trials), size, 1)
+            return
+        for index_TB in torch.split(index_TN, size, 1):
+            yield self._batch(index_TB, n_trials)
+
+    def _batch(self, index_TB: Tensor, n_trials: int) -> Tensor:
         """As `Split.rows`; where that copies prepared rows, into the memory of the batch before."""
         if self.keeps or self.split.table is not None or self.device.type != "cpu":
             return self.split.rows(index_TB, n_trials)
