@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from support.given_rows import spec_of
 
 from phalanx import load_dataset
-from phalanx.data import shared_rows
+from phalanx.data import Split, shared_rows
 from phalanx.data.encoders import ArrayFeatures
 from phalanx.data.scaled_arrays import ScaledArrayFeatures
 from phalanx.data.shared_rows import TableSplit, shared_splits
 from phalanx.data.table_encoder import TableFeatures
 
-LABELS = torch.zeros(40, dtype=torch.int64)
+PREPARED = Split(torch.zeros(40, 1), torch.zeros(40, dtype=torch.int64))
 
 
 @st.composite
@@ -56,7 +56,7 @@ def test_a_split_has_the_bits_of_its_encoder(case, random):
     taken = rows.iloc[index] if isinstance(rows, pd.DataFrame) else rows[index]
     fitted = encoder.fit(taken)
     expected = torch.from_numpy(fitted.transform(taken)).view(torch.int32)
-    (split,) = shared_splits(fitted, [(rows, np.array(index))], [LABELS])
+    (split,) = shared_splits(fitted, [(rows, np.array(index))], [PREPARED])
     assert split.x_ND.view(torch.int32).equal(expected)
     at = torch.tensor([[3, 0], [5, 3]])
     assert split.rows(at, 2).view(torch.int32).equal(expected[at])
@@ -68,7 +68,9 @@ def test_splits_of_equal_rows_share_one_table_as_long_as_there_is_one():
     x = np.arange(120, dtype=np.uint8).reshape(60, 2)
     halves = [np.arange(40), np.arange(20, 60)]
     fitted = [ArrayFeatures().fit(x[half]) for half in halves]
-    first, second = (shared_splits(f, [(x.copy(), half)], [LABELS])[0] for f, half in zip(fitted, halves, strict=True))
+    first, second = (
+        shared_splits(f, [(x.copy(), half)], [PREPARED])[0] for f, half in zip(fitted, halves, strict=True)
+    )
     assert first.table is second.table
     assert first.table.values_ND.dtype == torch.uint8
     both = TableSplit.joined([first, second], [first, second])
@@ -97,7 +99,7 @@ def test_what_is_more_than_scaling_is_held_apart():
     table = pd.DataFrame(x, columns=["a", "b"])
     rows.append((table, TableFeatures(scaling="robust")))
     for values, encoder in rows:
-        assert shared_splits(encoder.fit(values), [(values, np.arange(40))], [LABELS]) is None
+        assert shared_splits(encoder.fit(values), [(values, np.arange(40))], [PREPARED]) == [PREPARED]
 
 
 @pytest.mark.parametrize("official", [False, True])

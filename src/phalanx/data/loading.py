@@ -48,8 +48,7 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu", *, joined: 
     )
     if pays(spec.resampling, raw.x, train_split):
         held = [(raw.x, train), (raw.x, val), (raw.x if raw.test_y is None else raw.test_x, test)]
-        shared = shared_splits(encoder, held, [train_split.y_N, val_split.y_N, test_split.y_N])
-        train_split, val_split, test_split = shared or (train_split, val_split, test_split)
+        train_split, val_split, test_split = shared_splits(encoder, held, [train_split, val_split, test_split])
     return Dataset(
         name=spec.name,
         train=train_split,

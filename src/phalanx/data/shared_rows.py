@@ -167,29 +167,25 @@ def pays(resampling: str, rows: Rows, train: Split) -> bool:
     return train.n_bytes > LARGEST_BYTES and (resampling != "holdout" or is_bytes)
 
 
-def shared_splits(
-    encoder: Features, held: Sequence[tuple[Rows, np.ndarray]], classes: Sequence[Tensor]
-) -> list[Split] | None:
+def shared_splits(encoder: Features, held: Sequence[tuple[Rows, np.ndarray]], prepared: list[Split]) -> list[Split]:
     """Splits that share their values with others of the same rows.
 
     Args:
         encoder: The fitted encoder.
         held: Of each split all rows of its source, and the numbers of its own.
-        classes: The classes of each, int64.
-
-    Returns:
-        None where the encoder does more than to scale each value by itself.
+        prepared: The splits with their features, which are returned where the encoder does more than to scale each
+            value by itself.
     """
     scaling = _scaling(encoder)
     if scaling is None:
-        return None
+        return prepared
     tables = {id(rows): _table(encoder, rows) for rows, _ in held}
     has_missing = any(bool(table.values_ND.isnan().any()) for table in tables.values() if table.is_float)
     is_constant = scaling.constant is not None and bool(scaling.constant.any())
     scaling = replace(scaling, replaces=has_missing or is_constant)
     return [
-        TableSplit(tables[id(rows)], torch.from_numpy(np.ascontiguousarray(index_N, np.int64)), scaling, y_N)
-        for (rows, index_N), y_N in zip(held, classes, strict=True)
+        TableSplit(tables[id(rows)], torch.from_numpy(np.ascontiguousarray(index_N, np.int64)), scaling, split.y_N)
+        for (rows, index_N), split in zip(held, prepared, strict=True)
     ]
 
 

@@ -19,6 +19,7 @@ from phalanx.core.device import resolve, threads
 from phalanx.core.result import EpochMetrics, Snapshot, State, TrialResult
 from phalanx.core.specs import without_stacked
 from phalanx.data import Dataset
+from phalanx.data.shared_rows import LARGEST_BYTES
 from phalanx.nn.models import ModelSpec
 from phalanx.training.autotune import ExecutionPlan, execution_plans, fastest
 from phalanx.training.chunk import Chunk
@@ -133,7 +134,8 @@ class Cohort:
 
     def _table_bytes(self) -> int:
         """Bytes of the different training tables of joining trials, which a stack of several holds once more."""
-        tables = {id(d): d.train.n_bytes for d in self.data.values() if d.train.table is None}
+        own = {id(d): d.train.n_bytes for d in self.data.values() if d.train.table is None}
+        tables = {place: n_bytes for place, n_bytes in own.items() if n_bytes <= LARGEST_BYTES}
         return sum(tables.values()) if len(tables) > 1 else 0
 
     def _assign_chunks(self) -> None:
