@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.analysis.ensemble.candidates import Candidate, Network, best_setting, networks_of, read_candidates
+from phalanx.analysis.ensemble.candidates import Candidate, Network, networks_of, read_candidates
+from phalanx.analysis.ensemble.lost import Lost, note, told
 from phalanx.analysis.ensemble.measured import Measured, measured, test_intervals
 from phalanx.analysis.ensemble.networks import Library, Say
+from phalanx.analysis.ensemble.points import best_setting, lost_of_setting
 from phalanx.analysis.ensemble.write import LOSS_NOTE
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.callbacks import Callback
@@ -97,7 +99,7 @@ def refit(run: Path, n_seeds: int, folder: Path, say: Say, *, replace_it: bool =
         replace_it: Whether what is there is replaced.
 
     Raises:
-        RequestError: There is no best epoch, or what was trained cannot be had any more.
+        RequestError: There is no best epoch, what was trained cannot be had any more, or every seed diverges.
     """
     if not replace_it:
         check_free(folder, "--into")
@@ -106,35 +108,49 @@ def refit(run: Path, n_seeds: int, folder: Path, say: Say, *, replace_it: bool =
     first, best_epochs = networks[0], _best_epochs(networks)
     n_epochs = round(statistics.median(best_epochs))
     validated = _validated(first, Library(say, notes))
-    specs, dataset, results = _train(first, n_seeds, n_epochs)
+    specs, dataset, results, lost = _train(first, n_seeds, n_epochs)
     seeds = tuple(spec.seed for spec in specs)
+    if lost:
+        notes.append(note(lost, len(seeds), "seed"))
     about = {
         "of": str(run), "trials": sorted({network.trial.number for network in networks} - {-1}),
         "best_epochs": best_epochs, "epochs": n_epochs, "seeds": seeds, "validated": validated,
         "best": sweep_summary(run).get("best") if is_sweep(run) else None,
+        "notes": notes, "left_out": [one.to_json() for one in lost],
     }  # fmt: skip
     with whole_folder(folder, replace=replace_it) as temporary:
         stored = replace(_write(RunPaths(temporary), first, specs, dataset, results, about), folder=folder)
-    own = tuple(result.metrics.flat() for result in results) if n_seeds > 1 else ()
+    own = tuple(result.metrics.flat() for result in results) if len(results) > 1 else ()
     return Refit(
         folder, specs[0], dataset, results[0], n_epochs, tuple(best_epochs), seeds, stored, validated, own, tuple(notes)
     )  # fmt: skip
 
 
-def _train(network: Network, n_seeds: int, n_epochs: int) -> tuple[list[TrialSpec], Dataset, list[TrialResult]]:
-    """Trains a configuration with so many seeds on the joined rows; returns these without validation rows."""
+def _train(
+    network: Network, n_seeds: int, n_epochs: int
+) -> tuple[list[TrialSpec], Dataset, list[TrialResult], list[Lost]]:  # fmt: skip
+    """Trains a configuration with so many seeds on the joined rows; returns these without validation rows, and the
+    seeds that diverged. Raises `RequestError` if all did."""
     trainer = replace(network.spec.trainer, **_trainer(network))
-    specs = [replace(network.spec, seed=network.spec.seed + i, trainer=trainer) for i in range(n_seeds)]
+    asked = [replace(network.spec, seed=network.spec.seed + i, trainer=trainer) for i in range(n_seeds)]
     dataset = load_dataset(network.spec.data, joined=True)
-    results = train_cohort(specs, dataset, _Until(n_epochs))
-    for result in results:
-        if result.weights is None or result.status not in (Status.COMPLETED, Status.PRUNED):
-            raise RequestError(f"trained again with seed {result.seed} it {result.status}: {result.error}; try another "
-                               "number of seeds, or a lower optimizer.lr")  # fmt: skip
+    pairs = list(zip(asked, train_cohort(asked, dataset, _Until(n_epochs)), strict=True))
+    ended = [(spec, result) for spec, result in pairs if _has_ended(result)]
+    lost = [Lost(network.trial.number, str(own.status), own.error, spec) for spec, own in pairs if not _has_ended(own)]
+    if not ended:
+        more = "" if n_seeds > 1 else ", or more seeds: --seeds 5"
+        raise RequestError(f"trained again it came to no end: {told(lost)}; try a lower optimizer.lr{more}")
+    specs, results = [spec for spec, _ in ended], [result for _, result in ended]
     empty = Split(dataset.val.x_ND[:0], dataset.val.y_N[:0])
     numbers = {**dataset.row_numbers, "val": np.empty(0, np.int64)}
-    ended = [_without_validation(result, network, n_epochs) for result in results]
-    return specs, replace(dataset, val=empty, row_numbers=numbers), ended
+    return (
+        specs, replace(dataset, val=empty, row_numbers=numbers),
+        [_without_validation(result, network, n_epochs) for result in results], lost,
+    )  # fmt: skip
+
+
+def _has_ended(result: TrialResult) -> bool:
+    return result.weights is not None and result.status in (Status.COMPLETED, Status.PRUNED)
 
 
 def _trainer(network: Network) -> dict[str, Any]:
@@ -146,7 +162,11 @@ def _trainer(network: Network) -> dict[str, Any]:
 def _networks(run: Path, notes: list[str]) -> list[Network]:
     """The trainings of a configuration: of a sweep those of its best point, all seeds and folds."""
     if is_sweep(run):
-        return [network for one in best_setting(run, read_candidates(run, notes)) for network in one.networks]
+        found = read_candidates(run, notes)
+        point = best_setting(run, found, notes)
+        if lost := lost_of_setting(found, point[0].setting):
+            notes.append(f"the sweep has lost {told(lost)}; the number of epochs is that of the other trainings")
+        return [network for one in point for network in one.networks]
     stored = read_stored_run(RunPaths(run).check().root)
     if stored.status is not Status.COMPLETED:
         raise RunFolderError(f"{run} is {stored.ending}, and only a completed run can be trained again on all rows")
@@ -179,6 +199,8 @@ def _validated(network: Network, library: Library) -> dict[str, float | None]:
         return known
     candidate = Candidate((network,))
     library.obtain([candidate])
+    if not library.has(candidate):
+        raise RequestError(f"the validated network cannot be had: {told(list(library.lost.values()))}")
     return measured("test", library.tested(candidate), network.dataset.test.y_N.numpy(),
                     tuple(network.spec.own_metrics())).metrics  # fmt: skip
 
@@ -224,6 +246,7 @@ def _write(
         p_NC = weighted_mean(p_KNC, [1 / len(models)] * len(models))
         result = _together(results, measured("test", p_NC, y_N, tuple(spec.own_metrics())))
         intervals = test_intervals(p_NC, y_N, result.metrics.flat())
+    result = replace(result, notes=(*result.notes, *about["notes"]))
     tested = {name: value for name, value in result.metrics.flat().items() if split_name(name)[0] == "test"}
     values = read_values(RunPaths(network.trial.folder).config_resolved)
     trainer = {**values.get("trainer", {}), **_trainer(network)}

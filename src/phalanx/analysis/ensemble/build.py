@@ -13,15 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from phalanx.analysis.ensemble.candidates import (
-    Candidate,
-    best_setting,
-    check_rows,
-    more_seeds,
-    numbered,
-    read_candidates,
-)
+from phalanx.analysis.ensemble.candidates import Candidate, Found, check_rows, numbered, read_candidates
+from phalanx.analysis.ensemble.lost import Lost, note, told
 from phalanx.analysis.ensemble.networks import Library, Say
+from phalanx.analysis.ensemble.points import best_setting, lost_of_setting, more_seeds
 from phalanx.analysis.ensemble.predictions import read_predictions
 from phalanx.analysis.ensemble.selection import (
     BEST,
@@ -96,8 +91,11 @@ def make_ensemble(
         check_free(folder, "--into")
     notes: list[str] = []
     library = Library(say, notes)
-    every = read_candidates(sweep, notes)
-    candidates = _of_seeds(sweep, every, n_members) if how == SEEDS else every
+    found = read_candidates(sweep, notes)
+    lost = list(found.lost)
+    candidates = list(found.candidates)
+    if how == SEEDS:
+        candidates, lost = _of_seeds(sweep, found, n_members, notes)
     check_rows(candidates, sweep)
     if how != SEEDS:
         library.predicted = read_predictions(SweepPaths(sweep))
@@ -105,33 +103,45 @@ def make_ensemble(
     limit = n_members or MEMBERS[how]
     y_N = np.concatenate([network.dataset.val.y_N.numpy() for network in candidates[0].networks])
     measure = Measure.of(candidates[0].first.spec.objective)
-    p_KNC, choice = _chosen(how, limit, library, candidates, y_N, measure)
-    return _written(sweep, how, limit, folder, library, candidates, p_KNC, y_N, measure, choice, replace=replace)
+    candidates, p_KNC, choice = _chosen(how, limit, library, candidates, y_N, measure)
+    if lost := [*lost, *library.lost.values()]:
+        notes.append(note(lost, len(candidates), "seed" if how == SEEDS else "candidate"))
+    return _written(sweep, how, limit, folder, library, candidates, p_KNC, y_N, measure, choice, lost, replace=replace)
 
 
 def _chosen(
-    how: str, limit: int, library: Library, candidates: Sequence[Candidate], y_N: np.ndarray, measure: Measure
-) -> tuple[np.ndarray, Choice]:
-    """The probabilities (K, N, C) of the candidates, and the choice among them, whose networks are all there.
+    how: str, limit: int, library: Library, candidates: list[Candidate], y_N: np.ndarray, measure: Measure
+) -> tuple[list[Candidate], np.ndarray, Choice]:
+    """The candidates that can be had, their probabilities (K, N, C), and the choice among them, whose networks are all
+    there.
 
     Of candidates whose predictions the sweep has kept only the chosen ones are trained again. If that gives other
-    predictions, as on another machine, it is chosen anew.
+    predictions, as on another machine, it is chosen anew. Raises `RequestError` if all diverge.
     """
     library.obtain([one for one in candidates if how == SEEDS or not library.is_predicted(one)])
-    while True:
+    while candidates := [one for one in candidates if library.has(one)]:
         p_KNC = np.stack([library.validated(candidate) for candidate in candidates])
         choice = choose(how, p_KNC, y_N, measure, limit)
         members = [candidates[k] for k in choice.members]
         if all(network in library.models for one in members for network in one.networks):
-            return p_KNC, choice
+            return candidates, p_KNC, choice
         library.obtain(members)
+    raise RequestError(
+        f"no network was left for the ensemble: {told(list(library.lost.values()))}; try a lower optimizer.lr"
+    )
 
 
-def _of_seeds(sweep: Path, every: Sequence[Candidate], n_members: int | None) -> list[Candidate]:
-    """The seeds of the best point; where there are too few, with some that are still to be trained."""
-    found = best_setting(sweep, every)
-    wanted = n_members or (len(found) if len(found) > 1 else MEMBERS[SEEDS])
-    return found[:wanted] + (more_seeds(found, wanted - len(found)) if wanted > len(found) else [])
+def _of_seeds(
+    sweep: Path, found: Found, n_members: int | None, notes: list[str]
+) -> tuple[list[Candidate], list[Lost]]:  # fmt: skip
+    """The seeds of the best point; where there are too few, with some that are still to be trained. And what the sweep
+    has lost of the point: a seed that diverged counts as one of those asked for, and no other one takes its place."""
+    point = best_setting(sweep, found, notes)
+    lost = lost_of_setting(found, point[0].setting)
+    n_known = len(point) + len({one.spec.seed for one in lost if one.spec is not None})
+    wanted = n_members or (n_known if n_known > 1 else MEMBERS[SEEDS])
+    n_more = max(wanted - n_known, 0)
+    return point[:wanted] + (more_seeds(point, lost, n_more) if n_more else []), lost
 
 
 def _pool(candidates: Sequence[Candidate], library: Library) -> list[Candidate]:
@@ -152,7 +162,7 @@ def _pool(candidates: Sequence[Candidate], library: Library) -> list[Candidate]:
 
 def _written(
     sweep: Path, how: str, limit: int, folder: Path, library: Library, candidates: Sequence[Candidate],
-    p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, choice: Choice, *, replace: bool,
+    p_KNC: np.ndarray, y_N: np.ndarray, measure: Measure, choice: Choice, lost: Sequence[Lost], *, replace: bool,
 ) -> Ensemble:  # fmt: skip
     """Measures the chosen ensemble, reads the test split, and writes the folder."""
     p_NC = mean_of(p_KNC, choice.weights_K)
@@ -167,6 +177,7 @@ def _written(
     about = {
         "sweep": sweep.absolute().name, "measure": f"val_{measure.name}", "value": value, "best_candidate": best,
         "n_candidates": len(candidates), "cross_fitted": estimate, "notes": library.notes,
+        "left_out": [one.to_json() for one in lost],
     }  # fmt: skip
     written = write_ensemble(folder, how, members, library, p_NC, y_N, about, replace=replace)
     return Ensemble(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from phalanx.analysis.ensemble.lost import Lost, told
 from phalanx.core.advice import command
 from phalanx.core.errors import RequestError, RunFolderError, listed
 from phalanx.core.quantities import counted
@@ -16,11 +17,10 @@ from phalanx.data.base import PLACES
 from phalanx.data.cache import dataset_of
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
-from phalanx.runs.final_folder import chosen_by_final
 from phalanx.runs.layout import RunPaths, SweepPaths
 from phalanx.runs.manifest import Manifest, Sweep
 from phalanx.runs.stored_run import StoredRun
-from phalanx.runs.sweep_folder import collect, direction_of, is_sweep
+from phalanx.runs.sweep_folder import collect, is_sweep
 from phalanx.runs.trained_on import with_places
 from phalanx.training.spec import TrialSpec, config_digest
 
@@ -77,8 +77,7 @@ class Candidate:
     @property
     def setting(self) -> str:
         """What was trained besides seed and fold, as a digest."""
-        spec = self.first.spec
-        return config_digest(spec if not spec.data.fold else replace(spec, data=replace(spec.data, fold=0)))
+        return setting_of(self.first.spec)
 
     @property
     def value(self) -> float | None:
@@ -91,6 +90,19 @@ class Candidate:
     def rows(self) -> tuple[object, ...]:
         """What all members of an ensemble must share: the source and the rows that validate and test, fold by fold."""
         return tuple(_rows(network) for network in self.networks)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The candidates of a sweep, and the trainings that diverged or failed."""
+
+    candidates: tuple[Candidate, ...]
+    lost: tuple[Lost, ...] = ()
+
+
+def setting_of(spec: TrialSpec) -> str:
+    """What is trained besides seed and fold, as a digest."""
+    return config_digest(spec if not spec.data.fold else replace(spec, data=replace(spec.data, fold=0)))
 
 
 def _rows(network: Network) -> tuple[object, ...]:
@@ -109,16 +121,17 @@ def numbered(candidates: Iterable[Candidate]) -> str:
     return f"trial{'' if len(numbers) == 1 else 's'} {listed(list(map(str, numbers)), SHOWN)}"
 
 
-def read_candidates(sweep: Path, notes: list[str]) -> list[Candidate]:
-    """The candidates of a sweep's completed trials.
+def read_candidates(sweep: Path, notes: list[str]) -> Found:
+    """The candidates of a sweep's completed trainings, and what diverged or failed.
 
     Args:
         sweep: The folder of the sweep.
-        notes: Takes what is left out.
+        notes: Takes what is odd about the folds.
 
     Raises:
-        RunFolderError: It is no folder of a sweep, or no trial was completed.
-        RequestError: What trials trained, or their data, cannot be had any more; names all of them.
+        RunFolderError: It is no folder of a sweep, or nothing was completed.
+        RequestError: What trials trained, or their data, cannot be had any more, which names all of them; or of no
+            seed all folds were completed.
     """
     if not is_sweep(sweep):
         raise RunFolderError(
@@ -126,22 +139,47 @@ def read_candidates(sweep: Path, notes: list[str]) -> list[Candidate]:
             "ls outputs/sweeps"
         )
     paths = SweepPaths(sweep)
-    manifest, trials = Manifest.read(paths), collect(paths)
-    completed = [trial for trial in trials if trial.status is Status.COMPLETED and trial.same_as is None]
-    if not completed:
-        again = "type the sweep's command again" if trials else f"train one: {command('python', 'train.py', '-m')} …"
-        raise RunFolderError(f"{sweep} has no completed trial among {counted(len(trials), 'trial')}; {again}")
+    manifest, trials = Manifest.read(paths), [trial for trial in collect(paths) if trial.same_as is None]
     faults: dict[str, list[str]] = {}
     networks: list[Network] = []
-    for trial in completed:
+    lost: list[Lost] = []
+    for trial in trials:
+        place = Sweep("", trial.number, manifest)
         try:
-            networks += networks_of(trial, Sweep("", trial.number, manifest))
+            if trial.status is Status.COMPLETED or trial.repeats:
+                networks += networks_of(trial, place)
         except RequestError as error:
-            faults.setdefault(str(error), []).append(str(trial.number))
+            if trial.status is Status.COMPLETED:
+                faults.setdefault(str(error), []).append(str(trial.number))
+        if trial.status in (Status.DIVERGED, Status.FAILED):
+            lost += _lost_of(trial, place)
     if faults:
         lines = [f"  - trial {listed(numbers, SHOWN)}: {text}" for text, numbers in faults.items()]
         raise RequestError("\n".join([f"no ensemble of {sweep} can be made:", *lines]))
-    return _by_fold(networks, notes)
+    known = {(setting_of(own.spec), own.spec.seed, own.spec.data.fold) for own in networks}
+    lost = [
+        one for one in lost
+        if one.spec is None or (setting_of(one.spec), one.spec.seed, one.spec.data.fold) not in known
+    ]  # fmt: skip
+    if not networks:
+        again = "type the sweep's command again" if trials else f"train one: {command('python', 'train.py', '-m')} …"
+        why = f": {told(lost)}" if lost else ""
+        raise RunFolderError(f"{sweep} has no completed trial among {counted(len(trials), 'trial')}{why}; {again}")
+    return Found(tuple(_by_fold(networks, lost, sweep, notes)), tuple(lost))
+
+
+def _lost_of(trial: StoredRun, sweep: Sweep) -> list[Lost]:
+    """The trainings of a trial that diverged or failed."""
+    run = RunPaths(trial.folder)
+    try:
+        specs = sweep.specs(trial_spec(with_places(read_values(run.config_resolved), run.root)))
+    except (RequestError, OSError):  # it failed since its configuration is wrong, or has gone with an extension
+        return [Lost(trial.number, trial.ending, trial.error, None)]
+    if len(specs) != len(trial.repeats):
+        return [Lost(trial.number, trial.ending, trial.error, spec) for spec in specs]
+    rows = zip(specs, trial.repeats, strict=True)
+    return [Lost(trial.number, str(row.status), row.error, spec) for spec, row in rows
+            if row.status in (Status.DIVERGED, Status.FAILED)]  # fmt: skip
 
 
 def networks_of(trial: StoredRun, sweep: Sweep | None) -> list[Network]:
@@ -171,6 +209,7 @@ def networks_of(trial: StoredRun, sweep: Sweep | None) -> list[Network]:
         digests = [row.data_digest or trial.data_digest for row in trial.repeats]
         found = [Network(own, trial, row.metrics, digests[i], None, i) for i, (own, row) in enumerate(rows)]
         found[0] = replace(found[0], kept=kept)  # a trial keeps the weights of its first training
+        found = [own for own in found if trial.repeats[own.place].status is Status.COMPLETED]
     for network in found:
         now = network.dataset.digest
         if network.data_digest not in (None, now):
@@ -179,17 +218,30 @@ def networks_of(trial: StoredRun, sweep: Sweep | None) -> list[Network]:
     return found
 
 
-def _by_fold(networks: Sequence[Network], notes: list[str]) -> list[Candidate]:
-    """Puts the folds of one setting and seed together; those that lack a fold are left out."""
+def _by_fold(networks: Sequence[Network], lost: Sequence[Lost], sweep: Path, notes: list[str]) -> list[Candidate]:
+    """Puts the folds of one setting and seed together; those that lack a fold are left out, since rows of it would have
+    no out-of-fold prediction. Raises `RequestError` if all lack one."""
     groups: dict[tuple[str, int], dict[int, Network]] = {}
     for network in networks:
-        alone = Candidate((network,))
-        groups.setdefault((alone.setting, alone.seed), {}).setdefault(network.spec.data.fold, network)
-    most = max(len(folds) for folds in groups.values())
+        key = setting_of(network.spec), network.spec.seed
+        groups.setdefault(key, {}).setdefault(network.spec.data.fold, network)
+    wanted = {network.spec.data.fold for network in networks}
+    wanted |= {one.spec.data.fold for one in lost if one.spec is not None}
     found = [Candidate(tuple(folds[fold] for fold in sorted(folds))) for folds in groups.values()]
-    if short := [candidate for candidate in found if len(candidate.networks) < most]:
-        notes.append(f"left out, since not all {most} folds were completed: {numbered(short)}")
-    return [candidate for candidate in found if len(candidate.networks) == most]
+    short = [candidate for candidate in found if len(candidate.networks) < len(wanted)]
+    if len(short) == len(found):
+        why = f": {told(lost)}" if lost else ""
+        raise RequestError(
+            f"no seed of {sweep} was completed on all {len(wanted)} folds, so that no network predicts each validation "
+            f"row out of fold{why}; train the missing folds, or where they diverge all again with a lower optimizer.lr"
+        )
+    if short:
+        notes.append(f"left out, since not all {len(wanted)} folds were completed: {numbered(short)}")
+    if len(wanted) < (n_folds := networks[0].spec.data.n_folds) and len(wanted) > 1:
+        notes.append(
+            f"the sweep has {len(wanted)} of the {n_folds} folds, so validation metrics are of their rows alone"
+        )
+    return [candidate for candidate in found if len(candidate.networks) == len(wanted)]
 
 
 def check_rows(candidates: Sequence[Candidate], sweep: Path) -> None:
@@ -204,30 +256,3 @@ def check_rows(candidates: Sequence[Candidate], sweep: Path) -> None:
             f"trains one would validate or test another ({shown}); train a sweep over one data set with one "
             "data.split_seed; folds (data.fold) may differ"
         )
-
-
-def best_setting(sweep: Path, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, one for each seed, of the point that the sweep's final chose, or that has the best mean of the
-    objective. Raises `RunFolderError` if no point has a value."""
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        groups.setdefault(candidate.setting, []).append(candidate)
-    chosen = chosen_by_final(SweepPaths(sweep))
-    for group in groups.values():
-        if chosen is not None and any(chosen in candidate.numbers for candidate in group):
-            return group
-    sign = -1 if direction_of([candidate.first.trial for candidate in candidates]) == "minimize" else 1
-    valued = [group for group in groups.values() if all(candidate.value is not None for candidate in group)]
-    if not valued:
-        raise RunFolderError(f"no trial of {sweep} has a value of its objective")
-    return max(valued, key=lambda group: sign * statistics.fmean(candidate.value or 0.0 for candidate in group))
-
-
-def more_seeds(candidates: Sequence[Candidate], n_more: int) -> list[Candidate]:
-    """Candidates of the same setting with the seeds that follow theirs, which the sweep has not trained."""
-    last = max(candidate.seed for candidate in candidates)
-    like = candidates[0].networks
-    return [
-        Candidate(tuple(replace(own, spec=replace(own.spec, seed=last + i), metrics=None, kept=None) for own in like))
-        for i in range(1, n_more + 1)
-    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from phalanx.analysis.ensemble.candidates import Candidate, Network, numbered
+from phalanx.analysis.ensemble.lost import Lost
 from phalanx.analysis.ensemble.predictions import Place
 from phalanx.core.device import threads
 from phalanx.core.errors import RequestError
@@ -37,6 +38,7 @@ class Library:
         notes: Takes what is odd.
         stored: The entries and tensors of the networks that are there.
         predicted: Class probabilities of the validation rows that the sweep has kept, by trial and place.
+        lost: What was trained here and diverged, or predicts no finite probabilities.
     """
 
     say: Say
@@ -44,22 +46,36 @@ class Library:
     stored: dict[Network, Stored] = field(default_factory=dict)
     models: dict[Network, SavedModel] = field(default_factory=dict)
     predicted: dict[Place, np.ndarray] = field(default_factory=dict)
+    lost: dict[Network, Lost] = field(default_factory=dict)
+    _known: dict[Network, np.ndarray] = field(default_factory=dict)  # probabilities of the validation rows
 
     def obtain(self, candidates: Sequence[Candidate]) -> None:
-        """Reads or trains the networks of these candidates. Raises `RequestError` where that is impossible."""
-        wanted = [network for one in candidates for network in one.networks if network not in self.stored]
+        """Reads or trains the networks of these candidates; `lost` takes those that cannot be had."""
+        wanted = [own for one in candidates for own in one.networks if own not in self.stored and own not in self.lost]
         for network in wanted:
             if network.kept is not None:
                 about, tensors = read_tensors(network.kept, inside=network.kept.parent)
                 self.stored[network] = about, tensors
                 self.models[network] = rebuild(about, tensors, network.kept)
         self._train([network for network in wanted if network.kept is None])
+        for network in wanted:
+            if network in self.models:
+                self._known[network] = self._probabilities(network, network.dataset.val)
+                if not np.isfinite(self._known[network]).all():
+                    self._lose(network, "failed", "it gives no finite probabilities")
+
+    def has(self, candidate: Candidate) -> bool:
+        """Whether none of its networks is lost."""
+        return not any(network in self.lost for network in candidate.networks)
+
+    def _lose(self, network: Network, ending: str, error: str | None) -> None:
+        self.lost[network] = Lost(network.trial.number, ending, error, network.spec)
 
     def validated(self, candidate: Candidate) -> np.ndarray:
         """The class probabilities (N, C), float64, of the validation rows of all folds, each by its own fold's."""
         parts = [
-            self._probabilities(network, network.dataset.val)
-            if network in self.models
+            self._known[network]
+            if network in self._known
             else self.predicted[network.trial.number, network.place].astype(np.float64)
             for network in candidate.networks
         ]
@@ -77,15 +93,15 @@ class Library:
         """The class probabilities (N, C), float64, of the test rows: the mean over the folds' networks."""
         parts = [self._probabilities(network, network.dataset.test) for network in candidate.networks]
         mean_NC: np.ndarray = np.mean(parts, axis=0)
+        if not np.isfinite(mean_NC).all():  # the members were chosen without the test split, so none is left out for it
+            raise RequestError(f"the networks of {numbered([candidate])} with seed {candidate.seed} give no finite "
+                               "probabilities of the test rows; leave this setting out of the sweep")  # fmt: skip
         return mean_NC
 
     def _probabilities(self, network: Network, split: Split) -> np.ndarray:
         model = self.models[network]
         with threads(1):
             p_NC: np.ndarray = model.probabilities_of(model.logits(split.x_ND)).double().numpy()
-        if not np.isfinite(p_NC).all():
-            raise RequestError(f"the network of trial {network.trial.number} with seed {network.spec.seed} gives no "
-                               "finite probabilities; leave its setting out of the sweep")  # fmt: skip
         return p_NC
 
     def _train(self, networks: Sequence[Network]) -> None:
@@ -112,7 +128,8 @@ class Library:
         """Takes in a network that was trained; notes one that is not the same as in the sweep."""
         name = f"trial {network.trial.number} with seed {network.spec.seed}"
         if result.weights is None or result.status is not Status.COMPLETED:
-            raise RequestError(f"{name} was trained for the ensemble and {result.status}: {result.error}")
+            self._lose(network, str(result.status), result.error)
+            return
         assert result.config_digest == config_digest(network.spec), "a result is of what was trained"
         about = model_entries(network.spec, network.dataset, result)
         self.stored[network] = about, result.weights

@@ -82,7 +82,7 @@ def _curse(found: Ensemble) -> str:
     name = f"val_{found.measure}"
     if found.how == "seeds":
         return (
-            f"no seed was left out; where validation chose the point among others, {name} is too good, and seeds do "
+            f"validation chose no seed; where it chose the point among others, {name} is too good, and seeds do "
             "not tell by how much"
         )
     if found.cross_fitted is None:

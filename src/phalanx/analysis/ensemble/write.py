@@ -103,7 +103,7 @@ def write_ensemble(
         write_text(paths.metrics, metrics_csv(()))
         write_text(paths.config_resolved, _config(how, members))
         write_example(paths, first.spec.data)
-        stored = _record(how, members, metrics, tested.classes, intervals, started)
+        stored = _record(how, members, metrics, tested.classes, intervals, started, about["notes"])
         write_stored_run(paths, stored)
     return Written(stored, intervals)
 
@@ -117,7 +117,7 @@ def _config(how: str, members: Sequence[Member]) -> str:
 
 def _record(
     how: str, members: Sequence[Member], metrics: Mapping[str, float | None], classes: ClassCounts | None,
-    intervals: Mapping[str, Interval], started: float,
+    intervals: Mapping[str, Interval], started: float, notes: Sequence[str],
 ) -> StoredRun:  # fmt: skip
     """What `result.json` holds."""
     first = members[0].candidate.first
@@ -132,7 +132,7 @@ def _record(
         status=Status.COMPLETED, objective=objective, objectives=(objective,), metrics=dict(metrics),
         train_seconds=sum(trial.train_seconds for trial in trials.values()), device=first.trial.device,
         seed=spec.seed, config_digest=digest, data_digest=first.dataset.digest, n_parameters=n_parameters,
-        timing=Timing(started, time.time(), ""), data=described(spec.data, first.dataset), notes=(LOSS_NOTE,),
+        timing=Timing(started, time.time(), ""), data=described(spec.data, first.dataset), notes=(LOSS_NOTE, *notes),
         classes=classes, intervals=dict(intervals) or None,
         job_overrides=(*(first.trial.job_overrides or ()), f"{ENSEMBLE}={how}"), **versions_of(),
     )  # fmt: skip
