@@ -22,6 +22,7 @@ import phalanx.analysis.ensemble.write as writing
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
 from phalanx.analysis.ensemble.build import make_ensemble
 from phalanx.analysis.ensemble.selection import Measure, choose
+from phalanx.analysis.refit import refit
 from phalanx.cli.main import main
 from phalanx.core.errors import RequestError
 from phalanx.data.wine import Wine
@@ -213,3 +214,34 @@ def test_a_damaged_file_is_refused(search, tmp_path) -> None:
     write_tensors(file, {**tensors, "7.layers.0.weight": tensors["0.layers.0.weight"].clone()}, about)
     with pytest.raises(RequestError, match="belongs to none of its 1 members"):
         load_model(file)
+
+
+@pytest.fixture
+def grid(tmp_path) -> Path:
+    """A grid of two widths with three seeds, with a refit of the wider one and a copy of it for each seed."""
+    specs = [replace(spec, trainer=TrainerSpec(epochs=2)) for spec in SPECS]
+    sweep = write_sweep(tmp_path / "grid", specs, search=False, kept=range(6))
+    refit(sweep / "3", 1, sweep / "refit", lambda text: None)
+    return sweep
+
+
+def test_what_was_made_of_trials_is_none_of_them(grid, capsys) -> None:
+    def compared(*arguments: object) -> str:
+        assert main(["compare", *map(str, arguments)]) == 0
+        printed = capsys.readouterr()
+        return " ".join((printed.out + printed.err).split())
+
+    plain = compared(grid, "--by", "hidden")
+    shutil.copytree(grid / "refit", grid / "mine")  # as --into makes it
+    with_two = compared(grid, "--by", "hidden")
+    assert "left out: mine, refit, made of other runs" in with_two
+    assert with_two.split("note: left out")[0] == plain.split("note: left out")[0]
+    # Given beside the trials it is a group of its own that no test sets against them.
+    together = compared(grid, grid / "refit", "--by", "hidden")
+    assert "note: shown and not tested against the others, being made of such runs: hidden=[16]/refit=2" in together
+    assert together.count("no difference shown between") + together.count(" beats ") == 1
+    assert "left out: mine, made of other runs" in together
+    # Refits alone are compared with each other.
+    shutil.copytree(grid / "refit", grid.parent / "refits" / "a")
+    alone = compared(grid.parent / "refits")
+    assert "made of" not in alone

@@ -12,8 +12,9 @@ from phalanx.core.files import write_text
 from phalanx.runs.config import tracking_of
 from phalanx.runs.config_file import read_values
 from phalanx.runs.final_folder import chosen_by_final, decided
-from phalanx.runs.layout import MADE, RunPaths, SweepPaths, TrackedPaths
+from phalanx.runs.layout import RunPaths, SweepPaths, TrackedPaths
 from phalanx.runs.left_out import SHOWN, LeftOut
+from phalanx.runs.made_folders import made_in
 from phalanx.runs.manifest import update_manifest
 from phalanx.runs.options import TrackingSpec
 from phalanx.tracking.connection import silence
@@ -54,7 +55,7 @@ def find_folders(paths: Sequence[Path]) -> list[Path]:
             raise RunFolderError(
                 f"{path} holds no run (result.json) and no sweep (sweep.json); try outputs, or outputs/sweeps/<study>"
             )
-        made = (folder / name for folder in inside for name in MADE if sweep_folder.is_sweep(folder))
+        made = [made for folder in inside if sweep_folder.is_sweep(folder) for made in made_in(folder)]
         inside += [folder for folder in made if RunPaths(folder).result.exists()]
         found |= {folder.resolve(): folder for folder in inside}
     return list(found.values())

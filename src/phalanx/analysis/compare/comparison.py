@@ -29,6 +29,7 @@ from phalanx.core.baselines import NAMES, seedless
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
+from phalanx.runs.layout import MADE
 
 ALL_PAIRS = 10  # up to so many pairs each gets its sentence, else those with the best group
 MOST_ALIKE = 3  # sentences that show no difference; more become one
@@ -64,6 +65,7 @@ def compare_runs(
     runs = _matching(runs, where, shown)
     keys, (measure, said) = all_of(lambda: resolve(by, runs) if by else _what_varies(runs, most_groups),
                                    lambda: find_measure(runs, metric))  # fmt: skip
+    keys += [key for key in MADE if key not in keys and any(key in run.config for run in runs)]  # groups of their own
     name = measure.metric
     good = [run for run in runs if usable(run, name)]
     data = [same for same in by_data(runs, good, keys, name) if any(usable(run, name) for run in same.runs)]
@@ -117,7 +119,8 @@ def _part(
         g.label: summarise(g.values, limits=limits, correlation=correlation) if g.values else None for g in scaled
     }
     scaled.sort(key=lambda group: _place(group, summaries[group.label], measure))
-    tested = {g.label: g.values for g in scaled if g.values}
+    valued = [g for g in scaled if g.values]
+    tested = {g.label: g.values for g in [g for g in valued if not g.made] or valued}
     step = resolution(repeat_means(values) for values in tested.values()) if measure.counts_samples else 0.0
     fixed = baseline if baseline in tested else None
     other_losses = _other_losses(data.runs, measure)
@@ -134,7 +137,8 @@ def _part(
         *made.notes,
         *other_losses,
         *_seedless(data),
-        *_too_few(scaled, by, data, pairs),
+        *_made(scaled, tested),
+        *_too_few([g for g in scaled if g.label in tested], by, data, pairs),
     )
     ordered = tuple(summaries[g.label] for g in scaled)
     sentences = tuple(_sentences(pairs, measure, scaled, data.where))
@@ -195,6 +199,15 @@ def _seedless(data: SameData) -> list[str]:
     gives = "gives" if len(found) == 1 else "give"
     return [f"{' and '.join(found)} {gives} the same at every seed, so its spread says nothing; "
             "'data.split_seed=range(10)' compares over splits"]  # fmt: skip
+
+
+def _made(groups: Sequence[Group], tested: Collection[str]) -> list[str]:
+    """What was made of the runs of other groups is no further group of them."""
+    found = [group.label for group in groups if group.made and group.label not in tested]
+    if not found:
+        return []
+    return [f"shown and not tested against the others, being made of such runs: {', '.join(found)}; a refit trains on "
+            "validation rows too, an ensemble is several networks"]  # fmt: skip
 
 
 def _plain_loss(run: Run) -> bool:

@@ -31,6 +31,7 @@ class Group:
     n_runs: int  # that were trained, good or not
     lost: Lost | None = None  # runs that were not completed, at settings that count
     classes: Mapping[str, ClassScore] = field(default_factory=dict)  # means over its completed runs, by class
+    made: bool = False  # refits and ensembles of other runs
 
     @property
     def seeds(self) -> Mapping[Place, float]:
@@ -75,7 +76,8 @@ def grouped(data: SameData, by: Sequence[str], metric: str, shown: Texts) -> Gro
         if lost := _lost(members[at], runs, settings):
             lost_runs.append(f"{labels[at]}: {lost.of()}, left out of its mean")
         classes = mean_scores([run.classes for run in runs])
-        groups.append(Group(labels[at], keys, values, len(members[at]), _without_interrupted(lost), classes))
+        made = any(run.made for run in members[at])
+        groups.append(Group(labels[at], keys, values, len(members[at]), _without_interrupted(lost), classes, made))
     comparable = settings.shared is not None or len(groups) < 2
     if not comparable:
         notes.append(

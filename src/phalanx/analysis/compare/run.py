@@ -7,6 +7,7 @@ from typing import Any
 
 from phalanx.analysis.class_scores import ClassScore
 from phalanx.analysis.compare.values import ABSENT, identity
+from phalanx.runs.layout import MADE
 
 SPLIT, OUTER, FOLD = "data.split_seed", "data.outer_fold", "data.fold"
 ROW_REPEATS = "data.repeats"  # how many folds there are, whatever the rows of each
@@ -42,6 +43,11 @@ class Run:
     def completed(self) -> bool:
         """Whether the run trained to its end."""
         return self.status == "completed"
+
+    @property
+    def made(self) -> bool:
+        """Whether it was made of other runs: a refit, which trains on validation rows too, or an ensemble."""
+        return any(key in self.config for key in MADE)
 
     def number(self, key: str) -> int | None:
         """The value of a key that counts, such as `FOLD`; None where it is not known."""

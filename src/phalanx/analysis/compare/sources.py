@@ -1,19 +1,21 @@
 """Runs for a comparison, read from run folders, sweep folders and MLflow: one `Run` for each seed that was trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from phalanx.analysis.class_scores import class_scores
 from phalanx.analysis.compare.run import FOLD, MEASURED, SPLIT, Read, Run
+from phalanx.core.advice import command
 from phalanx.core.baselines import without_unused
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile, listed
 from phalanx.core.result import Status
 from phalanx.runs.config_file import flat, read_values, settings_typed
-from phalanx.runs.layout import FINAL, MADE, RunPaths, SweepPaths
+from phalanx.runs.layout import FINAL, RunPaths, SweepPaths
+from phalanx.runs.made_folders import is_made
 from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.stored_run import SeedResult, StoredRun, read_stored_run
-from phalanx.runs.sweep_folder import is_sweep, trial_numbers
+from phalanx.runs.sweep_folder import trial_numbers
 
 MLFLOW = "mlflow:"
 
@@ -29,9 +31,10 @@ def read_sources(sources: Sequence[str], uri: str | None = None) -> Read:
     notes: list[str] = []
     faults: list[str] = []
     n_damaged = 0
+    given = {Path(source).resolve() for source in sources}
     for source in dict.fromkeys(sources):
         try:
-            found = _from_mlflow(source, uri) if source.startswith(MLFLOW) else read_folder(Path(source))
+            found = _from_mlflow(source, uri) if source.startswith(MLFLOW) else read_folder(Path(source), given)
         except RequestError as error:
             faults.append(str(error))
             continue
@@ -50,18 +53,26 @@ def _from_mlflow(source: str, uri: str | None) -> Read:
     return Read(tuple(runs), tuple(notes))
 
 
-def read_folder(folder: Path) -> Read:
-    """The runs in one folder: a run's own, or one that holds run folders, such as a sweep's or `outputs/runs`."""
+def read_folder(folder: Path, given: Collection[Path] | None = None) -> Read:
+    """The runs in one folder: a run's own, or one that holds run folders, such as a sweep's or `outputs/runs`.
+
+    Ensembles and refits beside the runs that they were made of are left out.
+
+    Args:
+        folder: The folder.
+        given: All folders that are compared, so that a note names what is left out besides; None for no such note.
+    """
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder; runs are listed by: ls outputs/runs outputs/sweeps")
     if RunPaths(folder).result.is_file():
         stored = read_stored_run(folder)
         return Read(tuple(runs_of(stored)), tuple(_short([stored])))
     wanted = set(trial_numbers(SweepPaths(folder)))
-    found = (
-        c for c in folder.iterdir() if c.is_dir() and c.name not in ((FINAL, *MADE) if is_sweep(folder) else (FINAL,))
-    )
-    children = sorted((c for c in found if not c.name.isdecimal() or int(c.name) in wanted), key=_by_number)
+    found = (c for c in folder.iterdir() if c.is_dir() and c.name != FINAL)
+    every = sorted((c for c in found if not c.name.isdecimal() or int(c.name) in wanted), key=_by_number)
+    made = [c for c in every if not c.name.isdecimal() and is_made(c)]
+    made = [] if len(made) == len(every) else made  # in a folder of refits alone they are compared
+    children = [c for c in every if c not in made]
     ended = [c for c in children if RunPaths(c).result.is_file()]
     if not ended:
         raise RunFolderError(f"{folder} holds no results: {_what_is_there(folder, children)}")
@@ -78,7 +89,8 @@ def read_folder(folder: Path) -> Read:
             damaged.append(str(error))
     if not runs:
         raise RunFolderError(f"{folder} holds no result that can be read: {damaged[0]}")
-    notes = [*_noticed(folder, children, ended, damaged), *_short(read)]
+    unseen = [] if given is None else [c for c in made if c.resolve() not in given]
+    notes = [*_noticed(folder, children, ended, damaged), *_short(read), *_left_out(unseen)]
     return Read(tuple(runs), tuple(notes), len(damaged))
 
 
@@ -102,6 +114,13 @@ def _noticed(folder: Path, children: Sequence[Path], ended: Sequence[Path], dama
     unfinished = [c.name for c in children if c.name.isdecimal() and c not in ended]
     if unfinished:
         yield f"{_listed('trial', unfinished)} of {folder.name} left no result, being unfinished or deleted"
+
+
+def _left_out(made: Sequence[Path]) -> Iterator[str]:
+    """A note on ensembles and refits beside the runs that they were made of."""
+    if made:
+        yield (f"left out: {listed([c.name for c in made], SHOWN)}, made of other runs; give the folder too to show it "
+               f"beside them: {command(str(made[0]))}")  # fmt: skip
 
 
 def _listed(word: str, names: Sequence[str]) -> str:
