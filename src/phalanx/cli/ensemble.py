@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from phalanx.cli.options import Subparsers, positive_integer
+from phalanx.cli.options import Subparsers, positive_integer, say_listed
 from phalanx.core.console import busy, plain_console, print_line
 from phalanx.runs.layout import ENSEMBLE
 from phalanx.runs.manifest import WAYS
@@ -61,5 +61,6 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.sweep, arguments.how, arguments.members, folder, lambda text: print_line(screen, text)
         )
     show(screen, found)
+    say_listed(folder)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)

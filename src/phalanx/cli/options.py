@@ -82,6 +82,22 @@ def say_written(path: Path, *, what: str = "") -> None:
     print(f"wrote {what}{path}", file=sys.stdout if is_plain(path) else sys.stderr)
 
 
+def say_listed(folder: Path) -> None:
+    """Has the report of the sweep around an ensemble or a refit list it, and prints that.
+
+    Raises `Incomplete` if the report lacks what cannot be read.
+    """
+    from phalanx.report.build import list_model
+    from phalanx.runs.layout import relative
+    from phalanx.runs.left_out import LeftOut
+
+    left_out = LeftOut()
+    report = left_out.attempt(lambda: list_model(folder, left_out), None)
+    if report is not None:
+        print(f"listed in: {relative(report)}")
+    left_out.check(f"{folder} is written, and the report of its sweep")
+
+
 def names(text: str) -> list[str]:
     """Names with commas between them."""
     found = [name.strip() for name in text.split(",") if name.strip()]

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from phalanx.cli.options import Subparsers, positive_integer
+from phalanx.cli.options import Subparsers, positive_integer, say_listed
 from phalanx.core.console import busy, plain_console, print_line, print_words
 from phalanx.runs.layout import REFIT, RunPaths, sibling
 from phalanx.runs.sweep_folder import is_sweep
@@ -57,5 +57,6 @@ def run(arguments: argparse.Namespace) -> None:
         draw_plots(RunPaths(folder), found.spec, found.dataset, found.result)
     for line in lines(found):
         print_words(screen, line)
+    say_listed(folder)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)

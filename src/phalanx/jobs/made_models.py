@@ -14,6 +14,7 @@ from phalanx.analysis.ensemble.predictions import gather_predictions
 from phalanx.analysis.ensemble.show import show
 from phalanx.analysis.refit import lines, refit
 from phalanx.core.console import busy, plain_console, print_line, print_words
+from phalanx.report.build import list_model
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.layout import ENSEMBLE, REFIT, RunPaths, SweepPaths
 from phalanx.runs.left_out import LeftOut
@@ -40,6 +41,7 @@ def make_models(
         left_out.attempt(lambda: _make(root, ensemble, tracking, screen), None)
     if seeds:
         left_out.attempt(lambda: _train(root, seeds, tracking, screen), None)
+    left_out.attempt(lambda: list_model(root / ENSEMBLE, left_out), None)  # the page lists both
 
 
 def _make(root: Path, how: str, tracking: TrackingSpec, console: Console) -> None:
@@ -62,6 +64,8 @@ def _train(root: Path, seeds: int, tracking: TrackingSpec, console: Console) -> 
         draw_plots(RunPaths(found.folder), found.spec, found.dataset, found.result)
     for line in lines(found):
         print_words(console, line)
+    for note in found.notes:
+        print_words(console, f"note: {note}")
     _track(found.folder, tracking, console, say)
 
 

@@ -19,6 +19,7 @@ from phalanx.core.reading import MAX_TABLE, read_entry, read_text
 from phalanx.core.result import Status
 from phalanx.report.context import command_of, facts, mlflow_fact, read_config, study_fact
 from phalanx.report.differences import Row, differences
+from phalanx.report.pages.models_made import with_models
 from phalanx.report.pages.nested import nested_html
 from phalanx.report.pages.place_tables import out_of_fold_table, place_tables
 from phalanx.report.pages.run import config_text, run_html
@@ -31,7 +32,7 @@ from phalanx.runs.left_out import LeftOut
 from phalanx.runs.manifest import read_manifest
 from phalanx.runs.metrics_csv import read_curve
 from phalanx.runs.stored_run import StoredRun
-from phalanx.runs.sweep_folder import collect, direction_of, front_first, ranked
+from phalanx.runs.sweep_folder import collect, direction_of, front_first, is_sweep, ranked
 from phalanx.tracking.links import Place, read_place
 
 MOST_GROUPS = 200  # of seeds in a report: their pairs take a second
@@ -101,7 +102,7 @@ def write_sweep_report(
     left_out = LeftOut() if left_out is None else left_out
     place = left_out.attempt(lambda: read_place(paths.root), None)
     html = with_place(sweep_html(_sweep_content(paths, trials, finalists, left_out, refresh_s)), place)
-    return _write(paths, target, html)
+    return _write(paths, target, with_models(html, paths.root, left_out))
 
 
 def _write(paths: SweepPaths, target: Path | None, html: str) -> Path:
@@ -116,6 +117,20 @@ def add_place(paths: SweepPaths, place: Place) -> None:
     """Adds to the report of a sweep, if there is one, where MLflow has it."""
     if paths.report.is_file():
         write_text(paths.report, with_place(read_text(paths.report, limit=MAX_TABLE), place))
+
+
+def list_model(folder: Path, left_out: LeftOut) -> Path | None:
+    """Has the report of a sweep list an ensemble or a refit in the sweep's folder; returns the report, if there is one.
+
+    Args:
+        folder: The folder of the ensemble or the refit.
+        left_out: Takes the folders beside it that cannot be read.
+    """
+    paths = SweepPaths(folder.absolute().parent)
+    if not is_sweep(paths.root) or not paths.report.is_file():
+        return None
+    write_text(paths.report, with_models(read_text(paths.report, limit=MAX_TABLE), paths.root, left_out))
+    return paths.report
 
 
 def _sweep_content(

@@ -15,10 +15,13 @@ from phalanx.runs.layout import RunPaths
 
 @dataclass(frozen=True)
 class MadeOf:
-    """A sentence, and of an ensemble a table of its members, the first row the names of the columns."""
+    """A sentence; of an ensemble a table of its members, the first row the names of the columns; what was noted; of a
+    refit of a sweep the number of its best trial at the time."""
 
     sentence: str = ""
     members: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    best: int | None = None
 
 
 def made_of(paths: RunPaths) -> MadeOf:
@@ -53,7 +56,7 @@ def _ensemble(record: Any) -> MadeOf:
         )
         for m in record["members"]
     ]
-    return MadeOf(said, (("trial", "seed", "weight", str(record["measure"]), "adds"), *rows))
+    return MadeOf(said, (("trial", "seed", "weight", str(record["measure"]), "adds"), *rows), _notes(record))
 
 
 def _refit(record: Any) -> MadeOf:
@@ -61,5 +64,11 @@ def _refit(record: Any) -> MadeOf:
     seeds = ", ".join(map(str, record["seeds"]))
     return MadeOf(
         f"Trained again on training and validation rows for {counted(record['epochs'], 'epoch')}, seed {seeds}: "
-        f"test_accuracy {now}, that of the validated training {before}"
+        f"test_accuracy {now}, that of the validated training {before}",
+        notes=_notes(record),
+        best=record.get("best"),
     )
+
+
+def _notes(record: Any) -> tuple[str, ...]:
+    return tuple(map(str, record.get("notes", ())))  # records of earlier versions have none
