@@ -18,10 +18,11 @@ from support.phalanx_command import refusal
 from support.train_command import temporaries
 from support.trained_sweeps import write_sweep
 
+import phalanx.analysis.ensemble.build as building
 import phalanx.analysis.ensemble.write as writing
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
 from phalanx.analysis.ensemble.build import make_ensemble
-from phalanx.analysis.ensemble.selection import Measure, choose
+from phalanx.analysis.ensemble.selection import Choice, Measure, choose
 from phalanx.analysis.refit import refit
 from phalanx.cli.main import main
 from phalanx.core.errors import RequestError
@@ -93,6 +94,25 @@ def test_greedy_trains_what_lost_its_weights_again_and_weighs_as_its_draws(searc
     record = json.loads((tmp_path / "e" / "ensemble.json").read_text())
     assert [member["weight"] for member in record["members"]] == about["weights"]
     assert record["cross_fitted"] <= record["value"]
+
+
+def test_seeds_that_are_worse_than_their_best_one_say_so(search, grid, tmp_path, monkeypatch) -> None:
+    assert not any("worse than" in note for note in quietly(search, "seeds", None, tmp_path / "plain").notes)
+
+    def badly(how: str, p_KNC: np.ndarray, y_N: np.ndarray, *rest: object) -> Choice:
+        """All the weight on the worst one."""
+        right = [(p_NC.argmax(1) == y_N).mean() for p_NC in p_KNC]
+        return Choice(np.eye(len(right))[int(np.argmin(right))])
+
+    monkeypatch.setattr(building, "choose", badly)
+    found = quietly(grid, "seeds", None, tmp_path / "e")
+    assert found.value < found.best
+    (note,) = found.notes
+    assert note.startswith(f"val_accuracy {found.value:.6g} of the seeds together is worse than {found.best:.6g} of")
+    assert note in json.loads((tmp_path / "e" / "ensemble.json").read_text())["notes"]
+    assert note in read_stored_run(tmp_path / "e").notes
+    assert main(["report", str(tmp_path / "e")]) == 0
+    assert "of the seeds together is worse than" in (tmp_path / "e" / "report.html").read_text()
 
 
 def test_more_seeds_than_the_sweep_has_are_trained(search, tmp_path) -> None:

@@ -20,9 +20,11 @@ Make one model of several networks of a sweep: it predicts with the weighted mea
                (Caruana et al. 2004); its weight is how often a member was drawn. Needs many validation samples
 --how best     the best members, as many as give the best mean
 
-All seeds are averaged without a choice. For greedy and best the validation samples choose, out of fold in a sweep over
-folds, and on them the ensemble is never worse than the best network that it was chosen from. Networks whose weights
-were not kept are trained again, on a CPU to the last bit. The test split is read once, when the members are chosen.
+All seeds are averaged without a choice; a note says where they are worse on validation than the best of them alone,
+and one names seeds that diverged, which are left out. For greedy and best the validation samples choose, out of fold
+in a sweep over folds, and on them the ensemble is never worse than the best network that it was chosen from. Networks
+whose weights were not kept are trained again, on a CPU to the last bit. The test split is read once, when the members
+are chosen.
 """
 EXAMPLES = """\
 examples:

@@ -31,7 +31,7 @@ from phalanx.analysis.ensemble.selection import (
 )
 from phalanx.analysis.ensemble.write import Member, Written, write_ensemble
 from phalanx.core.errors import RequestError
-from phalanx.core.quantities import counted
+from phalanx.core.quantities import counted, number
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.sweep_folder import direction_of
 from phalanx.runs.whole_folder import check_free
@@ -174,6 +174,8 @@ def _written(
     value, best = measure.value(p_NC, y_N), measure.sign * max(measure.sign * own for own in values)
     if how != SEEDS and measure.sign * value < measure.sign * best:
         raise AssertionError(f"the ensemble has {measure.name} {value}, its best candidate {best}")
+    if how == SEEDS and measure.sign * value < measure.sign * best:
+        library.notes.append(_worse(measure, value, best, candidates[values.index(best)]))
     about = {
         "sweep": sweep.absolute().name, "measure": f"val_{measure.name}", "value": value, "best_candidate": best,
         "n_candidates": len(candidates), "cross_fitted": estimate, "notes": library.notes,
@@ -183,6 +185,15 @@ def _written(
     return Ensemble(
         folder, how, measure.name, members, value, best, len(candidates), estimate, written, tuple(library.notes)
     )  # fmt: skip
+
+
+def _worse(measure: Measure, value: float, best: float, leading: Candidate) -> str:
+    """A note on seeds that together are worse on the validation rows than the best of them."""
+    return (
+        f"val_{measure.name} {number(value)} of the seeds together is worse than {number(best)} of the best one alone, "
+        f"{numbered([leading])} with seed {leading.seed}; which seed leads on the rows that chose the point is mostly "
+        "luck, so all are kept; an ensemble by greedy or best is never worse on these rows than its best candidate"
+    )
 
 
 def _choose_again(how: str, measure: Measure, limit: int, p_KNC: np.ndarray, y_N: np.ndarray) -> Choice:
