@@ -58,7 +58,16 @@ def class_scores(stored: StoredRun, counts: ClassCounts | None) -> dict[str, Cla
         stored: The result, for the names.
         counts: Its counts, or those of one of its seeds.
     """
-    names = stored.data.classes if stored.data else ()
+    return scores_of(stored.data.classes if stored.data else (), counts)
+
+
+def scores_of(names: Sequence[str], counts: ClassCounts | None) -> dict[str, ClassScore]:
+    """The scores by the name of the class; empty where there are no counts, or no names for them.
+
+    Args:
+        names: The classes.
+        counts: Their counts.
+    """
     if counts is None or len(names) != len(counts.true):
         return {}
     rows = zip(names, counts.true, counts.predicted, counts.hit, strict=True)

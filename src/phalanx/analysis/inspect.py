@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import RequestError, RunFolderError, UnreadableFile
+from phalanx.core.quantities import counted
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.nn.models.estimator import EstimatorSpec
@@ -105,7 +106,7 @@ def _inspect_ensemble(saved: SavedEnsemble) -> Inspection:
     networks = [(place, member) for place, member in members if not isinstance(member.model, EstimatorSpec)]
     own = {f"{place}.{name}": tensor for place, member in networks for name, tensor in member.weights.items()}
     tensors = tuple(tensor_info(name, tensor) for name, tensor in own.items())
-    title = f"{saved.data}: ensemble of {len(saved.members)} networks"
+    title = f"{saved.data}: ensemble of {counted(len(saved.members), 'network')}"
     weights = ", ".join(f"{weight:.3g}" for weight in saved.weights)
     note = f"class probabilities are the mean of the members' with the weights {weights}"
     sizes = [

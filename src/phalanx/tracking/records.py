@@ -17,6 +17,7 @@ from phalanx.runs.metrics_csv import place_text, read_metrics, read_seeds
 from phalanx.runs.provenance import GitState
 from phalanx.runs.stored_run import DataSummary, StoredRun, find_stored_run
 from phalanx.runs.sweep_folder import RunLocation
+from phalanx.tracking.class_tag import class_tag
 
 RESULT = "phalanx.result"  # the tag with the digest of what `result.json` holds
 OBJECTIVE, VALUE = "phalanx.objective", "phalanx.value"  # tags: `maximize val_accuracy`, and the value of it
@@ -135,7 +136,11 @@ def _ended(
         params=params,
         metrics={**first, **stored.metrics, **{name: getattr(stored, name) for name in COST_METRICS}},
         history=history,
-        tags=_location_tags(location) | {key: str(value) for key, value in known.items() if value is not None},
+        tags={
+            **_location_tags(location),
+            **{key: str(value) for key, value in known.items() if value is not None},
+            **class_tag(stored.data.classes if stored.data else (), stored.classes),
+        },
         ending=stored.ending,
         start_ms=max(0, end_ms - int(1000 * stored.train_seconds)),
         end_ms=end_ms,
@@ -154,6 +159,7 @@ def _seeds(run: RunRecord, stored: StoredRun) -> list[RunRecord]:
         history, where = curves.get(row.place, ()), place_text(row.place if shared else (row.seed, None, None))
         tags = {**run.tags, "phalanx.kind": "seed", "phalanx.seed": str(row.seed), "phalanx.status": str(row.status)}
         tags.pop("phalanx.seeds", None)
+        tags |= class_tag(stored.data.classes if stored.data else (), row.classes)
         params = {**run.params, "seed": row.seed}
         if row.split_seed is not None:
             params["data.split_seed"], tags["phalanx.data_digest"] = row.split_seed, str(row.data_digest)

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from phalanx.analysis.class_scores import scores_of
 from phalanx.analysis.compare.run import Run
 from phalanx.analysis.compare.values import typed
 from phalanx.core.baselines import without_unused
 from phalanx.core.errors import RequestError
+from phalanx.tracking.class_tag import read_class_tag
 from phalanx.tracking.records import OVERRIDE
 
 TOP_LEVEL = ("seed", "objective")
@@ -41,5 +43,6 @@ def _run(tracked: Any, names: dict[str, str]) -> Run:
         values={key: value for key, value in tracked.metrics.items() if "/" not in key},
         objective=str(objective[0] if isinstance(objective, list) and objective else objective),  # the first chooses
         data=tracked.tags.get("phalanx.data_digest"),
+        classes=scores_of(*read_class_tag(tracked.tags)),
         typed={key.removeprefix(OVERRIDE): text for key, text in tracked.params.items() if key.startswith(OVERRIDE)},
     )

@@ -97,7 +97,8 @@ def class_table(part: Part) -> tuple[str, list[str], list[list[str]]]:
     scores = [group.classes for group in part.groups]
     names = list(dict.fromkeys(name for one in scores for name in one))
     if not names:
-        return f"no counts of the classes of {part.data}: MLflow and results of earlier versions have none", [], []
+        why = "results of earlier versions have none, and MLflow none of very many classes"
+        return f"no counts of the classes of {part.data}: {why}", [], []
     shown, note = hardest(names, scores)
     split = next(score.split for one in scores for score in one.values())
     rows = [
