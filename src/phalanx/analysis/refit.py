@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.analysis.ensemble.candidates import Candidate, Network, networks_of, read_candidates
+from phalanx.analysis.ensemble.candidates import Candidate, Network, check_rows, networks_of, read_candidates
 from phalanx.analysis.ensemble.lost import Lost, note, told
 from phalanx.analysis.ensemble.measured import Measured, measured, test_intervals
 from phalanx.analysis.ensemble.networks import Library, Say
 from phalanx.analysis.ensemble.points import best_setting, lost_of_setting
 from phalanx.analysis.ensemble.write import LOSS_NOTE
 from phalanx.analysis.sample_intervals import sample_intervals
+from phalanx.core.advice import command
 from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
@@ -163,6 +164,7 @@ def _networks(run: Path, notes: list[str]) -> list[Network]:
     """The trainings of a configuration: of a sweep those of its best point, all seeds and folds."""
     if is_sweep(run):
         found = read_candidates(run, notes)
+        check_rows(found.candidates, run, f"; or give one of its trials: {command('phalanx', 'refit', f'{run}/0')}")
         point = best_setting(run, found, notes)
         if lost := lost_of_setting(found, point[0].setting):
             notes.append(f"the sweep has lost {told(lost)}; the number of epochs is that of the other trainings")
@@ -275,14 +277,11 @@ def _together(results: Sequence[TrialResult], found: Measured) -> TrialResult:
 def lines(found: Refit) -> list[str]:
     """What was trained, and the test metrics beside those of the training that was validated."""
     epochs = counted(found.n_epochs, "epoch")
-    of = (
-        ""
-        if len(found.best_epochs) == 1
-        else f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
-    )
+    median = f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
+    of = median if len(found.best_epochs) > 1 else ""
     seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
-    text = [f"trained again on {counted(len(found.dataset.train), 'row')} for {epochs}{of}, {seeds}"]
-    text.append(f"test of the validated training  {_metrics(found.validated)}")
+    text = [f"trained again on {counted(len(found.dataset.train), 'row')} for {epochs}{of}, {seeds}",
+            f"test of the validated training  {_metrics(found.validated)}"]  # fmt: skip
     text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
     together = "of the seeds together" if found.own else "of the refit"
     text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")

@@ -94,10 +94,10 @@ def make_ensemble(
     found = read_candidates(sweep, notes)
     lost = list(found.lost)
     candidates = list(found.candidates)
+    check_rows(candidates, sweep)
     if how == SEEDS:
         candidates, lost = _of_seeds(sweep, found, n_members, notes)
-    check_rows(candidates, sweep)
-    if how != SEEDS:
+    else:
         library.predicted = read_predictions(SweepPaths(sweep))
         candidates = _pool(candidates, library)
     limit = n_members or MEMBERS[how]

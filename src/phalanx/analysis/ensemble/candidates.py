@@ -244,15 +244,25 @@ def _by_fold(networks: Sequence[Network], lost: Sequence[Lost], sweep: Path, not
     return [candidate for candidate in found if len(candidate.networks) == len(wanted)]
 
 
-def check_rows(candidates: Sequence[Candidate], sweep: Path) -> None:
-    """Raises `RequestError` if candidates were trained, or judged, on different rows."""
+def check_rows(candidates: Sequence[Candidate], sweep: Path, more: str = "") -> None:
+    """Raises `RequestError` if candidates were trained, or judged, on different rows, so that none is the best one.
+
+    Args:
+        candidates: All that are compared.
+        sweep: The folder of the sweep.
+        more: What else can be done, for the message.
+    """
     groups: dict[tuple[object, ...], list[Candidate]] = {}
+    known: dict[tuple[object, ...], tuple[object, ...]] = {}  # trials of one configuration of the data have one
     for candidate in candidates:
-        groups.setdefault(candidate.rows, []).append(candidate)
+        data = tuple(network.spec.data for network in candidate.networks)
+        if data not in known:
+            known[data] = candidate.rows
+        groups.setdefault(known[data], []).append(candidate)
     if len(groups) > 1:
         shown = "; ".join(f"{numbered(group)}: data digest {group[0].first.data_digest}" for group in groups.values())
         raise RequestError(
             f"the trials of {sweep} have other data or other splits than each other, and members must share them: what "
             f"trains one would validate or test another ({shown}); train a sweep over one data set with one "
-            "data.split_seed; folds (data.fold) may differ"
+            f"data.split_seed; folds (data.fold) may differ{more}"
         )
