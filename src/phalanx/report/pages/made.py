@@ -61,9 +61,9 @@ def _ensemble(record: Any) -> MadeOf:
 
 def _refit(record: Any) -> MadeOf:
     before, now = (number(record[key].get("test_accuracy")) for key in ("validated", "test"))
-    seeds = ", ".join(map(str, record["seeds"]))
+    seeds = f"seed{'s' if len(record['seeds']) > 1 else ''} {', '.join(map(str, record['seeds']))}"
     return MadeOf(
-        f"Trained again on training and validation rows for {counted(record['epochs'], 'epoch')}, seed {seeds}: "
+        f"Trained again on training and validation rows for {counted(record['epochs'], 'epoch')}, {seeds}: "
         f"test_accuracy {now}, that of the validated training {before}",
         notes=_notes(record),
         best=record.get("best"),
