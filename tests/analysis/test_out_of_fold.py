@@ -74,6 +74,18 @@ def test_each_row_is_predicted_by_the_network_of_its_fold(trained, sweep) -> Non
     assert len(held_out) == len(raw.y) - len(trained[0][1].test)
 
 
+def test_a_fold_that_diverged_has_no_predictions(sweep) -> None:
+    paths, trials = sweep
+    write_out_of_fold(paths, trials)
+    n_rows = len(pd.read_csv(paths.trial(2).out_of_fold))
+    best = pd.read_csv(paths.out_of_fold_metrics).accuracy.idxmax()
+    lost = 3 * int(best) + 2
+    lines = write_out_of_fold(paths, [replace(t, status=Status.DIVERGED) if t.number == lost else t for t in trials])
+    assert lost not in set(pd.read_csv(paths.out_of_fold).trial)
+    assert "over 142 rows of 3 folds" in lines[0]
+    assert f"over {142 - n_rows} rows of 2 folds" in lines[1]
+
+
 def test_their_metrics_are_those_of_scikit_learn(sweep) -> None:
     paths, trials = sweep
     lines = write_out_of_fold(paths, trials)

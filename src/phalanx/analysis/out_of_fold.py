@@ -20,7 +20,7 @@ from phalanx.core.device import threads
 from phalanx.core.files import write_text
 from phalanx.core.metrics import FURTHER
 from phalanx.core.quantities import counted, number
-from phalanx.core.result import TrialResult
+from phalanx.core.result import Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.nn.losses.stacked import StackedLoss
 from phalanx.nn.metrics.compute import Wanted
@@ -87,14 +87,15 @@ def write_out_of_fold(paths: SweepPaths, trials: Sequence[StoredRun]) -> list[st
 
     Args:
         paths: The sweep's folder.
-        trials: Its trials.
+        trials: Its trials, of which those count that were completed.
 
     Returns:
         What to print of it.
     """
     groups: dict[tuple[tuple[str, str], ...], list[StoredRun]] = {}
     for trial in trials:
-        if FOLD in trial.overrides and paths.trial(trial.number).out_of_fold.is_file():
+        ended = trial.status is Status.COMPLETED  # one that diverged may have weights of an epoch before
+        if ended and FOLD in trial.overrides and paths.trial(trial.number).out_of_fold.is_file():
             own = tuple((key, value) for key, value in trial.overrides.items() if key != FOLD)
             groups.setdefault(own, []).append(trial)
     groups = {own: members for own, members in groups.items() if len(members) > 1}
@@ -154,7 +155,7 @@ def _table(found: Sequence[CrossValidation]) -> str:
 def _sentences(found: Sequence[CrossValidation]) -> list[str]:
     shared = set.intersection(*(set(one.overrides.items()) for one in found)) if len(found) > 1 else set()
     lines = []
-    for one in sorted(found, key=lambda one: -one.metrics["accuracy"])[:SHOWN]:
+    for one in sorted(found, key=lambda one: (-len(one.trials), -one.metrics["accuracy"]))[:SHOWN]:  # whole ones first
         own = " ".join(f"{key}={value}" for key, value in one.overrides.items() if (key, value) not in shared)
         accuracy, rows = number(one.metrics["accuracy"]), counted(one.n_rows, "row")
         about = f"out of fold  accuracy {accuracy} over {rows} of {counted(len(one.trials), 'fold')}"
