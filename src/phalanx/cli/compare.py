@@ -22,8 +22,9 @@ compared on the seeds that they share, by paired t-tests with Bonferroni's corre
 intervals have too; that holds on this split of the data. Runs on three splits or more (data.split_seed) are pooled:
 each split is one repeat. So are runs on folds (data.fold), whose values are paired by fold and seed; tests and
 intervals are corrected for the rows that folds share. Runs on different data are compared separately, and with --over
-data also over the data sets. A group of which runs diverged or failed wins nothing. Notes say what else differs between
-the groups and which runs were left out.
+data also over the data sets. A group of which runs diverged or failed wins nothing. Ensembles
+and refits are left out of a folder of runs; given besides, they are groups that no test sets against runs. Notes say
+what else differs between the groups and which runs were left out.
 """
 EXAMPLES = """\
 examples:
