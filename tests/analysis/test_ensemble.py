@@ -20,8 +20,9 @@ from support.trained_sweeps import write_sweep
 
 import phalanx.analysis.ensemble.build as building
 import phalanx.analysis.ensemble.write as writing
-from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
+from phalanx import MLP, MODELS, TrainerSpec, TrialSpec, load_dataset, train_trial
 from phalanx.analysis.ensemble.build import make_ensemble
+from phalanx.analysis.ensemble.points import is_seedless
 from phalanx.analysis.ensemble.selection import Choice, Measure, choose
 from phalanx.analysis.refit import refit
 from phalanx.cli.main import main
@@ -113,6 +114,19 @@ def test_seeds_that_are_worse_than_their_best_one_say_so(search, grid, tmp_path,
     assert note in read_stored_run(tmp_path / "e").notes
     assert main(["report", str(tmp_path / "e")]) == 0
     assert "of the seeds together is worse than" in (tmp_path / "e" / "report.html").read_text()
+
+
+def test_a_baseline_that_is_the_same_at_every_seed_is_taken_once(tmp_path) -> None:
+    specs = [TrialSpec(data=Wine(), model=MODELS["majority"](), seed=seed) for seed in range(2)]
+    sweep = write_sweep(tmp_path / "s", specs, search=False, kept=[0, 1])
+    for asked in (None, 4):
+        found = quietly(sweep, "seeds", asked, tmp_path / f"e{asked}")
+        assert [member.candidate.seed for member in found.members] == [0]
+        assert found.notes[0].startswith("majority is the same at every seed, so one is taken")
+    again = refit(sweep / "1", 3, tmp_path / "r", lambda text: None)
+    assert (again.seeds, again.notes[0]) == ((1,), "majority is the same at every seed, so it was fitted once")
+    assert not is_seedless(replace(specs[0], model=MODELS["random_forest"]()))
+    assert not is_seedless(BASE)
 
 
 def test_more_seeds_than_the_sweep_has_are_trained(search, tmp_path) -> None:

@@ -41,7 +41,7 @@ def write_sweep(root: Path, specs: Sequence[TrialSpec], *, search: bool = True, 
         for i, result in zip(places, trained, strict=True):
             paths, typed = (
                 SweepPaths(root).trial(i),
-                (f"model.width={specs[i].model.hidden[0]}", f"seed={specs[i].seed}"),
+                (f"model.width={next(iter(specs[i].model.hidden_widths), 0)}", f"seed={specs[i].seed}"),
             )
             write_run(paths, specs[i], data[i], result, job_overrides=typed)
             paths.config_resolved.write_text(json.dumps(configuration(specs[i])))

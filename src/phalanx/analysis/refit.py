@@ -22,7 +22,7 @@ from phalanx.analysis.ensemble.candidates import Candidate, Network, check_rows,
 from phalanx.analysis.ensemble.lost import Lost, note, told
 from phalanx.analysis.ensemble.measured import Measured, measured, test_intervals
 from phalanx.analysis.ensemble.networks import Library, Say
-from phalanx.analysis.ensemble.points import best_setting, lost_of_setting
+from phalanx.analysis.ensemble.points import best_setting, is_seedless, lost_of_setting
 from phalanx.analysis.ensemble.write import LOSS_NOTE
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.advice import command
@@ -104,10 +104,12 @@ def refit(run: Path, n_seeds: int, folder: Path, say: Say, *, replace_it: bool =
     """
     if not replace_it:
         check_free(folder, "--into")
-    notes: list[str] = []
-    networks = _networks(run, notes)
+    networks = _networks(run, notes := list[str]())
     first, best_epochs = networks[0], _best_epochs(networks)
     n_epochs = round(statistics.median(best_epochs))
+    if n_seeds > 1 and is_seedless(first.spec):
+        notes.append(f"{first.spec.model.name} is the same at every seed, so it was fitted once")
+        n_seeds = 1
     validated = _validated(first, Library(say, notes))
     specs, dataset, results, lost = _train(first, n_seeds, n_epochs)
     seeds = tuple(spec.seed for spec in specs)
@@ -139,8 +141,8 @@ def _train(
     ended = [(spec, result) for spec, result in pairs if _has_ended(result)]
     lost = [Lost(network.trial.number, str(own.status), own.error, spec) for spec, own in pairs if not _has_ended(own)]
     if not ended:
-        more = "" if n_seeds > 1 else ", or more seeds: --seeds 5"
-        raise RequestError(f"trained again it came to no end: {told(lost)}; try a lower optimizer.lr{more}")
+        advice = f"try a lower optimizer.lr, or more seeds: --seeds {n_seeds + 4}"
+        raise RequestError(f"trained again it came to no end: {told(lost)}; {advice}")
     specs, results = [spec for spec, _ in ended], [result for _, result in ended]
     empty = Split(dataset.val.x_ND[:0], dataset.val.y_N[:0])
     numbers = {**dataset.row_numbers, "val": np.empty(0, np.int64)}
@@ -276,12 +278,12 @@ def _together(results: Sequence[TrialResult], found: Measured) -> TrialResult:
 
 def lines(found: Refit) -> list[str]:
     """What was trained, and the test metrics beside those of the training that was validated."""
-    epochs = counted(found.n_epochs, "epoch")
     median = f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
     of = median if len(found.best_epochs) > 1 else ""
     seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
-    text = [f"trained again on {counted(len(found.dataset.train), 'row')} for {epochs}{of}, {seeds}",
-            f"test of the validated training  {_metrics(found.validated)}"]  # fmt: skip
+    rows, epochs = counted(len(found.dataset.train), "row"), counted(found.n_epochs, "epoch")
+    before = f"test of the validated training  {_metrics(found.validated)}"
+    text = [f"trained again on {rows} for {epochs}{of}, {seeds}", before]
     text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
     together = "of the seeds together" if found.own else "of the refit"
     text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")

@@ -16,7 +16,7 @@ import numpy as np
 from phalanx.analysis.ensemble.candidates import Candidate, Found, check_rows, numbered, read_candidates
 from phalanx.analysis.ensemble.lost import Lost, note, told
 from phalanx.analysis.ensemble.networks import Library, Say
-from phalanx.analysis.ensemble.points import best_setting, lost_of_setting, more_seeds
+from phalanx.analysis.ensemble.points import best_setting, is_seedless, lost_of_setting, more_seeds
 from phalanx.analysis.ensemble.predictions import read_predictions
 from phalanx.analysis.ensemble.selection import (
     BEST,
@@ -138,6 +138,10 @@ def _of_seeds(
     has lost of the point: a seed that diverged counts as one of those asked for, and no other one takes its place."""
     point = best_setting(sweep, found, notes)
     lost = lost_of_setting(found, point[0].setting)
+    if is_seedless(point[0].first.spec):
+        name = point[0].first.spec.model.name
+        notes.append(f"{name} is the same at every seed, so one is taken; greedy and best average different trials")
+        return point[:1], lost
     n_known = len(point) + len({one.spec.seed for one in lost if one.spec is not None})
     wanted = n_members or (n_known if n_known > 1 else MEMBERS[SEEDS])
     n_more = max(wanted - n_known, 0)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from phalanx.analysis.ensemble.candidates import Candidate, Found, numbered, setting_of
 from phalanx.analysis.ensemble.lost import Lost
+from phalanx.core.baselines import seedless
 from phalanx.core.errors import RunFolderError
+from phalanx.core.specs import keys_of
 from phalanx.runs.final_folder import chosen_by_final
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.sweep_folder import direction_of
+from phalanx.training.spec import TrialSpec
 
 
 def best_setting(sweep: Path, found: Found, notes: list[str]) -> list[Candidate]:
@@ -50,6 +53,12 @@ def best_setting(sweep: Path, found: Found, notes: list[str]) -> list[Candidate]
 def lost_of_setting(found: Found, setting: str) -> list[Lost]:
     """What diverged or failed of one setting."""
     return [one for one in found.lost if one.spec is not None and setting_of(one.spec) == setting]
+
+
+def is_seedless(spec: TrialSpec) -> bool:
+    """Whether it is a baseline that is the same at every seed, so that further seeds add nothing."""
+    options = {f"model.{field.name}": getattr(spec.model, field.name) for field in keys_of(spec.model)}
+    return seedless({"model.name": spec.model.name, **options})
 
 
 def more_seeds(candidates: Sequence[Candidate], lost: Sequence[Lost], n_more: int) -> list[Candidate]:
