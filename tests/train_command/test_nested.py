@@ -62,3 +62,19 @@ def test_what_cannot_be_divided_is_said_by_the_key_that_was_typed(tmp_path):
     assert "hydra.sweeper.nested=60 is more than the 48 rows of class 'class_2'" in done.stderr
     assert "data.outer_folds" not in done.stderr
     assert not (tmp_path / "outputs" / "sweeps").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "faults"),
+    [
+        (["data.outer_fold=1", "data.outer_folds=3"], ["data.outer_fold=1 tests one outer fold, and hydra.sweeper.nested="]),
+        (["data.outer_folds=1"], ["data.outer_folds must be a whole number of at least 2, got 1; try data.outer_folds=5"]),
+        (["data.outer_folds=3", "hydra.sweeper.nested=4"], ["hydra.sweeper.nested must be true or 3 with data.outer_folds=3"]),
+        (["data.outer_folds=60", "hydra.sweeper.nested=true"], ["data.outer_folds=60 is more than the 48 rows of class"]),
+    ],
+    ids=["one of them", "too few", "two numbers", "too many"],
+)  # fmt: skip
+def test_the_number_of_outer_folds_may_stand_among_the_data(tmp_path, keys, faults):
+    done = train(*NESTED[:3], "data=wine", "hydra.sweeper.nested=true", *keys, cwd=tmp_path, check=2)
+    assert all(fault in done.stderr for fault in faults)
+    assert not (tmp_path / "outputs" / "sweeps").exists()

@@ -17,7 +17,7 @@ from hydra_plugins.phalanx._folders import SWEEP_DIR, check_nested
 from hydra_plugins.phalanx._folds import set_in
 from hydra_plugins.phalanx._options import KEY, n_outer
 from hydra_plugins.phalanx._overrides import key_of, raw_list, typed
-from phalanx.core.errors import SpecError
+from phalanx.core.errors import Fault, SpecError
 from phalanx.core.files import write_json
 from phalanx.runs.layout import NestedPaths
 
@@ -42,7 +42,7 @@ def search_each_outer_fold(sweeper: Any, arguments: Sequence[str]) -> None:
 
     loader, config = sweeper.context.config_loader, sweeper.config
     request = read(sweeper.keys, config.copy(), loader, arguments, ours=True)  # for its faults: each reads its own
-    n_folds = n_outer(request.options.nested)
+    n_folds = _n_folds(config, request.options.nested)
     paths = NestedPaths(Path(config.hydra.sweep.dir))
     check_nested(config, n_folds)
     for fold in range(n_folds):
@@ -52,7 +52,7 @@ def search_each_outer_fold(sweeper: Any, arguments: Sequence[str]) -> None:
             hydra_context=sweeper.context, task_function=sweeper.task_function, config=_config(config, paths, fold, own)
         )
         if fold == 0:
-            _check(one, [*arguments, *own])  # before the folder exists
+            _check(one, [*arguments, *own], _typed(config))  # before the folder exists
             paths.root.mkdir(parents=True, exist_ok=True)
             write_json(paths.summary, {"outer_folds": n_folds})
         log.info("outer fold %d of %d", fold, n_folds)
@@ -60,11 +60,38 @@ def search_each_outer_fold(sweeper: Any, arguments: Sequence[str]) -> None:
     sum_up(paths)
 
 
-def _check(search: Any, arguments: list[str]) -> None:
+def _n_folds(config: DictConfig, nested: bool | int | None) -> int:
+    """The number of outer folds, by `nested` or by `data.outer_folds`. Raises `SpecError` where these contradict."""
+    given, fold = _typed(config), config.data.get("outer_fold")
+    faults: list[Fault | str] = []
+    if fold:
+        faults.append(
+            f"data.outer_fold={fold} tests one outer fold, and {KEY}.nested={nested} each of them; leave it out"
+        )
+    if given is None:
+        given = n_outer(nested)
+    elif isinstance(given, bool) or not isinstance(given, int) or given < 2:
+        faults.append(Fault("data.outer_folds", given, "a whole number of at least 2", "data.outer_folds=5"))
+    elif nested not in (True, given):
+        allowed = f"true or {given} with data.outer_folds={given}"
+        faults.append(Fault(f"{KEY}.nested", nested, allowed, f"{KEY}.nested=true"))
+    if faults:
+        raise SpecError(faults)
+    return int(given)
+
+
+def _typed(config: DictConfig) -> Any:
+    """`data.outer_folds` as it was given; None where it was not."""
+    return config.data.get("outer_folds")
+
+
+def _check(search: Any, arguments: list[str], typed_folds: Any) -> None:
     """Checks every combination of the search of one outer fold. Raises `SpecError` in the words of what was typed."""
     try:
         search.check(arguments)
     except SpecError as error:
+        if typed_folds is not None:
+            raise
         raise SpecError([str(fault).replace("data.outer_folds", f"{KEY}.nested") for fault in error.faults]) from error
 
 
