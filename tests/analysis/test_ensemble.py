@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import multiprocessing
 import os
@@ -148,6 +149,17 @@ def test_networks_of_all_folds_are_judged_out_of_fold(tmp_path) -> None:
     p_NC = load_model(tmp_path / "e").predict(rows)
     alone = [load_model(sweep / str(number)).predict(rows) for number in range(3)]
     np.testing.assert_allclose(p_NC, np.mean(alone, axis=0), rtol=1e-6)
+    header, *lines = csv.reader((tmp_path / "e" / "oof.csv").open(newline=""))
+    assert header == ["row", "fold", "class", *(f"p_{name}" for name in data[0].classes)]
+    assert len({line[0] for line in lines}) == len(lines) == sum(len(own.val) for own in data)
+    for spec, own in zip(folds, data, strict=True):
+        held = {int(row) + 1: place for place, row in enumerate(own.row_numbers["val"])}
+        of_fold = [line for line in lines if int(line[1]) == spec.data.fold]
+        assert [int(line[0]) for line in of_fold] == sorted(held)
+        places = [held[int(line[0])] for line in of_fold]
+        assert [line[2] for line in of_fold] == [own.classes[label] for label in own.val.y_N[places].tolist()]
+        shown = np.array([line[3:] for line in of_fold], float)
+        np.testing.assert_allclose(shown, probabilities(spec, own, own.val.x_ND)[places], rtol=1e-5, atol=1e-8)
 
 
 def test_it_is_a_run_like_any_other(search, tmp_path, capsys) -> None:

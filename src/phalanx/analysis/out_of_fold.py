@@ -54,15 +54,24 @@ def write_fold(paths: RunPaths, spec: TrialSpec, dataset: Dataset, results: Sequ
     with threads(1):
         found = [loss.log_probabilities(saved_logits(model, own, x_ND, n_classes)[None])[0] for own in weights]
     p_NC = torch.stack([log_p_NC.double().exp() for log_p_NC in found]).mean(0).numpy()
-    named = (dataset.classes[label] for label in dataset.val.y_N.tolist())
-    rows = zip(dataset.row_numbers["val"].tolist(), named, p_NC, strict=True)
-    header = [*COLUMNS, *(f"p_{name}" for name in dataset.classes)]
-    lines = [[row + 1, spec.data.fold, name, *(f"{p:.9g}" for p in p_C)] for row, name, p_C in sorted(rows, key=_first)]
-    write_text(paths.out_of_fold, csv_text([header, *lines]))
+    write_text(paths.out_of_fold, predictions_csv([(spec.data.fold, dataset)], p_NC))
 
 
-def _first(row: tuple[Any, ...]) -> int:
-    return int(row[0])
+def predictions_csv(folds: Sequence[tuple[int, Dataset]], p_NC: np.ndarray) -> str:
+    """The text of `oof.csv`, each fold's rows in the order of the source.
+
+    Args:
+        folds: Number and data of each fold.
+        p_NC: Class probabilities of their validation rows, one fold after another.
+    """
+    classes, lines, start = folds[0][1].classes, list[list[Any]](), 0
+    for fold, dataset in folds:
+        numbers, labels = dataset.row_numbers["val"].tolist(), dataset.val.y_N.tolist()
+        for place in sorted(range(len(numbers)), key=numbers.__getitem__):
+            shown = (f"{p:.9g}" for p in p_NC[start + place])
+            lines.append([numbers[place] + 1, fold, classes[labels[place]], *shown])
+        start += len(numbers)
+    return csv_text([[*COLUMNS, *(f"p_{name}" for name in classes)], *lines])
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,9 @@ class IdxImages(DataSpec):
     def _not_there(self, folder: Path, error: Exception) -> str:
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         missing = [name for name in _FILES if _find(folder, name) is None]
+        which = "the" if len(missing) == len(_FILES) else f"{len(missing)} of the"
         return (
-            f"data={self.name}: {len(missing)} of the four files of {self.torchvision_name} are not in {folder} "
+            f"data={self.name}: {which} four files of {self.torchvision_name} are not in {folder} "
             f"and could not be downloaded ({cause}).\n"
             f"Put these files there, as they are or with .gz: {', '.join(missing)}; "
             f"or say where they are: data.root=FOLDER reads FOLDER/{self.torchvision_name}/raw. "

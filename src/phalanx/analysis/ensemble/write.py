@@ -19,6 +19,7 @@ from phalanx.analysis.bootstrap import Interval
 from phalanx.analysis.ensemble.candidates import Candidate
 from phalanx.analysis.ensemble.measured import measured, test_intervals
 from phalanx.analysis.ensemble.networks import Library
+from phalanx.analysis.out_of_fold import predictions_csv
 from phalanx.core.files import write_json, write_text
 from phalanx.core.metrics import direction_of
 from phalanx.core.result import ClassCounts, Metrics, Objective, Status, Timing
@@ -103,6 +104,9 @@ def write_ensemble(
         write_text(paths.metrics, metrics_csv(()))
         write_text(paths.config_resolved, _config(how, members))
         write_example(paths, first.spec.data)
+        if len(members[0].candidate.networks) > 1:
+            folds = [(network.spec.data.fold, network.dataset) for network in members[0].candidate.networks]
+            write_text(paths.out_of_fold, predictions_csv(folds, p_NC))
         stored = _record(how, members, metrics, tested.classes, intervals, started, about["notes"])
         write_stored_run(paths, stored)
     return Written(stored, intervals)
