@@ -1,8 +1,10 @@
 """Prints what `tables_side_by_side.py` found: mean ranks with their critical difference, accuracy by table, seconds.
 
-    python benchmarks/tables_shown.py [--results FILE] [--figure FILE.png] [--half judge|choose]
+    python benchmarks/tables_shown.py [--results FILE] [--figure FILE.png] [--half judge|choose] [--only WAY ...]
+    python benchmarks/tables_shown.py --pair WAY WAY  # the difference of two, on all divisions that both have
 
-A way that lacks a table is left out, which is said. Of each table the splits count that all shown ways have.
+A way that lacks a table is left out, which is said. Of each table the splits count that all shown ways have: name those
+with more of them by `--only`. Seconds are left out (null) where a network was taken from a cohort that was timed whole.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+
+from scipy.stats import wilcoxon
 
 from phalanx.analysis.compare.found import OverData
 from phalanx.analysis.compare.groups import Group
@@ -44,8 +48,13 @@ def means(rows: list[Row], key: str) -> Values:
     ways, tables = sorted({row["way"] for row in rows}), sorted({row["table"] for row in rows})
     return {
         way: {
-            table: statistics.fmean(row[key] for row in rows if (row["way"], row["table"]) == (way, table))
+            table: statistics.fmean(found)
             for table in tables
+            if (
+                found := [
+                    row[key] for row in rows if (row["way"], row["table"]) == (way, table) and row[key] is not None
+                ]
+            )
         }
         for way in ways
     }
@@ -97,13 +106,32 @@ def figure(accuracy: Values, ranks: RankComparison, file: Path) -> None:
     save_figure(draw_critical_difference(OverData((), groups, {}, ranks, (), ())), file)
 
 
+def pair(rows: list[Row], one: str, other: str) -> str:
+    """What `one` has more than `other`, in points: the mean over tables with its standard error."""
+    both, _ = shown_rows([row for row in rows if row["way"] in (one, other)])
+    accuracy = means(both, "accuracy")
+    points = [100 * (accuracy[one][table] - accuracy[other][table]) for table in accuracy[one]]
+    error = statistics.stdev(points) / len(points) ** 0.5
+    better, worse = sum(value > 0 for value in points), sum(value < 0 for value in points)
+    n = len({(row["table"], row["split"]) for row in both})
+    return (
+        f"{one} against {other}: {statistics.fmean(points):+.2f} ± {error:.2f} points over {len(points)} tables ({n} "
+        f"divisions), better on {better} and worse on {worse}, Wilcoxon p = {wilcoxon(points).pvalue:.2g}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file that was written")
     parser.add_argument("--half", choices=["judge", "choose"], default="judge", help="the tables to show")
     parser.add_argument("--figure", type=Path, help="write the figure of mean ranks")
+    parser.add_argument("--only", nargs="+", metavar="WAY", help="show these ways alone")
+    parser.add_argument("--pair", nargs=2, metavar="WAY", help="print how the first differs from the second")
     args = parser.parse_args()
     rows = [row for row in map(json.loads, args.results.read_text().splitlines()) if row["half"] == args.half]
+    if args.pair:
+        return print(pair(rows, *args.pair))
+    rows = [row for row in rows if not args.only or row["way"] in args.only]
     kept, lacking = shown_rows(rows)
     accuracy, seconds = means(kept, "accuracy"), means(kept, "seconds")
     ranks = compare_ranks({way: tuple(found.values()) for way, found in accuracy.items()}, "maximize")
