@@ -133,7 +133,7 @@ def averaged(*overrides: str, seeds: int = SEEDS, refit: bool = False) -> Way:
         specs = [replace(spec, seed=seed) for seed in range(seeds)]
         results = train_cohort(specs, dataset)
         if refit:
-            last = Until(round(statistics.median(result.best_epoch for result in results)))
+            last = Until(round(statistics.median(result.best_epoch or 1 for result in results)))
             specs = [refitted(one, dataset) for one in specs]
             dataset = load_dataset(spec.data, joined=True)
             results = train_cohort(specs, dataset, last)
