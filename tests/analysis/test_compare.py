@@ -92,6 +92,20 @@ def test_a_seed_is_the_mean_over_settings_that_all_groups_share(tmp_path):
     assert "also differ in optimizer.lr: 0.05, 0.01, 0.5, 0.1" in notes
 
 
+def test_options_of_different_baselines_are_not_those_of_each_other(tmp_path):
+    options = {
+        "mlp": {"model__dropout": 0.1}, "mlp4": {"model__dropout": 0.2},
+        "logistic_regression": {"model__max_iter": 1000}, "hist_gradient_boosting": {"model__max_iter": 100},
+    }  # fmt: skip
+    for place, (name, own) in enumerate(options.items()):
+        for seed, value in A.items():
+            content = result(value, seed, test=value)
+            write_run(tmp_path / str(10 * place + seed), content, config(seed, model__name=name, **own))
+    notes = " ".join(compared(tmp_path, "model").parts[0].notes)
+    assert "also differ in model.dropout: 0.1, 0.2" in notes
+    assert "max_iter" not in notes
+
+
 def test_only_shared_settings_are_compared(tmp_path):
     folder = crossed(tmp_path, {"nll": {"sgd": A, "adam": {0: 0.1}}, "mse": {"sgd": B}})
     found = compared(folder, "loss")

@@ -16,8 +16,10 @@ from phalanx.analysis.compare.splits import SameData
 from phalanx.analysis.compare.values import ABSENT
 from phalanx.analysis.statistics import FOLDS, Place, Repeat, repeat_means
 from phalanx.analysis.wording import Lost
+from phalanx.core.baselines import NAMES
 
 LISTED = 6  # values named in a note
+MODEL = "model.name"
 Setting = tuple[str, ...]  # the identities of the values of some keys
 
 
@@ -207,8 +209,16 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _also_differs(groups: Sequence[Sequence[Run]], besides: Sequence[str], shown: Texts) -> Iterator[str]:
-    """Keys that go with the groups: one value inside each, not the same in all that have the key."""
-    for key, values in varying([run for found in groups for run in found], besides).items():
+    """Keys that go with the groups: one value inside each, not the same in all that have the key.
+
+    Options of different baselines, such as `model.max_iter`, have their names in common and nothing else.
+    """
+    runs = [run for found in groups for run in found]
+    names = {run.config.get(MODEL) for run in runs}
+    alike = runs if len(names) == 1 else [run for run in runs if run.config.get(MODEL) not in NAMES]
+    of_models = varying(alike, besides)
+    for key, found in varying(runs, besides).items():
+        values = of_models.get(key, ()) if key.startswith("model.") else found
         if len([same for same in values if same != ABSENT]) > 1:
             yield _difference(key, values, shown)
 
