@@ -202,10 +202,11 @@ def test_the_trials_of_a_sweep_have_params_while_they_train_and_after_it_is_kill
         return [run for run in runs if run.data.tags["phalanx.kind"] == "trial"]
 
     def params():
-        return sorted((run.data.params.get("override.model"), run.data.params.get("model.hidden")) for run in trials())
+        found = [run.data.params for run in trials()]
+        return sorted((str(own.get("override.model")), str(own.get("model.hidden"))) for own in found)
 
     try:
-        wait_until(lambda: len(trials()) == 2 and None not in params()[0], "trials with params", 120)
+        wait_until(lambda: len(trials()) == 2 and "None" not in sum(params(), ()), "trials with params", 120)
         assert {run.info.status for run in trials()} == {"RUNNING"}
     finally:
         process.kill()

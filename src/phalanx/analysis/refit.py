@@ -141,7 +141,7 @@ def _train(
     ended = [(spec, result) for spec, result in pairs if _has_ended(result)]
     lost = [Lost(network.trial.number, str(own.status), own.error, spec) for spec, own in pairs if not _has_ended(own)]
     if not ended:
-        advice = f"try a lower optimizer.lr, or more seeds: --seeds {n_seeds + 4}"
+        advice = f"try a lower optimizer.lr, or more seeds: {command('--seeds', n_seeds + 4)}"
         raise RequestError(f"trained again it came to no end: {told(lost)}; {advice}")
     specs, results = [spec for spec, _ in ended], [result for _, result in ended]
     empty = Split(dataset.val.x_ND[:0], dataset.val.y_N[:0])

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from phalanx.core.errors import UnreadableFile
+from phalanx.core.reading import parse_json
 from phalanx.core.result import ClassCounts
 from phalanx.tracking.limits import TAG
 
@@ -28,10 +30,10 @@ def class_tag(names: Sequence[str], counts: ClassCounts | None) -> Mapping[str, 
 def read_class_tag(tags: Mapping[str, str]) -> tuple[Sequence[str], ClassCounts | None]:
     """The classes and their counts; none where the tags have none that can be read."""
     try:
-        stored = json.loads(tags.get(CLASSES, "null"))
+        stored = parse_json(tags.get(CLASSES, "null"), CLASSES)
         counts = ClassCounts.from_json(stored)
         if counts is None or not all(isinstance(n, int) for n in (*counts.true, *counts.predicted, *counts.hit)):
             return (), None
         return list(map(str, stored["names"])), counts
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, UnreadableFile):
         return (), None
