@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.preprocessing import StandardScaler
 from support.places import ROOT
 
 from phalanx import MLP, TrainerSpec, TrialSpec, load_dataset, train_cohort
 from phalanx.analysis.out_of_fold import write_fold, write_out_of_fold
 from phalanx.core.result import Objective, Status, TrialResult
 from phalanx.data import Dataset
+from phalanx.data.digits import Digits
 from phalanx.data.wine import Wine
+from phalanx.nn.optimizers.adam import Adam
 from phalanx.runs.layout import SweepPaths
 from phalanx.runs.stored_run import StoredRun
 
@@ -149,3 +152,48 @@ def test_a_job_of_a_grid_over_folds_writes_its_own_and_one_of_a_search_does_not(
         job.folder.mkdir()
         run(job)
         assert job.paths.out_of_fold.is_file() is not search
+
+
+def by_a_plain_loop(x_ND: np.ndarray, y_N: np.ndarray, train: np.ndarray, held: np.ndarray, seed: int) -> np.ndarray:
+    """Which held-out samples a network of torch's own layers gets right, with an order and weights of its own."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    torch.manual_seed(2000 + seed)
+    scaler = StandardScaler().fit(x_ND[train])
+    x_BD, y_B = torch.from_numpy(scaler.transform(x_ND[train])).float(), torch.from_numpy(y_N[train])
+    net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
+    for _ in range(5):
+        for batch in torch.randperm(len(train), generator=generator).split(32):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(x_BD[batch]), y_B[batch]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return net(torch.from_numpy(scaler.transform(x_ND[held])).float()).argmax(1).numpy() == y_N[held]
+
+
+def test_a_network_over_folds_is_as_good_out_of_fold_as_in_a_plain_loop(tmp_path: Path) -> None:
+    specs = [
+        TrialSpec(
+            data=Digits(resampling="kfold", folds=5, fold=fold), model=MLP(hidden=(32,)), seed=seed,
+            optimizer=Adam(lr=0.003), trainer=TrainerSpec(epochs=5, batch_size=32, keep="last"),
+        )
+        for seed in range(2)
+        for fold in range(5)
+    ]  # fmt: skip
+    datasets = [load_dataset(spec.data) for spec in specs]
+    raw, right, plain = specs[0].data.read(), [], []
+    x_ND, y_N = np.asarray(raw.x).reshape(len(raw.y), -1).astype(np.float64), raw.y
+    for place, (spec, dataset, result) in enumerate(zip(specs, datasets, train_cohort(specs, datasets), strict=True)):
+        paths = SweepPaths(tmp_path).trial(place)
+        paths.root.mkdir()
+        write_fold(paths, spec, dataset, [result])
+        own = pd.read_csv(paths.out_of_fold)
+        predicted = own.filter(like="p_").to_numpy().argmax(1)
+        right.append(predicted == y_N[own.row - 1])
+        held, tested = np.sort(dataset.row_numbers["val"]), dataset.row_numbers["test"]
+        train = np.setdiff1d(np.arange(len(y_N)), [*held, *tested])
+        plain.append(by_a_plain_loop(x_ND, y_N, train, held, spec.seed))
+    ours, theirs = np.concatenate(right), np.concatenate(plain)
+    assert min(ours.mean(), theirs.mean()) > 0.9
+    # McNemar: of the rows that only one of the two gets right, each has as many, within 4 standard errors.
+    assert abs(ours.sum() - theirs.sum()) <= 4 * np.sqrt((ours != theirs).sum())
