@@ -1,7 +1,7 @@
 # Development shortcuts. `make help` lists them.
 PYTHON ?= .venv/bin/python
 
-.PHONY: help test quick long slow-tests lint docs docs-serve slurm pages error-rates bench drivers kills fuzz fuzz-folders tables-in-the-wild database tables screenshots experiments experiments-quick golden constraints clean
+.PHONY: help test quick long slow-tests lint docs docs-serve slurm pages error-rates bench gpu drivers kills fuzz fuzz-folders tables-in-the-wild database tables screenshots experiments experiments-quick golden constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,9 @@ bench: ## runs and cohorts against a plain torch loop, cost of a search, pruners
 	$(PYTHON) benchmarks/search_cost.py
 	$(PYTHON) benchmarks/tracking.py
 	$(PYTHON) benchmarks/checkpoints.py
+
+gpu: ## the tests for a CUDA GPU and cohorts measured on it, in at most six minutes (benchmarks/README.md says what to carry)
+	PYTHON=$(PYTHON) benchmarks/gpu.sh
 
 drivers: ## four drivers, 400 trials, six of them killed and the database restarted four times (needs PostgreSQL)
 	cd tests && ../$(PYTHON) -m support.drivers
