@@ -33,15 +33,15 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=SMALL)
     args = parser.parse_args()
     folder, n_bytes = args.to / "MNIST" / "raw", 0
-    folder.mkdir(parents=True, exist_ok=True)
     for part, n in N_IMAGES.items():
         for kind, n_axes in (("images-idx3", 3), ("labels-idx1", 1)):
             name = f"{part}-{kind}-ubyte"
             try:
                 content = shortened(read_idx(args.data_root / "MNIST" / "raw" / name, n_axes), n)
             except DataError as error:
-                print(error, file=sys.stderr)
+                print(f"{str(error).partition(';')[0]}; --data-root names the folder with MNIST/raw", file=sys.stderr)
                 return 2
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{name}.gz").write_bytes(content)
             n_bytes += len(content)
     print(f"{folder}: {sum(N_IMAGES.values()):,} images, {n_bytes / 1e6:.1f} MB")
