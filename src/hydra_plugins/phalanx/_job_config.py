@@ -1,6 +1,6 @@
 """`JobConfig`: the configuration of one job of a sweep, of which only the application's part is made for it alone.
 
-Hydra's own node is nine tenths of a configuration, and differs from job to job in a few values. Jobs that choose the
+Hydra's own node is three quarters of a configuration, and differs from job to job in a few values. Jobs that choose the
 same options share one such node, a `Frame`, which takes on the values of one job at a time. Where that could be seen,
 or where Hydra runs the job, a job gets a whole configuration of its own.
 """
