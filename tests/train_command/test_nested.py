@@ -67,7 +67,7 @@ def test_what_cannot_be_divided_is_said_by_the_key_that_was_typed(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "faults"),
     [
-        (["data.outer_fold=1", "data.outer_folds=3"], ["data.outer_fold=1 tests one outer fold, and hydra.sweeper.nested="]),
+        (["data.outer_fold=1", "data.outer_folds=3"], ["data.outer_fold=1 tests one outer fold, and hydra.sweeper.nested=true each"]),
         (["data.outer_folds=1"], ["data.outer_folds must be a whole number of at least 2, got 1; try data.outer_folds=5"]),
         (["data.outer_folds=3", "hydra.sweeper.nested=4"], ["hydra.sweeper.nested must be true or 3 with data.outer_folds=3"]),
         (["data.outer_folds=60", "hydra.sweeper.nested=true"], ["data.outer_folds=60 is more than the 48 rows of class"]),

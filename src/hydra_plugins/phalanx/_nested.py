@@ -66,7 +66,7 @@ def _n_folds(config: DictConfig, nested: bool | int | None) -> int:
     faults: list[Fault | str] = []
     if fold:
         faults.append(
-            f"data.outer_fold={fold} tests one outer fold, and {KEY}.nested={nested} each of them; leave it out"
+            f"data.outer_fold={fold} tests one outer fold, and {KEY}.nested={typed(nested)} each of them; leave it out"
         )
     if given is None:
         given = n_outer(nested)
