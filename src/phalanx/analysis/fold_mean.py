@@ -17,14 +17,13 @@ from phalanx.analysis.compare.run import FOLD, OUTER, REPEATED
 from phalanx.analysis.nested import read_nested
 from phalanx.analysis.predict import Predictions, predict_rows
 from phalanx.core.advice import command
-from phalanx.core.errors import RunFolderError, listed
+from phalanx.core.errors import RunFolderError, numbered_trials
 from phalanx.core.result import Status
 from phalanx.runs.layout import NestedPaths, SweepPaths
 from phalanx.runs.model_file import load_model
 from phalanx.runs.stored_run import StoredRun
 from phalanx.runs.sweep_folder import collect, direction_of, is_sweep
 
-SHOWN = 8  # numbers of trials in a message
 EXAMPLE = command("python", "train.py", "-m", "data.resampling=kfold", "data.fold=range(5)", "tracking.keep=5")
 
 
@@ -136,5 +135,4 @@ def _said(trials: Sequence[StoredRun], every: Sequence[StoredRun]) -> str:
 
 
 def _numbered(trials: Sequence[StoredRun]) -> str:
-    numbers = listed([str(trial.number) for trial in trials], SHOWN)
-    return f"trial {numbers}" if len(trials) == 1 else f"trials {numbers}"
+    return numbered_trials([trial.number for trial in trials])

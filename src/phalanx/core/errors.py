@@ -61,6 +61,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def numbered_trials(numbers: Sequence[int]) -> str:
+    """Returns `trial 3`, or `trials 1, 2`: of many the first eight, and the number of the others."""
+    return f"trial{'' if len(numbers) == 1 else 's'} {listed(list(map(str, numbers)), 8)}"
+
+
 class PhalanxError(Exception):
     """Base of all exceptions of Phalanx.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from phalanx.analysis.ensemble.lost import Lost, told
 from phalanx.core.advice import command
-from phalanx.core.errors import RequestError, RunFolderError, listed
+from phalanx.core.errors import RequestError, RunFolderError, listed, numbered_trials
 from phalanx.core.quantities import counted
 from phalanx.core.result import Status
 from phalanx.data import Dataset
@@ -105,6 +105,10 @@ def setting_of(spec: TrialSpec) -> str:
     return config_digest(spec if not spec.data.fold else replace(spec, data=replace(spec.data, fold=0)))
 
 
+def _training(spec: TrialSpec) -> tuple[str, int, int]:
+    return setting_of(spec), spec.seed, spec.data.fold
+
+
 def _rows(network: Network) -> tuple[object, ...]:
     dataset, data = network.dataset, network.spec.data
     splits = [
@@ -118,7 +122,7 @@ def _rows(network: Network) -> tuple[object, ...]:
 def numbered(candidates: Iterable[Candidate]) -> str:
     """The trials of candidates in words."""
     numbers = sorted({number for candidate in candidates for number in candidate.numbers})
-    return f"trial{'' if len(numbers) == 1 else 's'} {listed(list(map(str, numbers)), SHOWN)}"
+    return numbered_trials(numbers)
 
 
 def read_candidates(sweep: Path, notes: list[str]) -> Found:
@@ -156,11 +160,8 @@ def read_candidates(sweep: Path, notes: list[str]) -> Found:
     if faults:
         lines = [f"  - trial {listed(numbers, SHOWN)}: {text}" for text, numbers in faults.items()]
         raise RequestError("\n".join([f"no ensemble of {sweep} can be made:", *lines]))
-    known = {(setting_of(own.spec), own.spec.seed, own.spec.data.fold) for own in networks}
-    lost = [
-        one for one in lost
-        if one.spec is None or (setting_of(one.spec), one.spec.seed, one.spec.data.fold) not in known
-    ]  # fmt: skip
+    known = {_training(own.spec) for own in networks}
+    lost = [one for one in lost if one.spec is None or _training(one.spec) not in known]
     if not networks:
         again = "type the sweep's command again" if trials else f"train one: {command('python', 'train.py', '-m')} …"
         why = f": {told(lost)}" if lost else ""

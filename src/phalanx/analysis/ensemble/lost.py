@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phalanx.core.errors import listed
+from phalanx.core.errors import numbered_trials
 from phalanx.core.quantities import counted
 from phalanx.training.spec import TrialSpec
 
 NAMED = 3  # trainings that a note names one by one; of more it counts how they ended
-SHOWN = 8  # numbers of trials in a note
 CHOSEN = "chosen by success alone: the metrics are those of trainings that went well"
 
 
@@ -58,8 +57,8 @@ def told(lost: Sequence[Lost]) -> str:
     if len(lost) <= NAMED:
         return "; ".join(f"{one.name} ({one.why})" for one in lost)
     endings = ", ".join(f"{count} {ending}" for ending, count in Counter(one.ending for one in lost).most_common())
-    numbers = list(dict.fromkeys(str(one.trial) for one in lost))
-    return f"{counted(len(lost), 'training')} ({endings}: trial{'s' * (len(numbers) > 1)} {listed(numbers, SHOWN)})"
+    numbers = list(dict.fromkeys(one.trial for one in lost))
+    return f"{counted(len(lost), 'training')} ({endings}: {numbered_trials(numbers)})"
 
 
 def note(lost: Sequence[Lost], n_left: int, what: str) -> str:
