@@ -20,15 +20,15 @@ import importlib.util
 import itertools
 import json
 import math
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import wilcoxon
-from table_options import BATCH, DROPOUT, LR, N_SPLITS, WIDTH, divide, rate_factor, scale
+from table_options import BATCH, DROPOUT, LR, N_SPLITS, WIDTH, divide, rate_factor, record, scale
 from torch import Tensor
 from torch.nn import functional
 
@@ -253,12 +253,7 @@ def main() -> None:
         for idea in arguments.ideas:
             if (name, idea) in done:
                 continue
-            start = time.process_time()
-            values = accuracies(table, IDEAS[idea])
-            line = {"table": name, "idea": idea, "accuracy": values, "seconds": round(time.process_time() - start, 1)}
-            with arguments.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(line, flush=True)
+            record(name, idea, partial(accuracies, table, IDEAS[idea]), arguments.out)
 
 
 if __name__ == "__main__":

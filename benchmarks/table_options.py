@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,16 @@ def summary(path: Path) -> None:
                 print(f"| {idea} | {len(values)} | {change} | {wins} | {cells} |")
 
 
+def record(table: str, idea: str, measured: Callable[[], list[float]], out: Path) -> None:
+    """Measures an idea on a table, and adds the accuracies and the seconds of the processor to a file of JSON lines."""
+    start = time.process_time()
+    values = measured()
+    line = {"table": table, "idea": idea, "accuracy": values, "seconds": round(time.process_time() - start, 1)}
+    with out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    print(line, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keel", type=Path)
@@ -279,12 +290,7 @@ def main() -> None:
     for name in arguments.tables:
         table = read(name, arguments.keel)
         for idea in arguments.ideas:
-            start = time.process_time()
-            values = accuracies(table, IDEAS[idea])
-            line = {"table": name, "idea": idea, "accuracy": values, "seconds": round(time.process_time() - start, 1)}
-            with arguments.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(line, flush=True)
+            record(name, idea, partial(accuracies, table, IDEAS[idea]), arguments.out)
 
 
 if __name__ == "__main__":

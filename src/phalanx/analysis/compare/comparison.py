@@ -7,7 +7,7 @@ from phalanx.analysis.compare.found import Comparison, Part
 from phalanx.analysis.compare.groups import Group, grouped, independent, usable
 from phalanx.analysis.compare.keys import Texts, parse_filters, resolve, varying, with_typed
 from phalanx.analysis.compare.measure import Measure, find_measure
-from phalanx.analysis.compare.run import OUTER, REPEATED, Run
+from phalanx.analysis.compare.run import MODEL, OUTER, REPEATED, Run
 from phalanx.analysis.compare.splits import SameData, apart, by_data
 from phalanx.analysis.compare.values import one_line
 from phalanx.analysis.equivalence import equivalence
@@ -25,7 +25,7 @@ from phalanx.analysis.statistics import (
     summarise,
 )
 from phalanx.analysis.wording import no_differences, sentence
-from phalanx.core.baselines import NAMES, seedless
+from phalanx.core.baselines import seedless
 from phalanx.core.errors import RequestError, all_of
 from phalanx.core.metrics import split_name
 from phalanx.runs.config_file import data_label
@@ -180,7 +180,7 @@ def _overlap(data: SameData, measure: Measure) -> str:
 
 def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
     """A loss is another quantity for each loss function, and for each of its options."""
-    if all(run.config.get("model.name") in NAMES or _plain_loss(run) for run in runs):
+    if all(run.is_baseline or _plain_loss(run) for run in runs):
         return []  # that of a baseline is cross-entropy
     keys = [key for key in varying(runs) if key.startswith("loss.") and key != "loss.class_weights"]  # recorded without
     differing = keys if measure.metric.endswith("_loss") else []
@@ -193,7 +193,7 @@ def _other_losses(runs: Sequence[Run], measure: Measure) -> list[str]:
 
 def _seedless(data: SameData) -> list[str]:
     """A test over seeds counts what does not depend on the seed as often as there are seeds."""
-    found = sorted({str(run.config["model.name"]) for run in data.runs if seedless(run.config)})
+    found = sorted({str(run.config[MODEL]) for run in data.runs if seedless(run.config)})
     if not found or data.repeats != SEEDS or len({run.seed for run in data.runs}) < 2:
         return []
     gives = "gives" if len(found) == 1 else "give"

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from phalanx.analysis.class_scores import ClassScore, mean_scores
 from phalanx.analysis.compare.keys import Texts, labels_of, varying
-from phalanx.analysis.compare.run import REPEATED, Run
+from phalanx.analysis.compare.run import MODEL, REPEATED, Run
 from phalanx.analysis.compare.splits import SameData
 from phalanx.analysis.compare.values import ABSENT
 from phalanx.analysis.statistics import FOLDS, Place, Repeat, repeat_means
 from phalanx.analysis.wording import Lost
-from phalanx.core.baselines import NAMES
 
 LISTED = 6  # values named in a note
-MODEL = "model.name"
 Setting = tuple[str, ...]  # the identities of the values of some keys
 
 
@@ -215,7 +213,7 @@ def _also_differs(groups: Sequence[Sequence[Run]], besides: Sequence[str], shown
     """
     runs = [run for found in groups for run in found]
     names = {run.config.get(MODEL) for run in runs}
-    alike = runs if len(names) == 1 else [run for run in runs if run.config.get(MODEL) not in NAMES]
+    alike = runs if len(names) == 1 else [run for run in runs if not run.is_baseline]
     of_models = varying(alike, besides)
     for key, found in varying(runs, besides).items():
         values = of_models.get(key, ()) if key.startswith("model.") else found

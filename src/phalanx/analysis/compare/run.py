@@ -7,11 +7,13 @@ from typing import Any
 
 from phalanx.analysis.class_scores import ClassScore
 from phalanx.analysis.compare.values import ABSENT, identity
+from phalanx.core.baselines import NAMES
 from phalanx.runs.layout import MADE
 
 SPLIT, OUTER, FOLD = "data.split_seed", "data.outer_fold", "data.fold"
 ROW_REPEATS = "data.repeats"  # how many folds there are, whatever the rows of each
 REPEATED = (SPLIT, OUTER, FOLD, ROW_REPEATS)  # the keys that make repeats and no settings
+MODEL = "model.name"
 MEASURED = ("n_parameters", "train_seconds", "samples_per_second", "best_epoch", "epochs")
 
 
@@ -48,6 +50,11 @@ class Run:
     def made(self) -> bool:
         """Whether it was made of other runs: a refit, which trains on validation rows too, or an ensemble."""
         return any(key in self.config for key in MADE)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is no network."""
+        return self.config.get(MODEL) in NAMES
 
     def number(self, key: str) -> int | None:
         """The value of a key that counts, such as `FOLD`; None where it is not known."""
