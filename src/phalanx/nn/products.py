@@ -24,10 +24,11 @@ def product(left_TMK: Tensor, right_TKN: Tensor, bias: Tensor | None = None, out
         bias: Is added to the product; its shape can be expanded to (T, M, N).
         out_TMN: Takes the product, if given.
     """
-    n_threads, (n_trials, n_rows, _), n_columns = torch.get_num_threads(), left_TMK.shape, right_TKN.shape[2]
-    is_vector = n_columns == 1 or n_rows == 1
+    n_rows, n_columns = left_TMK.size(1), right_TKN.size(2)
+    n_threads, is_vector = torch.get_num_threads(), n_columns == 1 or n_rows == 1
     if (n_threads == 1 and not is_vector) or not left_TMK.is_cpu:
         return _product(left_TMK, right_TKN, bias, out_TMN)
+    n_trials = len(left_TMK)
     is_small = n_trials * n_rows * n_columns <= (SIDE * n_threads) ** 2
     with threads(1) if is_small and n_threads > 1 else nullcontext():
         if n_trials != 1 or not is_vector:

@@ -186,7 +186,7 @@ class LogLikelihood(LossSpec):
         loss_TB1, exp_TBC, total_TB1 = softmax_nll(logits_TBC, y_TB, target_TBC)
         grad_TBC = exp_TBC.div_(total_TB1 * n_batch)
         if target_TBC is None:
-            grad_TBC.scatter_add_(-1, y_TB[..., None], grad_TBC.new_full((), -1 / n_batch).expand(*y_TB.shape, 1))
+            grad_TBC.scatter_(-1, y_TB.unsqueeze(-1), -1 / n_batch, reduce="add")
         else:
             grad_TBC.sub_(target_TBC, alpha=1 / n_batch)
         return loss_TB1.squeeze(-1), grad_TBC

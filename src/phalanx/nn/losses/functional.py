@@ -89,7 +89,7 @@ def softmax_nll(logits_TBC: Tensor, y_TB: Tensor, target_TBC: Tensor | None) -> 
     """
     shifted_TBC = logits_TBC - _largest(logits_TBC)
     if target_TBC is None:
-        true_TB1 = shifted_TBC.gather(-1, y_TB[..., None])
+        true_TB1 = shifted_TBC.gather(-1, y_TB.unsqueeze(-1))
     else:
         true_TB1 = (target_TBC * shifted_TBC).sum(-1, keepdim=True)
     exp_TBC = shifted_TBC.exp()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +33,7 @@ TRANSPOSE_FROM = 75  # inputs times waste from which transposing a product pays 
 _Parts = tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]
 
 
-@dataclass(frozen=True)
-class _HiddenStep:
+class _HiddenStep(NamedTuple):
     """What the backward pass of a hidden layer needs; `n` trials have the layer, None: all."""
 
     x_TBD: Tensor
@@ -252,10 +251,10 @@ class MLP(ModelSpec):
 
 def _linear(x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor) -> Tensor:
     """Outputs (T, B, H). A CPU vectorizes a product along its last axis: the one that fills registers better."""
-    waste = _waste(weight_THD.shape[1]) - _waste(x_TBD.shape[1])
-    if x_TBD.shape[2] * waste < TRANSPOSE_FROM or x_TBD.device.type != "cpu":
-        return product(x_TBD, weight_THD.transpose(1, 2), bias_TH[:, None])
-    out_THB = product(weight_THD, x_TBD.transpose(1, 2), bias_TH[:, :, None])
+    waste = _waste(weight_THD.size(1)) - _waste(x_TBD.size(1))
+    if x_TBD.size(2) * waste < TRANSPOSE_FROM or not x_TBD.is_cpu:
+        return product(x_TBD, weight_THD.mT, bias_TH.unsqueeze(1))
+    out_THB = product(weight_THD, x_TBD.mT, bias_TH.unsqueeze(2))
     return out_THB.transpose(1, 2).contiguous()
 
 
@@ -266,7 +265,7 @@ def _waste(n: int) -> float:
 
 def _write_gradients(grad_TBH: Tensor, x_TBD: Tensor, weight_THD: Tensor, bias_TH: Tensor, n: int | None) -> None:
     """Writes a layer's gradients; zero for the trials after the first `n`, which lack the layer."""
-    product(grad_TBH.transpose(1, 2), x_TBD, out_TMN=_first(weight_THD, n))
+    product(grad_TBH.mT, x_TBD, out_TMN=_first(weight_THD, n))
     sum_of_batch(grad_TBH, _first(bias_TH, n))
     if n is not None:
         weight_THD[n:].zero_()
