@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -40,6 +41,19 @@ def test_a_model_without_its_folder_is_shown_without_its_data(run, tmp_path, cap
     printed = capsys.readouterr().out
     assert "dead units" not in printed
     assert "without its run folder a model has no data" in printed
+
+
+@pytest.mark.parametrize("command", ["inspect", "calibrate"])
+def test_a_sweep_means_its_best_trial(command, run, tmp_path, capsys):
+    for number, value in ((0, 0.5), (1, 0.9)):
+        shutil.copytree(run, tmp_path / str(number))
+        own = json.loads((run / "result.json").read_text())
+        objective = {**own["objective"], "value": value, "direction": "maximize"}
+        told = {**own, "objective": objective, "objectives": [objective]}
+        (tmp_path / str(number) / "result.json").write_text(json.dumps(told))
+    (tmp_path / "sweep.json").write_text("{}")
+    assert main([command, str(tmp_path)]) == 0
+    assert "note: trial 1 is used, the best of the sweep\n" in capsys.readouterr().out
 
 
 def test_units_are_dead_by_relu_alone(tmp_path, capsys):

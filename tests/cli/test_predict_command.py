@@ -113,11 +113,11 @@ def test_a_sweep_means_its_best_trial(run: Path, images: np.ndarray, tmp_path: P
     (sweep / "sweep.json").write_text("{}")
     assert main(["predict", str(sweep), str(tmp_path / "x.npy")]) == 0
     captured = capsys.readouterr()
-    assert captured.err == "note: trial 1 predicts, the best of the sweep\n"
+    assert captured.err == "note: trial 1 is used, the best of the sweep\n"
     assert captured.out == predict_file(run, tmp_path / "x.npy").to_csv()
     (sweep / "final.json").write_text(json.dumps({"best": "trial 2"}))  # its final decides
     assert main(["predict", str(sweep), str(tmp_path / "x.npy")]) == 0
-    assert capsys.readouterr().err == "note: trial 2 predicts, the best of the sweep\n"
+    assert capsys.readouterr().err == "note: trial 2 is used, the best of the sweep\n"
     for number in range(3):
         (sweep / str(number) / "model.safetensors").unlink()
     assert_refused(capsys, [sweep, tmp_path / "x.npy"], "none of its 4 trials keeps weights")

@@ -6,7 +6,7 @@ It changes no predicted class. Axes: N samples, C classes, M bins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from phalanx.runs.layout import RunPaths
 from phalanx.runs.model_file import SavedModel, load_network, set_temperature
 from phalanx.runs.stored_run import read_stored_run
 from phalanx.runs.trained_on import with_places
+from phalanx.runs.used_run import used_run
 
 LIMITS = (0.02, 50.0)  # of the temperature: beyond them the validation split does not determine it
 
@@ -117,11 +118,12 @@ def calibrate(run: Path) -> Calibration:
     """Fits the temperature of a run and writes it into its model file.
 
     Args:
-        run: The run's folder.
+        run: The run's folder, or that of a sweep, for its best trial.
 
     Raises:
         RequestError: The run has no model or no usable logits, its data cannot be read, or they have changed.
     """
+    run, notes = used_run(run)
     model = load_network(RunPaths(run).check().root)
     stored = read_stored_run(run)
     if stored.data is not None and not stored.data.n_val:
@@ -139,7 +141,7 @@ def calibrate(run: Path) -> Calibration:
     temperature = fit_temperature(scores_NC, y_N)
     found = _measured(run, model, dataset, temperature, reads_test=stored.metrics.get("test_loss") is not None)
     set_temperature(RunPaths(run).model, temperature)
-    return found
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def _scores(run: Path, model: SavedModel, split: Split) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ Axes: N samples, H units of a hidden layer.
 """
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from phalanx.runs.metrics_csv import check_length
 from phalanx.runs.model_file import SavedModel, load_model, saved_hidden
 from phalanx.runs.stored_run import find_stored_run, read_stored_run
 from phalanx.runs.trained_on import with_places
+from phalanx.runs.used_run import used_run
 
 BINS = 16
 CHUNK_ROWS = 4096  # validation samples whose hidden outputs are held at once
@@ -66,11 +67,18 @@ class Inspection:
 
 
 def inspect_run(path: Path) -> tuple[Inspection, SavedModel | None, Dataset | None]:
-    """The network in a run's folder or `.safetensors` file, and its data where they are there; of an ensemble the
-    tensors of all members, without a network.
+    """The network in a run's folder or `.safetensors` file, or of a sweep's best trial, and its data where they are
+    there; of an ensemble the tensors of all members, without a network.
 
     Raises `RunFolderError` where there is no network.
     """
+    path, said = used_run(path)
+    found, saved, dataset = _inspected(path)
+    return replace(found, notes=(*said, *found.notes)), saved, dataset
+
+
+def _inspected(path: Path) -> tuple[Inspection, SavedModel | None, Dataset | None]:
+    """As `inspect_run`, of a run."""
     saved = load_model(path)
     if isinstance(saved, SavedEnsemble):
         return _inspect_ensemble(saved), None, None

@@ -17,7 +17,6 @@ import numpy as np
 
 from phalanx.core.csv_text import csv_text
 from phalanx.core.errors import DataError
-from phalanx.core.reading import read_json
 from phalanx.data.array_file import open_arrays, opened_data
 from phalanx.data.cell_values import Kind, decode
 from phalanx.data.images import SUFFIXES, ImageForm
@@ -28,9 +27,8 @@ from phalanx.data.table_reader import TableReader
 from phalanx.data.table_text import is_parquet
 from phalanx.runs.ensemble_file import SavedEnsemble
 from phalanx.runs.input_rows import TARGETS, array_rows, table_rows
-from phalanx.runs.layout import REFIT, RunPaths
 from phalanx.runs.model_file import OverflowingRows, SavedModel, load_model
-from phalanx.runs.sweep_folder import best_with_weights, is_sweep, sweep_summary
+from phalanx.runs.used_run import used_run
 
 log = logging.getLogger(__name__)
 
@@ -113,24 +111,9 @@ def predict_file(run: Path | str, source: Path | str) -> Predictions:
 
     Raises `RunFolderError` where there is no sound model, `DataError` where the rows do not fit it.
     """
-    notes: tuple[str, ...] = ()
-    if is_sweep(Path(run)):
-        run, note = _of_sweep(Path(run))
-        notes = (note,)
-    found = predict_rows(load_model(run), Path(source))
+    folder, notes = used_run(run)
+    found = predict_rows(load_model(folder), Path(source))
     return replace(found, notes=(*notes, *found.notes))
-
-
-def _of_sweep(sweep: Path) -> tuple[Path, str]:
-    """The folder of the run that predicts for a sweep, and which that is: the refit of its best point, if there is one
-    of the point that is the best now, else the best trial that keeps its weights."""
-    made = RunPaths(sweep / REFIT)
-    if made.model.is_file() and made.refit.is_file():
-        record = read_json(made.refit)
-        if isinstance(record, dict) and record.get("best") == sweep_summary(sweep).get("best"):
-            return made.root, "the refit of the sweep's best point predicts"
-    run = best_with_weights(sweep).root
-    return run, f"trial {run.name} predicts, the best of the sweep"
 
 
 def predict_rows(model: Predictor, source: Path) -> Predictions:

@@ -18,7 +18,8 @@ softmax(scores / T) on the validation split; no predicted class changes.
 
 Printed are NLL, the expected calibration error (ECE) and the Brier score on the test split, before and after, with 95 %
 intervals over its samples (bootstrap). Where the run has not read the test split, as the trials of a search, they are
-of the validation split. Calibrating again starts from the scores and gives the same.
+of the validation split. Calibrating again starts from the scores and gives the same. The folder of a sweep means its
+best trial.
 """
 EXAMPLES = """\
 examples:
@@ -34,7 +35,7 @@ def add(subparsers: Subparsers) -> None:
     """Adds the parser of this subcommand."""
     title = "fit a temperature to the probabilities of a trained run"
     parser = subparsers.add_parser("calibrate", help=title, description=HELP, epilog=EXAMPLES)
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder, or that of a sweep")
     parser.add_argument(
         "--figure", metavar="FILE", type=Path, help="draw the reliability before and after: .png or .svg"
     )

@@ -23,7 +23,8 @@ HELP = """\
 Show a trained network layer by layer: shapes, counts, statistics and histograms of weights and biases, and how many
 units of its ReLU layers are dead: 0 for every validation sample.
 
-RUN is a run's folder or its model.safetensors. A histogram runs from the minimum to the maximum.
+RUN is a run's folder or its model.safetensors; the folder of a sweep means its best trial. A histogram runs from the
+minimum to the maximum.
 """
 EXAMPLES = """\
 examples:
@@ -40,7 +41,7 @@ def add(subparsers: Subparsers) -> None:
     """Adds the parser of this subcommand."""
     title = "show the layers of a trained network"
     parser = subparsers.add_parser("inspect", help=title, description=HELP, epilog=EXAMPLES)
-    parser.add_argument("model", metavar="RUN", type=Path, help="run folder or model.safetensors")
+    parser.add_argument("model", metavar="RUN", type=Path, help="run folder, model.safetensors or sweep")
     parser.add_argument("--figure", metavar="FILE", type=Path, help="draw the histograms, as .png or .svg")
     parser.set_defaults(run=run)
 
