@@ -25,7 +25,8 @@ import numpy as np
 from overlapping import at_the_edge, folds_rates, one_differs, over_data
 
 from phalanx.analysis.equivalence import equivalence
-from phalanx.analysis.statistics import Difference, compare, paired, resolution, summarise
+from phalanx.analysis.statistics import Difference, compare, paired, summarise
+from phalanx.analysis.student import resolution
 from phalanx.analysis.wording import Lost, sentence
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

@@ -29,7 +29,7 @@ from overlapping import LEARNERS, Fold, accuracies, draws, k_fold, shown, two
 from scipy.stats import t
 
 from phalanx.analysis.overlap import correlation_of_values
-from phalanx.analysis.statistics import resolution
+from phalanx.analysis.student import resolution
 
 GAP = 0.3
 WAYS = ("Nadeau and Bengio", "one repetition's freedom", "10", "no more than 1/p values", "repetitions")

@@ -14,7 +14,8 @@ import numpy as np
 from phalanx.analysis.overlap import correlation_of_values
 from phalanx.analysis.posterior import with_probabilities
 from phalanx.analysis.ranks import compare_ranks
-from phalanx.analysis.statistics import Difference, compare, paired, resolution
+from phalanx.analysis.statistics import Difference, compare, paired
+from phalanx.analysis.student import resolution
 
 N, AT_ONCE = 100, 200  # rows; simulations at once
 SHIFT = 0.7  # half the distance of the class means, in standard deviations of a feature

@@ -115,7 +115,7 @@ train_trial(TrialSpec(), load_dataset(TrialSpec().data), First())
 """,
     "Phalanx, train.py with Hydra": """
 import sys, time; start = time.time()
-from phalanx.jobs.progress import RunProgress
+from phalanx.jobs.run_progress import RunProgress
 on_step = RunProgress.on_step
 def first(self, epoch, step):
     if (epoch, step) == (1, 1): print("FIRST", time.time() - start)

@@ -16,7 +16,7 @@ from phalanx.analysis.sample_intervals import sample_intervals, wilson
 from phalanx.core.console import plain_console
 from phalanx.core.errors import RequestError
 from phalanx.core.metrics import FURTHER
-from phalanx.jobs.progress import summary
+from phalanx.jobs.run_progress import summary
 from phalanx.nn.metrics.compute import Wanted
 from phalanx.nn.metrics.from_counts import FROM_COUNTS
 from phalanx.nn.metrics.from_probabilities import FROM_PROBABILITIES, Probabilities, auroc, brier, sample_brier

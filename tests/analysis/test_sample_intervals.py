@@ -17,7 +17,7 @@ from support.run_folders import write_run as write_made_up
 from phalanx import DATASETS, LOSSES, MLP, TrainerSpec, TrialSpec, load_dataset, train_trial
 from phalanx.analysis.sample_intervals import MANY, mean_intervals, sample_intervals, wilson
 from phalanx.core.console import plain_console
-from phalanx.jobs.progress import summary
+from phalanx.jobs.run_progress import summary
 from phalanx.report.build import write_report
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.model_file import saved_logits

@@ -20,9 +20,9 @@ from phalanx.analysis.statistics import (
     compare,
     lower_bound,
     paired,
-    resolution,
     summarise,
 )
+from phalanx.analysis.student import resolution
 from phalanx.analysis.wording import format_p, sentence
 from phalanx.core.metrics import limits_of
 

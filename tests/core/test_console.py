@@ -16,7 +16,8 @@ from support.places import ROOT
 from support.run_folders import stored
 
 from phalanx.core.console import busy, plain_console, print_line
-from phalanx.jobs.progress import RunProgress, SweepProgress
+from phalanx.jobs.run_progress import RunProgress
+from phalanx.jobs.sweep_progress import SweepProgress
 
 TEXTS = ["data.drop=[a],[b]", "data.drop=[/a],[b]", "outputs/my[lr]sweep", "outputs/q[/y]", "a[bold]:cat:", "x\\[b]"]
 PARSING = {"Text.from_markup", "rich.print"}

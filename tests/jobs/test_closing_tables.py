@@ -13,7 +13,7 @@ from phalanx.core.console import plain_console, print_words
 from phalanx.core.quantities import counted, number
 from phalanx.core.result import Objective
 from phalanx.jobs.closing_tables import closing_tables, shortened
-from phalanx.jobs.progress import SweepProgress
+from phalanx.jobs.sweep_progress import SweepProgress
 from phalanx.runs.sweep_folder import front_first, ranked
 
 LR = "0.26182935378360395"

@@ -12,7 +12,8 @@ from support.run_folders import stored
 
 from phalanx.core.console import busy, plain_console
 from phalanx.core.result import EpochMetrics, Metrics, Objective, Status, TrialResult
-from phalanx.jobs.progress import RunProgress, SweepProgress, summary
+from phalanx.jobs.run_progress import RunProgress, summary
+from phalanx.jobs.sweep_progress import SweepProgress
 from phalanx.runs.config import overrides_typed
 
 

@@ -22,7 +22,7 @@ from phalanx.core import baselines
 from phalanx.core.errors import RunFolderError, TrainingInterrupted
 from phalanx.data.digits import Digits
 from phalanx.data.wine import Wine
-from phalanx.jobs.progress import headline, opening
+from phalanx.jobs.run_progress import headline, opening
 from phalanx.nn.models.estimator import STATE, EstimatorSpec
 from phalanx.runs.model_file import load_model, save_model
 from phalanx.runs.tensor_file import read_tensors, write_tensors

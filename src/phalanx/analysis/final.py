@@ -19,9 +19,9 @@ from phalanx.analysis.statistics import (
     Summary,
     Values,
     compare,
-    resolution,
     summarise,
 )
+from phalanx.analysis.student import resolution
 from phalanx.analysis.wording import Lost, sentence
 from phalanx.core.csv_text import csv_text, override_columns
 from phalanx.core.files import write_json, write_text

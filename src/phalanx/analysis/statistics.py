@@ -12,8 +12,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
-from typing import Any, NamedTuple, TypeAlias
+from itertools import combinations
+from typing import NamedTuple, TypeAlias
 
 from phalanx.analysis.student import (
     Limits,
@@ -36,9 +36,8 @@ Values: TypeAlias = (
     Mapping[Repeat, float] | Mapping[int, float] | Mapping[tuple[int, int], float] | Mapping[tuple[int, Place], float]
 )
 
-FEWEST = (
-    3  # shared repeats below which no verdict is given: two leave an interval of 9 standard deviations to each side
-)
+# Shared repeats below which no verdict is given: two leave an interval of 9 standard deviations to each side.
+FEWEST = 3
 UNLIMITED: Limits = (-math.inf, math.inf)
 SEEDS, SPLITS, FOLDS = "seeds", "splits", "folds"  # what the repeats are
 
@@ -274,12 +273,6 @@ def compare(
         replace(difference, p_adjusted=p, pairs=n_pairs).at(level)
         for difference, p in zip(found, adjusted, strict=True)
     ]
-
-
-def resolution(groups: Iterable[Mapping[Any, float]]) -> float:
-    """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
-    values = sorted({float(value) for group in groups for value in group.values()})
-    return min((gap for x, y in pairwise(values) if (gap := minus(y, x)) > 0), default=0.0)
 
 
 def _checked(values: Values | Iterable[float], name: str) -> dict[Repeat, float]:

@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -130,3 +131,9 @@ def effect_size(mean: float, std: float | None, n: int) -> float | None:
     df = n - 1
     correction = math.sqrt(2 / df) * math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2))
     return correction * mean / std if std else 0.0
+
+
+def resolution(groups: Iterable[Mapping[Any, float]]) -> float:
+    """The smallest step between two different values in the groups: for a metric that counts samples, its `step`."""
+    values = sorted({float(value) for group in groups for value in group.values()})
+    return min((gap for x, y in pairwise(values) if (gap := minus(y, x)) > 0), default=0.0)

@@ -19,32 +19,14 @@ from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from phalanx.core.advice import argument
+from phalanx.core.constraints import TOO_LARGE, Constraint, describe, within
 from phalanx.core.errors import Fault, SpecError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 S = TypeVar("S", bound="Spec")
-_TOO_LARGE = 2**63  # for a whole number in a tensor, a file or a database
 REQUIRED = "???"  # OmegaConf's mark for a value that the user must give
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """The values that a field allows: bounds, which hold for each item of a list, or choices."""
-
-    stacked: bool = False
-    gt: float | None = None
-    ge: float | None = None
-    lt: float | None = None
-    le: float | None = None
-    choices: tuple[str, ...] | None = None
-    min_items: int = 0
-    determines_numbers: bool = True  # False keeps the field out of the config digest
-    neutral: bool = False  # the default stays out of the config digest, so that a field that is added changes no digest
-    internal: bool = False  # no key of a configuration, but derived from the other fields
-    advice: str = ""  # a valid value, shown in the error message
-    any_text: bool = True  # whether a number is advised in quotes, as the text that it may be
 
 
 def static(default: Any = MISSING, **constraint: Any) -> Any:
@@ -117,11 +99,11 @@ def _checked(spec: Spec, field: dataclasses.Field[Any], kind: Any, faults: list[
         return None
     converted = _convert(value, kind)
     allowed = describe(kind, constraint)
-    if converted is not None and _within(converted, constraint):
+    if converted is not None and within(converted, constraint):
         if (lost := _lost_in_float32(converted, constraint)) is None:
             return converted
         allowed += f" in float32, where {lost!r} becomes {float32(lost):g}"
-    elif isinstance(converted, int) and abs(converted) >= _TOO_LARGE:
+    elif isinstance(converted, int) and abs(converted) >= TOO_LARGE:
         allowed += " and less than 2**63"
     advice = constraint.advice or _default_advice(field, kind)
     as_text = _as_text(key, value, kind) if constraint.any_text and constraint.choices is None else ""
@@ -153,7 +135,7 @@ def _lost_in_float32(value: Any, constraint: Constraint) -> float | None:
     if not isinstance(value, float):
         return None
     single = float32(value)
-    return None if _within(single, constraint) and (single != 0 or value == 0) else value
+    return None if within(single, constraint) and (single != 0 or value == 0) else value
 
 
 def _convert(value: Any, kind: Any) -> Any:
@@ -185,56 +167,6 @@ def _number(value: numbers.Real, kind: Any) -> int | float | None:
     except OverflowError:  # a whole number that no float holds
         return None
     return number if kind is float else int(number) if number.is_integer() else None
-
-
-def _within(value: Any, constraint: Constraint) -> bool:
-    if isinstance(value, tuple):
-        return len(value) >= constraint.min_items and all(_within(item, constraint) for item in value)
-    if constraint.choices is not None:
-        return value in constraint.choices
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return True
-    if abs(value) >= _TOO_LARGE if isinstance(value, int) else not math.isfinite(value):
-        return False
-    return (
-        (constraint.gt is None or value > constraint.gt)
-        and (constraint.ge is None or value >= constraint.ge)
-        and (constraint.lt is None or value < constraint.lt)
-        and (constraint.le is None or value <= constraint.le)
-    )
-
-
-def describe(kind: Any, constraint: Constraint) -> str:
-    """The values that a field allows, in words: `a number in (0, 1]`.
-
-    Args:
-        kind: The field's type as resolved by `typing.get_type_hints`.
-        constraint: The field's bounds or choices.
-    """
-    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        parts = [describe(part, constraint) for part in arguments if part is not type(None)]
-        return " or ".join([*parts, "null"] if type(None) in arguments else parts)
-    if origin is tuple and arguments:
-        item = describe(arguments[0], constraint)
-        item = item.split(" ", 1)[1] if item.startswith(("a ", "an ")) else item
-        least = f"at least {constraint.min_items} " if constraint.min_items else ""
-        return f"a list of {least + item if least else item.replace('number', 'numbers', 1)}"
-    if choices := constraint.choices or (arguments if origin is typing.Literal else None):
-        return "one of " + ", ".join(map(str, choices))
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    names |= dict.fromkeys((dict, Mapping), "a mapping") | dict.fromkeys((list, Sequence), "a list")
-    return names.get(origin, f"a value of type {getattr(kind, '__name__', kind)}") + _interval(constraint)
-
-
-def _interval(constraint: Constraint) -> str:
-    low = constraint.ge if constraint.gt is None else constraint.gt
-    high = constraint.le if constraint.lt is None else constraint.lt
-    if low is not None and high is not None:
-        return f" in {'[' if constraint.gt is None else '('}{low:g}, {high:g}{']' if constraint.lt is None else ')'}"
-    if low is not None:
-        return f" {'of at least' if constraint.gt is None else 'above'} {low:g}"
-    return "" if high is None else f" {'of at most' if constraint.lt is None else 'below'} {high:g}"
 
 
 def _default_advice(field: dataclasses.Field[Any], kind: Any) -> str:

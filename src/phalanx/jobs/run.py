@@ -35,7 +35,7 @@ from phalanx.core.result import Objective, Status, TrialResult
 from phalanx.data import Dataset
 from phalanx.data.cache import dataset_of
 from phalanx.jobs.job import Job, JobResult
-from phalanx.jobs.progress import RunProgress, about_inputs, headline, opening, summary
+from phalanx.jobs.run_progress import RunProgress, about_inputs, headline, opening, summary
 from phalanx.jobs.seeds import combined, correlation_of_folds, seed_results
 from phalanx.report.run_figures.draw import draw_plots
 from phalanx.runs.checkpoint import RunCheckpointer

@@ -20,7 +20,7 @@ from phalanx.core.files import write_text
 from phalanx.core.metrics import direction_of
 from phalanx.jobs.closing_tables import final_summary
 from phalanx.jobs.live_report import LiveReport
-from phalanx.jobs.progress import SweepProgress
+from phalanx.jobs.sweep_progress import SweepProgress
 from phalanx.runs.config import Config, objectives_of, overrides_typed, tracking_spec
 from phalanx.runs.final_folder import chosen_by_final, decided
 from phalanx.runs.layout import SweepPaths

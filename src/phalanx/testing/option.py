@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from phalanx.core.constraints import Constraint
 from phalanx.core.errors import SpecError
 from phalanx.core.result import Status, TrialResult
-from phalanx.core.specs import Constraint, Spec, constraint_of, key_of, stacked_values, without_stacked
+from phalanx.core.specs import Spec, constraint_of, key_of, stacked_values, without_stacked
 from phalanx.data import Dataset, Split
 from phalanx.data.encoders import ArrayFeatures
 from phalanx.nn.models.base import ModelSpec

@@ -21,9 +21,9 @@ from phalanx.analysis.statistics import (
     Summary,
     compare,
     repeat_means,
-    resolution,
     summarise,
 )
+from phalanx.analysis.student import resolution
 from phalanx.analysis.wording import no_differences, sentence
 from phalanx.core.baselines import seedless
 from phalanx.core.errors import RequestError, all_of
