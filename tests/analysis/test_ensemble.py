@@ -25,7 +25,7 @@ from phalanx import MLP, MODELS, TrainerSpec, TrialSpec, load_dataset, train_tri
 from phalanx.analysis.ensemble.build import make_ensemble
 from phalanx.analysis.ensemble.points import is_seedless
 from phalanx.analysis.ensemble.selection import Choice, Measure, choose
-from phalanx.analysis.refit import refit
+from phalanx.analysis.refit import lines, refit
 from phalanx.cli.main import main
 from phalanx.core.errors import RequestError
 from phalanx.data.wine import Wine
@@ -126,6 +126,7 @@ def test_a_baseline_that_is_the_same_at_every_seed_is_taken_once(tmp_path) -> No
         assert found.notes[0].startswith("majority is the same at every seed, so one is taken")
     again = refit(sweep / "1", 3, tmp_path / "r", lambda text: None)
     assert (again.seeds, again.notes[0]) == ((1,), "majority is the same at every seed, so it was fitted once")
+    assert lines(again)[0] == "fitted again on 142 rows, seed 1"
     assert not is_seedless(replace(specs[0], model=MODELS["random_forest"]()))
     assert not is_seedless(BASE)
 

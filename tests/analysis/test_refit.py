@@ -148,7 +148,7 @@ def test_of_a_sweep_the_best_point_trains_for_the_median_of_its_best_epochs(tmp_
     rows = tmp_path / "rows.npy"
     np.save(rows, Wine().read().x[:9])
     found = predict_file(sweep, rows)
-    assert found.notes[0] == "the refit of the sweep's best point predicts"
+    assert found.notes[0] == "the refit of the sweep's best point is used"
     np.testing.assert_array_equal(found.p_NC, load_model(sweep / "refit").predict(np.load(rows)))
 
 

@@ -26,6 +26,7 @@ from phalanx.analysis.ensemble.points import best_setting, is_seedless, lost_of_
 from phalanx.analysis.ensemble.write import LOSS_NOTE
 from phalanx.analysis.sample_intervals import sample_intervals
 from phalanx.core.advice import command
+from phalanx.core.baselines import FITTED
 from phalanx.core.callbacks import Callback
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.core.files import write_json, write_text
@@ -117,8 +118,8 @@ def refit(run: Path, n_seeds: int, folder: Path, say: Say, *, replace_it: bool =
         notes.append(note(lost, len(seeds), "seed"))
     about = {
         "of": str(run), "trials": sorted({network.trial.number for network in networks} - {-1}),
-        "best_epochs": best_epochs, "epochs": n_epochs, "seeds": seeds, "validated": validated,
-        "best": sweep_summary(run).get("best") if is_sweep(run) else None,
+        "best_epochs": best_epochs, "epochs": n_epochs, "fitted": results[0].way == FITTED, "seeds": seeds,
+        "validated": validated, "best": sweep_summary(run).get("best") if is_sweep(run) else None,
         "notes": notes, "left_out": [one.to_json() for one in lost],
     }  # fmt: skip
     with whole_folder(folder, replace=replace_it) as temporary:
@@ -279,11 +280,12 @@ def _together(results: Sequence[TrialResult], found: Measured) -> TrialResult:
 def lines(found: Refit) -> list[str]:
     """What was trained, and the test metrics beside those of the training that was validated."""
     median = f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
-    of = median if len(found.best_epochs) > 1 else ""
+    epochs = f" for {counted(found.n_epochs, 'epoch')}" + (median if len(found.best_epochs) > 1 else "")
+    trained = "fitted again" if found.result.way == FITTED else "trained again"
     seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
-    rows, epochs = counted(len(found.dataset.train), "row"), counted(found.n_epochs, "epoch")
+    rows = counted(len(found.dataset.train), "row") + ("" if found.result.way == FITTED else epochs)
     before = f"test of the validated training  {_metrics(found.validated)}"
-    text = [f"trained again on {rows} for {epochs}{of}, {seeds}", before]
+    text = [f"{trained} on {rows}, {seeds}", before]
     text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
     together = "of the seeds together" if found.own else "of the refit"
     text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")

@@ -41,11 +41,8 @@ def load_dataset(spec: DataSpec, device: torch.device | str = "cpu", *, joined: 
     val_x = _rows(raw.x, val)
     train_split = _tensors(encoder, _rows(raw.x, train), raw.y[train])
     val_split, test_split = _tensors(encoder, val_x, raw.y[val]), _tensors(encoder, test_x, test_y)
-    doubts = (
-        ()
-        if spec.is_known or joined
-        else _doubts(raw, encoder, train_split, {"validation": val_split, "test": test_split})
-    )
+    others = {"validation": val_split, "test": test_split}
+    doubts = [] if spec.is_known or joined else _doubts(raw, encoder, train_split, others)
     if pays(spec.resampling, raw.x, train_split):
         held = [(raw.x, train), (raw.x, val), (raw.x if raw.test_y is None else raw.test_x, test)]
         train_split, val_split, test_split = shared_splits(encoder, held, [train_split, val_split, test_split])

@@ -62,9 +62,10 @@ def _ensemble(record: Any) -> MadeOf:
 def _refit(record: Any) -> MadeOf:
     before, now = (number(record[key].get("test_accuracy")) for key in ("validated", "test"))
     seeds = f"seed{'s' if len(record['seeds']) > 1 else ''} {', '.join(map(str, record['seeds']))}"
+    rows, epochs = "on training and validation rows", counted(record["epochs"], "epoch")
+    done = f"Fitted again {rows}" if record.get("fitted") else f"Trained again {rows} for {epochs}"
     return MadeOf(
-        f"Trained again on training and validation rows for {counted(record['epochs'], 'epoch')}, {seeds}: "
-        f"test_accuracy {now}, that of the validated training {before}",
+        f"{done}, {seeds}: test_accuracy {now}, that of the validated training {before}",
         notes=_notes(record),
         best=record.get("best"),
     )
