@@ -27,8 +27,11 @@ LR = "optimizer.lr=tag(log,interval(0.001,0.1))"
 ONE_NETWORK = ["-m", "hydra/sweeper=optuna", "model.hidden=[64,32]", LR, "trainer.epochs=20"]
 TINY = ["-m", "model.hidden=[32]", "trainer.epochs=20"]
 TORCH = "import of torch alone"  # which says how fast the machine is now
+PACKAGES = "import torch, hydra, omegaconf, rich.console, matplotlib.figure, matplotlib.backends.backend_agg"
 COMMANDS = {
     TORCH: ["-c", "import torch"],
+    "imports of packages of a single run": ["-c", PACKAGES],
+    "imports of packages of a search": ["-c", f"{PACKAGES}, optuna, sqlalchemy.orm, alembic.config"],
     "single run of 20 epochs": ["trainer.epochs=20"],
     "default search of 20, 20 epochs": ["-m", "hydra/sweeper=optuna", "trainer.epochs=20"],
     "search of 1, 20 epochs": [*ONE_NETWORK, "hydra.sweeper.n_trials=1"],
@@ -60,7 +63,7 @@ def measure(checkout: Path, arguments: list[str], tracking: bool) -> Taken:
         store = [f"tracking.uri=sqlite:///{folder}/mlflow.db"] if tracking else ["tracking=none"]
         epochs = [] if any(text.startswith("trainer.epochs=") for text in arguments) else ["trainer.epochs=2"]
         command = [sys.executable, "train.py", *arguments, *epochs, where, *store]
-        if arguments == COMMANDS[TORCH]:
+        if arguments[:1] == ["-c"]:
             command = [sys.executable, *arguments]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = trained = number = time.perf_counter()
