@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -134,6 +136,28 @@ def test_out_of_memory_halves_a_cohort_until_it_fits(job, monkeypatch, caplog):
     assert [found[n].results[0].seed for n in range(7)] == list(range(7))
     assert max(sizes) == 7
     assert min(sizes) <= 2
+    assert not any(trained.error for trained in found.values())
+
+
+def test_a_cohort_without_memory_gives_its_own_back_before_the_halves_train(job, monkeypatch):
+    failed = []
+
+    class Full(Cohort):
+        def epoch(self):
+            assert not any(known() for known in failed)
+            ended = super().epoch()
+            if self.running > 1:
+                failed.append(weakref.ref(self))
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            return ended
+
+    monkeypatch.setattr("phalanx.training.loop.Cohort", Full)
+    gc.disable()
+    try:
+        found = by_number(train_together([job(n, f"seed={n}", "trainer.epochs=2") for n in range(4)]))
+    finally:
+        gc.enable()
+    assert len(failed) == 3
     assert not any(trained.error for trained in found.values())
 
 

@@ -9,7 +9,7 @@ import torch
 from support.cohorts import OUTPUTS, assert_close, mixed
 from support.datasets import blobs
 from support.given_rows import folds, with_data
-from torch.utils._python_dispatch import TorchDispatchMode
+from support.recorder import record
 
 from phalanx import MLP, OPTIMIZERS, TrainerSpec, TrialSpec
 from phalanx.core.errors import DeviceError
@@ -51,45 +51,6 @@ def test_a_network_whose_idle_units_would_not_be_zero_is_not_padded(dataset):
     assert partition([TrialSpec(model=replace(model, activation="relu")) for model in shapes]) == [[0, 1]]
     last = [MLP(hidden=hidden, dropout_at="last") for hidden in ((3,), (4,), (4, 4))]
     assert partition([TrialSpec(model=model) for model in last]) == [[0, 1], [2]]
-
-
-class Recorder(TorchDispatchMode):
-    """What a CUDA graph is, on the CPU: the operations of one step, with the very memory that they worked on."""
-
-    def __init__(self):
-        super().__init__()
-        self.operations = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        assert "_local_scalar_dense" not in str(function), "a number was fetched from the device"
-        self.operations.append((function, args, kwargs or {}, found))
-        return found
-
-    @torch.no_grad()
-    def replay(self):
-        for function, args, kwargs, found in self.operations:
-            again = function(*args, **kwargs)
-            if isinstance(found, torch.Tensor) and again.data_ptr() != found.data_ptr():
-                found.copy_(again)
-
-
-def record(body):
-    """Records a step; what the recording itself changed is put back, since a capture executes nothing."""
-    captured = body.__self__
-    stack = captured.stack
-    tensors = [stack.params_TP, *stack.state.values(), captured.step_1, captured.tally.loss_TN, captured.tally.class_TN]
-    if captured.tally.logits_TNC is not None:
-        tensors.append(captured.tally.logits_TNC)
-    if stack.dropout is not None:
-        stack.dropout.most_ahead = 1
-        tensors.append(stack.dropout.step_T)
-    before = [tensor.clone() for tensor in tensors]
-    with Recorder() as recorder:
-        body()
-    for tensor, value in zip(tensors, before, strict=True):
-        tensor.copy_(value)
-    return recorder.replay
 
 
 @pytest.mark.parametrize(("optimizer", "n_train"), [*((name, 100) for name in sorted(OPTIMIZERS)), ("sgd", 96)])

@@ -3,6 +3,7 @@
 A trial's numbers do not depend on the others, so a job writes the same files whether it trained alone or here.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Protocol
@@ -202,6 +203,7 @@ class CohortScheduler:
             return
         log.warning("a cohort of %d jobs failed (%s: %s) and is taken apart", len(jobs), type(error).__name__, error)
         error.with_traceback(None)  # which keeps the tensors of the failed cohort in memory
+        gc.collect()  # a cohort and its loop know each other, and a GPU out of memory waits for no collection
         size = (len(jobs) + 1) // 2 if failure_of(error) is Failure.OUT_OF_MEMORY else 1
         for start in range(0, len(jobs), size):
             train_together(jobs[start : start + size], self.report, self.note, self.trained)

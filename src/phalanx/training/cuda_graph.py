@@ -5,6 +5,7 @@ them all at once. A captured step may depend only on the content of tensors that
 Axes: T trials, N samples, B batch, S steps.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from phalanx.data import Split
 from phalanx.training.evaluation import Tally
+from phalanx.training.planning import free_bytes
 from phalanx.training.stack import Stack
 
 WARM_UP = 3  # real steps before the capture, in which torch and cuBLAS allocate what they need
@@ -27,7 +29,7 @@ class CapturedStep:
     Args:
         stack: The trials.
         train: The training split.
-        capture: Turns a function that makes one step into one that repeats it, e.g. `cuda_graph`.
+        capture: Makes one step, given as a function, and returns what makes the next ones, e.g. `cuda_graph`.
     """
 
     def __init__(self, stack: Stack, train: Split, capture: Callable[[Body], Body]) -> None:
@@ -57,7 +59,8 @@ class CapturedStep:
         for step in range(n_steps):
             if self.repeat is None and step == WARM_UP:
                 self.repeat = self.capture(self._body)
-            (self.repeat or self._body)()
+            else:
+                (self.repeat or self._body)()
             on_step(step + 1)
         return self.tally
 
@@ -73,10 +76,37 @@ class CapturedStep:
 
 
 def cuda_graph(body: Body) -> Body:
-    """`body` as a CUDA graph. It must have run on this stream before; it is recorded here without being executed."""
+    """Makes a step and returns what makes the next ones: a CUDA graph, or `body` where a step cannot be captured.
+
+    An error during a capture would leave torch unusable, so what would cause one is looked for before: a step that
+    waits for the device, as a network or a loss of the user's own may, and one that may not find its memory in a pool
+    of its own. The latter is a step of many large tensors, which takes longer than its launches in any case.
+
+    Args:
+        body: Makes a step. It must have run on this stream before.
+    """
+    n_bytes, waits = observed(body)
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # a graph cannot have what is kept for other steps
+    if waits or n_bytes > free_bytes(torch.device("cuda")):
+        return body
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         body()
     replay: Body = graph.replay
     return replay
+
+
+def observed(body: Body) -> tuple[int, bool]:
+    """Makes a step; returns how many bytes it allocated on the GPU in all, and whether it waited for the GPU."""
+    counter, before = "allocated_bytes.all.allocated", torch.cuda.get_sync_debug_mode()
+    n_bytes = torch.cuda.memory_stats()[counter]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            body()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    waits = any("called a synchronizing" in str(warning.message) for warning in said)
+    return torch.cuda.memory_stats()[counter] - n_bytes, waits

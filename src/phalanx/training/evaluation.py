@@ -21,6 +21,7 @@ from phalanx.nn.models import Layout, ModelSpec
 from phalanx.nn.models.base import Depths
 
 CHUNK_NUMBERS = 1 << 22  # activations held at once: 16 MB of float32 an operand, which caches well
+ON_CUDA = 16  # times as many on CUDA, where a kernel of few numbers takes as long as its launch
 CHUNK_ROWS = 1024  # samples held at once; independent of the number of trials, so that sums keep their last bit
 KEPT_NUMBERS = 1 << 25  # probabilities of several trials that are held for metrics at once
 NOTHING = Wanted()
@@ -250,7 +251,8 @@ def evaluate(
         wanted: Further metrics.
     """
     widest = max((length for shape in layout.shapes for length in shape), default=1)
-    n_together = max(1, CHUNK_NUMBERS // (CHUNK_ROWS * widest))
+    n_numbers = CHUNK_NUMBERS * (ON_CUDA if params_TP.is_cuda else 1)
+    n_together = max(1, n_numbers // (CHUNK_ROWS * widest))
     if wanted.probabilities:
         n_together = max(1, min(n_together, KEPT_NUMBERS // (max(len(split), 1) * widest)))
     rows: list[Scores] = []

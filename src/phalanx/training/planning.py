@@ -124,6 +124,12 @@ def chunk_size(device: torch.device, n_trials: int, n_bytes: int, flops: float, 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that new chunks may allocate."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return int(MEMORY_PART * free)
+    """Bytes that new chunks may allocate: a part of what is free, on a GPU with what torch keeps of ended trials, and
+    within the limit that `torch.cuda.set_per_process_memory_fraction` sets."""
+    if device.type != "cuda":
+        return int(MEMORY_PART * psutil.virtual_memory().available)
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device)
+    allowed = int(total * torch.cuda.get_per_process_memory_fraction(device)) - reserved
+    kept = reserved - torch.cuda.memory_allocated(device)
+    return int(MEMORY_PART * (max(0, min(free, allowed)) + kept))

@@ -110,17 +110,19 @@ class TrainingRows:
         self.real_T: Tensor | None = None
         self.weights_TB: Tensor | None = None
         if fills:
-            self.real_T = torch.tensor([min(n, n_columns) for _, n in self.places], device=self.device)
-            self.weights_TB = self._weights(self.real_T, -(-n_columns // batch_size), batch_size)
+            real_T = torch.tensor([min(n, n_columns) for _, n in self.places])
+            weights_TB = self._weights(real_T, -(-n_columns // batch_size), batch_size)
+            self.real_T = real_T.to(self.device)
+            self.weights_TB = None if weights_TB is None else weights_TB.to(self.device)
 
     def _weights(self, real_T: Tensor, n_steps: int, batch_size: int) -> Tensor | None:
-        """The weights (T, B) of the last batch: those of a trial's own samples have the sum B."""
+        """The weights (T, B) of the last batch, on the CPU: those of a trial's own samples have the sum B."""
         before = (n_steps - 1) * batch_size
         n_last = self.n_columns - before
         own_T1 = (real_T - before)[:, None]
         if bool((own_T1 >= n_last).all()):
             return None
-        is_own_TB = torch.arange(n_last, device=self.device) < own_T1
+        is_own_TB = torch.arange(n_last) < own_T1
         # A number divided by a tensor is its reciprocal times the number, and 83 times that of 83 is not 1.
         return torch.where(is_own_TB, torch.full_like(own_T1, n_last) / own_T1, 0.0)
 

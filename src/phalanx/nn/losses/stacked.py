@@ -30,8 +30,8 @@ class StackedLoss:
         self.specs = list(specs)
         wanted = [spec.class_weights for spec in specs]
         self.weights_TC = None if counts is None else stacked_class_weights(wanted, counts, device)
-        smoothing_T = torch.tensor([spec.label_smoothing for spec in specs], dtype=torch.float32, device=device)
-        self.smoothing_T = smoothing_T if bool((smoothing_T > 0).any()) else None
+        smoothing_T = torch.tensor([spec.label_smoothing for spec in specs], dtype=torch.float32)
+        self.smoothing_T = smoothing_T.to(device) if bool((smoothing_T > 0).any()) else None
         places: dict[LossSpec, list[int]] = {}
         for place, spec in enumerate(specs):
             places.setdefault(replace(spec, label_smoothing=0.0, class_weights="none"), []).append(place)
