@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 class Recorder(TorchDispatchMode):
@@ -27,8 +28,9 @@ class Recorder(TorchDispatchMode):
         """Does the operations once more, in the same memory."""
         for function, args, kwargs, found in self.operations:
             again = function(*args, **kwargs)
-            if isinstance(found, torch.Tensor) and again.data_ptr() != found.data_ptr():
-                found.copy_(again)
+            for old, new in zip(tree_leaves(found), tree_leaves(again), strict=True):  # some return several tensors
+                if isinstance(old, torch.Tensor) and new.data_ptr() != old.data_ptr():
+                    old.copy_(new)
 
 
 def record(body: Callable[[], None]) -> Callable[[], None]:
