@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests for a CUDA GPU, then the parts of benchmarks/gpu.py, the largest first, each with a time limit: at most six
-# minutes in all. A part that fails or takes too long does not stop the others.
+# minutes in all. A part that fails or takes too long does not stop the others. The output is ready for
+# benchmarks/README.md.
 #
 #   benchmarks/gpu.sh [--dry-run]
 #
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.." || exit
 python=${PYTHON:-python3} in_all=${IN_ALL:-360} dry=()
 case "$*" in
   "") ;;
-  --dry-run) dry=(--dry-run) ;;
+  --dry-run) dry=(--dry-run) && export GPU_TESTS_ON=cpu ;;
   *) echo "benchmarks/gpu.sh takes --dry-run or nothing, got: $*" >&2 && exit 2 ;;
 esac
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
@@ -41,10 +42,20 @@ part() { # NAME, the most seconds, the command
   summary+=("$name: $said, $((SECONDS - start)) s")
 }
 
-part tests 100 "$python" -m pytest -q -p no:cacheprovider tests/training/test_cuda.py
-for name in medium small digits precision; do
-  part "$name" 75 "$python" benchmarks/gpu.py "$name" "${dry[@]}"
-done
+benchmark() { # PART, the most seconds, of which it takes a while to start
+  part "$1" "$2" "$python" benchmarks/gpu.py "$1" --seconds "$(($2 - 15))" "${dry[@]}"
+}
+
+part tests 100 "$python" -m pytest -q -s -p no:cacheprovider tests/training/test_cuda.py
+benchmark medium 45
+benchmark small 35
+benchmark digits 35
+benchmark limit 30
+benchmark graphs 30
+benchmark precision 40
+benchmark cpu 45
+benchmark profile 40
+benchmark memory 50
 
 printf '\n== summary, %s s\n' "$SECONDS"
 printf '%s\n' "${summary[@]}"

@@ -119,5 +119,5 @@ def test_a_number_fetched_in_a_step_is_seen():
         assert list(gpu.crossings) == ["aten.index.Tensor"]
         with pytest.raises(RuntimeError, match="_local_scalar_dense"):
             there.sum().item()
-        with pytest.raises(RuntimeError, match="on the same device"):
+        with pytest.raises(RuntimeError, match="device"):
             there + torch.ones(3)
