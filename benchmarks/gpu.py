@@ -5,7 +5,7 @@
 | part | what it measures |
 | --- | --- |
 | medium, small, digits | 256 trials of a network together, against the same trials one after another on the same GPU |
-| graphs | a step with and without the CUDA graph, of 256 trials and of one |
+| graphs | a step with and without the CUDA graph, of 256 trials and of one; what a capture costs |
 | limit | a step beside the least time that its operations and bytes take on this GPU |
 | cpu | an epoch of 256 trials on the GPU, against one on two cores of this machine |
 | precision | tf32 and bfloat16: seconds, and the accuracy of the same trials |
@@ -39,12 +39,13 @@ from gpu_work import (
     NETWORKS,
     Machine,
     epoch,
-    has_graph,
+    heads,
     loaded,
     new_chunk,
     peak_bytes_per_s,
     peak_flops_per_s,
     products,
+    say,
     sizes,
     step_seconds,
     step_work,
@@ -58,17 +59,6 @@ from phalanx.training.cohort import BUFFERS
 from phalanx.training.planning import free_bytes
 
 ALONE = 6  # trials that are trained one after another, from which all of them are scaled up
-
-
-def say(*cells: object) -> None:
-    """Prints a row of a table."""
-    print(f"| {' | '.join(map(str, cells))} |", flush=True)
-
-
-def heads(*names: str) -> None:
-    """Prints the head of a table."""
-    say(*names)
-    say(*["---"] * len(names))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -104,26 +94,6 @@ def against_alone(machine: Machine, name: str) -> None:
         say(len(found), spread(a), spread(b), spread([y / x for x, y in zip(a, b, strict=True)]),
             spread(c), spread(d), spread([y / x for x, y in zip(c, d, strict=True)]), NETWORKS[name].aim)  # fmt: skip
         took = time.monotonic() - start
-
-
-def graphs(machine: Machine) -> None:
-    """A step with and without the graph."""
-    heads("network", "trials", "step with the graph, ms", "without, ms", "times as fast")
-    for name in NETWORKS:
-        for n in (machine.n_trials, 1):
-            specs, dataset = loaded(machine, name, n)
-            chunks = [new_chunk(machine, specs, dataset, graph=graph) for graph in (True, False)]
-            for chunk in chunks:
-                epoch(chunk)
-            with_graph, without = (1e3 * step_seconds(machine, chunk) for chunk in chunks)
-            refused = "" if machine.dry or has_graph(chunks[0]) else " (refused)"
-            say(
-                title(specs[0], dataset),
-                n,
-                f"{with_graph:.3f}{refused}",
-                f"{without:.3f}",
-                f"{without / with_graph:.1f}",
-            )
 
 
 def limit(machine: Machine) -> None:
@@ -244,7 +214,7 @@ def used_memory(machine: Machine, n: int, dataset: Dataset, estimate: int) -> li
 
 PARTS: dict[str, Callable[[Machine], None]] = {
     **{name: partial(against_alone, name=name) for name in NETWORKS},
-    "limit": limit, "graphs": graphs, "precision": precision, "cpu": on_cpu, "profile": gpu_profile.profile,
+    "limit": limit, "graphs": gpu_profile.graphs, "precision": precision, "cpu": on_cpu, "profile": gpu_profile.profile,
     "memory": memory,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where the time of a step and of an epoch goes on a GPU; parts of benchmarks/gpu.py.
+"""Where the time of a step and of an epoch goes on a GPU, and what graphs gain; parts of benchmarks/gpu.py.
 
 Axes: T trials, B batch, D inputs and H outputs of a layer.
 """
@@ -6,13 +6,26 @@ Axes: T trials, B batch, D inputs and H outputs of a layer.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
-from gpu_work import NETWORKS, Machine, eager_step, epoch, loaded, new_chunk, sizes, step_seconds, title
+from gpu_work import (
+    NETWORKS,
+    Machine,
+    eager_step,
+    epoch,
+    has_graph,
+    heads,
+    loaded,
+    new_chunk,
+    say,
+    sizes,
+    step_seconds,
+    title,
+)
 from torch.profiler import ProfilerActivity
 
 from phalanx.nn.products import product
@@ -63,6 +76,53 @@ def _aligned(n_trials: int, n_out: int, n_in: int, device: torch.device) -> torc
     return torch.rand(n_trials, n, device=device)[:, : n_out * n_in].view(n_trials, n_out, n_in)
 
 
+def graphs(machine: Machine) -> None:
+    """A step with and without the graph, and after how many steps a capture has paid off."""
+    heads(
+        "network",
+        "trials",
+        "step with the graph, ms",
+        "without, ms",
+        "times as fast",
+        "capture, ms",
+        "steps that pay for it",
+    )
+    for name in NETWORKS:
+        for n in (machine.n_trials, 1):
+            specs, dataset = loaded(machine, name, n)
+            captured, plain = (new_chunk(machine, specs, dataset, graph=graph) for graph in (True, False))
+            took = timed_captures(machine, captured)
+            for chunk in (captured, captured, plain):  # the first capture of a process sets up what later ones have
+                chunk.captured = None
+                epoch(chunk)
+            with_graph, without = (1e3 * step_seconds(machine, chunk) for chunk in (captured, plain))
+            refused = "" if machine.dry or has_graph(captured) else " (refused)"
+            gain = without - with_graph
+            pays = f"{max(took[-1] - without, 0) / gain:.0f}" if gain > 0 else "never"
+            times = (
+                f"{with_graph:.3f}{refused}",
+                f"{without:.3f}",
+                f"{without / with_graph:.1f}",
+                f"{took[-1]:.1f}",
+                pays,
+            )
+            say(title(specs[0], dataset), n, *times)
+
+
+def timed_captures(machine: Machine, chunk: Chunk) -> list[float]:
+    """Takes down the milliseconds of each capture of a chunk, with the step that it makes."""
+    took, capture = list[float](), chunk.capture
+    assert capture is not None
+
+    def timed(body: Callable[[], None]) -> Callable[[], None]:
+        found: list[Callable[[], None]] = []
+        took.append(1e3 * machine.timed(lambda: found.append(capture(body))))
+        return found[0]
+
+    chunk.capture = timed
+    return took
+
+
 def profile(machine: Machine) -> None:
     """The operations of a step, and the parts of an epoch."""
     for name in NETWORKS:
@@ -92,11 +152,11 @@ def of_step(machine: Machine, chunk: Chunk, what: str) -> None:
         f"\n{what}: the step's {n_kernels / n_steps:.0f} kernels take {total / n_steps / 1e3:.3f} ms of the device; "
         f"the {TOP} that take most of it\n"
     )
-    print("| kernel | share | times a step | ms a step |\n| --- | --- | --- | --- |")
+    heads("kernel", "share", "times a step", "ms a step")
     for row in sorted(on_device, key=lambda row: -getattr(row, attribute))[:TOP]:
         took = getattr(row, attribute)
         name = row.key.replace("|", "/")[:90]
-        print(f"| `{name}` | {took / total:.0%} | {row.count / n_steps:.1f} | {took / n_steps / 1e3:.4f} |", flush=True)
+        say(f"`{name}`", f"{took / total:.0%}", f"{row.count / n_steps:.1f}", f"{took / n_steps / 1e3:.4f}")
 
 
 def of_epoch(machine: Machine, name: str, what: str) -> None:
@@ -124,6 +184,7 @@ def of_epoch(machine: Machine, name: str, what: str) -> None:
     for part, call in calls.items():
         took = n_steps * step_seconds(machine, chunk) if call is None else machine.timed(call)
         seconds[part] = took
-    print(f"\n{what}: what each part takes, waited for\n\n| part | ms | ms a trial |\n| --- | --- | --- |")
+    print(f"\n{what}: what each part takes, waited for\n")
+    heads("part", "ms", "ms a trial")
     for part, took in seconds.items():
-        print(f"| {part} | {1e3 * took:.2f} | {1e3 * took / len(specs):.3f} |", flush=True)
+        say(part, f"{1e3 * took:.2f}", f"{1e3 * took / len(specs):.3f}")

@@ -105,6 +105,17 @@ class Machine:
         return time.perf_counter() - start
 
 
+def say(*cells: object) -> None:
+    """Prints a row of a table."""
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def heads(*names: str) -> None:
+    """Prints the head of a table."""
+    say(*names)
+    say(*["---"] * len(names))
+
+
 def sizes(spec: TrialSpec, dataset: Dataset) -> tuple[int, ...]:
     """The widths of a network, from its inputs to its classes."""
     return (dataset.n_features, *spec.model.hidden_widths, dataset.n_classes)

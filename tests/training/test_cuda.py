@@ -29,7 +29,7 @@ from phalanx.training.loop import train_cohort, train_trial
 from phalanx.training.planning import free_bytes
 
 pytestmark = pytest.mark.skipif(MISSING, reason=WHY)
-on_cuda_only = pytest.mark.skipif(DRY or MISSING, reason="it asks CUDA itself")
+on_cuda_only = pytest.mark.skipif(DRY or MISSING, reason="it asks CUDA itself, which is not here")
 FLOAT32 = (5e-5, 2e-4, 0.03)  # losses, weights, accuracies: one sample near a border may change sides
 LESS = {"tf32": (5e-3, 2e-2, 0.1), "bfloat16": (5e-2, 0.2, 0.2)}
 
