@@ -6,11 +6,14 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.places import ROOT
+from torch.utils.flop_counter import FlopCounterMode
 
+from phalanx import MLP
 from phalanx.data import load_dataset
 from phalanx.data.mnist import Mnist
 
@@ -78,6 +81,23 @@ def test_the_smaller_files_have_the_first_images(small_mnist):
     np.testing.assert_array_equal(dataset.test.y_N.numpy(), kept["t10k", "labels-idx1"])
     images_ND = Mnist(root=str(root)).read().x
     np.testing.assert_array_equal(images_ND, kept["train", "images-idx3"].reshape(1400, -1))
+
+
+def test_the_operations_of_a_step_are_counted_as_torch_counts_them(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    work = importlib.import_module("gpu_work")
+    machine = work.Machine(dry=True, data_root=ROOT)
+    specs, dataset = work.loaded(machine, "digits", 3)
+    specs = [replace(spec, model=MLP(hidden=(20, 7))) for spec in specs]
+    chunk = work.new_chunk(machine, specs, dataset)
+    work.epoch(chunk)
+    step = work.eager_step(chunk)
+    with FlopCounterMode(display=False) as counted:
+        step()
+    parts = work.step_work(3, 32, work.sizes(specs[0], dataset), bytes_of_input=4)
+    assert sum(part.flops for part in parts) == counted.get_total_flops() > 0
+    weights = next(one for name, one in work.products(3, 32, (64, 20, 7, 10)) if name == "weights 20-7")
+    assert weights.bytes == 4 * 3 * (32 * 20 + 32 * 7 + 20 * 7)
 
 
 def test_everything_runs_without_the_libraries_that_a_gpu_machine_may_lack(small_mnist):
