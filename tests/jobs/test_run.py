@@ -48,7 +48,7 @@ def test_plots_that_fail_cost_nothing_else(config, tmp_path, monkeypatch, caplog
     def broken(*args):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("phalanx.report.run_figures.draw.draw_run", broken)
+    monkeypatch.setattr("phalanx.report.run_figures.draw.begin_run", broken)
     value = run(Job(config, tmp_path))
     assert result_of(tmp_path)["objective"]["value"] == value
     assert "could not be drawn" in caplog.text

@@ -564,8 +564,9 @@ def test_plots_that_were_cut_off_by_a_kill_are_drawn_again_and_leave_nothing(tmp
         seen.append(paths.plots.exists())
         folder.mkdir()
         (folder / "curves.png").write_bytes(b"whole")
+        return []
 
-    monkeypatch.setattr("phalanx.report.run_figures.draw.draw_run", draw)
+    monkeypatch.setattr("phalanx.report.run_figures.draw.begin_run", draw)
     draw_plots(paths, None, None, None)
     assert seen == [False]
     assert [path.name for path in tmp_path.iterdir()] == ["plots"]

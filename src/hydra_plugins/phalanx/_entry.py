@@ -31,6 +31,7 @@ from phalanx.core.extensions import load_extensions
 from phalanx.core.garbage import uncollected
 from phalanx.core.interrupts import interruptible, raises_interrupt
 from phalanx.core.output import lasting_output
+from phalanx.report import drawing
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -147,6 +148,7 @@ def _main(app: Callable[[], Any], project: Project) -> NoReturn:
         leave(error)
     finally:
         STATE.logging.stop()  # of a run that did not begin
+        drawing.stop()
         STATE.project = None
     sys.exit(0)
 

@@ -24,6 +24,7 @@ from hydra_plugins.phalanx._secrets import refuse_in_config
 from hydra_plugins.phalanx._state import STATE, hydra_config, where_typed
 from phalanx.core.errors import Fault, SpecError
 from phalanx.core.garbage import collect_from_now_on
+from phalanx.report import drawing
 from phalanx.runs.layout import FINAL, make_folder
 from phalanx.runs.left_out import LeftOut
 
@@ -59,6 +60,7 @@ class SweepCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse_in_config(config)
         STATE.logging.start(config)
+        drawing.start()
         self.lock = _check(config)
         collect_from_now_on()
 
@@ -71,6 +73,7 @@ class SweepCallback(Callback):
         options_of(config.hydra.launcher)
         check_subdir(config)
         STATE.logging.start(config)
+        drawing.start()
         from phalanx.jobs.sweep_log import SweepLog  # and torch
 
         collect_from_now_on()

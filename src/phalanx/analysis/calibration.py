@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from phalanx.analysis.bootstrap import Interval, counted, resampled
+from phalanx.analysis.reliability import Reliability, confidences, reliability
 from phalanx.core.errors import RequestError, RunFolderError
 from phalanx.data import Dataset
 from phalanx.data.base import Split
 from phalanx.data.cache import dataset_of
 from phalanx.nn.losses.functional import SCORES
-from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, confidence_bins, sample_brier
+from phalanx.nn.metrics.from_probabilities import N_BINS, calibration_error, sample_brier
 from phalanx.runs.config import trial_spec
 from phalanx.runs.config_file import read_values
 from phalanx.runs.layout import RunPaths
@@ -27,16 +28,6 @@ from phalanx.runs.trained_on import with_places
 from phalanx.runs.used_run import used_run
 
 LIMITS = (0.02, 50.0)  # of the temperature: beyond them the validation split does not determine it
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """The predictions of one split by the probability of the predicted class, in `N_BINS` bins of equal width."""
-
-    counts_M: np.ndarray
-    confidence_M: np.ndarray  # mean probability of the predicted class; NaN in an empty bin
-    accuracy_M: np.ndarray  # share of right predictions; NaN in an empty bin
-    ece: float  # the expected calibration error, as the metric `ece`
 
 
 @dataclass(frozen=True)
@@ -64,26 +55,6 @@ class Calibration:
     before: Reliability
     after: Reliability
     notes: tuple[str, ...]
-
-
-def reliability(p_NC: np.ndarray, y_N: np.ndarray) -> Reliability:
-    """Bins the predictions by confidence; each bin has its upper edge, as in the metric `ece`.
-
-    Args:
-        p_NC: Class probabilities.
-        y_N: The true classes.
-    """
-    confidence_N, right_N = _predictions(p_NC, y_N)
-    bin_N = confidence_bins(confidence_N)
-    counts_M = np.bincount(bin_N, minlength=N_BINS)
-    sums = (np.bincount(bin_N, values_N, N_BINS) for values_N in (confidence_N, right_N))
-    confidence_M, accuracy_M = (np.divide(s, counts_M, out=np.full(N_BINS, np.nan), where=counts_M > 0) for s in sums)
-    return Reliability(counts_M, confidence_M, accuracy_M, calibration_error(confidence_N, right_N))
-
-
-def _predictions(p_NC: np.ndarray, y_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of the predicted class of each sample, and whether it is the true one."""
-    return p_NC.max(1).astype(np.float64), p_NC.argmax(1) == y_N
 
 
 def sample_nll(p_NC: np.ndarray, y_N: np.ndarray) -> np.ndarray:
@@ -174,7 +145,7 @@ def _measured(run: Path, model: SavedModel, dataset: Dataset, temperature: float
 
 
 def _measures(before_NC: np.ndarray, after_NC: np.ndarray, y_N: np.ndarray) -> tuple[Measure, ...]:
-    pairs = [_predictions(p_NC, y_N) for p_NC in (before_NC, after_NC)]
+    pairs = [confidences(p_NC, y_N) for p_NC in (before_NC, after_NC)]
     draws_R2 = np.array([[calibration_error(*pair, weights_N) for pair in pairs] for weights_N in counted(len(y_N))])
     before, after = (calibration_error(*pair) for pair in pairs)
     return (

@@ -6,7 +6,7 @@ Everything is read from the folders of the trials, so it is right after a resume
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from phalanx.runs.sweep_folder import (
 from phalanx.tracking.client import LoggingProcess, tracker
 
 log = logging.getLogger(__name__)
+
+MOST_BEGUN = 8  # runs whose figures are drawn at the same time: their numbers are in memory
 
 
 class SweepLog:
@@ -143,8 +145,8 @@ class SweepLog:
         best, finalists = self._sum_up(trials, left_out, stopped=error is not None)
         if best:
             left_out.attempt(lambda: self._register(best[0].number), None)
-        with busy(self.console, "drawing"):
-            left_out.attempt(lambda: self._draw(best[: self.tracking.keep]), None)
+        with busy(self.console, "drawing"), ExitStack() as plots:  # which are drawn while the report is made
+            left_out.attempt(lambda: self._draw(best[: self.tracking.keep], plots), None)
             left_out.attempt(lambda: self._measure_baselines(trials), None)
             self._report(trials, finalists, left_out)
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -224,12 +226,17 @@ class SweepLog:
             write_example(registered, read_run(registered)[0].data)
             self.tracker.register(number)
 
-    def _draw(self, best: Sequence[StoredRun]) -> None:
-        """Draws plots of the best trials."""
-        from phalanx.report.run_figures.draw import draw_plots
+    def _draw(self, best: Sequence[StoredRun], plots: ExitStack) -> None:
+        """Begins to draw plots of the best trials, which are there at the end of `plots`."""
+        from phalanx.report.run_figures.draw import drawing_plots
         from phalanx.runs.run_folder import read_run
 
-        for trial in best:
+        for place, trial in enumerate(best):
             paths = self.paths.trial(trial.number)
             if paths.model.is_file() and not paths.plots.is_dir():
-                draw_plots(paths, *read_run(paths))
+                drawing = drawing_plots(paths, *read_run(paths))
+                if place < MOST_BEGUN:
+                    plots.enter_context(drawing)
+                else:
+                    with drawing:
+                        pass

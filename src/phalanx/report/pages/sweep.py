@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from markupsafe import Markup
 
@@ -17,9 +17,9 @@ from phalanx.core.metrics import tested
 from phalanx.core.result import Status
 from phalanx.report.context import Fact
 from phalanx.report.differences import Row
+from phalanx.report.drawing import Drawn, Titled, inline_figure
 from phalanx.report.pages.place_tables import PageTable
 from phalanx.report.pages.render import render
-from phalanx.report.svg import inline
 from phalanx.report.sweep_figures.contour import ContourInfo, contour_info, draw_contour
 from phalanx.report.sweep_figures.history import draw_history, history_info
 from phalanx.report.sweep_figures.importances import MIN_TRIALS, draw_importances, importances_infos
@@ -92,6 +92,17 @@ def sweep_html(content: SweepContent) -> str:
     draw, few = _FigureMaker(tips(drawn)), parameters(drawn, content.log)
     by_key = {parameter.key: parameter for parameter in few}
     shown = [by_key[parameter.key] for parameter in ranked if parameter.key in by_key]
+    figures = {
+        "front": draw(draw_front, front_infos(sampled(best, best), scale)),
+        "intervals": draw(draw_intervals, intervals_infos(content.finalists)),
+        "history": draw(draw_history, [history_info(drawn, scale, content.baselines)]),
+        "learning_curves": draw(draw_learning, [learning] if learning.curves else []),
+        "parallel_coordinates": draw(draw_parallel, [parallel_info(trials, varied, scale, number)]),
+        "importances": draw(draw_importances, importances),
+        "contours": draw(draw_contour, _contours(drawn, shown, scale)),
+        "slices": draw(draw_slice, [slice_info(drawn, by, number, scale) for by in shown[:MAX_SLICES]]),
+        "timeline": draw(draw_timeline, [timeline_info(trials, {t.number for t in drawn})]),
+    }
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
         decided=content.chosen, left_out=content.left_out, facts=content.facts, refresh_s=content.refresh_s,
@@ -103,20 +114,13 @@ def sweep_html(content: SweepContent) -> str:
         seconds=math.fsum(trial.train_seconds for trial in trials), configs=content.configs,
         classes=class_table(best[0]) if best else None,
         measures=_measures(trials), best_measures=_measures(best), varied=varied,
-        front=draw(draw_front, front_infos(sampled(best, best), scale)),
-        finalists=content.finalists, sentences=content.sentences,
-        intervals=draw(draw_intervals, intervals_infos(content.finalists)), groups=content.groups,
+        finalists=content.finalists, sentences=content.sentences, groups=content.groups,
         groups_note=content.groups_note, out_of_fold=content.out_of_fold,
-        history=draw(draw_history, [history_info(drawn, scale, content.baselines)]),
-        learning_curves=draw(draw_learning, [learning] if learning.curves else []),
         n_without_curve=len(trials) - with_curve,
         n_completed=len(completed_values(trials)), min_completed=MIN_TRIALS,
-        parallel_coordinates=draw(draw_parallel, [parallel_info(trials, varied, scale, number)]),
-        importances=draw(draw_importances, importances), contours=draw(draw_contour, _contours(drawn, shown, scale)),
-        slices=draw(draw_slice, [slice_info(drawn, parameter, number, scale) for parameter in shown[:MAX_SLICES]]),
         n_without_slice=len(varied) - MAX_SLICES,
-        timeline=draw(draw_timeline, [timeline_info(trials, {t.number for t in drawn})]),
         failed=[trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)],
+        **{name: [PageFigure(svg.result(), info) for svg, info in begun] for name, begun in figures.items()},
     )  # fmt: skip
 
 
@@ -151,15 +155,7 @@ def _measures(trials: Sequence[StoredRun]) -> list[str]:
     return [name for name in there if name not in costs]
 
 
-class FigureInfo(Protocol):
-    """The numbers of a figure."""
-
-    @property
-    def title(self) -> str:
-        """The heading of the figure."""
-
-
-Info = TypeVar("Info", bound=FigureInfo)
+Info = TypeVar("Info", bound=Titled)
 
 
 @dataclass(frozen=True)
@@ -167,18 +163,21 @@ class PageFigure:
     """A figure as an SVG element, and its numbers."""
 
     svg: Markup
-    info: FigureInfo
+    info: Titled
+
+
+_Begun: TypeAlias = tuple[Drawn[Markup], Titled]
 
 
 @dataclass(frozen=True)
 class _FigureMaker:
-    """Draws the figures of the page, which show the same tips over the trials."""
+    """Begins to draw the figures of the page, which show the same tips over the trials."""
 
     tips: Mapping[int, str]
 
-    def __call__(self, draw: Callable[[Info], Figure], infos: Iterable[Info | None]) -> list[PageFigure]:
+    def __call__(self, draw: Callable[[Info], Figure], infos: Iterable[Info | None]) -> list[_Begun]:
         """A figure for each of `infos` that is not None."""
-        return [PageFigure(inline(draw(info), info.title, self.tips), info) for info in infos if info is not None]
+        return [(Drawn(inline_figure, draw, info, self.tips), info) for info in infos if info is not None]
 
 
 def _contours(trials: Sequence[StoredRun], ranked: Sequence[Parameter], scale: Scale) -> list[ContourInfo]:

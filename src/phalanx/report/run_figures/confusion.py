@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.report.run_figures.predicted import Predicted
 from phalanx.report.style import LABEL, TICK, axes_at, label_axes, name_ticks, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from phalanx.report.run_figures.predicted import Predicted
 
 _NAMED_CLASSES = 40  # with more, only some of the class names are shown
 

@@ -40,6 +40,8 @@ class Panel:
     train_E: np.ndarray
     val_E: np.ndarray
     log: bool  # whether the axis is logarithmic
+    label: str  # what the axis is called
+    limits: tuple[float, float]  # of the measure
 
     @property
     def training_unknown(self) -> bool:
@@ -76,7 +78,8 @@ def curves_info(history: Sequence[EpochMetrics], saved_epoch: int | None = None)
     finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in columns.items()}
     panels = tuple(
         Panel(measure, train_E := finite[f"train_{measure}"], val_E := finite[f"val_{measure}"],
-              log=measure == "loss" and spans_decades(np.concatenate([train_E, val_E])))
+              log=measure == "loss" and spans_decades(np.concatenate([train_E, val_E])),
+              label=METRICS[measure].label if measure in METRICS else measure, limits=limits_of(f"val_{measure}"))
         for measure in measures
     )  # fmt: skip
     return CurvesInfo(epochs_E, panels, saved_epoch, int(epochs_E[bad_E][0]) if bad_E.any() else None, validated)
@@ -126,7 +129,7 @@ def _draw_panel(axes: Axes, info: CurvesInfo, panel: Panel, saved_as: str) -> No
         text = "training: not known, its steps\nuse only some of the classes"
         _write(axes, 0.02, text, va="bottom", color=TRAIN, fontsize=TICK)
     over = f"epoch; lines: mean over {info.window} epochs, bands: their range" if info.window > 1 else "epoch"
-    label_axes(axes, METRICS[panel.measure].label if panel.measure in METRICS else panel.measure, over, grid="both")
+    label_axes(axes, panel.label, over, grid="both")
     _scale_epochs(axes, int(epochs_E[0]), int(epochs_E[-1]))
     _scale_values(axes, panel)
 
@@ -180,7 +183,7 @@ def _scale_values(axes: Axes, panel: Panel) -> None:
         _write(axes, 0.5, "no finite value", fontsize=LABEL, backgroundcolor="white")
     elif panel.log:
         axes.set_yscale("log", nonpositive="mask")
-    elif math.isfinite(sum(limits := limits_of(f"val_{panel.measure}"))):
+    elif math.isfinite(sum(limits := panel.limits)):
         # At least 5 percentage points: noise around the accuracy of chance must not fill the panel.
         low, high = values.min(), values.max()
         margin = max(0.05 * (high - low), (0.05 - (high - low)) / 2)

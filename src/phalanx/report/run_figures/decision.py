@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.report.run_figures.predicted import Predicted
 from phalanx.report.style import BLACK, BLUE, PALETTE, TICK, VERMILLION, label_axes, name_ticks, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from phalanx.report.run_figures.predicted import Predicted
 
 
 @dataclass(frozen=True)

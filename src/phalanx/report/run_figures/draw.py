@@ -1,15 +1,19 @@
 """All figures of one run."""
 
+import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from phalanx.analysis.calibration import reliability
+from phalanx.analysis.reliability import reliability
 from phalanx.core.baselines import FITTED
 from phalanx.core.files import delete_stale, temporary_of
 from phalanx.core.result import TrialResult
 from phalanx.data import Dataset
+from phalanx.report.drawing import Drawn, stop, write_figure
 from phalanx.report.run_figures.confusion import confusion_info, draw_confusion
 from phalanx.report.run_figures.curves import curves_info, draw_curves
 from phalanx.report.run_figures.decision import decision_info, draw_decision
@@ -18,7 +22,7 @@ from phalanx.report.run_figures.hidden import draw_hidden, hidden_info
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.run_figures.predicted import predict_split
 from phalanx.report.run_figures.reliability import draw_reliability
-from phalanx.report.style import save_figure, shorten
+from phalanx.report.style import shorten
 from phalanx.runs.layout import RunPaths
 from phalanx.training.spec import TrialSpec
 
@@ -26,7 +30,13 @@ log = logging.getLogger(__name__)
 
 
 def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> list[Path]:
-    """Writes the figures of one run as PNG files.
+    """Writes the figures of one run as PNG files; `begin_run` has the arguments. Returns the paths of the files."""
+    begun = list(begin_run(folder, dataset, spec, result))
+    return [figure.result() for figure in begun]
+
+
+def begin_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResult) -> Iterator[Drawn[Path]]:
+    """Begins to write the figures of one run as PNG files, one after another.
 
     A run without weights gets its curves only, one without a finished epoch none. The test split is read only if
     training has read it.
@@ -37,36 +47,36 @@ def draw_run(folder: Path, dataset: Dataset, spec: TrialSpec, result: TrialResul
         spec: What was trained.
         result: Its result.
 
-    Returns:
-        The paths of the files.
-
-    Raises:
-        OSError: A file cannot be written.
+    Yields:
+        Each figure; its result is the path, and asking for it raises `OSError` if the file cannot be written.
     """
-    paths = []
+    for name, draw, *arguments in _figures(dataset, spec, result):
+        yield Drawn(write_figure, (folder / f"{name}.png").absolute(), draw, *arguments)
+
+
+def _figures(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> Iterator[tuple[Any, ...]]:
+    """The name of each figure, its draw function and the arguments of that."""
     if result.history and result.way != FITTED:  # a baseline has one epoch
         curves = curves_info(result.history, result.best_epoch)
         saved_as = "best" if spec.trainer.keep == "best" else "saved"
-        figure = draw_curves(curves, _headline(dataset, spec, result), saved_as)
-        paths.append(save_figure(figure, folder / "curves.png"))
+        yield "curves", draw_curves, curves, _headline(dataset, spec, result), saved_as
     if result.weights is None:
-        return paths
+        return
     predicted = predict_split(spec, dataset, result)
-    figures = {"mistakes": draw_mistakes(mistakes_info(predicted))}
+    yield "mistakes", draw_mistakes, mistakes_info(predicted)
     if len(predicted.y_N):
-        drawn = reliability(predicted.p_NC, predicted.y_N)
-        figures["reliability"] = draw_reliability([(f"{predicted.split} split", drawn)])
+        panel = f"{predicted.split} split", reliability(predicted.p_NC, predicted.y_N)
+        yield "reliability", draw_reliability, [panel]
     if dataset.n_classes <= 500:  # of more, a class is smaller than a pixel, and the counts fill the memory
-        figures["confusion"] = draw_confusion(confusion_info(predicted))
+        yield "confusion", draw_confusion, confusion_info(predicted)
     first_layer = None if result.way == FITTED else first_layer_info(result.weights, dataset)
     if first_layer is not None:
-        figures["first_layer"] = draw_first_layer(first_layer)
+        yield "first_layer", draw_first_layer, first_layer
     if dataset.n_features == 1:
-        figures["decision"] = draw_decision(decision_info(predicted))
+        yield "decision", draw_decision, decision_info(predicted)
         hidden = hidden_info(spec.model, dataset, result.weights)
         if hidden is not None:
-            figures["hidden"] = draw_hidden(hidden)
-    return paths + [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+            yield "hidden", draw_hidden, hidden
 
 
 def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
@@ -83,9 +93,17 @@ def _headline(dataset: Dataset, spec: TrialSpec, result: TrialResult) -> str:
 
 
 def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> None:
-    """Draws all figures of one run into its folder; an error is logged and not raised.
+    """Draws all figures of one run into its folder, as `drawing_plots` does, which has the arguments."""
+    with drawing_plots(paths, spec, dataset, result):
+        pass
 
-    The folder `plots` appears when all are drawn, so that whoever finds it after a kill need not draw again.
+
+@contextlib.contextmanager
+def drawing_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: TrialResult) -> Iterator[None]:
+    """Draws all figures of one run into its folder while the block runs; an error is logged and not raised.
+
+    The folder `plots` appears at the end of the block, when all are drawn, so that whoever finds it after a kill need
+    not draw again.
 
     Args:
         paths: The run's folder.
@@ -95,15 +113,40 @@ def draw_plots(paths: RunPaths, spec: TrialSpec, dataset: Dataset, result: Trial
     """
     drawn = temporary_of(paths.plots)
     delete_stale(paths.root)
+    begun, faults = [], []
     try:
         try:
-            draw_run(drawn, dataset, spec, result)
-        except Exception:
-            log.warning("the plots could not be drawn; everything else is in %s", paths.root, exc_info=True)
-        if drawn.is_dir():
-            shutil.rmtree(paths.plots, ignore_errors=True)
-            os.replace(drawn, paths.plots)
-    except OSError:
-        log.warning("the plots could not be moved to %s", paths.plots, exc_info=True)
+            for figure in begin_run(drawn, dataset, spec, result):
+                begun.append(figure)
+        except Exception as error:
+            faults.append(error)
+        yield
+        faults += _wait_for(begun)
+        if faults:
+            log.warning("the plots could not be drawn; everything else is in %s", paths.root, exc_info=faults[0])
+        _move(drawn, paths.plots)
+    except BaseException:
+        stop()  # nobody may write into the folder that is removed
+        raise
     finally:
         shutil.rmtree(drawn, ignore_errors=True)
+
+
+def _wait_for(figures: Sequence[Drawn[Path]]) -> list[Exception]:
+    """Waits for all figures. Returns the errors of those that cannot be drawn."""
+    faults = []
+    for figure in figures:
+        try:
+            figure.result()
+        except Exception as error:
+            faults.append(error)
+    return faults
+
+
+def _move(drawn: Path, plots: Path) -> None:
+    try:
+        if drawn.is_dir():
+            shutil.rmtree(plots, ignore_errors=True)
+            os.replace(drawn, plots)
+    except OSError:
+        log.warning("the plots could not be moved to %s", plots, exc_info=True)

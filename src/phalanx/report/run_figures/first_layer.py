@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
-from phalanx.data import Dataset
 from phalanx.report.style import LABEL, TICK, axes_at, label_axes, name_ticks, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from torch import Tensor
+
+    from phalanx.data import Dataset
 
 MAX_UNITS = 64
 

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from phalanx.data import Dataset
-from phalanx.nn.models import ModelSpec
-from phalanx.nn.models.base import InputShape
 from phalanx.report.style import LABEL, PALETTE, label_axes, new_figure
-from phalanx.runs.model_file import saved_hidden
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
+
+    from phalanx.data import Dataset
+    from phalanx.nn.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ def hidden_info(model: ModelSpec, dataset: Dataset, weights: Mapping[str, torch.
     Returns:
         None if the model does not give its hidden outputs.
     """
+    import torch
+
+    from phalanx.nn.models.base import InputShape
+    from phalanx.runs.model_file import saved_hidden
+
     x_N = dataset.train.x_ND.to("cpu")
     x_X1 = torch.linspace(float(x_N.min()), float(x_N.max()), 501)[:, None]
     bound = model.bound(InputShape(*dataset.sizes))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.report.run_figures.predicted import Predicted
 from phalanx.report.style import (
     BLACK,
     LABEL,
@@ -22,6 +21,8 @@ from phalanx.report.style import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from phalanx.report.run_figures.predicted import Predicted
 
 MAX_SHOWN = 16
 

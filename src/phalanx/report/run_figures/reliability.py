@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.analysis.calibration import Reliability
+from phalanx.analysis.reliability import Reliability
 from phalanx.nn.metrics.from_probabilities import N_BINS
 from phalanx.report.style import BLACK, BLUE, GREY, LABEL, label_axes, new_figure, set_margins
 
