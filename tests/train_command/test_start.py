@@ -66,47 +66,56 @@ def test_nothing_heavy_is_imported_before_the_first_step(arguments, needed, tmp_
     assert loaded(*arguments, cwd=tmp_path) & HEAVY == needed
 
 
-# Runs train.py; each time that it starts a process that logs, it prints what is loaded, and the id of the process.
+# Runs train.py; for each process of ours that it starts, it prints what that does, its id, and what is loaded by then. At
+# the end it prints whether matplotlib was loaded.
 SPAWNING = """
-import runpy, subprocess, sys
+import atexit, runpy, subprocess, sys
 spawn = subprocess.Popen
+
+def say(*what):
+    print(*what, file=sys.stderr, flush=True)
 
 class Popen(spawn):
     def __init__(self, command, *args, **keys):
         super().__init__(command, *args, **keys)
-        if "phalanx.tracking.process" in command:
-            print("SPAWNED", self.pid, *{"torch", "optuna"} & set(sys.modules), file=sys.stderr, flush=True)
+        if (module := command[3] if command[1:3] == ["-P", "-m"] else "").startswith("phalanx."):
+            say("SPAWNED", module, self.pid, *{"torch", "optuna"} & set(sys.modules))
 
 subprocess.Popen = Popen
+atexit.register(lambda: say("END", *{"matplotlib"} & set(sys.modules)))
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+LOGS, DRAWS = "phalanx.tracking.process", "phalanx.report.drawing_process"
 
 
-def spawned(*arguments: str, cwd: Path, status: int) -> tuple[int, set[str]]:
-    """Runs a command; returns the process that logged and which of torch and Optuna were loaded when it started."""
+def spawned(*arguments: str, cwd: Path, status: int) -> dict[str, set[str]]:
+    """Runs a command, and checks that its processes have ended. Returns which of torch and Optuna
+    were loaded when each was started."""
     done = subprocess.run(
         [sys.executable, "-c", SPAWNING, str(ROOT / "train.py"), *arguments, "debug=limit", "tracking.kind=mlflow"],
         cwd=cwd, capture_output=True, text=True, timeout=300, env=environment(),
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
     lines = [line.split() for line in done.stderr.splitlines() if line.startswith("SPAWNED ")]
-    assert len(lines) == 1, done.stderr
-    return int(lines[0][1]), set(lines[0][2:])
+    for line in lines:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line[2]), 0)
+    assert done.stderr.splitlines()[-1].split() == ["END"], "matplotlib was imported"
+    return {line[1]: set(line[3:]) for line in lines}
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="on one core nothing is drawn beside the training")
 @pytest.mark.parametrize("arguments", [(), ("-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=1")])
-def test_the_process_that_logs_starts_before_torch_is_imported(arguments, tmp_path):
-    """Both import for seconds, on a core each."""
-    _, modules = spawned(*arguments, cwd=tmp_path, status=0)
-    assert modules == set()
+def test_processes_that_log_and_draw_start_before_torch_is_imported(arguments, tmp_path):
+    """All import for a second or more, on a core each, and the command itself need not import matplotlib."""
+    assert spawned(*arguments, cwd=tmp_path, status=0) == {LOGS: set(), DRAWS: set()}
+    assert len(list((tmp_path / "outputs").rglob("plots/*.png"))) == 5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("trainer.epochs=0",), ("-m", "trainer.epochs=0,-1")])
 def test_a_refused_request_leaves_no_process(arguments, tmp_path):
-    number, _ = spawned(*arguments, cwd=tmp_path, status=2)
-    with pytest.raises(ProcessLookupError):
-        os.kill(number, 0)
+    assert LOGS in spawned(*arguments, cwd=tmp_path, status=2)
     assert list(tmp_path.rglob("mlflow.db")) == []

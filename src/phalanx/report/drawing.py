@@ -72,10 +72,11 @@ class DrawingProcesses:
         with contextlib.ExitStack() as theirs:
             numbers = [theirs.enter_context(their).fileno() for _, their in pipes]
             self.popen = _spawn(numbers)
-        self._n_processes, self.heard = n_processes, time.monotonic()  # when one of them answered
-        self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()  # one for each thread
-        for our, _ in pipes:
-            self._free.put(our)
+        self.heard = time.monotonic()  # when one of them answered
+        self._connections = [our for our, _ in pipes]
+        self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()  # those that no thread uses
+        for connection in self._connections:
+            self._free.put(connection)
         self._threads = ThreadPoolExecutor(n_processes, thread_name_prefix="drawing")
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -110,9 +111,9 @@ class DrawingProcesses:
 
     def stop(self) -> None:
         """Ends them; what was asked for and not waited for is not drawn."""
-        if self._free.qsize() == self._n_processes:  # none is asked for anything
-            for _ in range(self._n_processes):
-                self._free.get().close()
+        if self._free.qsize() == len(self._connections):  # none is asked for anything
+            for connection in self._connections:
+                connection.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.popen.wait(END_S)
         if self.popen.poll() is None:
