@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-MOST_PROCESSES = 4  # a figure takes 0.1 s, and a process 80 MB
+MOST_PROCESSES = 4  # a figure takes 0.1 s; the first process takes 60 MB, and each further one a few more
 PATIENCE_S = 60.0  # processes that answer nothing for so long while they are waited for are killed
 END_S = 3.0  # how long processes without work may take to end
 PROCESS = "phalanx.report.drawing_process"
@@ -72,7 +72,7 @@ class DrawingProcesses:
         with contextlib.ExitStack() as theirs:
             numbers = [theirs.enter_context(their).fileno() for _, their in pipes]
             self.popen = _spawn(numbers)
-        self.heard = time.monotonic()  # when one of them answered
+        self.heard = 0.0  # when one of them answered, or was first waited for
         self._connections = [our for our, _ in pipes]
         self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()  # those that no thread uses
         for connection in self._connections:
@@ -91,13 +91,13 @@ class DrawingProcesses:
         finally:
             self._free.put(connection)
         self.heard = time.monotonic()
+        if answer.failed:  # and what it said is said again when it is called here
+            raise DrawingFailed
         for record in answer.records:
             if (logger := logging.getLogger(record.name)).isEnabledFor(record.levelno):
                 logger.handle(record)
         for message, category, file, line in answer.warned:
             warnings.warn_explicit(message, category, file, line, registry=_seen)
-        if answer.failed:
-            raise DrawingFailed
         value: T = answer.value
         return value
 
@@ -111,7 +111,8 @@ class DrawingProcesses:
 
     def stop(self) -> None:
         """Ends them; what was asked for and not waited for is not drawn."""
-        if self._free.qsize() == len(self._connections):  # none is asked for anything
+        idle = self._free.qsize() == len(self._connections)
+        if self.heard and idle:  # they import nothing any more, and end in milliseconds
             for connection in self._connections:
                 connection.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
