@@ -80,29 +80,10 @@ class SweepContent:
 def sweep_html(content: SweepContent) -> str:
     """The whole page."""
     trials, best = content.trials, content.best
-    varied, number = parameters(trials, content.log), best[0].number if best else None
-    importances = importances_infos(trials, varied)
-    shares = dict(zip(importances[0].names, importances[0].shares, strict=True)) if importances else {}
-    ranked = sorted(varied, key=lambda parameter: -shares.get(parameter.key, 0.0))
-    drawn = sampled(trials, best)
-    scale = scale_for(trials)
-    learning = learning_info(drawn, content.curves, number, scale)
+    varied, drawn, scale = parameters(trials, content.log), sampled(trials, best), scale_for(trials)
+    figures = _begin_figures(content, varied, drawn, scale)
     with_curve = sum(any(content.curves.get(trial.number, ())) for trial in trials)
     endings = Counter(trial.ending for trial in trials).most_common()
-    draw, few = _FigureMaker(tips(drawn)), parameters(drawn, content.log)
-    by_key = {parameter.key: parameter for parameter in few}
-    shown = [by_key[parameter.key] for parameter in ranked if parameter.key in by_key]
-    figures = {
-        "front": draw(draw_front, front_infos(sampled(best, best), scale)),
-        "intervals": draw(draw_intervals, intervals_infos(content.finalists)),
-        "history": draw(draw_history, [history_info(drawn, scale, content.baselines)]),
-        "learning_curves": draw(draw_learning, [learning] if learning.curves else []),
-        "parallel_coordinates": draw(draw_parallel, [parallel_info(trials, varied, scale, number)]),
-        "importances": draw(draw_importances, importances),
-        "contours": draw(draw_contour, _contours(drawn, shown, scale)),
-        "slices": draw(draw_slice, [slice_info(drawn, by, number, scale) for by in shown[:MAX_SLICES]]),
-        "timeline": draw(draw_timeline, [timeline_info(trials, {t.number for t in drawn})]),
-    }
     return render(
         "sweep.html.j2", title=content.name, trials=trials, best=best, ending=content.ending,
         decided=content.chosen, left_out=content.left_out, facts=content.facts, refresh_s=content.refresh_s,
@@ -122,6 +103,39 @@ def sweep_html(content: SweepContent) -> str:
         failed=[trial for trial in trials if trial.status in (Status.FAILED, Status.DIVERGED)],
         **{name: [PageFigure(svg.result(), info) for svg, info in begun] for name, begun in figures.items()},
     )  # fmt: skip
+
+
+def _begin_figures(
+    content: SweepContent, varied: Sequence[Parameter], drawn: Sequence[StoredRun], scale: Scale
+) -> dict[str, list[_Begun]]:
+    """Begins to draw all figures; returns them by their names in the template.
+
+    Args:
+        content: What the page shows.
+        varied: The parameters.
+        drawn: The trials that figures show.
+        scale: Of the objective.
+    """
+    trials, best = content.trials, content.best
+    number = best[0].number if best else None
+    importances = importances_infos(trials, varied)
+    shares = dict(zip(importances[0].names, importances[0].shares, strict=True)) if importances else {}
+    ranked = sorted(varied, key=lambda parameter: -shares.get(parameter.key, 0.0))
+    learning = learning_info(drawn, content.curves, number, scale)
+    draw, few = _FigureMaker(tips(drawn)), parameters(drawn, content.log)
+    by_key = {parameter.key: parameter for parameter in few}
+    shown = [by_key[parameter.key] for parameter in ranked if parameter.key in by_key]
+    return {
+        "front": draw(draw_front, front_infos(sampled(best, best), scale)),
+        "intervals": draw(draw_intervals, intervals_infos(content.finalists)),
+        "history": draw(draw_history, [history_info(drawn, scale, content.baselines)]),
+        "learning_curves": draw(draw_learning, [learning] if learning.curves else []),
+        "parallel_coordinates": draw(draw_parallel, [parallel_info(trials, varied, scale, number)]),
+        "importances": draw(draw_importances, importances),
+        "contours": draw(draw_contour, _contours(drawn, shown, scale)),
+        "slices": draw(draw_slice, [slice_info(drawn, by, number, scale) for by in shown[:MAX_SLICES]]),
+        "timeline": draw(draw_timeline, [timeline_info(trials, {t.number for t in drawn})]),
+    }
 
 
 def _about(data: DataSummary) -> list[str]:
