@@ -17,6 +17,8 @@ from pathlib import Path
 
 from support.places import ROOT
 
+from phalanx.report import drawing
+
 TRAIN = str(ROOT / "train.py")
 IMPORTED = ["hydra.main", "phalanx.jobs.scheduler", "phalanx.analysis.final", "hydra_plugins.phalanx.sweeper"]
 
@@ -43,9 +45,14 @@ def train(*arguments, cwd, check=None, script=TRAIN, **variables):
     return done
 
 
-def start(*arguments, cwd, out, err=None, script=TRAIN, **variables):
-    """A `multiprocessing` process that runs `train.py`; what it writes goes to the files `out` and `err`."""
-    child = server.Process(target=_run, args=(str(script), arguments, str(cwd), variables, str(out), str(err or out)))
+def start(*arguments, cwd, out, err=None, script=TRAIN, draws_itself=True, **variables):
+    """A `multiprocessing` process that runs `train.py`; what it writes goes to the files `out` and `err`.
+
+    It draws itself, as on one core, unless it is to start processes for that, which take half a second to import
+    matplotlib, where it has it already.
+    """
+    files = str(out), str(err or out)
+    child = server.Process(target=_run, args=(str(script), arguments, str(cwd), variables, draws_itself, *files))
     child.start()
     return child
 
@@ -61,7 +68,9 @@ def until(word, out, child):
         time.sleep(0.02)
 
 
-def _run(script, arguments, cwd, variables, out, err):
+def _run(script, arguments, cwd, variables, draws_itself, out, err):
+    if draws_itself:
+        drawing.start = lambda: None
     os.chdir(cwd)
     for name in ("HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)

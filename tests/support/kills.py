@@ -268,7 +268,7 @@ def _start(kind: str, folder: Path) -> Child:
         return child
     if kind == "processes":
         return Started(*COMMANDS[kind], folder=folder)
-    return start(*COMMANDS[kind], cwd=folder, out=folder / "out")
+    return start(*COMMANDS[kind], cwd=folder, out=folder / "out", draws_itself=False)
 
 
 def run_to_its_end(kind: str, folder: Path) -> None:
