@@ -38,6 +38,7 @@ from phalanx.report.run_figures.hidden import hidden_info
 from phalanx.report.run_figures.layers import LayerHistogram, LayersInfo, draw_layers
 from phalanx.report.run_figures.mistakes import draw_mistakes, mistakes_info
 from phalanx.report.run_figures.predicted import Predicted, predict_split
+from phalanx.report.run_figures.two_curves import draw_two_curves, two_curves_info
 from phalanx.report.style import DPI, PAD, new_figure, save_figure, shorten
 from phalanx.runs.layout import RunPaths
 from phalanx.training.loop import train_trial
@@ -400,6 +401,13 @@ def test_figure_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytes
 
 
 # --- comparison and layers
+
+
+def test_a_metric_of_one_of_two_runs_has_its_curve_alone() -> None:
+    further = replace(row(1), further={"train_f1_macro": 0.5, "val_f1_macro": 0.25})
+    figure = draw_two_curves(two_curves_info(([further, further], [row(1)]), ("a", "b")))
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy", "likelihood", "f1_macro"]
+    assert [len(axes.get_lines()) for axes in figure.axes] == [4, 4, 4, 2]
 
 
 def test_the_histograms_show_every_value() -> None:

@@ -62,7 +62,9 @@ def _values(info: TwoCurvesInfo, measure: str) -> np.ndarray:
 
 
 def _draw_side(axes: Axes, curves: CurvesInfo, measure: str, side: str, color: str) -> None:
-    panel = next(panel for panel in curves.panels if panel.measure == measure)
+    panel = next((panel for panel in curves.panels if panel.measure == measure), None)
+    if panel is None:
+        return  # a metric of the other run alone
     dot = "o" if len(curves.epochs_E) == 1 else None  # one point makes no line
     for values_E, line, what in ((panel.train_E, "--", "training"), (panel.val_E, "-", "validation")):
         if np.isfinite(values_E).any() or what == "validation":
