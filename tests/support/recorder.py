@@ -37,7 +37,7 @@ def record(body: Callable[[], None]) -> Callable[[], None]:
     """Stands for `phalanx.training.cuda_graph.cuda_graph`: makes a step, and returns what repeats it."""
     dropout = body.__self__.stack.dropout  # type: ignore[attr-defined]
     if dropout is not None:
-        dropout.most_ahead = 1  # as on a GPU
+        dropout.in_graph = True  # as on a GPU
     with Recorder() as recorder:
         body()
     return recorder.replay

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+FACTORS = (0x7FEB352D, 0x846CA68B)  # of the hash of `hashed_bits`
+STEP_FACTOR = 0xC2B2AE3D - (1 << 32)  # as an int32
+
 _MASK = 0xFFFFFFFF
 
 
@@ -81,11 +84,11 @@ def hashed_bits(keys_T: Tensor, step_ST: Tensor, counters_BH: Tensor) -> Tensor:
         step_ST: The numbers of updates before each of S steps, int32.
         counters_BH: Of `mask_counters`.
     """
-    step_key_ST = keys_T + step_ST * _signed(0xC2B2AE3D)
+    step_key_ST = keys_T + step_ST * STEP_FACTOR
     x_STBH = counters_BH ^ step_key_ST[..., None, None]
-    x_STBH.mul_(0x7FEB352D)
+    x_STBH.mul_(FACTORS[0])
     x_STBH.bitwise_xor_((x_STBH >> 15).bitwise_and_(0x1FFFF))  # >> copies the sign
-    x_STBH.mul_(_signed(0x846CA68B))
+    x_STBH.mul_(_signed(FACTORS[1]))
     x_STBH.bitwise_xor_((x_STBH >> 16).bitwise_and_(0xFFFF))
     return x_STBH.view(torch.int16)
 
@@ -98,7 +101,7 @@ def mask_bits(key: Tensor, step: Tensor, counters_BH: Tensor) -> Tensor:
         step: The number of updates before this one, int32, shape ().
         counters_BH: Of `mask_counters`.
     """
-    x_BH = (counters_BH ^ (key + step * _signed(0xC2B2AE3D))) * 0x7FEB352D
+    x_BH = (counters_BH ^ (key + step * STEP_FACTOR)) * 0x7FEB352D
     x_BH = (x_BH ^ ((x_BH >> 15) & 0x1FFFF)) * _signed(0x846CA68B)
     return (x_BH ^ ((x_BH >> 16) & 0xFFFF)).view(torch.int16)
 

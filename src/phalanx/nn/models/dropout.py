@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from phalanx.core.seeding import hashed_bits, mask_counters
+from phalanx.nn.models.cpu_factors import CPUFactors, scratch_size
 
 N_NUMBERS = 65536  # equally likely numbers that decide whether a unit is dropped
-BLOCK = 1 << 17  # units whose masks are computed at a time on a CPU, so that they stay in its cache
-MOST_AHEAD = 64  # steps of a small network whose masks are computed at a time
+MOST_UNITS = 1 << 17  # units of several steps whose factors are computed at a time: half a MiB a layer
+MOST_STEPS = 64
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Ahead:
     """The factors of some steps, the first of them after `start` calls of `advance`."""
 
+    factors: CPUFactors
     start: int
-    factors_STBH: Tensor
 
 
 class Dropout:
@@ -37,7 +38,7 @@ class Dropout:
 
     Attributes:
         step_T: The number of updates of each trial before this one, int32.
-        most_ahead: The largest number of steps computed at a time. 1 in a CUDA graph, which repeats what was captured.
+        in_graph: Whether steps may be captured in a CUDA graph, which repeats PyTorch's operations on the same tensors.
     """
 
     def __init__(self, rate_T: Tensor, keys: Sequence[Tensor]) -> None:
@@ -46,48 +47,61 @@ class Dropout:
         self.scale_T = (N_NUMBERS / (N_NUMBERS - n_dropped_T)).float()[:, None, None]
         self.keys = keys
         self.step_T = torch.zeros_like(keys[0])
-        self.most_ahead = MOST_AHEAD if rate_T.device.type == "cpu" else 1
+        self.in_graph = rate_T.device.type != "cpu"
+        self._one = torch.ones_like(self.step_T[:1])  # a tensor, since adding a number takes twice the time
         self._n_advanced = 0
         self._ahead: dict[tuple[int, torch.Size], _Ahead] = {}
+        self._scratch = torch.empty(2, 0, dtype=torch.int32)
         self._counters: dict[tuple[int, int], Tensor] = {}
 
     def start_at(self, step_T: Tensor) -> None:
         """Sets the number of updates of each trial, (T,)."""
-        self.step_T.copy_(step_T)
-        self._ahead.clear()
+        if self.in_graph or not torch.equal(self.step_T, step_T.to(torch.int32)):
+            self.step_T.copy_(step_T)
+            self._ahead.clear()
 
     def advance(self) -> None:
         """Goes on to the next step."""
-        self.step_T.add_(1)
+        self.step_T.add_(self._one)
         self._n_advanced += 1
 
     def factors(self, layer: int, x_TBH: Tensor) -> Tensor:
-        """Factors for `x_TBH`, which may hold the first trials only: 0 for a dropped unit, else 1 / (1 - rate)."""
-        return self._factors(layer, x_TBH.shape, x_TBH.device).to(x_TBH.dtype)
+        """Factors for `x_TBH`, which may hold the first trials only: 0 for a dropped unit, else 1 / (1 - rate).
 
-    def _factors(self, layer: int, shape: torch.Size, device: torch.device) -> Tensor:
-        most = min(self.most_ahead, BLOCK // max(1, shape.numel()))  # none if all trials lack the layer
-        if most <= 1:
-            return self._computed(layer, shape, 1, device)[0]
-        ahead = self._ahead.get((layer, shape))
-        if ahead is None or self._n_advanced >= ahead.start + len(ahead.factors_STBH):
-            # Twice as many each time, since the last batch of an epoch has a shape of its own.
-            n_steps = 1 if ahead is None else min(2 * len(ahead.factors_STBH), most)
-            ahead = _Ahead(self._n_advanced, self._computed(layer, shape, n_steps, device))
-            self._ahead[layer, shape] = ahead
-        return ahead.factors_STBH[self._n_advanced - ahead.start]
+        They may not be changed, and are valid in this step only, since the next one may use their memory.
+        """
+        factors_TBH = self._in_graph(layer, x_TBH) if self.in_graph else self._on_cpu(layer, x_TBH.shape)
+        return factors_TBH if x_TBH.dtype is torch.float32 else factors_TBH.to(x_TBH.dtype)
 
-    def _computed(self, layer: int, shape: torch.Size, n_steps: int, device: torch.device) -> Tensor:
-        """The factors (S, T, B, H) of the next steps."""
-        n_trials, n_batch, n_units = shape
+    def _on_cpu(self, layer: int, shape: torch.Size) -> Tensor:
+        n_steps, place = 1, 0
+        if (ahead := self._ahead.get((layer, shape))) is not None:
+            n_steps, place = len(ahead.factors.steps), self._n_advanced - ahead.start
+            if place < n_steps:
+                return ahead.factors.steps[place]
+        most = max(1, min(MOST_STEPS, MOST_UNITS // max(1, shape.numel())))  # 0 units if all trials lack the layer
+        if ahead is not None and place == n_steps:  # not so for the last batch of each epoch, of a shape of its own
+            n_steps = min(2 * n_steps, most)
+        if ahead is None or n_steps > len(ahead.factors.steps):
+            if most == 1:  # of a large layer no two shapes are kept
+                self._ahead = {key: one for key, one in self._ahead.items() if key[0] != layer}
+            ahead = self._ahead[layer, shape] = _Ahead(self._new_factors(layer, (n_steps, *shape)), 0)
+        ahead.start = self._n_advanced
+        ahead.factors.compute(self.step_T[: shape[0]])
+        return ahead.factors.steps[0]
+
+    def _new_factors(self, layer: int, shape: tuple[int, ...]) -> CPUFactors:
+        if (size := scratch_size(shape)) > self._scratch.shape[1]:
+            self._scratch = torch.empty(2, size, dtype=torch.int32)
+        n = shape[1]
+        return CPUFactors(self.keys[layer][:n], self.smallest_kept_T[:n], self.scale_T[:n], shape, self._scratch)
+
+    def _in_graph(self, layer: int, x_TBH: Tensor) -> Tensor:
+        n_trials, n_batch, n_units = x_TBH.shape
+        if n_trials == 0:  # all lack the layer
+            return torch.ones_like(x_TBH)
         if (n_batch, n_units) not in self._counters:
-            self._counters[n_batch, n_units] = mask_counters(n_batch, n_units, device)
-        steps_ST = self.step_T + torch.arange(n_steps, dtype=torch.int32, device=device)[:, None]
-        factors_STBH = torch.empty(n_steps, *shape, device=device)
-        at_a_time = max(1, BLOCK // (n_steps * n_batch * n_units)) if device.type == "cpu" else n_trials
-        for first in range(0, n_trials, at_a_time):
-            part = slice(first, min(first + at_a_time, n_trials))
-            bits_STBH = hashed_bits(self.keys[layer][part], steps_ST[:, part], self._counters[n_batch, n_units])
-            kept_STBH = bits_STBH[..., :n_units].ge_(self.smallest_kept_T[part])
-            factors_STBH[:, part].copy_(kept_STBH).mul_(self.scale_T[part])
-        return factors_STBH
+            self._counters[n_batch, n_units] = mask_counters(n_batch, n_units, x_TBH.device)
+        keys_T, step_1T = self.keys[layer][:n_trials], self.step_T[None, :n_trials]
+        bits_TBH = hashed_bits(keys_T, step_1T, self._counters[n_batch, n_units])[0, ..., :n_units]
+        return bits_TBH.ge_(self.smallest_kept_T[:n_trials]).float().mul_(self.scale_T[:n_trials])
