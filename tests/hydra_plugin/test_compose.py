@@ -1,4 +1,4 @@
-"""Composer gives what Hydra gives, config or error, and runs Hydra's composition once per choice of groups."""
+"""Composer gives what Hydra gives, config or error, and runs Hydra's composition once for options that are exchanged."""
 
 from __future__ import annotations
 
@@ -41,10 +41,14 @@ class Typed:
 
 
 class Counting:
-    """A loader that counts how often it composes."""
+    """A loader that counts how often it composes, and how often it lists defaults."""
 
     def __init__(self, loader):
-        self._loader, self.calls = loader, 0
+        self._loader, self.calls, self.lists = loader, 0, 0
+
+    def compute_defaults_list(self, *arguments):
+        self.lists += 1
+        return self._loader.compute_defaults_list(*arguments)
 
     def load_sweep_config(self, master, overrides):
         self.calls += 1
@@ -298,22 +302,22 @@ def test_jobs_that_differ_in_values_share_one_composition(loader, master):
     assert counting.calls == 1
 
 
-def test_each_choice_of_groups_is_composed_once(loader, master):
+def test_options_that_are_exchanged_share_one_composition(loader, master):
     counting = Counting(loader)
     composer = Composer(counting, master)
     for i in range(8):
         composer.compose([f"loss={('mse', 'nll')[i % 2]}", f"seed={i}", f"+new={i}"])
-    assert counting.calls == 2
+    assert counting.calls == 1
 
 
 def test_a_combination_is_put_together_from_its_options(loader, master):
-    """As many compositions as there are options beside the usual ones, and one without any."""
+    """Hydra composes the first one, and lists the defaults of it and of as many others as bring a new option."""
     counting = Counting(loader)
     composer = Composer(counting, master)
     groups = ("model=mlp2", "model=mlp3", "model=mlp4"), ("loss=nll", "loss=mse"), ("optimizer=sgd", "optimizer=adam")
     for chosen in itertools.product(*groups):
         assert_same(loader, master, composer, [*chosen, "seed=3"])
-    assert counting.calls == 1 + 2 + 2 + 1
+    assert (counting.calls, counting.lists) == (1, 1 + 2 + 1 + 1)
 
 
 def test_options_that_change_others_are_composed_together(loader, tmp_path):
@@ -332,6 +336,90 @@ def test_options_that_change_others_are_composed_together(loader, tmp_path):
     losses, optimizers = ("loss=bold", "loss=mse"), ("optimizer=led", "optimizer=paired", "optimizer=sgd")
     for chosen in itertools.product(losses, optimizers):
         assert_same(loader, master, composer, list(chosen))
+
+
+SMALL = {
+    "config": "defaults: [model: a, loss: x, size: s, kind: k, more: m, optional pair: '${model}_${loss}', _self_]\n"
+    "size: {depth: 1}\nown: ${model.width}\n",
+    "model/a": "width: 1\n",
+    "model/b": "width: 2\nheight: ${loss.name}\n",
+    "model/c": "defaults: []\nwidth: 3\n",
+    "model/d": "defaults: [a]\nheight: 4\n",
+    "model/e": "# @package other\nwidth: 5\n",
+    "loss/x": "name: x\n",
+    "loss/y": "name: y\ntable: {a: [1, null]}\n",
+    "loss/z": "# @package _global_\nloss: {name: z}\nmodel: {width: 6}\n",
+    "pair/b_y": "# @package _global_\nmodel: {width: 7}\n",
+    "size/s": "depth: 2\nheight: 3\n",
+    "size/l": "depth: 3\nheight: 4\n",
+    "kind/k": "sub: {a: 1}\n",
+    "kind/n": "sub: {a: 2}\n",
+    "more/m": "# @package kind.sub\na: 3\n",
+}
+SMALL_GRIDS: dict[str, tuple[list[list[str]], int]] = {
+    "two that are exchanged": ([["size=s", "model=a", "~pair"], ["size=s", "model=b", "~pair"], ["model=a", "size=s", "~pair"]], 1),
+    "with another one beside": ([["loss=y", "~pair", "+loss@o=x"], ["loss=x", "~pair", "+loss@o=x"], ["loss=x", "~pair", "+loss@o=y"]], 2),
+    "one by the names of two": ([["model=a", "loss=x"], ["model=b", "loss=x"], ["model=b", "loss=y"]], 3),
+    "one that lists no defaults": ([["model=a", "~pair"], ["model=c", "~pair"], ["model=b", "~pair"]], 2),
+    "one that takes another one in": ([["model=a", "~pair"], ["model=d", "~pair"]], 2),
+    "one with another place": ([["model=a", "~pair"], ["model=e", "~pair"]], 2),
+    "one with more than its own": ([["loss=x", "~pair"], ["loss=z", "~pair"], ["loss=y", "~pair"]], 2),
+    "one that the main config changes": ([["size=s"], ["size=l"]], 2),
+    "one that an option of another group changes": ([["kind=k"], ["kind=n"]], 2),
+    "a good and a bad one": ([["model=a", "loss=x", "~pair"], ["model=b", "loss=z", "~pair"], ["model=b", "loss=y", "~pair"]], 2),
+    "one that does not exist": ([["model=a", "~pair"], ["model=nothing", "~pair"], ["model=b", "~pair"]], 4),
+    "a group twice": ([["model=a", "model=b"], ["model=b", "model=a"]], 2),
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A loader of a small application, and the configuration of a sweep."""
+    for name, text in SMALL.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(tmp_path), job_name="train"):
+        loader = GlobalHydra.instance().config_loader()
+        yield loader, master_of(loader)
+    GlobalHydra.instance().hydra = before
+
+
+@pytest.mark.parametrize(("grid", "n_composed"), SMALL_GRIDS.values(), ids=SMALL_GRIDS)
+def test_what_is_exchanged(small, grid, n_composed):
+    """Options change places where nothing else can differ, and whatever is known of the others."""
+    loader, master = small
+    counting = Counting(loader)
+    composer = Composer(counting, master)
+    composer.expect(itertools.chain.from_iterable(grid))
+    for overrides in grid:
+        assert_same(loader, master, composer, overrides)
+    assert counting.calls == n_composed
+
+
+def test_options_of_several_groups_are_looked_at_together(small):
+    loader, master = small
+    for known_before, n_listed in ((False, 3), (True, 2)):
+        counting = Counting(loader)
+        composer = Composer(counting, master)
+        if known_before:
+            composer.expect(["model=b", "loss=y", "own=3", "nothing=b"])
+        for overrides in (["model=a", "loss=x"], ["model=b", "loss=x"], ["model=a", "loss=y"], ["model=b", "loss=y"]):
+            composer.compose([*overrides, "~pair"])
+        assert (counting.calls, counting.lists) == (1, n_listed)
+
+
+def test_jobs_with_exchanged_options_share_the_node_of_hydra(loader, master, composer):
+    chosen = [["model=mlp2", "loss=mse"], ["loss=nll", "model=mlp4", "seed=1", "trainer.epochs=2"]]
+    jobs = [job_config(composer, overrides, i) for i, overrides in enumerate(chosen)]
+    assert jobs[0].frame is jobs[1].frame is not None
+    for overrides, job in (*zip(chosen, jobs, strict=True), (chosen[0], jobs[0])):
+        with job.active() as shown:
+            choices = shown.hydra.runtime.choices
+            found = [text for text in shown.hydra.overrides.task if text in overrides]
+            assert [f"loss={choices.loss}" in overrides, f"model={choices.model}" in overrides] == [True, True]
+            assert (found, len(shown.hydra.overrides.task)) == (overrides, len(overrides))
 
 
 def test_a_sweeper_and_its_launcher_share_one_composer(loader):

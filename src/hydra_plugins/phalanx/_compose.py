@@ -1,9 +1,9 @@
-"""Composes the configs of a sweep's jobs as Hydra does, but runs Hydra's composition once per option of a config group.
+"""Composes the configs of a sweep's jobs as Hydra does, but runs Hydra's composition once for all options of groups.
 
-A combination of options that each change their own part of the config alone is put together from these parts; any other
-one is composed by Hydra, once. The other overrides of a job are applied to a copy of the composed config, in Hydra's
-order. Whatever might differ from what Hydra does is left to Hydra, and so is every error. Files and environment are
-read once per option.
+A combination of options that differs from a composed one in the parts of its options alone is put together from these
+(`_exchange`); any other one is composed by Hydra, once. The other overrides of a job are applied to a copy of the
+composed config, in Hydra's order. Whatever might differ from what Hydra does is left to Hydra, and so is every error.
+Files and environment are read once per option.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
@@ -21,6 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.phalanx._exchange import Exchanges
 from hydra_plugins.phalanx._job_config import Frame, refers_elsewhere
 from hydra_plugins.phalanx._overrides import raw_list
 
@@ -54,6 +55,23 @@ def _unpickled(data: bytes) -> DictConfig:
     return cast(DictConfig, pickle.loads(data))
 
 
+class Halves(NamedTuple):
+    """A composed config in two parts."""
+
+    task: bytes  # the application's, pickled
+    frame: Frame  # the node `hydra`
+    chosen: Mapping[str, str]  # what this node has to say of the groups whose options are exchanged
+
+
+class Parts(NamedTuple):
+    """The config of a job in two parts."""
+
+    task: DictConfig  # the application's, as `without_hydra` gives it
+    frame: Frame  # the node `hydra`, shared by jobs
+    chosen: Mapping[str, str]  # options that are to be listed there, by group
+    added: tuple[str, ...]  # overrides that are to be listed there
+
+
 class Composer:
     """Composes the configs of the jobs of one sweep, which share nothing."""
 
@@ -63,32 +81,37 @@ class Composer:
         self._chooses_group = lru_cache(4096)(self._find_group)
         self._base = lru_cache(512)(self._compose_base)
         self._halves = lru_cache(512)(self._divide_base)
+        self._exchanges = Exchanges(config_loader, master_config, self._parse)
+
+    def expect(self, overrides: Iterable[str]) -> None:
+        """Takes overrides that jobs will have; those that choose options are then composed in fewer steps."""
+        asked = [text for text in overrides if any(self._chooses_group(text.partition("=")[0]))]
+        self._exchanges.expect(pair for text in asked for pair in self._exchanges.options_of([text]).items())
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Returns the same as `config_loader.load_sweep_config(master_config, overrides)`, errors included."""
         cfg = self._shortcut(overrides)
         return self._loader.load_sweep_config(self._master, list(overrides)) if cfg is None else cfg
 
-    def parts(self, overrides: Sequence[str]) -> tuple[DictConfig, Frame, tuple[str, ...]] | None:
+    def parts(self, overrides: Sequence[str]) -> Parts | None:
         """Composes the application's part of a configuration alone, in a quarter of the time.
 
         Returns:
-            This part, as `without_hydra` gives it; the node `hydra` that jobs with the same options share; and the
-            overrides that are to be listed there. None where only `compose` is certain to be exact.
+            This part and the node `hydra`; None where only `compose` is certain to be exact.
         """
         try:
             structure, edits, task = self._split(overrides)
             halves = self._halves(structure, tuple(raw_list(self._master.hydra.overrides.hydra)), os.getcwd())
             if halves is None or refers_elsewhere(task):
                 return None
-            cfg = _unpickled(halves[0])
+            cfg = _unpickled(halves.task)
             for edit in edits:
                 _apply(edit, cfg)
         except Exception:  # whatever went wrong, Hydra reports it in its own words
             return None
         OmegaConf.set_struct(cfg, None)
         OmegaConf.copy_cache(self._master, cfg)
-        return cfg, halves[1], tuple(task)
+        return Parts(cfg, halves.frame, halves.chosen, tuple(task))
 
     def _shortcut(self, overrides: Sequence[str]) -> DictConfig | None:
         """Returns the config, or None where only Hydra's own way is certain to be exact."""
@@ -145,8 +168,9 @@ class Composer:
         It records `cwd` and depends on the sweep's own overrides, so both are part of the key of the cache.
         """
         try:
-            if (joined := self._joined(structure, of_sweep, cwd)) is not None:
-                return joined
+            found = self._exchanges.find(structure, of_sweep, cwd)
+            if found is not None and (base := self._base(found.reference, of_sweep, cwd)) is not None:
+                return pickle.dumps(found.applied_to(_unpickled(base)), pickle.HIGHEST_PROTOCOL)
             cfg = self._loader.load_sweep_config(self._master, list(structure))
             if not self._is_independent_of_edits(cfg):
                 return None
@@ -159,40 +183,21 @@ class Composer:
         except Exception:  # the structure may be wrong without the edits
             return None
 
-    def _divide_base(
-        self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str
-    ) -> tuple[bytes, Frame] | None:
-        """Returns the pickled application's part of `_base`, and the node `hydra`; None where they hang together."""
+    def _divide_base(self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str) -> Halves | None:
+        """Returns both parts of `_base`; None where they hang together."""
+        chosen = self._exchanges.options_of(structure)
+        if (found := self._exchanges.find(structure, of_sweep, cwd)) is not None:
+            if (halves := self._halves(found.reference, of_sweep, cwd)) is None:
+                return None
+            task = found.applied_to(_unpickled(halves.task))
+            return Halves(pickle.dumps(task, pickle.HIGHEST_PROTOCOL), halves.frame, chosen)
         if (base := self._base(structure, of_sweep, cwd)) is None:
             return None
         cfg = _unpickled(base)
         frame = Frame.of(_unpickled(base))
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
-        return None if frame is None else (pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL), frame)
-
-    def _joined(self, structure: tuple[str, ...], of_sweep: tuple[str, ...], cwd: str) -> bytes | None:
-        """Puts a combination of options together from the parts of each; None where they may change more than these.
-
-        A choice that the sweep makes anyway changes nothing.
-        """
-        if len(structure) < 2 or (plain := self._base((), of_sweep, cwd)) is None:
-            return None
-        cfg, before = _unpickled(plain), _unpickled(plain)
-        chosen = {o.key_or_group: (text, o) for text in structure for o in [self._parse(text)]}
-        if len(chosen) < len(structure) or not all(_is_option(o, cfg) for _, o in chosen.values()):
-            return None
-        changing = {group: text for group, (text, o) in chosen.items() if o.value() != cfg.hydra.runtime.choices[group]}
-        for group, text in changing.items():
-            alone = self._base((text,), of_sweep, cwd)
-            other = None if alone is None else _unpickled(alone)
-            if other is None or _beside(group, other) != _beside(group, before):
-                return None
-            with read_write(cfg), open_dict(cfg):
-                cfg[group] = other[group]
-                cfg.hydra.runtime.choices[group] = other.hydra.runtime.choices[group]
-        OmegaConf.clear_cache(cfg)
-        return pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL)
+        return None if frame is None else Halves(pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL), frame, chosen)
 
     def _is_independent_of_edits(self, cfg: DictConfig) -> bool:
         """Whether what Hydra does after applying the overrides is the same for all edits."""
@@ -204,25 +209,6 @@ class Composer:
             and not job.env_copy  # is read from the environment for each job
             and searched == [(s.path, s.scheme(), s.provider) for s in self._loader.get_sources()]
         )
-
-
-def _is_option(override: Override, cfg: DictConfig) -> bool:
-    """Whether an override chooses one option of a config group of the application that has a part of its own."""
-    group = override.key_or_group
-    return (
-        override.type is OverrideType.CHANGE
-        and isinstance(override.value(), str)
-        and "/" not in group
-        and isinstance(cfg.get(group), DictConfig)
-        and isinstance(cfg.hydra.runtime.choices.get(group), str)
-    )
-
-
-def _beside(group: str, cfg: DictConfig) -> str:
-    """Everything but the part of a group and its choice, in order and with types."""
-    values = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
-    values[group] = values["hydra"]["runtime"]["choices"][group] = None
-    return repr(values)
 
 
 def _apply(override: Override, cfg: DictConfig) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._state import hydra_config
@@ -29,7 +29,7 @@ OWN = "hydra."
 
 @dataclass(eq=False)
 class Frame:
-    """The node `hydra` of all jobs that choose the same options.
+    """The node `hydra` of all jobs that choose the same options, or such as are exchanged.
 
     Attributes:
         config: A configuration with this node alone.
@@ -57,13 +57,36 @@ class Frame:
 
     def show(self, job: JobConfig) -> None:
         """Takes on the values of a job."""
+        if self.shown is job:
+            return
         hydra = self.config.hydra
-        if self.shown is not job:
-            listed = raw_list(hydra.overrides.task)[: self.n_listed]
-            with read_write(hydra), open_dict(hydra):
-                hydra.overrides.task = [*listed, *job.added]
-                hydra.job.id, hydra.job.num, hydra.runtime.output_dir = str(job.number), job.number, "???"
-            self.shown = job
+        with writable(hydra.overrides):
+            _replace(hydra.overrides.task, [*raw_list(hydra.overrides.task)[: self.n_listed], *job.added])
+        with writable(hydra.job):
+            hydra.job.id, hydra.job.num = str(job.number), job.number
+        with writable(hydra.runtime):
+            hydra.runtime.output_dir = "???"
+            for group, name in job.chosen.items():
+                if hydra.runtime.choices[group] != name:
+                    hydra.runtime.choices[group] = name
+        self.shown = job
+
+
+def _replace(node: ListConfig, texts: Sequence[str]) -> None:
+    """Gives a list other texts, and leaves those alone that stay, since a change takes much longer than a look."""
+    before = raw_list(node)
+    for place, (old, new) in enumerate(zip(before, texts, strict=False)):
+        if old != new:
+            node[place] = new
+    del node[len(texts) :]
+    node.extend(texts[len(before) :])
+
+
+@contextlib.contextmanager
+def writable(node: DictConfig) -> Iterator[None]:
+    """Has a part of the node `hydra` take other values and new keys, in less time than if all of the node did."""
+    with read_write(node), open_dict(node):
+        yield
 
 
 @dataclass(eq=False)
@@ -75,6 +98,7 @@ class JobConfig:
         task: The application's part.
         asked: What the job sets.
         added: Those of it that are listed as overrides of the task.
+        chosen: The options that are listed as choices, of the groups in which jobs with the same frame differ.
         frame: The node `hydra`, shared with other jobs; None where the job has a whole of its own.
     """
 
@@ -83,6 +107,7 @@ class JobConfig:
     task: DictConfig
     asked: tuple[str, ...]
     added: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
     frame: Frame | None = None
     own: DictConfig | None = None
 
@@ -131,8 +156,7 @@ def job_config(composer: Composer, overrides: Sequence[str], number: int) -> Job
 
     asked = tuple(overrides)
     if (parts := composer.parts(asked)) is not None:
-        task, frame, added = parts
-        return JobConfig(composer, number, task, asked, added, frame)
+        return JobConfig(composer, number, parts.task, asked, parts.added, parts.chosen, parts.frame)
     whole = _whole(composer, asked, number)
     return JobConfig(composer, number, without_hydra(whole), asked, own=whole)
 

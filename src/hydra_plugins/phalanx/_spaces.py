@@ -45,6 +45,7 @@ class Checker:
         self.groups = {key for key in search.space.distributions if loader.get_group_options(key)}
         self.conditions = parse(search.conditions, choices_of(search.space.distributions))
         self.faults: list[tuple[Fault | str, Point]] = []  # each with the combination it was first met in
+        composer.expect(self._texts())
 
     def combinations(self) -> list[Point]:
         """Returns every reachable choice of config groups; {} where no group is searched."""
@@ -60,6 +61,12 @@ class Checker:
                     point[name] = values[name]
             found.setdefault(str(point), point)
         return list(found.values())
+
+    def _texts(self) -> list[str]:
+        """The overrides that choose options."""
+        space = self.search.space
+        points = [{name: value} for name in self.groups for value in _extremes(space.distributions[name])]
+        return list(dict.fromkeys(text for point in points for text in space.overrides(point)))
 
     def compose(self, point: Point) -> JobConfig | None:
         """Returns the config of a point; None if it cannot be composed."""

@@ -124,6 +124,7 @@ class GridSweeper(BasicSweeper):
 
         assert self.config is not None
         (jobs,) = self.split_arguments(list(overrides.values()), None)
+        self.composer.expect(dict.fromkeys(itertools.chain.from_iterable(jobs)))
         here = trains_here(self.config.hydra.launcher)
         first: RequestError | None = None
         sound = False
