@@ -22,6 +22,7 @@ from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, ru
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.phalanx._hydra_yaml import RuntimeTexts, part
 from hydra_plugins.phalanx._job_config import Frame, JobConfig
 from hydra_plugins.phalanx._overrides import raw_list
 from hydra_plugins.phalanx._state import STATE
@@ -33,7 +34,6 @@ CALLBACK = "hydra_plugins.phalanx.callback.SweepCallback"  # which needs no copi
 SWEEPERS = ("hydra_plugins.phalanx.grid.GridSweeper", "hydra_plugins.phalanx.sweeper.StudySweeper")
 OF_A_JOB = ("job", "overrides", "runtime")  # parts of the node `hydra` that differ from job to job
 FOLDER = "${hydra.runtime.output_dir}"
-LONG = 70  # characters; YAML folds texts of words that go beyond column 80
 STREAMS = {"ext://sys.stderr": "stderr", "ext://sys.stdout": "stdout"}
 
 
@@ -77,6 +77,7 @@ class JobRunner:
         self.context, self.task_function, self.master = context, task_function, master
         self.quick = str(master.hydra.sweeper.get("_target_")) in SWEEPERS and _plain_callbacks(master)
         self.plans: dict[Frame | str, _Plan | None] = {}
+        self.runtimes = RuntimeTexts()
 
     def run(self, config: JobConfig, job: Job | None = None, result: JobResult | None = None) -> JobReturn:
         """Runs one job.
@@ -95,7 +96,7 @@ class JobRunner:
             if self.quick and result is not None and result.error is None and result.interrupt is None:
                 with config.active() as shown:
                     try:
-                        done = self._run(shown, cast(DictConfig, job.config), config.frame)
+                        done = self._run(shown, cast(DictConfig, job.config), config)
                     except BaseException as error:  # Hydra tells of it
                         task_function, done = _raising(error), None
                     if done is not None:
@@ -116,18 +117,18 @@ class JobRunner:
             execution_whitelist=self.context.execution_whitelist,
         )  # fmt: skip
 
-    def _run(self, config: DictConfig, task: DictConfig, frame: Frame | None) -> JobReturn | None:
+    def _run(self, config: DictConfig, task: DictConfig, of_job: JobConfig) -> JobReturn | None:
         """Runs a job to the end of its task function, whose errors it raises; None where Hydra has to run it.
 
         Args:
             config: With the node `hydra` at least, which `${hydra:…}` reads.
             task: The application's part.
-            frame: The node `hydra`, where other jobs have the same.
+            of_job: Says whether other jobs have the same node.
         """
         folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
-        plan = self._plan(config, frame)
+        plan = self._plan(config, of_job.frame)
         if plan is None:
             return None
         OmegaConf.set_readonly(config.hydra, True)
@@ -135,7 +136,8 @@ class JobRunner:
             overrides=raw_list(config.hydra.overrides.task), working_dir=os.getcwd(),
             task_name=JobRuntime.instance().get("name"), status=JobStatus.COMPLETED,
         )  # fmt: skip
-        self._write(config, task, folder, plan)
+        kind = None if of_job.frame is None else (of_job.frame, *of_job.chosen.items())
+        self._write(config, task, folder, plan, self.runtimes.text(config.hydra.runtime, kind))
         with _logging(plan, os.path.abspath(folder)):
             done.return_value = self.task_function(task)
         return done
@@ -152,14 +154,15 @@ class JobRunner:
             self.plans[key] = _plan(config, own)
         return self.plans[key]
 
-    def _write(self, config: DictConfig, task: DictConfig, folder: str, plan: _Plan) -> None:
-        """Writes what Hydra writes into `.hydra`."""
+    def _write(self, config: DictConfig, task: DictConfig, folder: str, plan: _Plan, runtime: str) -> None:
+        """Writes what Hydra writes into `.hydra`; `runtime` is the text of this part."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         if plan.output_subdir is None:
             return
         inner = Path(folder, plan.output_subdir)
         inner.mkdir(parents=True, exist_ok=True)
-        parts = [plan.fixed.get(key) or _part(str(key), config.hydra[key]) for key in config.hydra]
+        known = {**plan.fixed, "runtime": runtime}
+        parts = [known.get(key) or part(str(key), config.hydra[key]) for key in config.hydra]
         for name, text in (
             ("config.yaml", OmegaConf.to_yaml(task)),
             ("hydra.yaml", "hydra:\n" + "".join(parts)),
@@ -176,7 +179,7 @@ def _plan(config: DictConfig, own: Mapping[str, Any]) -> _Plan | None:
         return None
     if not _plain_callbacks(config) or not isinstance(subdir, str | None):
         return None
-    parts = {str(key): _part(str(key), config.hydra[key]) for key in config.hydra}
+    parts = {str(key): part(str(key), config.hydra[key]) for key in config.hydra}
     if "hydra:\n" + "".join(parts.values()) != OmegaConf.to_yaml(OmegaConf.masked_copy(config, "hydra")):
         return None  # values that YAML writes otherwise when they stand alone
     fixed = {key: text for key, text in parts.items() if key not in OF_A_JOB}
@@ -190,24 +193,6 @@ def _plain_callbacks(config: DictConfig) -> bool:
 def _plain(node: Any) -> Any:
     """A node as plain values, without resolving interpolations."""
     return OmegaConf.to_container(node, resolve=False, enum_to_str=True) if OmegaConf.is_config(node) else node
-
-
-def _part(key: str, node: Any) -> str:
-    """The YAML text of a part of the node `hydra`, as it stands in the whole."""
-    if isinstance(node, DictConfig) and len(node) and not any(map(_may_fold, text := _lines(node))):
-        return f"  {key}:\n" + "".join(f"    {line}" for line in text)
-    return OmegaConf.to_yaml({"hydra": {key: node}}).removeprefix("hydra:\n")
-
-
-def _lines(node: DictConfig) -> list[str]:
-    return OmegaConf.to_yaml(node).splitlines(keepends=True)
-
-
-def _may_fold(line: str) -> bool:
-    """Whether a line of YAML may be divided elsewhere where it is indented: it is long and has words, or goes on."""
-    text = line.strip().removeprefix("- ")
-    _, known, value = text.partition(":")
-    return not (known or line.lstrip().startswith("- ")) or (len(line) > LONG and " " in (value.strip() or text))
 
 
 def _handlers(config: Any) -> tuple[_Handler, ...] | None:
