@@ -472,6 +472,15 @@ def test_sqlite_is_written_ahead(folder):
         assert connection.execute(text("pragma synchronous")).scalar() == 1  # NORMAL
 
 
+def test_a_copy_of_the_file_alone_has_all_runs(store, folder, tmp_path_factory):
+    synced(run_folder(folder / "r"))
+    copy = tmp_path_factory.mktemp("copy") / "mlflow.db"
+    shutil.copy(folder / "mlflow.db", copy)
+    with sqlite3.connect(copy) as database:
+        assert database.execute("select count(*) from runs").fetchone() == (1,)
+        assert database.execute("select count(*) from metrics").fetchone()[0] > 0
+
+
 @pytest.mark.slow
 def test_four_processes_open_a_fresh_store_at_once_in_silence(folder):
     script = """

@@ -69,3 +69,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # without the tenth of a second in which Python frees what was imported; the parent waits for the end

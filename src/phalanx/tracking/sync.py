@@ -72,7 +72,9 @@ class FolderSync:
         self._failures, self._failed_at, self._retry_at = 0, 0.0, 0.0
 
     def close(self) -> None:
-        """Releases the folder."""
+        """Closes the store and releases the folder."""
+        if self.store is not None:
+            self.store.close()
         self.lock.release()
 
     def update(self, *, at_end: bool = False) -> int:
