@@ -90,7 +90,7 @@ def test_a_damaged_final_names_itself(best, tmp_path):
 
 def test_the_numbers_come_before_what_takes_long(tmp_path, monkeypatch):
     printed = []
-    monkeypatch.setattr(SweepLog, "_draw", lambda self, best: printed.append(self.console.file.getvalue()))
+    monkeypatch.setattr(SweepLog, "_draw", lambda self, best, plots: printed.append(self.console.file.getvalue()))
     monkeypatch.setattr(SweepLog, "_report", lambda self, *_: printed.append(self.console.file.getvalue()))
     summed_up(tmp_path / "s")
     assert len(printed) == 2

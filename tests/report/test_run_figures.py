@@ -339,6 +339,16 @@ def test_a_mistake_has_the_number_of_its_row_in_the_source_file(tmp_path: Path) 
     assert shown.startswith(f"row {data.row_numbers['test'][0] + 1}: ")
 
 
+@pytest.mark.parametrize("window", [2, 3, 4, 9])
+def test_running_values_are_those_of_a_loop(window: int) -> None:
+    values = np.array([0.3, np.nan, -2.0, 1e18, 0.25, np.inf, np.nan, np.nan, -np.inf, 5.0])
+    for place, found in enumerate(zip(*running(values, window), strict=True)):
+        around = values[max(place - window // 2, 0) : place + (window - 1) // 2 + 1]
+        there = around[np.isfinite(around)]
+        wanted = [f(there) if len(there) else np.nan for f in (np.mean, np.min, np.max)]
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
 def test_thousands_of_epochs_are_running_means_with_a_band() -> None:
     values = np.where(np.arange(3000) % 2, 0.9, 0.7)
     info = curves_info([row(e + 1, accuracy=v) for e, v in enumerate(values.tolist())], 2886)

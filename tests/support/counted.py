@@ -32,7 +32,7 @@ def _counted(names, file, arguments, cwd):
         module = importlib.import_module(module)
         setattr(module, function, counted(name, getattr(module, function)))
     try:
-        _run(TRAIN, arguments, cwd, {}, f"{cwd}/out", f"{cwd}/out")
+        _run(TRAIN, arguments, cwd, {}, True, f"{cwd}/out", f"{cwd}/out")
     finally:
         with open(file, "w") as target:
             json.dump(calls, target)

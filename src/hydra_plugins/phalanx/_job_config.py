@@ -67,7 +67,7 @@ class Frame:
         with writable(hydra.runtime):
             hydra.runtime.output_dir = "???"
             for group, name in job.chosen.items():
-                if hydra.runtime.choices[group] != name:
+                if hydra.runtime.choices.get(group, name) != name:  # a group may have been deleted
                     hydra.runtime.choices[group] = name
         self.shown = job
 

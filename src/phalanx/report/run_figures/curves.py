@@ -150,16 +150,19 @@ def _draw_curve(axes: Axes, info: CurvesInfo, values_E: np.ndarray, **look: Any)
 def running(values_E: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, minimum and maximum over the `window` epochs around each epoch, fewer at the ends; NaN where none of them
     is finite."""
-    before, after = window // 2, (window - 1) // 2
-    padded = np.pad(values_E, (before, after), constant_values=np.nan)
-    around_EW = np.lib.stride_tricks.sliding_window_view(padded, window)
-    there_EW = np.isfinite(around_EW)
-    n_E = there_EW.sum(1)
-    mean_E = np.where(there_EW, around_EW, 0.0).sum(1) / np.maximum(n_E, 1)
-    low_EW, high_EW = (np.where(there_EW, around_EW, fill) for fill in (np.inf, -np.inf))
-    there_E = n_E > 0
-    low_E, high_E = np.where(there_E, low_EW.min(1), np.nan), np.where(there_E, high_EW.max(1), np.nan)
-    return np.where(there_E, mean_E, np.nan), low_E, high_E
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+    def summed(numbers_E: np.ndarray) -> np.ndarray:
+        around = np.pad(numbers_E, (window // 2, (window - 1) // 2))
+        return np.convolve(around, np.ones(window), "valid")
+
+    is_there_E = np.isfinite(values_E)
+    n_E = summed(is_there_E.astype(float))
+    mean_E = summed(np.where(is_there_E, values_E, 0.0)) / np.maximum(n_E, 1)
+    low_E = minimum_filter1d(np.where(is_there_E, values_E, np.inf), window, mode="constant", cval=np.inf)
+    high_E = maximum_filter1d(np.where(is_there_E, values_E, -np.inf), window, mode="constant", cval=-np.inf)
+    mean_E, low_E, high_E = (np.where(n_E > 0, found_E, np.nan) for found_E in (mean_E, low_E, high_E))
+    return mean_E, low_E, high_E
 
 
 def _write(axes: Axes, height: float, text: str, **look: Any) -> None:
