@@ -279,13 +279,11 @@ def _together(results: Sequence[TrialResult], found: Measured) -> TrialResult:
 
 def lines(found: Refit) -> list[str]:
     """What was trained, and the test metrics beside those of the training that was validated."""
-    median = f", the median of the best epochs {', '.join(map(str, found.best_epochs))}"
-    epochs = f" for {counted(found.n_epochs, 'epoch')}" + (median if len(found.best_epochs) > 1 else "")
-    trained = "fitted again" if found.result.way == FITTED else "trained again"
+    rows, best, whole = counted(len(found.dataset.train), "row"), found.best_epochs, found.result.way == FITTED
+    of = f", the median of the best epochs {', '.join(map(str, best))}" if len(best) > 1 else ""
+    done = f"fitted again on {rows}" if whole else f"trained again on {rows} for {counted(found.n_epochs, 'epoch')}{of}"
     seeds = f"seed{'s' if len(found.seeds) > 1 else ''} {', '.join(map(str, found.seeds))}"
-    rows = counted(len(found.dataset.train), "row") + ("" if found.result.way == FITTED else epochs)
-    before = f"test of the validated training  {_metrics(found.validated)}"
-    text = [f"{trained} on {rows}, {seeds}", before]
+    text = [f"{done}, {seeds}", f"test of the validated training  {_metrics(found.validated)}"]
     text += [f"test of seed {seed}  {_metrics(own)}" for seed, own in zip(found.seeds, found.own, strict=False)]
     together = "of the seeds together" if found.own else "of the refit"
     text.append(f"test {together}  {_metrics(found.stored.metrics, found.stored.intervals)}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-FACTORS = (0x7FEB352D, 0x846CA68B)  # of the hash of `hashed_bits`
+FACTORS = (0x7FEB352D, 0x846CA68B)  # of the hashes
 STEP_FACTOR = 0xC2B2AE3D - (1 << 32)  # as an int32
 
 _MASK = 0xFFFFFFFF
@@ -101,8 +101,8 @@ def mask_bits(key: Tensor, step: Tensor, counters_BH: Tensor) -> Tensor:
         step: The number of updates before this one, int32, shape ().
         counters_BH: Of `mask_counters`.
     """
-    x_BH = (counters_BH ^ (key + step * STEP_FACTOR)) * 0x7FEB352D
-    x_BH = (x_BH ^ ((x_BH >> 15) & 0x1FFFF)) * _signed(0x846CA68B)
+    x_BH = (counters_BH ^ (key + step * STEP_FACTOR)) * FACTORS[0]
+    x_BH = (x_BH ^ ((x_BH >> 15) & 0x1FFFF)) * _signed(FACTORS[1])
     return (x_BH ^ ((x_BH >> 16) & 0xFFFF)).view(torch.int16)
 
 
@@ -113,7 +113,7 @@ def _signed(x: int) -> int:
 
 def _mix(x: Tensor) -> Tensor:
     x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D) & _MASK
+    x = (x * FACTORS[0]) & _MASK
     x = x ^ (x >> 15)
-    x = (x * 0x846CA68B) & _MASK
+    x = (x * FACTORS[1]) & _MASK
     return x ^ (x >> 16)

@@ -228,15 +228,13 @@ class SweepLog:
 
     def _draw(self, best: Sequence[StoredRun], plots: ExitStack) -> None:
         """Begins to draw plots of the best trials, which are there at the end of `plots`."""
-        from phalanx.report.run_figures.draw import drawing_plots
+        from phalanx.report.run_figures.draw import draw_plots, drawing_plots
         from phalanx.runs.run_folder import read_run
 
         for place, trial in enumerate(best):
             paths = self.paths.trial(trial.number)
             if paths.model.is_file() and not paths.plots.is_dir():
-                drawing = drawing_plots(paths, *read_run(paths))
                 if place < MOST_BEGUN:
-                    plots.enter_context(drawing)
+                    plots.enter_context(drawing_plots(paths, *read_run(paths)))
                 else:
-                    with drawing:
-                        pass
+                    draw_plots(paths, *read_run(paths))

@@ -13,7 +13,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,6 +22,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from phalanx.core.processes import spawned
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -71,7 +72,7 @@ class DrawingProcesses:
         pipes = [Pipe() for _ in range(n_processes)]
         with contextlib.ExitStack() as theirs:
             numbers = [theirs.enter_context(their).fileno() for _, their in pipes]
-            self.popen = _spawn(numbers)
+            self.popen = spawned(PROCESS, list(map(str, numbers)), pass_fds=numbers)
         self.heard = 0.0  # when one of them answered, or was first waited for
         self._connections = [our for our, _ in pipes]
         self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()  # those that no thread uses
@@ -203,20 +204,3 @@ def inline_figure(draw: Callable[[Any], Figure], info: Titled, tips: Mapping[int
     from phalanx.report.svg import inline
 
     return inline(draw(info), info.title, tips)
-
-
-def _spawn(pipes: list[int]) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own, because Ctrl-C is for the leading process to handle.
-
-    An executor cannot replace it, for the reasons given in `phalanx.tracking.client`.
-    """
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", PROCESS, *map(str, pipes)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=pipes,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
-    )

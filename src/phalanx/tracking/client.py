@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.core.advice import command
+from phalanx.core.processes import spawned
 from phalanx.core.redaction import redact
 from phalanx.runs.layout import relative
 from phalanx.runs.options import TrackingSpec
@@ -208,20 +209,8 @@ class ProcessTracker(Tracker):
 
 
 def _spawn(pipe: int) -> subprocess.Popen[bytes]:
-    """The process, with the pipe as its stdin; in a session of its own, because Ctrl-C is for the training to handle.
-
-    An executor cannot replace this: a worker of loky or of the standard library shares the session, keeps the parent
-    from exiting, and never notices that the parent was killed.
-    """
-    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", PROCESS],
-        stdin=pipe,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
-    )
+    """The process, with the pipe as its stdin."""
+    return spawned(PROCESS, stdin=pipe)
 
 
 def patience() -> float:

@@ -24,7 +24,7 @@ from phalanx.core.advice import command
 from phalanx.core.errors import PhalanxError
 from phalanx.core.network import check_listening
 from phalanx.core.redaction import redact
-from phalanx.core.sqlite import write_ahead
+from phalanx.core.sqlite import fold_in, write_ahead
 from phalanx.tracking.limits import cut
 from phalanx.tracking.links import DEFAULT_STORE
 
@@ -257,3 +257,9 @@ def write_sqlite_ahead() -> None:
         if isinstance(connection, sqlite3.Connection):
             with contextlib.suppress(sqlite3.DatabaseError):  # locked, or no database: MLflow says so in a moment
                 write_ahead(connection, 0.0)
+
+
+def fold_in_sqlite(uri: str) -> None:
+    """Moves what an SQLite store has written ahead into its file; does nothing for other stores."""
+    if (file := sqlite_file(uri)) is not None and file.is_file():
+        fold_in(file)

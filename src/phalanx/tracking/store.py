@@ -17,7 +17,6 @@ import phalanx.tracking.connection as connection
 import phalanx.tracking.limits as limits
 from phalanx.core.errors import RunFolderError
 from phalanx.core.redaction import redact
-from phalanx.core.sqlite import fold_in
 from phalanx.runs.layout import RunPaths
 from phalanx.runs.options import TrackingSpec
 from phalanx.runs.stored_run import DataSummary
@@ -88,8 +87,7 @@ class MlflowStore:
 
     def close(self) -> None:
         """Has all that was logged in the file of an SQLite store itself."""
-        if (file := connection.sqlite_file(self.uri)) is not None and file.is_file():
-            fold_in(file)
+        connection.fold_in_sqlite(self.uri)
 
     def place(self, name: str, *, is_sweep: bool) -> Place:
         """Returns where the folder's topmost run, of this name, is; the page of a sweep lists its trials."""
